@@ -1,0 +1,341 @@
+/* paceline: many parallel generations of one LLM in one process. The whole public surface.
+ *
+ * Threads: every function may be called from any thread unless its comment says otherwise. One
+ * engine thread, owned by the engine, does all the computing; nothing here waits for it except
+ * pl_open, pl_close, pl_stream_wait and pl_score.
+ *
+ * Ownership: strings and arrays passed in are copied before the call returns. What a function
+ * hands out is released with the function its comment names. A zeroed struct means "defaults".
+ *
+ * Errors: a call that can fail returns pl_status (zero is success) and fills *err, which may be
+ * NULL. The library never exits, aborts or prints. */
+#ifndef PACELINE_H
+#define PACELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PL_API __attribute__((visibility("default")))
+#define PL_VERSION "0.1.0"
+
+/* One list gives the enum, the name and the HTTP status a server answers with. */
+#define PL_STATUS_LIST(X)                                                                          \
+    X(PL_OK, 200, "ok")                                                                            \
+    X(PL_E_PARAM, 400, "invalid_parameter")        /* a value out of range or of the wrong kind */ \
+    X(PL_E_CONTEXT, 400, "context_length_exceeded") /* the prompt does not fit a stream */         \
+    X(PL_E_TEMPLATE, 400, "chat_template_error")   /* no template, or it refused the messages */   \
+    X(PL_E_BUSY, 429, "queue_full")                /* nothing was kept: try again later */         \
+    X(PL_E_CLOSING, 503, "shutting_down")                                                          \
+    X(PL_E_FORMAT, 500, "bad_model_file")          /* the model file is damaged or hostile */      \
+    X(PL_E_UNSUPPORTED, 500, "unsupported_model")  /* a sound file that this version cannot run */ \
+    X(PL_E_IO, 500, "io_error")                                                                    \
+    X(PL_E_MEMORY, 500, "out_of_memory")                                                           \
+    X(PL_E_INTERNAL, 500, "internal_error")
+
+typedef enum pl_status {
+#define X(name, http, text) name,
+    PL_STATUS_LIST(X)
+#undef X
+    PL_N_STATUS
+} pl_status;
+
+/* What went wrong: what was found, what was wanted, what to change. One line, no newline. */
+typedef struct pl_err {
+    pl_status status;
+    char text[256];
+} pl_err;
+
+PL_API const char *pl_status_name(pl_status status);
+PL_API int pl_status_http(pl_status status);
+
+/* ---- log ------------------------------------------------------------------------------------ */
+
+typedef enum pl_log_level { PL_LOG_ERROR, PL_LOG_WARN, PL_LOG_INFO, PL_LOG_DEBUG } pl_log_level;
+
+/* Receives one line without its newline. Called from any thread; must not call the library. */
+typedef void pl_log_fn(void *arg, pl_log_level level, const char *subsystem, const char *line);
+
+/* One sink for the whole process; NULL (the default) drops everything. Not while an engine opens. */
+PL_API void pl_set_log(pl_log_fn *fn, void *arg, pl_log_level most_verbose);
+
+/* ---- engine --------------------------------------------------------------------------------- */
+
+typedef struct pl_engine pl_engine; /* a loaded model and all the memory it will ever use */
+typedef struct pl_stream pl_stream; /* one request, from submit to close */
+
+typedef struct pl_params {
+    const char *model_path;     /* GGUF, or the first part of a split one */
+    uint32_t n_streams;         /* slots: decoded together; 0: 1 */
+    uint32_t ctx_tokens;        /* prompt + reply of one stream; 0: the model's own limit */
+    uint64_t kv_tokens;         /* KV pool shared by all streams; 0: n_streams * ctx_tokens */
+    uint32_t n_threads;         /* computing threads; 0: one per performance core */
+    uint32_t step_tokens;       /* most columns of a step; 0: 256 */
+    uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64 */
+    uint32_t queue_requests;    /* requests that may wait for a slot; 0: 1024 */
+    uint64_t queue_tokens;      /* prompt tokens that may wait; 0: 8 * 1024 * 1024 */
+    bool prefill_first;         /* no reply token before every admitted prompt is read (benchmarks) */
+    bool no_prefix_cache;       /* do not reuse KV pages of equal prompts */
+    bool lock_memory;           /* mlock weights and KV */
+    const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
+    const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml") or source */
+} pl_params;
+
+/* Everything the engine will allocate, to the byte, and the limits it took. */
+typedef struct pl_plan {
+    char model_name[96];        /* general.name of the file, or its file name */
+    char architecture[32];
+    char quantisation[32];      /* the commonest tensor type, for display: "Q4_K" */
+    char backend[32];           /* "cpu" */
+    char isa[32];               /* "avx512vnni" */
+    char cpu_name[96];
+    uint64_t file_bytes;        /* of all parts */
+    uint64_t n_parameters;
+    uint64_t weights_bytes;     /* packed weights, taken at start */
+    uint64_t step_weight_bytes; /* of these, read by every step */
+    uint64_t step_macs_per_token; /* multiply-adds of the products, output head included */
+    uint64_t kv_bytes;
+    uint64_t scratch_bytes;     /* activations, logits, tables */
+    uint64_t stream_bytes;      /* token histories, reply rings, page tables */
+    uint64_t vocab_bytes;       /* tokenizer tables */
+    uint64_t total_bytes;
+    uint32_t n_streams, ctx_tokens, model_ctx_tokens, n_threads;
+    uint32_t step_tokens, prefill_tokens, queue_requests;
+    uint64_t queue_tokens;
+    uint32_t page_tokens, n_pages;
+    uint64_t kv_tokens, kv_bytes_per_token;
+    uint32_t n_vocab, d_model, n_layers;
+} pl_plan;
+
+/* What pl_open would take, from the file's header alone. */
+PL_API pl_status pl_plan_compute(pl_plan *out, const pl_params *params, pl_err *err);
+
+/* Loads the model and takes all the memory its plan calls for. On failure *out is NULL and err
+ * says what to change, in bytes or tokens. Release with pl_close. */
+PL_API pl_status pl_open(pl_engine **out, const pl_params *params, pl_err *err);
+
+/* Refuses new requests (PL_E_CLOSING); running and queued ones go on. */
+PL_API void pl_drain(pl_engine *engine);
+
+/* Ends every stream (PL_FINISH_CANCELLED), stops the engine thread and frees all. Streams that are
+ * still open must be closed first. NULL is allowed. */
+PL_API void pl_close(pl_engine *engine);
+
+PL_API const pl_plan *pl_engine_plan(const pl_engine *engine);
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+typedef struct pl_tokens { /* release with pl_tokens_free */
+    int32_t *ids;
+    size_t n;
+} pl_tokens;
+
+typedef struct pl_text { /* release with pl_text_free; bytes end with a zero not counted in n */
+    char *bytes;
+    size_t n;
+} pl_text;
+
+PL_API void pl_tokens_free(pl_tokens *tokens);
+PL_API void pl_text_free(pl_text *text);
+
+typedef enum pl_tokenize_flags {
+    PL_TOKENIZE_PLAIN = 0,
+    PL_TOKENIZE_SPECIAL = 1,    /* control tokens written in the text become control tokens */
+    PL_TOKENIZE_BOS = 2,        /* put the begin token first where the model file asks for one */
+} pl_tokenize_flags;
+
+/* Any bytes are accepted; they need not be UTF-8. */
+PL_API pl_status pl_tokenize(const pl_engine *engine, const char *text, size_t n_bytes,
+                             unsigned flags, pl_tokens *out, pl_err *err);
+
+/* Bytes of the tokens, one after another; `special`: control tokens are written out. */
+PL_API pl_status pl_detokenize(const pl_engine *engine, const int32_t *ids, size_t n, bool special,
+                               pl_text *out, pl_err *err);
+
+/* The bytes one token stands for (control tokens: their name). Not zero-terminated; valid while
+ * the engine is open. An id out of range gives no bytes. */
+PL_API const char *pl_token_bytes(const pl_engine *engine, int32_t id, size_t *n_bytes);
+
+/* Renders a conversation with the model's chat template. json: {"messages": [...], "tools": [...],
+ * "add_generation_prompt": true, ...}; any further member is a variable of the template. text_out
+ * gets the rendered prompt, tokens_out its tokens: control tokens come from the template alone;
+ * what looks like one inside message content stays text. Either output may be NULL. */
+PL_API pl_status pl_chat_prompt(const pl_engine *engine, const char *json, size_t n_bytes,
+                                pl_text *text_out, pl_tokens *tokens_out, pl_err *err);
+
+/* The chat template's source, or NULL where the model has none. */
+PL_API const char *pl_chat_template(const pl_engine *engine);
+
+PL_API int32_t pl_token_bos(const pl_engine *engine); /* -1: none */
+PL_API int32_t pl_token_eos(const pl_engine *engine); /* -1: none */
+
+/* ---- streams -------------------------------------------------------------------------------- */
+
+typedef struct pl_logit_bias {
+    int32_t token;
+    float bias; /* added to the logit; -INFINITY forbids the token */
+} pl_logit_bias;
+
+/* A filter at its neutral value does nothing. Order: penalties and bias, top-k, typical, top-p,
+ * min-p, temperature, draw. */
+typedef struct pl_sampling {
+    float temperature;          /* 0: greedy */
+    uint32_t top_k;             /* 0: off */
+    float top_p;                /* 1: off */
+    float min_p;                /* 0: off */
+    float typical_p;            /* 1: off */
+    float repetition_penalty;   /* 1: off */
+    float frequency_penalty;    /* 0: off */
+    float presence_penalty;     /* 0: off */
+    uint32_t penalty_last_n;    /* tokens the penalties look back on, prompt included */
+    uint64_t seed;              /* of this stream's own generator */
+    const pl_logit_bias *bias;
+    size_t n_bias;
+} pl_sampling;
+
+/* The neutral sampling: temperature 1 and every filter off, penalty_last_n 64. */
+PL_API pl_sampling pl_sampling_default(void);
+
+/* Told that a stream has new events. Engine thread; must not block nor call the library, except
+ * pl_stream_cancel. Called at most once per stream and step. */
+typedef void pl_wake_fn(void *arg);
+
+typedef struct pl_request {
+    const int32_t *tokens;      /* the prompt, at least one token */
+    size_t n_tokens;
+    uint32_t max_tokens;        /* of the reply; 0: up to the end of the context */
+    pl_sampling sampling;
+    const char *const *stop;    /* the reply ends before any of these; not part of the text */
+    size_t n_stop;              /* at most 16, of at most 256 bytes each */
+    bool ignore_eos;            /* go on after the model's end tokens (benchmarks) */
+    bool logprobs;              /* report the log-probability of every reply token */
+    uint32_t n_top_logprobs;    /* and of this many best alternatives, at most 20 */
+    pl_stream *fork_of;         /* an open stream with the same prompt: its prompt KV is shared */
+    pl_wake_fn *on_event;       /* may be NULL */
+    void *arg;
+} pl_request;
+
+typedef enum pl_finish {
+    PL_FINISH_NONE,
+    PL_FINISH_STOP,             /* an end token or a stop string */
+    PL_FINISH_LENGTH,           /* max_tokens or the context is used up */
+    PL_FINISH_CANCELLED,
+    PL_FINISH_ERROR,
+} pl_finish;
+
+typedef struct pl_token_prob {
+    int32_t token;
+    float logprob;
+} pl_token_prob;
+
+typedef struct pl_usage {
+    uint32_t n_prompt, n_cached, n_reply; /* tokens; n_cached of the prompt came from KV at hand */
+    uint64_t queue_ns, prefill_ns, decode_ns; /* submit->slot, slot->first token, ->last token */
+} pl_usage;
+
+typedef enum pl_event_kind {
+    PL_EVENT_ADMITTED,          /* the stream has its slot; first event of every stream that runs */
+    PL_EVENT_TOKEN,             /* one reply token */
+    PL_EVENT_END,               /* last event */
+} pl_event_kind;
+
+typedef struct pl_event {
+    pl_event_kind kind;
+    /* PL_EVENT_TOKEN (text also with PL_EVENT_END: what was held back until then) */
+    const char *text;           /* whole UTF-8 characters released now; may be empty. Until the next
+                                 * pl_stream_next. Bytes that form no character come as U+FFFD. */
+    size_t n_text_bytes;
+    int32_t token;
+    float logprob;              /* of the unmodified distribution; request.logprobs */
+    const pl_token_prob *top;   /* (n_top) best first; until the next pl_stream_next */
+    uint32_t n_top;
+    /* PL_EVENT_END */
+    pl_finish finish;
+    int32_t stop_index;         /* which stop string matched, or -1 */
+    pl_usage usage;
+} pl_event;
+
+/* Queues a prompt, copying it. PL_E_BUSY: the queue is full and nothing was kept. PL_E_CONTEXT: the
+ * prompt leaves no room for a reply. Release with pl_stream_close. */
+PL_API pl_status pl_submit(pl_engine *engine, const pl_request *request, pl_stream **out,
+                           pl_err *err);
+
+/* Takes the next event; false: none yet. One consumer thread per stream. */
+PL_API bool pl_stream_next(pl_stream *stream, pl_event *out);
+
+/* Waits until an event can be taken or the time is up; false: time is up. Consumer thread. */
+PL_API bool pl_stream_wait(pl_stream *stream, uint32_t timeout_ms);
+
+/* Asks the engine to end the stream within one step; its last event is PL_EVENT_END. */
+PL_API void pl_stream_cancel(pl_stream *stream);
+
+/* Cancels if need be and gives the stream back; it may not be used afterwards. NULL is allowed. */
+PL_API void pl_stream_close(pl_stream *stream);
+
+/* ---- score ---------------------------------------------------------------------------------- */
+
+typedef struct pl_score_result { /* release with pl_score_free */
+    float *nll;                 /* (n_tokens - 1): -log p(tokens[i + 1] | tokens[..i]) */
+    pl_token_prob *top;         /* (n_tokens, n_top): the best after each position, best first */
+    size_t n_tokens;
+    uint32_t n_top;
+} pl_score_result;
+
+/* Log-probabilities of a given sequence. Waits for the result; other streams go on meanwhile. */
+PL_API pl_status pl_score(pl_engine *engine, const int32_t *tokens, size_t n_tokens, uint32_t n_top,
+                          pl_score_result *out, pl_err *err);
+PL_API void pl_score_free(pl_score_result *result);
+
+/* ---- statistics ----------------------------------------------------------------------------- */
+
+enum { PL_HISTOGRAM_MAX = 24 };
+
+/* Cumulative as Prometheus wants it: count[i] observations were <= bound_s[i]; n all of them. */
+typedef struct pl_histogram {
+    uint32_t n_bounds;
+    double bound_s[PL_HISTOGRAM_MAX];
+    uint64_t count[PL_HISTOGRAM_MAX];
+    uint64_t n;
+    double sum_s;
+} pl_histogram;
+
+typedef struct pl_stats {
+    uint64_t n_requests;        /* submitted and kept */
+    uint64_t n_rejected_busy, n_rejected_context, n_rejected_closing;
+    uint64_t n_finished[PL_FINISH_ERROR + 1]; /* by pl_finish */
+    uint64_t n_prompt_tokens, n_cached_tokens, n_reply_tokens;
+    uint64_t n_steps;
+    uint64_t n_prefill_step_tokens, prefill_step_ns; /* prompt tokens computed; steps with any */
+    uint64_t n_decode_step_tokens, decode_step_ns;   /* steps of decode columns alone */
+    uint32_t n_running, n_queued; /* now */
+    uint64_t n_queued_tokens;
+    uint32_t n_pages_used, n_pages_cached, n_pages_total; /* cached: reusable, free on demand */
+    double reply_tokens_per_s;  /* over the last seconds */
+    pl_histogram ttft, inter_token, queue, end_to_end;
+} pl_stats;
+
+PL_API void pl_stats_read(pl_engine *engine, pl_stats *out);
+
+typedef enum pl_slot_state { PL_SLOT_IDLE, PL_SLOT_PREFILL, PL_SLOT_DECODE } pl_slot_state;
+
+typedef struct pl_slot {
+    uint32_t id;
+    pl_slot_state state;
+    uint64_t stream_id;
+    uint32_t n_prompt, n_prompt_done, n_cached, n_reply, max_tokens;
+} pl_slot;
+
+/* Fills at most max_slots; returns how many there are. */
+PL_API uint32_t pl_slots_read(pl_engine *engine, pl_slot *out, uint32_t max_slots);
+
+/* True while the engine thread makes progress or has nothing to do: what /health should ask. */
+PL_API bool pl_is_healthy(pl_engine *engine);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+#include "base/file_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+pl_status file_map_open(struct file_map *map, const char *path, pl_err *err)
+{
+    *map = (struct file_map){0};
+    struct stat info;
+    pl_status st = PL_OK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) return pl_fail(err, PL_E_IO, "%s: %s", path, strerror(errno));
+    if (fstat(fd, &info) != 0) {
+        st = pl_fail(err, PL_E_IO, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(info.st_mode)) {
+        st = pl_fail(err, PL_E_IO, "%s: not a regular file", path);
+    } else if (!(map->path = strdup(path))) {
+        st = pl_fail(err, PL_E_MEMORY, "%s: no memory for the path", path);
+    } else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED)
+            st = pl_fail(err, PL_E_IO, "%s: cannot map %lld bytes: %s", path,
+                         (long long)info.st_size, strerror(errno));
+        else {
+            map->data = data;
+            map->n_bytes = (size_t)info.st_size;
+        }
+    }
+    close(fd);
+    if (st) file_map_close(map);
+    return st;
+}
+
+void file_map_drop_pages(const struct file_map *map)
+{
+    if (map->data) madvise((void *)(uintptr_t)map->data, map->n_bytes, MADV_DONTNEED);
+}
+
+void file_map_close(struct file_map *map)
+{
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->n_bytes);
+    free(map->path);
+    *map = (struct file_map){0};
+}
