@@ -1,0 +1,160 @@
+/* The seam between the model and the machine: about a dozen fused operations over a batch of
+ * columns. model/forward.c records them between begin and submit; a backend may run each at once,
+ * hand them to threads, or build a command buffer or a graph of them.
+ *
+ * A backend knows neither a model nor another backend. It owns its memory: packed weights, KV pages
+ * and scratch, all taken in open and load, none in a step.
+ *
+ * The operations work on named buffers that the backend owns, one row a column:
+ *     X       residual                                (n_cols, d_model) f32
+ *     H       normalised X, in the form products read (n_cols, d_model)
+ *     Q K V   of the current layer                    (n_cols, heads * d_head) f32
+ *     ATT     attention's result, as products read it (n_cols, n_heads * d_head)
+ *     ACT     gated activation, as products read it   (n_cols, d_ff)
+ *     LOGITS                                          (n_outs, n_vocab) f32
+ *
+ * Law: what an operation computes for a column is the same bytes whatever the other columns of the
+ * batch are, however many they are, whichever pages hold its KV, and however its prompt was cut
+ * into steps. Every reduction has a fixed order given by shapes and positions alone.
+ *
+ * Threads: one thread calls; a backend may use its own threads inside. */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
+
+/* What every buffer's size follows from. */
+struct dims {
+    uint32_t d_model, d_head, d_ff, n_heads, n_kv_heads, n_layers, n_vocab;
+};
+
+struct backend_params {
+    struct dims dims;
+    uint32_t max_cols;          /* columns of a step at most */
+    uint32_t max_outs;          /* columns of a step whose logits are wanted, at most */
+    uint32_t n_pages;
+    uint32_t n_threads;         /* 0: one per performance core */
+    bool lock_memory;
+    const char *isa;            /* most capable instruction set to use; NULL: the best present */
+};
+
+/* A weight as the file holds it: rows of quantised blocks. Rows are outputs. */
+struct weight_view {
+    const char *name;           /* for messages */
+    uint32_t type;              /* enum quant_type */
+    uint32_t n_rows, n_k;
+    const void *data;
+};
+
+struct backend;                 /* one open backend: the first member of each backend's own struct */
+struct matrix;                  /* a packed weight, owned by its backend */
+struct vector;                  /* norm weights or biases: f32, owned by its backend */
+struct rope;                    /* cosines and sines by position, owned by its backend */
+
+/* A run of neighbouring columns of one stream, in the order of their positions. */
+struct span {
+    uint32_t first_col, n_cols;
+    uint32_t first_pos;         /* position of the first column */
+    const uint32_t *page;       /* page[i] holds positions 16 i .. 16 i + 15 of the stream */
+};
+
+/* One step. Arrays belong to the caller and live until submit returns. */
+struct batch {
+    uint32_t n_cols, n_spans, n_outs;
+    const int32_t *token;       /* (n_cols) */
+    const uint32_t *pos;        /* (n_cols) */
+    const struct span *span;    /* (n_spans): every column lies in exactly one */
+    const uint32_t *out_col;    /* (n_outs) ascending: columns whose logits are wanted */
+};
+
+struct qkv_weights {
+    const struct matrix *q, *k, *v;
+    const struct vector *bias_q, *bias_k, *bias_v;  /* NULL: none */
+    const struct vector *norm_q, *norm_k;           /* (d_head), NULL: no head norms */
+};
+
+enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
+
+/* Picks from one row of logits; called once for each output column, from any of the backend's
+ * threads, rows in no particular order. */
+typedef void sample_fn(void *arg, uint32_t out, float *logits /* (n_vocab), may be changed */);
+
+/* Bytes a backend will take, for plan_compute. */
+struct backend_bytes {
+    uint64_t kv, scratch;
+};
+
+struct backend_ops {
+    const char *name;           /* "cpu" */
+
+    /* Planning: no backend is open. Bytes a weight takes once packed. */
+    uint64_t (*matrix_bytes)(uint32_t type, uint32_t n_rows, uint32_t n_k);
+    struct backend_bytes (*plan)(const struct backend_params *params);
+
+    pl_status (*open)(struct backend **out, const struct backend_params *params, pl_err *err);
+    void (*close)(struct backend *b);
+    const char *(*isa)(const struct backend *b);
+    uint32_t (*n_threads)(const struct backend *b);
+
+    /* Loading. What is loaded lives until close. The view's data is not needed afterwards. */
+    pl_status (*load_matrix)(struct backend *b, const struct weight_view *view,
+                             struct matrix **out, pl_err *err);
+    pl_status (*load_vector)(struct backend *b, const float *values, uint32_t n,
+                             struct vector **out, pl_err *err);
+    /* cos_sin: (n_positions, d_head / 2, 2). interleaved: pairs are neighbours (2i, 2i + 1), else
+     * halves (i, i + d_head / 2). */
+    pl_status (*load_rope)(struct backend *b, const float *cos_sin, uint32_t n_positions,
+                           bool interleaved, struct rope **out, pl_err *err);
+
+    /* Recording of one step. */
+    void (*begin)(struct backend *b, const struct batch *batch);
+    /* X = scale * rows of the embedding */
+    void (*embed)(struct backend *b, const struct matrix *embedding, float scale);
+    /* H = X / rms(X) * weight */
+    void (*norm)(struct backend *b, const struct vector *weight, float eps);
+    /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K; Q *= q_scale; K and V
+     * go to the batch's pages of `layer` */
+    void (*qkv)(struct backend *b, uint32_t layer, const struct qkv_weights *w,
+                const struct rope *rope, float q_scale, float eps);
+    /* ATT = softmax(Q K^T) V over the stream's positions pos - window + 1 .. pos; window 0: all */
+    void (*attend)(struct backend *b, uint32_t layer, uint32_t window);
+    /* X += ATT * weight; with post_norm: X += rms_norm(ATT * weight) * post_norm */
+    void (*attention_add)(struct backend *b, const struct matrix *weight,
+                          const struct vector *post_norm, float eps);
+    /* ACT = activation(H * gate) * (H * up) */
+    void (*gate_up)(struct backend *b, const struct matrix *gate, const struct matrix *up,
+                    enum activation activation);
+    /* X += ACT * weight, post_norm as in attention_add */
+    void (*down_add)(struct backend *b, const struct matrix *weight,
+                     const struct vector *post_norm, float eps);
+    /* LOGITS = rms_norm(X of the output columns) * norm * weight */
+    void (*logits)(struct backend *b, const struct vector *norm, float eps,
+                   const struct matrix *weight);
+    /* fn for every output column's logits */
+    void (*sample)(struct backend *b, sample_fn *fn, void *arg);
+    /* Runs what was recorded; on return all of it is done. */
+    void (*submit)(struct backend *b);
+
+    /* Outside a step: page `to` becomes a copy of page `from`. */
+    void (*copy_page)(struct backend *b, uint32_t to, uint32_t from);
+
+    /* Time by operation since the last call, for benchmarks: fills name/ns pairs, returns how many.
+     * Timing is off until timing(b, true). */
+    void (*timing)(struct backend *b, bool on);
+    uint32_t (*timings)(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+};
+
+struct backend {
+    const struct backend_ops *ops;
+};
+
+/* "cpu", or "auto": the best backend of this build and machine. NULL: there is none of this name. */
+const struct backend_ops *backend_find(const char *name);
+
+#endif
