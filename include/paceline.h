@@ -81,6 +81,7 @@ typedef struct pl_params {
     bool prefill_first;         /* no reply token before every admitted prompt is read (benchmarks) */
     bool no_prefix_cache;       /* do not reuse KV pages of equal prompts */
     bool lock_memory;           /* mlock weights and KV */
+    bool text_only;             /* only the text functions: no weights, no streams, no threads */
     const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
     const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml") or source */
 } pl_params;
@@ -126,6 +127,19 @@ PL_API void pl_drain(pl_engine *engine);
 PL_API void pl_close(pl_engine *engine);
 
 PL_API const pl_plan *pl_engine_plan(const pl_engine *engine);
+
+/* What this machine can do at most, measured on n_threads threads in about half a second: int8
+ * multiply-adds a second by the best instruction set, and bytes read from memory. */
+typedef struct pl_machine {
+    char cpu_name[96];
+    char isa[32];
+    uint32_t n_threads;
+    double macs_per_s;
+    double read_bytes_per_s;
+} pl_machine;
+
+/* 0 threads: one per performance core. Not while an engine computes. */
+PL_API pl_status pl_machine_measure(pl_machine *out, uint32_t n_threads, pl_err *err);
 
 /* ---- text ----------------------------------------------------------------------------------- */
 

@@ -1,0 +1,48 @@
+/* Command-line options, as a table a command. Long options are spelled as llama-server spells them,
+ * so that a command line moves over with only the program's name changed. */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum arg_kind {
+    ARG_FLAG,       /* bool: becomes true */
+    ARG_SWITCH,     /* bool: --name [on|off|auto], or --no-name */
+    ARG_STRING,     /* const char *: points into argv */
+    ARG_STRINGS,    /* struct arg_strings: may be given several times */
+    ARG_U32,        /* uint32_t between min and max */
+    ARG_U64,        /* uint64_t between min and max */
+    ARG_I32,        /* int32_t between min and max */
+    ARG_F32,        /* float between min and max */
+    ARG_ALWAYS,     /* accepted with an optional value and without effect; `help` says why */
+};
+
+enum { ARG_MAX_STRINGS = 32 };
+
+struct arg_strings {
+    const char *text[ARG_MAX_STRINGS];
+    size_t n;
+};
+
+struct arg {
+    const char *name;       /* "--ctx-size" */
+    const char *shorts;     /* other spellings, separated by spaces: "-c"; NULL: none */
+    enum arg_kind kind;
+    void *to;
+    double min, max;        /* of numbers; both 0: no bounds */
+    const char *value;      /* what the value is called in help */
+    const char *help;
+};
+
+/* Fills the table's targets from argv[1..]; words that are no options go to `rest`. Prints one line
+ * and returns 2 where something is wrong (an unknown option with the nearest one that exists), or
+ * prints the help and returns 0 for --help; -1: go on. ARG_ALWAYS options that were given are
+ * collected in `given_always` (may be NULL). */
+int args_parse(const struct arg *table, size_t n_table, const char *usage, int argc, char **argv,
+               struct arg_strings *rest, struct arg_strings *given_always);
+
+#define N_ARGS(table) (sizeof(table) / sizeof *(table))
+
+#endif
