@@ -55,8 +55,8 @@ struct panel_q5_k {
 };
 
 /* 16 rows x 256, 3,456 bytes. Quanta are q - 32 in six bits of two's complement: unpacked to the
- * top of a byte they are 4 (q - 32) without sign extension, and d takes the 1/4. The activations are
- * the unsigned operand; `start`, -128 * sum of scale * 4 (q - 32), takes back their + 128. */
+ * top of a byte they are 4 (q - 32) without sign extension, and d takes the 1/4. The activations
+ * are the unsigned operand; `start`, -128 * sum of scale * 4 (q - 32), takes back their + 128. */
 struct panel_q6_k {
     struct {
         uint8_t high[64];       /* top two bits: 6-7 of a byte for k 0..3, 4-5 for k 4..7,
@@ -97,5 +97,13 @@ static inline size_t panel32_scales_bytes(bool has_min, uint32_t n_k)
     const size_t n_bytes = (size_t)(n_k / 32) * PANEL_ROWS * sizeof(uint16_t) * (has_min ? 2 : 1);
     return (n_bytes + PANEL_LINE - 1) / PANEL_LINE * PANEL_LINE;
 }
+
+/* Quanta of one row, k ascending: unsigned for Q4_K and Q5_K, q - 32 for Q6_K. */
+void panel_quanta_q4_k(const struct panel_q4_k *block, uint32_t row, int8_t q[256]);
+void panel_quanta_q5_k(const struct panel_q5_k *block, uint32_t row, int8_t q[256]);
+void panel_quanta_q6_k(const struct panel_q6_k *block, uint32_t row, int8_t q[256]);
+
+/* Of the lines of 32 k: signed, or unsigned where the format has a minimum. */
+void panel_quanta_32(enum panel_format format, const uint8_t *lines, uint32_t row, int8_t q[32]);
 
 #endif
