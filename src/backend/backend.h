@@ -90,8 +90,19 @@ struct backend_bytes {
     uint64_t kv, scratch;
 };
 
+/* The machine's own limits, measured: what a benchmark is held against. */
+struct backend_rates {
+    const char *isa;
+    uint32_t n_threads;
+    double macs_per_s;          /* int8 multiply-adds */
+    double read_bytes_per_s;    /* plain reads of memory far larger than any cache */
+};
+
 struct backend_ops {
     const char *name;           /* "cpu" */
+
+    /* Takes about half a second on n_threads threads (0: one per performance core). */
+    pl_status (*measure)(uint32_t n_threads, struct backend_rates *out, pl_err *err);
 
     /* Planning: no backend is open. Bytes a weight takes once packed. */
     uint64_t (*matrix_bytes)(uint32_t type, uint32_t n_rows, uint32_t n_k);
