@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds and runs all of them: unit, kernel and simulator tests under
+# ASan + UBSan, simulator and server under TSan, the release build with every instruction set
+# against scalar, golden data on the real models, the server black-box, fuzzers for a bounded time.
+#
+#   scripts/test.sh [--quick]      --quick: the release build's C tests only (under a minute)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=false
+[ "${1:-}" = --quick ] && quick=true
+step() { printf '\n== %s (%ds)\n' "$1" "$SECONDS"; }
+
+step "what is needed"
+scripts/setup.sh --tests
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/venv
+
+step "release build"
+cmake --preset release -DPACELINE_TESTS=ON -DPACELINE_WERROR=ON > /dev/null
+cmake --build --preset release
+ctest --test-dir build/release --output-on-failure -j2
+if $quick; then exit; fi
+
+step "models"
+scripts/fetch_models.sh smollm2-135m qwen2.5-coder-0.5b gemma3-270m
+
+step "C tests under ASan and UBSan"
+cmake --preset asan > /dev/null
+cmake --build --preset asan
+ctest --test-dir build/asan --output-on-failure -j2
+
+step "simulator, threads and server under TSan"
+cmake --preset tsan > /dev/null
+cmake --build --preset tsan
+ctest --test-dir build/tsan --output-on-failure -j2 -R 'sim|thread_pool|ring|engine|server|http'
+
+step "NEON kernels under qemu-user"
+tests/kernels/neon.sh
+
+step "fuzzing, a bounded time each"
+tests/fuzz/run.sh 20
+
+step "golden data and black-box tests"
+"$venv/bin/python" -m pytest -q tests
