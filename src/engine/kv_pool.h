@@ -8,6 +8,15 @@
  * I4  a page that more than one holder has, or that is in the index, is never written: writers
  *     copy it first (copy on write; the scheduler does)
  *
+ * Reservations: available = n_free + n_cached - n_reserved. reserve(n) wants n <= available and
+ * lowers it by n; unreserve raises it. take turns one reserved page into a held one: both sides of
+ * I3 fall by one. Sharing a held page changes nothing; sharing a cached page lowers available by
+ * one, just as reserving and taking a page in its place would. A release raises available by one
+ * when the last holder leaves.
+ *
+ * Everything but open, close and audit takes the same time whatever the number of pages, and
+ * allocates nothing.
+ *
  * Engine thread only. */
 #ifndef ENGINE_KV_POOL_H
 #define ENGINE_KV_POOL_H
@@ -38,6 +47,7 @@ bool kv_pool_share(struct kv_pool *pool, uint32_t page);
 /* One holder fewer. The last one leaves the page cached if it is in the index, else free. */
 void kv_pool_release(struct kv_pool *pool, uint32_t page);
 
+/* One holder, and not in the index. */
 bool kv_pool_is_writable(const struct kv_pool *pool, uint32_t page);
 
 /* ---- prefix index: the content of full pages ------------------------------------------------ */
@@ -50,11 +60,14 @@ struct prefix_key {
 /* The key of the page that follows `before` (zero for the first page) and holds `tokens`. */
 struct prefix_key prefix_key_next(struct prefix_key before, const int32_t *tokens);
 
-/* The page of this content, or KV_NO_PAGE. tokens are compared too: a collision is no hit. */
-int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key key, const int32_t *tokens);
+/* The page that follows `before` and holds these PAGE_TOKENS tokens, or KV_NO_PAGE. Tokens and the
+ * key before them are compared too: equal hashes of different pages are no hit. */
+int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key before, const int32_t *tokens);
 
-/* Enters a held, full page; does nothing where its content is in the index already. */
-void kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key key,
+/* Enters a held, full page that is not in the index; where its content is there already, in another
+ * page, that one stays. false: the hash is taken by other content, so that the page cannot be
+ * entered, and nothing that follows it may be. */
+bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key before,
                      const int32_t *tokens);
 
 struct kv_pool_counts {
@@ -63,6 +76,10 @@ struct kv_pool_counts {
 };
 
 struct kv_pool_counts kv_pool_counts(const struct kv_pool *pool);
+uint32_t kv_pool_n_refs(const struct kv_pool *pool, uint32_t page);
+
+/* Bytes taken by kv_pool_open, for the plan: the books, not the KV itself. */
+uint64_t kv_pool_bytes(uint32_t n_pages);
 
 /* Checks I1..I3 and the index; NULL, or what is wrong. For tests and the simulator; O(pages). */
 const char *kv_pool_audit(const struct kv_pool *pool);

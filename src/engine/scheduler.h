@@ -7,7 +7,9 @@
  * Order of service is order of arrival. A sequence is admitted when a slot is free and the pages it
  * may ever need (prompt + reply, less what the prefix index or its fork source already holds) can
  * be reserved, so that it never runs short of memory later; nobody is admitted before an earlier
- * one. A step holds one column of every sequence that decodes and, up to the budget, prompt columns
+ * one. A fork waits, as head of the line, until its source's prompt is computed. The source came
+ * before it, so this ends; and the prompts of those behind would get hardly a column meanwhile,
+ * because the oldest prompt goes first. A step holds one column of every sequence that decodes and, up to the budget, prompt columns
  * of those that prefill, the oldest first.
  *
  * I1  at most n_slots sequences are admitted, each in its own slot
@@ -50,9 +52,10 @@ struct seq {
     uint32_t n_tokens;          /* prompt, and the reply so far */
     uint32_t n_computed;        /* positions whose KV is in pages */
     uint32_t n_cached;          /* of the prompt, found in the index or shared by the fork source */
-    uint32_t n_pages, n_reserved;
+    uint32_t n_pages, n_reserved; /* together the pages of max_tokens, once admitted */
     uint32_t n_published;       /* full pages entered into the index or found there */
     struct prefix_key key;      /* of the last of those */
+    bool is_unpublishable;      /* the next page's hash was taken: it and its successors stay out */
     struct seq *next, *previous;
 };
 
@@ -67,11 +70,15 @@ typedef void copy_page_fn(void *arg, uint32_t to, uint32_t from);
 
 struct scheduler;
 
+/* step_tokens must be at least n_slots and prefill_tokens at least 1: I2 and I3 at once. The
+ * scheduler is the pool's only user. */
 pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *params,
                          struct kv_pool *pool, copy_page_fn *copy, void *copy_arg, pl_err *err);
 void scheduler_close(struct scheduler *s);
 
-/* Puts a sequence at the end of the line. seq.n_tokens becomes n_prompt. */
+/* Puts a sequence at the end of the line. seq.n_tokens becomes n_prompt. The owner has checked that
+ * the pool has as many pages as max_tokens takes, so that it can be admitted at last. With
+ * wants_every_logit nothing is shared: fork_of is ignored. */
 void scheduler_add(struct scheduler *s, struct seq *seq);
 
 /* Takes a sequence out, in whatever state, and gives its pages back. Not between plan and commit.
@@ -88,12 +95,14 @@ struct step {
     uint32_t n_prefill_cols, n_decode_cols;
 };
 
-/* Admits and plans the next step. Valid until the next call of any function here. */
+/* Admits and plans the next step. Valid until the next scheduler_plan. A step with columns must be
+ * committed before the next is planned. Copies pages (copy_page_fn) before it returns. */
 void scheduler_plan(struct scheduler *s, struct step *out);
 
 /* The planned step was computed: advances the sequences and publishes full pages. Afterwards the
  * owner appends each sampled token (seq.token[seq.n_tokens++]) or removes the sequence; a sequence
- * in DECODE has exactly one token that is not computed yet when the next step is planned. */
+ * in DECODE has exactly one token that is not computed yet when the next step is planned, and fewer
+ * than max_tokens: the owner removes it when it gets there. */
 void scheduler_commit(struct scheduler *s);
 
 /* The sequence in a slot, or NULL. */

@@ -1,0 +1,51 @@
+/* The prefix index of kv_pool: from content to page.
+ *
+ * An open-addressing table of page numbers, linear probing, at most half full, sized once; entries
+ * are deleted by moving later ones back, so that there are no tombstones and a long-running server
+ * probes as little as a fresh one. What a page holds is kept beside the table, one record a page.
+ *
+ * A hit compares the 128-bit key, the tokens, and the key before them. Keys are unique in the
+ * table.
+ *
+ * Engine thread only. */
+#ifndef ENGINE_PREFIX_INDEX_H
+#define ENGINE_PREFIX_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "engine/kv_pool.h"
+
+struct prefix_entry {
+    struct prefix_key key, before;
+    int32_t token[PAGE_TOKENS];
+};
+
+struct prefix_index {
+    uint32_t *table;            /* (mask + 1) page + 1; 0: empty */
+    struct prefix_entry *entry; /* (n_pages) what an entered page holds */
+    uint64_t mask;
+    uint32_t n_pages, n_entered;
+};
+
+pl_status prefix_index_open(struct prefix_index *x, uint32_t n_pages, pl_err *err);
+void prefix_index_close(struct prefix_index *x);
+uint64_t prefix_index_bytes(uint32_t n_pages);
+
+/* The page, or KV_NO_PAGE. */
+int64_t prefix_index_find(const struct prefix_index *x, struct prefix_key before,
+                          const int32_t *tokens);
+
+enum prefix_added { PREFIX_ADDED, PREFIX_PRESENT, PREFIX_COLLISION };
+
+enum prefix_added prefix_index_add(struct prefix_index *x, uint32_t page, struct prefix_key before,
+                                   const int32_t *tokens);
+
+/* The page must be in the table. */
+void prefix_index_remove(struct prefix_index *x, uint32_t page);
+
+/* Every entry is found from its own content and every number occurs once: NULL, or what is wrong. */
+const char *prefix_index_audit(const struct prefix_index *x);
+
+#endif

@@ -1,0 +1,94 @@
+#include "engine/scheduler_internal.h"
+
+static const char *audit_waiting(const struct scheduler *s)
+{
+    uint32_t n = 0;
+    const struct seq *previous = NULL;
+    for (const struct seq *q = s->waiting.first; q; previous = q, q = q->next) {
+        if (++n > s->waiting.n) return "scheduler: the line is longer than its count";
+        if (q->state != SEQ_WAITING) return "scheduler: someone in the line does not wait";
+        if (q->previous != previous) return "scheduler: the line is torn";
+        if (q->n_pages || q->n_reserved) return "scheduler: a waiting sequence holds memory";
+        if (!q->fork_of || q->fork_of->state == SEQ_PREFILL || q->fork_of->state == SEQ_DECODE)
+            continue;
+        const struct seq *source = previous;    /* else it must be before it in the line */
+        while (source && source != q->fork_of) source = source->previous;
+        if (!source) return "scheduler: a fork waits for a source that is not ahead of it";
+    }
+    return n == s->waiting.n && previous == s->waiting.last ? NULL : "scheduler: the line is short";
+}
+
+static const char *audit_pages(const struct scheduler *s, const struct seq *q)
+{
+    if (q->n_pages + q->n_reserved != pages_of(q->max_tokens))
+        return "scheduler I5: pages held and reserved are not those of max_tokens";
+    if (q->n_computed > q->n_pages * PAGE_TOKENS)
+        return "scheduler: positions computed that no page holds";
+    if (q->n_published > q->n_computed / PAGE_TOKENS)
+        return "scheduler: a page published that is not full";
+    for (uint32_t i = 0; i < q->n_pages; i++)
+        if (q->page[i] >= kv_pool_counts(s->pool).n_pages || !kv_pool_n_refs(s->pool, q->page[i]))
+            return "scheduler: a page table names a page that is not held";
+    for (uint32_t i = q->n_computed / PAGE_TOKENS; i < q->n_pages; i++)
+        if (!kv_pool_is_writable(s->pool, q->page[i]))
+            return "scheduler I4: a page that is still to be written is shared or in the index";
+    return NULL;
+}
+
+static const char *audit_progress(const struct scheduler *s, const struct seq *q)
+{
+    if (q->slot >= s->params.n_slots || s->slot[q->slot] != q)
+        return "scheduler I1: a running sequence is not in its slot";
+    if (q->fork_of) return "scheduler: a running sequence still names its fork source";
+    if (q->n_cached >= q->n_prompt || q->n_computed < q->n_cached)
+        return "scheduler: a prompt is cached to its end or forgotten";
+    if (q->state == SEQ_PREFILL)
+        return q->n_computed < q->n_prompt && q->n_tokens == q->n_prompt
+                   ? NULL
+                   : "scheduler: a sequence prefills beyond its prompt";
+    if (q->state != SEQ_DECODE) return "scheduler: a running sequence neither prefills nor decodes";
+    return q->n_computed >= q->n_prompt && q->n_tokens - q->n_computed <= 1
+               ? NULL
+               : "scheduler: a decoding sequence is not one token ahead of its KV";
+}
+
+static const char *audit_running(const struct scheduler *s)
+{
+    const struct kv_pool_counts counts = kv_pool_counts(s->pool);
+    uint64_t n_refs = 0, n_held = 0, n_reserved = 0;
+    uint32_t n = 0, n_slots_taken = 0;
+
+    for (const struct seq *q = s->running.first; q; q = q->next) {
+        if (++n > s->running.n) return "scheduler: more run than are counted";
+        const char *wrong = audit_progress(s, q);
+        if (!wrong) wrong = audit_pages(s, q);
+        if (wrong) return wrong;
+        n_held += q->n_pages;
+        n_reserved += q->n_reserved;
+    }
+    for (uint32_t i = 0; i < s->params.n_slots; i++) n_slots_taken += s->slot[i] != NULL;
+    if (n != s->running.n || n != n_slots_taken)
+        return "scheduler I1: slots and running sequences differ";
+
+    for (uint32_t i = 0; i < counts.n_pages; i++) n_refs += kv_pool_n_refs(s->pool, i);
+    if (n_refs != n_held) return "scheduler I5: pages are held that no running sequence holds";
+    if (n_reserved != counts.n_reserved)
+        return "scheduler I5: pages are reserved for no running sequence";
+    return NULL;
+}
+
+static const char *audit_step(const struct scheduler *s)
+{
+    if (!s->is_planned) return NULL;
+    if (s->n_cols > s->params.step_tokens || s->n_spans > s->running.n)
+        return "scheduler I3: a step is too large";
+    return NULL;
+}
+
+const char *scheduler_audit(const struct scheduler *s)
+{
+    const char *wrong = audit_waiting(s);
+    if (!wrong) wrong = audit_running(s);
+    if (!wrong) wrong = audit_step(s);
+    return wrong;
+}
