@@ -5,7 +5,8 @@
  *
  * x256: one scale per 256 values, for the K-quants. x256u: the same values + 128, for Q6_K, whose
  * weights are the signed operand. x32: one scale per 32 values. Quanta lie in -127 .. 127:
- * d = max|x| / 127, q = x * (127 / max|x|) rounded to nearest, ties to even; all zero: d = 0. */
+ * d = max|x| / 127, q = x * (127 / max|x|) rounded to nearest, ties to even; all zero: d = 0.
+ * NaN, infinities and magnitudes above 2^100 count as 0, so d and d_sum are always finite. */
 #ifndef BACKEND_CPU_ACT_H
 #define BACKEND_CPU_ACT_H
 

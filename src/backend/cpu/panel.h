@@ -7,8 +7,9 @@
  * product's output therefore has room for 16 * n_panels rows.
  *
  * File types without a panel of their own are packed as another format: exactly where the format
- * can hold them (Q3_K as Q6_K; IQ4_NL as Q8_0), else with each weight rounded to 8 bits per block of
- * 32 (F32, F16, BF16, Q2_K, IQ4_XS as Q8_0). */
+ * can hold them (Q3_K as Q6_K; IQ4_NL as Q8_0), IQ4_XS as Q8_0 with its scales rounded to f16
+ * (each weight within 2^-11 of itself), else with each weight rounded to 8 bits per block of 32
+ * (F32, F16, BF16, Q2_K as Q8_0: within max|w| / 254 of the block). Bounds: panel_pack_32.c. */
 #ifndef BACKEND_CPU_PANEL_H
 #define BACKEND_CPU_PANEL_H
 

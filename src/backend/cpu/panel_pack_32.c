@@ -2,12 +2,13 @@
  * panel of their own.
  *
  *   IQ4_NL        exactly: its 16 values are 8-bit integers times an f16 scale.
- *   IQ4_XS        the same quanta; its scale, f16 times a 6-bit integer, is rounded to f16: every
- *                 weight is off by at most 2^-11 of itself.
- *   F32 F16 BF16  rounded to 8 bits per 32. The scale is the smallest f16 not below max|w| / 127, so
- *   Q2_K          nothing is clipped and every weight is off by at most half a step, that is by
- *                 max|w| / 254 * (1 + 2^-10) + 2^-25. Q2_K holds 2-bit steps, so this is small
- *                 beside its own rounding; an exact layout would need activation sums of 16.
+ *   IQ4_XS        the same quanta; its scale, f16 times an integer of -32 .. 31, is rounded to f16:
+ *                 every weight is off by at most 2^-11 of itself (saturates where d > 2047).
+ *   F32 F16 BF16  rounded to 8 bits per 32. The scale is the smallest f16 not below
+ *   Q2_K          max|w| / 127, so nothing is clipped and every weight is off by at most half a
+ *                 step, that is by max|w| / 254 * (1 + 2^-10) + 2^-25. Q2_K holds 2-bit steps, so
+ *                 this is small beside its own rounding; an exact layout would need activation
+ *                 sums of 16.
  *
  * NaN weights become 0; magnitudes beyond 127 * 65504 saturate. */
 #include "backend/cpu/panel_pack.h"
@@ -221,7 +222,8 @@ void panel_pack_32(enum panel_format format, uint8_t *panel, uint32_t quant_type
 {
     const struct source source = source_of(quant_type);
     const bool has_min = panel32_has_min(format);
-    const size_t n_lines = panel32_n_lines(format), n_scales = has_min ? 2 * PANEL_ROWS : PANEL_ROWS;
+    const size_t n_scales = has_min ? 2 * PANEL_ROWS : PANEL_ROWS;
+    const size_t n_lines = panel32_n_lines(format);
     uint16_t *scales = (uint16_t *)panel;
     uint8_t *lines = panel + panel32_scales_bytes(has_min, n_k);
 

@@ -1,6 +1,6 @@
 /* Reading panels back, a row at a time: quanta for the scalar products, floats for everybody else.
- * Four neighbouring k of a row lie in four neighbouring bytes, so one 32-bit word holds them; shifts
- * by less than a nibble's distance and byte masks never carry from one byte into another. */
+ * Four neighbouring k of a row lie in four neighbouring bytes, so one 32-bit word holds them; with
+ * every shift goes a mask of the bits that stayed in their byte. */
 #include "backend/cpu/panel_layout.h"
 
 #include <string.h>

@@ -1,12 +1,12 @@
 /* Products of the 32-blocks, AVX-512 with VNNI and GFNI: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1. Layouts and
  * the chain of floats: panel_layout.h.
  *
- * Signed formats unpack to bytes around 128, so one start that came with the activations serves them
- * all at no arithmetic cost. Multiply-pipe operations per 16 rows x 32 x column: 8 vpdpbusd + 1 scale
- * product + 1 fma = 10, with a minimum 1 fma more: at most 80 % (73 %) of the int8 peak. As many
- * loads, since each vpdpbusd broadcasts its activations from memory.
+ * Signed formats unpack to bytes around 128, so one start that came with the activations serves
+ * them all at no arithmetic cost. Multiply-pipe operations per 16 rows x 32 x column: 8 vpdpbusd +
+ * 1 scale product + 1 fma = 10, with a minimum 1 fma more: at most 80 % (73 %) of the int8 peak.
+ * As many loads, since each vpdpbusd broadcasts its activations from memory.
  *
- * The prefetch of the next panel is what makes this run from memory: see product_kquant_avx512.c. */
+ * The prefetch of the next panel lets this run from memory: see product_kquant_avx512.c. */
 #include "backend/cpu/panel_layout.h"
 #include "backend/cpu/product_avx512.h"
 #include "backend/cpu/quantise.h"

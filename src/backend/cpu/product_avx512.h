@@ -16,8 +16,8 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Arguments of a product body: body(FORMAT, PRODUCT_ARGS, n_cols, ahead) with constant FORMAT and
- * n_cols. `fetch` is a constant too: without it the body contains no prefetch at all. */
+/* A product body is body(format, panel, n_k, x, ld, out, ld_out, n_cols, fetch, ahead_bytes) with
+ * constant format, n_cols and fetch: without fetch it contains no prefetch at all. */
 #define DEFINE_PRODUCT_N(name, body, format, n)                                                    \
     static __attribute__((noinline)) void name##_##n(const uint8_t *panel, uint32_t n_k,           \
                                                      const void *x, uint32_t ld, float *out,       \

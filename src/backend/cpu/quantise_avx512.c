@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-/* As quantise_block of quantise_scalar.c, for n = 16 * n_parts. */
+/* What a block is divided by and multiplied with. */
 struct block_scale {
     float d;
     __m512 inverse;
@@ -37,7 +37,7 @@ static inline __m512i quantise16(const float *x, __m512 inverse)
 }
 
 /* Sums of the 8 groups of 32 bytes. vpdpbusd with ones adds fours; two transposing adds and one
- * swap of lanes finish all eight groups at once, in the order 0 2 4 6 (lane 0), 1 3 5 7 (lane 2). */
+ * swap of lanes finish all eight groups at once: 0 2 4 6 in lane 0, 1 3 5 7 in lane 2. */
 static inline __m128i group_sums(const __m512i q[4])
 {
     const __m512i ones = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();

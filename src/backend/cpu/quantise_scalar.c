@@ -43,7 +43,8 @@ void quantise_x256_scalar(const float *x, uint32_t n, struct act_x256 *to, struc
             struct act_x256 *block = &to[(size_t)b * ld];
             memcpy(block->q, q, sizeof q);
             memset(block->sum32, 0, sizeof block->sum32);
-            for (int k = 0; k < 256; k++) block->sum32[k / 32] = (int16_t)(block->sum32[k / 32] + q[k]);
+            for (int k = 0; k < 256; k++)
+                block->sum32[k / 32] = (int16_t)(block->sum32[k / 32] + q[k]);
             block->d = d;
         }
         if (to_u) {
