@@ -4,7 +4,7 @@
  * vpdpbusd adds four neighbouring k of a row into the row's own 32-bit lane. Multiply-pipe
  * operations per 16 rows x 256 x column: Q4_K and Q5_K 64 vpdpbusd + 8 vpmulld (scales) +
  * 4 vpdpwssd (minima, in pairs) + 3 float = 79; Q6_K 64 + 16 + 2 = 82. So at most 81 and 78 % of
- * the int8 peak can be reached. What one panel costs (loads, masks, shifts) is shared by the columns.
+ * the int8 peak can be reached. What a panel costs (loads, masks, shifts) is shared by the columns.
  *
  * Every load of a line is accompanied by a prefetch of the same line of the next panel. Without it
  * a core reads panels from memory at a third of the speed: the hardware prefetchers do not keep up

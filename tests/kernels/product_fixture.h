@@ -1,0 +1,181 @@
+/* What the tests of panels and products share: random blocks of every file type, packed panels,
+ * quantised columns. All follow from a seed that failures print. */
+#ifndef TESTS_KERNELS_PRODUCT_FIXTURE_H
+#define TESTS_KERNELS_PRODUCT_FIXTURE_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/panel_layout.h"
+#include "base/rng.h"
+#include "quant/quant.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* ---- file types ----------------------------------------------------------------------------- */
+
+struct file_type {
+    const char *name;
+    uint32_t type, block_weights, block_bytes;
+    int half_at[2];             /* where the f16 scales of a block lie; -1: none */
+    bool is_exact;              /* its panel holds the very weights */
+};
+
+static const struct file_type file_types[] = {
+    { "Q4_K", QUANT_Q4_K, 256, 144, { 0, 2 }, true },
+    { "Q5_K", QUANT_Q5_K, 256, 176, { 0, 2 }, true },
+    { "Q6_K", QUANT_Q6_K, 256, 210, { 208, -1 }, true },
+    { "Q3_K", QUANT_Q3_K, 256, 110, { 108, -1 }, true },
+    { "Q8_0", QUANT_Q8_0, 32, 34, { 0, -1 }, true },
+    { "Q4_0", QUANT_Q4_0, 32, 18, { 0, -1 }, true },
+    { "Q4_1", QUANT_Q4_1, 32, 20, { 0, 2 }, true },
+    { "Q5_0", QUANT_Q5_0, 32, 22, { 0, -1 }, true },
+    { "Q5_1", QUANT_Q5_1, 32, 24, { 0, 2 }, true },
+    { "IQ4_NL", QUANT_IQ4_NL, 32, 18, { 0, -1 }, true },
+    { "IQ4_XS", QUANT_IQ4_XS, 256, 136, { 0, -1 }, false },
+    { "Q2_K", QUANT_Q2_K, 256, 84, { 80, 82 }, false },
+    { "F32", QUANT_F32, 32, 128, { -1, -1 }, false },
+    { "F16", QUANT_F16, 32, 64, { -1, -1 }, false },
+    { "BF16", QUANT_BF16, 32, 64, { -1, -1 }, false },
+};
+
+/* How the bytes of a block are chosen. FILL_LIMITS: all bits equal in a block, extreme scales. */
+enum fill { FILL_RANDOM, FILL_LIMITS, N_FILLS };
+
+static inline void put_half(uint8_t *at, uint16_t half)
+{
+    memcpy(at, &half, sizeof half);
+}
+
+static inline uint16_t random_scale(struct rng *r, enum fill fill)
+{
+    static const uint16_t limits[] = { 0x0000, 0x8000, 0x0001, 0x83ff, 0x0400, 0x7bff, 0xfbff };
+
+    if (fill == FILL_LIMITS) return limits[rng_below(r, COUNT(limits))];
+    return (uint16_t)(0x1c00 | (rng_u64(r) & 0x83ff));      /* 2^-8 .. 2^-7, either sign */
+}
+
+static inline float random_normal(struct rng *r)
+{
+    double sum = 0;
+
+    for (int i = 0; i < 12; i++) sum += rng_unit(r);
+    return (float)(sum - 6);
+}
+
+/* 32 weights of F32, F16 or BF16. */
+static inline void fill_floats(struct rng *r, uint32_t type, uint8_t *block, enum fill fill)
+{
+    static const float limits[] = { 0, 1e-8f, -3e-5f, 1, -65504, 65504, 1e-3f };
+    const float scale = fill == FILL_LIMITS ? limits[rng_below(r, COUNT(limits))] : 0.02f;
+
+    for (int k = 0; k < 32; k++) {
+        const float w = fill == FILL_LIMITS ? scale : scale * random_normal(r);
+        uint32_t bits;
+        memcpy(&bits, &w, sizeof bits);
+        if (type == QUANT_F32) memcpy(block + 4 * k, &w, sizeof w);
+        else put_half(block + 2 * k, type == QUANT_F16 ? f16_of_f32(w) : (uint16_t)(bits >> 16));
+    }
+}
+
+static inline void fill_block(struct rng *r, const struct file_type *t, uint8_t *block,
+                              enum fill fill)
+{
+    static const uint8_t patterns[] = { 0x00, 0xff, 0x7f, 0x80, 0x55, 0xaa };
+
+    if (t->type == QUANT_F32 || t->type == QUANT_F16 || t->type == QUANT_BF16) {
+        fill_floats(r, t->type, block, fill);
+        return;
+    }
+    const uint8_t pattern = patterns[rng_below(r, COUNT(patterns))];
+    for (uint32_t i = 0; i < t->block_bytes; i++)
+        block[i] = fill == FILL_LIMITS ? pattern : (uint8_t)rng_u64(r);
+    for (int i = 0; i < 2; i++) {
+        uint16_t scale = random_scale(r, fill);
+        /* IQ4_XS panels saturate above 65504 / 32 */
+        if (t->type == QUANT_IQ4_XS && (scale & 0x7fff) > 0x67fc) scale = (scale & 0x8000) | 0x67fc;
+        if (t->half_at[i] >= 0) put_half(block + t->half_at[i], scale);
+    }
+}
+
+/* n_rows rows of n_k weights; release with free. */
+static inline uint8_t *random_rows(struct rng *r, const struct file_type *t, uint32_t n_rows,
+                                   uint32_t n_k, enum fill fill)
+{
+    const size_t n_blocks = (size_t)n_rows * n_k / t->block_weights;
+    uint8_t *rows = malloc(n_blocks * t->block_bytes);
+
+    assert_non_null(rows);
+    for (size_t b = 0; b < n_blocks; b++) fill_block(r, t, rows + b * t->block_bytes, fill);
+    return rows;
+}
+
+/* The packed panel of up to 16 rows, and nothing behind it: release with free. */
+static inline uint8_t *packed(const struct file_type *t, const uint8_t *rows, uint32_t n_rows,
+                              uint32_t n_k)
+{
+    const enum panel_format format = (enum panel_format)panel_format_of(t->type, n_k);
+    uint8_t *panel = aligned_alloc(64, panel_bytes(format, n_k));
+
+    assert_non_null(panel);
+    memset(panel, 0xa5, panel_bytes(format, n_k));
+    panel_pack(format, panel, t->type, rows, n_rows, n_k);
+    return panel;
+}
+
+/* ---- activations ---------------------------------------------------------------------------- */
+
+static inline size_t act_block_bytes(enum act_format format)
+{
+    return format == ACT_X256    ? sizeof(struct act_x256)
+           : format == ACT_X256U ? sizeof(struct act_x256u)
+                                 : sizeof(struct act_x32);
+}
+
+static inline uint32_t act_block_values(enum act_format format)
+{
+    return format == ACT_X32 ? 32 : 256;
+}
+
+/* Quantises column c of an act buffer with distance ld. */
+static inline void quantise_column(const struct cpu_kernels *k, enum act_format format,
+                                   const float *x, uint32_t n_k, void *act, uint32_t c, uint32_t ld)
+{
+    if (format == ACT_X32) k->quantise_x32(x, n_k, (struct act_x32 *)act + c, ld);
+    else if (format == ACT_X256) k->quantise_x256(x, n_k, (struct act_x256 *)act + c, NULL, ld);
+    else k->quantise_x256(x, n_k, NULL, (struct act_x256u *)act + c, ld);
+}
+
+/* Value k of a column, as the product sees it. */
+static inline double act_value(enum act_format format, const void *act, uint32_t k, uint32_t c,
+                               uint32_t ld)
+{
+    if (format == ACT_X32) {
+        const struct act_x32 *x = (const struct act_x32 *)act + (size_t)(k / 32) * ld + c;
+        return (double)x->d * x->q[k % 32];
+    }
+    if (format == ACT_X256) {
+        const struct act_x256 *x = (const struct act_x256 *)act + (size_t)(k / 256) * ld + c;
+        return (double)x->d * x->q[k % 256];
+    }
+    const struct act_x256u *x = (const struct act_x256u *)act + (size_t)(k / 256) * ld + c;
+    return (double)x->d * (x->u[k % 256] - 128);
+}
+
+static inline struct cpu_kernels scalar_kernels(void)
+{
+    struct cpu_kernels k = { .isa = "scalar" };
+
+    cpu_product_scalar(&k);
+    return k;
+}
+
+#endif
