@@ -5,7 +5,9 @@ import datetime
 import json
 import os
 import pathlib
+import random
 import sys
+import time
 
 import gguf
 import jinja2
@@ -42,10 +44,12 @@ class Model:
 
 
 def golden_cases():
+    cases = []
     for path in sorted((ROOT / "tests/golden").glob("*.templates.json")):
         model = path.name.removesuffix(".templates.json")
         for i, case in enumerate(json.loads(path.read_text())):
-            yield pytest.param(model, case, id=f"{model}-{i}-{case['case']}")
+            cases.append(pytest.param(model, case, id=f"{model}-{i}-{case['case']}"))
+    return cases
 
 
 _models = {}
@@ -118,15 +122,19 @@ def python_render(template, request):
         return {"error": str(e)}
 
 
+# Where minijinja does otherwise; each must be refused, not rendered wrongly.
+KNOWN_REFUSALS = {("namespace", "empty"): "an empty list cannot be sliced backwards"}
+
+
 @pytest.mark.parametrize("request_name", REQUESTS)
 @pytest.mark.parametrize("template_name", TEMPLATES)
 def test_equals_python(render, template_name, request_name):
     template, request = TEMPLATES[template_name], REQUESTS[request_name]
     want = python_render(template, request)
     got = render(request, template=template, bos="<s>", eos="</s>")
-    if "error" in want:
+    if "error" in want or (template_name, request_name) in KNOWN_REFUSALS:
         assert got.get("status") == "chat_template_error", got
-        if template_name == "raise":
+        if template_name == "raise" and "alternate" in want["error"]:
             assert got["error"] == "chat template: " + want["error"]
     else:
         assert got == {"text": want["text"], "guard": ""}
@@ -157,6 +165,40 @@ def test_date(render):
         if got["text"] == want:
             return
     assert got["text"] == want
+
+
+# ---- control tokens --------------------------------------------------------------------------
+
+NAMES = ["<|a|>", "<b>", "|>|", "ab", "</a", "\uff5cb\uff5c"]
+
+
+def test_no_strings_of_the_caller_spell_a_name(render):
+    """Random strings side by side, trimmed or not, and beside the beginning of a name."""
+    dice = random.Random(1)
+    n_guarded = 0
+    for _ in range(3000):
+        pieces = ["".join(dice.choices("<|>ab/ \uff5c", k=dice.randrange(5))) for _ in range(4)]
+        request = {"messages": pieces}
+        joined = render(request, template="{{ messages | join }}", control=NAMES)
+        assert joined["text"].replace(joined["guard"] or "\0", "") == "".join(pieces)
+        assert not any(n in joined["text"] for n in NAMES), (pieces, joined)
+        n_guarded += joined["guard"] != ""
+
+        name = dice.choice(NAMES)
+        start = name[: dice.randrange(1, len(name))]
+        template = "{% for m in messages %}{{ start ~ (m | trim) }},{% endfor %}"
+        beside = render(request, template=template.replace("start", json.dumps(start)), control=NAMES)
+        assert not any(n in beside["text"] for n in NAMES if n not in start), (start, pieces, beside)
+    assert 1000 < n_guarded < 3000
+
+
+def test_guard_is_fast_with_many_names(render):
+    names = [f"<unused{i}>" for i in range(6000)]
+    content = "<unused" * 20000 + "<" * 100000
+    start = time.monotonic()
+    got = render({"messages": [content]}, template="{{ messages[0] | length }}", control=names)
+    assert got["text"] == str(len(content) + 1)
+    assert time.monotonic() - start < 5
 
 
 # ---- built-in templates ----------------------------------------------------------------------

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::python::{self, check_bounds, refuse};
@@ -46,11 +46,15 @@ pub fn build(source: &str, strftime: impl Fn(&str) -> Option<String> + Send + Sy
     });
     env.add_filter("default", default);
     env.add_filter("d", default);
+    env.add_filter("indent", indent);
     // Python's text is a sequence and its dict iterable.
     env.add_test("sequence", |v: &Value| {
         matches!(v.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
     });
-    env.add_test("iterable", |v: &Value| v.is_undefined() || v.try_iter().is_ok());
+    env.add_test("iterable", |v: &Value| {
+        use ValueKind::*;
+        matches!(v.kind(), String | Seq | Iterable | Map | Undefined)
+    });
     env.add_test("number", |v: &Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool));
     env.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         let message = message.to_string();
@@ -60,7 +64,7 @@ pub fn build(source: &str, strftime: impl Fn(&str) -> Option<String> + Send + Sy
         strftime(format).ok_or_else(|| refuse("strftime_now: the date does not fit"))
     });
     env.add_function("joiner", minijinja_contrib::globals::joiner);
-    env.add_function("cycler", minijinja_contrib::globals::cycler);
+    env.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     env.add_template_owned(NAME, plain_generation_blocks(source))?;
     Ok(env)
 }
@@ -91,6 +95,28 @@ fn default(value: &Value, other: Option<Value>, lax: Option<bool>, options: Kwar
     options.assert_all_used()?;
     let is_missing = value.is_undefined() || (lax && !value.is_true());
     Ok(if is_missing { other } else { value.clone() })
+}
+
+/// Indents all lines but the first, and none that is empty; a last newline stays.
+fn indent(text: &str, width: Option<usize>, first: Option<bool>, blank: Option<bool>, options: Kwargs)
+    -> Result<String, Error> {
+    check_bounds()?;
+    let width = width.or(options.get("width")?).unwrap_or(4).min(256);
+    let first = first.or(options.get("first")?).unwrap_or(false);
+    let blank = blank.or(options.get("blank")?).unwrap_or(false);
+    options.assert_all_used()?;
+    let margin = " ".repeat(width);
+    let mut out = String::with_capacity(text.len());
+    for (i, line) in text.split('\n').enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        if if i == 0 { first } else { blank || !line.is_empty() } {
+            out.push_str(&margin);
+        }
+        out.push_str(line);
+    }
+    Ok(out)
 }
 
 /// Training templates mark what the model said with {% generation %}; here it is a plain block. The

@@ -65,7 +65,10 @@ impl Failure {
             Broken::Memory => Failure(SHIM_TEMPLATE, "the template needs too much memory".into()),
             Broken::Time => Failure(SHIM_TEMPLATE, "the template takes too long".into()),
             Broken::NoThread => Failure(SHIM_MEMORY, "no thread to run the template on".into()),
-            Broken::Panic => Failure(SHIM_INTERNAL, "the template engine failed".into()),
+            // minijinja panics where it should not, as on the slice [][::-1].
+            Broken::Panic => {
+                Failure(SHIM_TEMPLATE, "the template engine failed on these messages".into())
+            }
         }
     }
 }
@@ -85,7 +88,7 @@ fn at_boundary(out: &mut ShimText, call: impl FnOnce() -> Result<String, Failure
     static QUIET: Once = Once::new();
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let result = catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(Failure::of_bound(Broken::Panic)));
+        .unwrap_or_else(|_| Err(Failure(SHIM_INTERNAL, "the template shim failed".into())));
     let (status, text) = match result {
         Ok(text) => (SHIM_OK, text),
         Err(Failure(status, text)) => (status, text.replace(['\n', '\r'], " ")),
