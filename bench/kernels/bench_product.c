@@ -6,13 +6,13 @@
 #include "bench.h"
 #include "quant/quant.h"
 
-enum { MAX_COLS = 20, MEMORY_BYTES = 64 << 20, CACHE_BYTES = 256 << 10 };
+enum { MAX_COLS = 20, MEMORY_BYTES = 128 << 20, CACHE_BYTES = 256 << 10 };
 
 struct subject {
-    const char *name;           /* of the product; the packing is named alike */
+    const char *name;           /* of the product; NULL: packed as another format */
     const char *pack_name;
     uint32_t quant_type;
-    uint32_t half_at[2];        /* where a block's f16 scales lie (twice the same: one) */
+    uint32_t half_at[2];        /* where a block's f16 numbers lie (twice the same: one) */
 };
 
 static const struct subject subjects[] = {
@@ -24,6 +24,12 @@ static const struct subject subjects[] = {
     { "product Q4_1", "pack Q4_1", QUANT_Q4_1, { 0, 2 } },
     { "product Q5_0", "pack Q5_0", QUANT_Q5_0, { 0, 0 } },
     { "product Q5_1", "pack Q5_1", QUANT_Q5_1, { 0, 2 } },
+    { NULL, "pack Q2_K", QUANT_Q2_K, { 80, 82 } },
+    { NULL, "pack Q3_K", QUANT_Q3_K, { 108, 108 } },
+    { NULL, "pack IQ4_NL", QUANT_IQ4_NL, { 0, 0 } },
+    { NULL, "pack IQ4_XS", QUANT_IQ4_XS, { 0, 0 } },
+    { NULL, "pack F16", QUANT_F16, { 0, 0 } },
+    { NULL, "pack BF16", QUANT_BF16, { 0, 0 } },
 };
 
 /* One matrix and its columns. Each thread has panels of its own. */
@@ -161,7 +167,7 @@ static bool measure_subject(const struct bench *b, const struct subject *s)
             .bytes = (double)j.n_panels * (double)j.file_bytes, .s = bench_time(b, run_pack, &j),
         };
         if (bench_wants(b, s->pack_name)) bench_report(b, &packing);
-        if (bench_wants(b, s->name)) {
+        if (s->name && bench_wants(b, s->name)) {
             measure_products(b, &j, s->name, false);
             measure_products(b, &j, s->name, true);
         }
@@ -176,8 +182,9 @@ static bool measure_subject(const struct bench *b, const struct subject *s)
 bool bench_products(const struct bench *b)
 {
     for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) {
-        if (!bench_wants(b, subjects[i].name) && !bench_wants(b, subjects[i].pack_name)) continue;
-        if (!measure_subject(b, &subjects[i])) return false;
+        const struct subject *s = &subjects[i];
+        if (!bench_wants(b, s->pack_name) && !(s->name && bench_wants(b, s->name))) continue;
+        if (!measure_subject(b, s)) return false;
     }
     return true;
 }

@@ -22,9 +22,6 @@ struct block_32 {
     uint8_t q[32];              /* as the panel's lines hold them: Q8_0 + 128, others unsigned */
 };
 
-static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
-                                       1,    13,   25,  38,  53,  69,  89,  113 };
-
 static void nibbles(const uint8_t qs[16], uint8_t q[32])
 {
     for (int k = 0; k < 16; k++) {
@@ -38,11 +35,11 @@ static void add_fifth_bits(const uint8_t qh[4], uint8_t q[32])
     for (int k = 0; k < 32; k++) q[k] |= (uint8_t)((qh[k / 8] >> (k % 8) & 1) << 4);
 }
 
-/* Nibbles that choose among 16 values. */
-static void chosen(const uint8_t qs[16], uint8_t q[32])
+/* Nibbles that choose a value of the codebook. */
+static void codebook_values(const uint8_t qs[16], uint8_t q[32])
 {
     nibbles(qs, q);
-    for (int k = 0; k < 32; k++) q[k] = (uint8_t)(iq4_values[q[k]] + 128);
+    for (int k = 0; k < 32; k++) q[k] = (uint8_t)(iq4_codebook[q[k]] + 128);
 }
 
 static void load_q8_0(const void *block, struct block_32 *to)
@@ -94,7 +91,7 @@ static void load_iq4_nl(const void *block, struct block_32 *to)
     const struct iq4_nl *from = block;
 
     to->d = from->d;
-    chosen(from->qs, to->q);
+    codebook_values(from->qs, to->q);
 }
 
 /* Never infinite: a finite scale beyond f16 becomes its largest number. */
@@ -111,10 +108,8 @@ static void load_iq4_xs(const void *block, struct block_32 *to)
     const float d = f32_of_f16(from->d);
 
     for (int s = 0; s < 8; s++) {
-        const int low = from->scales_l[s / 2] >> (s % 2 * 4) & 15;
-        const int high = from->scales_h >> (2 * s) & 3;
-        to[s].d = f16_saturated(d * (float)((low | high << 4) - 32));
-        chosen(from->qs + 16 * s, to[s].q);
+        to[s].d = f16_saturated(d * (float)iq4_xs_scale(from, s));
+        codebook_values(from->qs + 16 * s, to[s].q);
     }
 }
 
@@ -153,32 +148,44 @@ static void round_32(const float *w, struct block_32 *to)
     }
 }
 
-static void load_floats(uint32_t type, const void *block, uint32_t n, struct block_32 *to)
-{
-    float w[256];
-
-    quant_dequantise(type, block, w, n);
-    for (uint32_t i = 0; i < n / 32; i++) round_32(w + 32 * i, &to[i]);
-}
-
 static void load_f32(const void *block, struct block_32 *to)
 {
-    load_floats(QUANT_F32, block, 32, to);
+    float w[32];
+
+    quant_dequantise(QUANT_F32, block, w, 32);
+    round_32(w, to);
 }
 
 static void load_f16(const void *block, struct block_32 *to)
 {
-    load_floats(QUANT_F16, block, 32, to);
+    float w[32];
+
+    quant_dequantise(QUANT_F16, block, w, 32);
+    round_32(w, to);
 }
 
 static void load_bf16(const void *block, struct block_32 *to)
 {
-    load_floats(QUANT_BF16, block, 32, to);
+    float w[32];
+
+    quant_dequantise(QUANT_BF16, block, w, 32);
+    round_32(w, to);
 }
 
+/* As quant_dequantise, but each scale is computed once for its 16 weights. */
 static void load_q2_k(const void *block, struct block_32 *to)
 {
-    load_floats(QUANT_Q2_K, block, 256, to);
+    const struct q2_k *from = block;
+    const float d = f32_of_f16(from->d), dmin = f32_of_f16(from->dmin);
+    float w[256];
+
+    for (int s = 0; s < 16; s++) {
+        const float step = d * (float)(from->scales[s] & 15);
+        const float low = dmin * (float)(from->scales[s] >> 4);
+        for (int k = 16 * s; k < 16 * s + 16; k++)
+            w[k] = step * (float)q2_k_quantum(from, k) - low;
+    }
+    for (int i = 0; i < 8; i++) round_32(w + 32 * i, &to[i]);
 }
 
 /* Loads n_blocks blocks of 32 from n_bytes of a row. */

@@ -94,11 +94,7 @@ static void load_q3_k(const struct q3_k *from, struct block_q6_k *to)
                 const int is_upper = from->hmask[l] >> (4 * half + j) & 1;
                 to->q[128 * half + 32 * j + l] = (int8_t)(low + 4 * is_upper - 4);
             }
-    for (int s = 0; s < 16; s++) {
-        const int low = from->scales[s % 8] >> (s / 8 * 4) & 15;
-        const int high = from->scales[8 + s % 4] >> (s / 4 * 2) & 3;
-        to->scale[s] = (int8_t)((low | high << 4) - 32);
-    }
+    for (int s = 0; s < 16; s++) to->scale[s] = (int8_t)q3_k_scale(from, s);
     to->d = from->d;
 }
 

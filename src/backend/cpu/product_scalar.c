@@ -17,6 +17,14 @@ static int32_t dot(const int8_t *a, const int8_t *b, int n)
     return sum;
 }
 
+static int32_t dot_16_unsigned(const int8_t *a, const uint8_t *b)
+{
+    int32_t sum = 0;
+
+    for (int k = 0; k < 16; k++) sum += a[k] * b[k];
+    return sum;
+}
+
 /* One block of one row of Q4_K or Q5_K against one column. */
 static float add_block_q45_k(float sum, const int8_t *q, const uint8_t scale[8][16],
                              const uint8_t min[4][16][2], float d, float dmin, uint32_t row,
@@ -85,8 +93,8 @@ static void product_q6_k(const uint8_t *panel, uint32_t n_k, const void *x, uint
             panel_quanta_q6_k(w, row, q);
             for (uint32_t c = 0; c < n_cols; c++) {
                 int32_t scaled = w->start[row];
-                for (int k = 0; k < 256; k++)
-                    scaled += w->scale[k / 16][row] * (4 * q[k] * xb[c].u[k]);
+                for (int s = 0; s < 16; s++)
+                    scaled += w->scale[s][row] * 4 * dot_16_unsigned(q + 16 * s, xb[c].u + 16 * s);
                 sum[c] = fmaf((float)scaled * d, xb[c].d, sum[c]);
             }
         }
