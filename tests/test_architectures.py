@@ -1,0 +1,53 @@
+"""Every architecture and RoPE scaling against the exact forward pass, on small random models."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import tiny_models
+from test_logits_golden import GOLDEN, score
+
+sys.path.insert(0, str(GOLDEN))
+import forward  # noqa: E402
+
+TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, tiny_models.N_VOCAB - 1, 100)]
+LLAMA3_FACTORS = np.concatenate([np.ones(12), np.linspace(1, 8, 8), np.full(12, 8.0)])
+
+CASES = {
+    "llama": dict(arch="llama"),
+    "llama tied": dict(arch="llama", tied=True),
+    "llama linear": dict(arch="llama", scaling=("linear", 4.0)),
+    "llama yarn": dict(arch="llama", scaling=("yarn", 4.0, 1024)),
+    "llama 3 factors": dict(arch="llama", rope_factors=LLAMA3_FACTORS),
+    "qwen2": dict(arch="qwen2"),
+    "qwen2 yarn": dict(arch="qwen2", scaling=("yarn", 4.0, 1024)),
+    "qwen3": dict(arch="qwen3"),
+    "gemma3": dict(arch="gemma3", tied=True),
+    "gemma3 linear": dict(arch="gemma3", tied=True, scaling=("linear", 8.0)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
+    path = tiny_models.write(str(tmp_path / "model.gguf"), **CASES[name])
+    want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
+    got = score(build_dir, path, TOKENS)
+    worst, total, n = 0.0, 0.0, 0
+    for i, top in enumerate(got["tops"]):
+        d = [abs(want[i][t] - p) for t, p in top[:10]]
+        worst, total, n = max(worst, *d), total + sum(d), n + 10
+    nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]]
+    print(f"{name}: mean distance {total / n:.4f}, worst {worst:.3f}")
+    assert total / n < 0.03
+    assert abs(np.mean(got["nll"]) / nll.mean() - 1) < 0.005
+
+
+def test_the_check_can_fail(build_dir, tmp_path):
+    """A model with another RoPE base is far from the reference of the first."""
+    path = tiny_models.write(str(tmp_path / "a.gguf"), arch="llama")
+    other = tiny_models.write(str(tmp_path / "b.gguf"), arch="llama", scaling=("linear", 2.0))
+    want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
+    got = score(build_dir, other, TOKENS)
+    d = [abs(want[i][t] - p) for i, top in enumerate(got["tops"]) for t, p in top[:10]]
+    assert np.mean(d) > 0.1

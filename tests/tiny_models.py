@@ -1,0 +1,90 @@
+"""Small random models of every architecture and RoPE scaling, written as GGUF files, for which
+tests/golden/forward.py computes the exact answer. Weights are Q8_0, which is packed exactly, so that
+only the rounding of activations and KV remains between the two."""
+
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFWriter
+from gguf.quants import quantize
+
+D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
+
+
+def byte_symbols():
+    keep = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    extra = iter(range(256, 512))
+    return [chr(b) if b in keep else chr(next(extra)) for b in range(256)]
+
+
+def add_vocabulary(w):
+    tokens = byte_symbols() + ["th", "he"]
+    tokens += [f"w{i}" for i in range(len(tokens), N_VOCAB - 1)] + ["<|endoftext|>"]
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("qwen2")
+    w.add_token_list(tokens)
+    w.add_token_types([1] * (N_VOCAB - 1) + [3])
+    w.add_token_merges(["t h", "h e"])
+    w.add_eos_token_id(N_VOCAB - 1)
+    w.add_bos_token_id(N_VOCAB - 1)
+
+
+def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
+    """scaling: None, ("linear", factor) or ("yarn", factor, original context)."""
+    rng = np.random.default_rng(seed)
+    w = GGUFWriter(path, arch)
+    w.add_name(f"random {arch}")
+    w.add_block_count(N_LAYERS)
+    w.add_context_length(4096)
+    w.add_embedding_length(D_MODEL)
+    w.add_feed_forward_length(D_FF)
+    w.add_head_count(N_HEADS)
+    w.add_head_count_kv(N_KV_HEADS)
+    w.add_key_length(D_HEAD)
+    w.add_value_length(D_HEAD)
+    w.add_layer_norm_rms_eps(1e-6)
+    w.add_rope_freq_base(10000.0)
+    if arch == "gemma3":
+        w.add_sliding_window(16)
+    if scaling:
+        w.add_string(f"{arch}.rope.scaling.type", scaling[0])
+        w.add_float32(f"{arch}.rope.scaling.factor", scaling[1])
+        if scaling[0] == "yarn":
+            w.add_uint32(f"{arch}.rope.scaling.original_context_length", scaling[2])
+    add_vocabulary(w)
+
+    def matrix(name, n_rows, n_k, scale=1.0):
+        x = rng.standard_normal((n_rows, n_k), dtype=np.float32) * (scale / np.sqrt(n_k))
+        w.add_tensor(name, quantize(x, GGMLQuantizationType.Q8_0),
+                     raw_dtype=GGMLQuantizationType.Q8_0)
+
+    def vector(name, n, centre=1.0, spread=0.1):
+        w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
+
+    matrix("token_embd.weight", N_VOCAB, D_MODEL, 16.0)
+    if not tied:
+        matrix("output.weight", N_VOCAB, D_MODEL, 4.0)
+    vector("output_norm.weight", D_MODEL)
+    if rope_factors is not None:
+        w.add_tensor("rope_freqs.weight", rope_factors.astype(np.float32))
+    for i in range(N_LAYERS):
+        p = f"blk.{i}."
+        for name, rows in (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS)):
+            matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
+            if arch == "qwen2":
+                vector(p + f"attn_{name}.bias", rows * D_HEAD, 0.0, 0.3)
+        if arch in ("qwen3", "gemma3"):
+            vector(p + "attn_q_norm.weight", D_HEAD)
+            vector(p + "attn_k_norm.weight", D_HEAD)
+        matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
+        matrix(p + "ffn_gate.weight", D_FF, D_MODEL)
+        matrix(p + "ffn_up.weight", D_FF, D_MODEL)
+        matrix(p + "ffn_down.weight", D_MODEL, D_FF)
+        vector(p + "attn_norm.weight", D_MODEL)
+        vector(p + "ffn_norm.weight", D_MODEL)
+        if arch == "gemma3":
+            vector(p + "post_attention_norm.weight", D_MODEL)
+            vector(p + "post_ffw_norm.weight", D_MODEL)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    return path
