@@ -170,18 +170,18 @@ bool kv_pool_is_writable(const struct kv_pool *pool, uint32_t page)
     return pool->page[page].n_refs == 1 && !pool->page[page].is_indexed;
 }
 
-int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key before, const int32_t *tokens)
+int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key key, const int32_t *tokens)
 {
-    return prefix_index_find(&pool->index, before, tokens);
+    return prefix_index_find(&pool->index, key, tokens);
 }
 
-bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key before,
+bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key key,
                      const int32_t *tokens)
 {
     struct page *p = &pool->page[page];
     assert(p->n_refs > 0 && !p->is_indexed);
 
-    const enum prefix_added added = prefix_index_add(&pool->index, page, before, tokens);
+    const enum prefix_added added = prefix_index_add(&pool->index, page, key, tokens);
     p->is_indexed = added == PREFIX_ADDED;
     return added != PREFIX_COLLISION;
 }
@@ -230,7 +230,7 @@ const char *kv_pool_audit(const struct kv_pool *pool)
         if (!pool->page[i].is_indexed) continue;
         n_indexed++;
         const struct prefix_entry *e = &pool->index.entry[i];
-        if (prefix_index_find(&pool->index, e->before, e->token) != (int64_t)i)
+        if (prefix_index_find(&pool->index, e->key, e->token) != (int64_t)i)
             return "kv_pool I1: an indexed page is not found";
     }
     if (n_held != c->n_held) return "kv_pool I2: n_held is wrong";

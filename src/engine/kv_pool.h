@@ -60,14 +60,13 @@ struct prefix_key {
 /* The key of the page that follows `before` (zero for the first page) and holds `tokens`. */
 struct prefix_key prefix_key_next(struct prefix_key before, const int32_t *tokens);
 
-/* The page that follows `before` and holds these PAGE_TOKENS tokens, or KV_NO_PAGE. Tokens and the
- * key before them are compared too: equal hashes of different pages are no hit. */
-int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key before, const int32_t *tokens);
+/* The page of this content, or KV_NO_PAGE. tokens are compared too: a collision is no hit. */
+int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key key, const int32_t *tokens);
 
-/* Enters a held, full page that is not in the index; where its content is there already, in another
- * page, that one stays. false: the hash is taken by other content, so that the page cannot be
+/* Enters a held, full page that is not in the index; does nothing where its content is there
+ * already, in another page. false: the key is taken by other content, so that the page cannot be
  * entered, and nothing that follows it may be. */
-bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key before,
+bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key key,
                      const int32_t *tokens);
 
 struct kv_pool_counts {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* Two lanes of xor, multiply by an odd constant, shift down; the second takes in the first, so that
- * the pair depends on every token and its place. Each step is a bijection of the 128 bits: two
- * prefixes that differ in one token never share a key. */
+ * the pair depends on every token and its place. Each step is a bijection of the 128 bits,
+ * which prefix_index.h I2 rests on. */
 struct prefix_key prefix_key_next(struct prefix_key before, const int32_t *tokens)
 {
     uint64_t a = before.bits[0] ^ 0x8f1b2d6c4a3e5977u;
@@ -28,9 +28,9 @@ static bool key_equal(struct prefix_key a, struct prefix_key b)
     return a.bits[0] == b.bits[0] && a.bits[1] == b.bits[1];
 }
 
-static bool holds(const struct prefix_entry *e, struct prefix_key before, const int32_t *tokens)
+static bool holds(const struct prefix_entry *e, const int32_t *tokens)
 {
-    return key_equal(e->before, before) && memcmp(e->token, tokens, sizeof e->token) == 0;
+    return memcmp(e->token, tokens, sizeof e->token) == 0;
 }
 
 /* At least twice the pages, so that probing ends soon and always at an empty place. */
@@ -74,25 +74,22 @@ static uint64_t place_of(const struct prefix_index *x, struct prefix_key key)
     return at;
 }
 
-int64_t prefix_index_find(const struct prefix_index *x, struct prefix_key before,
+int64_t prefix_index_find(const struct prefix_index *x, struct prefix_key key,
                           const int32_t *tokens)
 {
-    const uint32_t found = x->table[place_of(x, prefix_key_next(before, tokens))];
-    return found && holds(&x->entry[found - 1], before, tokens) ? (int64_t)found - 1 : KV_NO_PAGE;
+    const uint32_t found = x->table[place_of(x, key)];
+    return found && holds(&x->entry[found - 1], tokens) ? (int64_t)found - 1 : KV_NO_PAGE;
 }
 
-enum prefix_added prefix_index_add(struct prefix_index *x, uint32_t page, struct prefix_key before,
+enum prefix_added prefix_index_add(struct prefix_index *x, uint32_t page, struct prefix_key key,
                                    const int32_t *tokens)
 {
-    const struct prefix_key key = prefix_key_next(before, tokens);
     const uint64_t at = place_of(x, key);
 
     if (x->table[at])
-        return holds(&x->entry[x->table[at] - 1], before, tokens) ? PREFIX_PRESENT
-                                                                  : PREFIX_COLLISION;
+        return holds(&x->entry[x->table[at] - 1], tokens) ? PREFIX_PRESENT : PREFIX_COLLISION;
     x->table[at] = page + 1;
     x->entry[page].key = key;
-    x->entry[page].before = before;
     memcpy(x->entry[page].token, tokens, sizeof x->entry[page].token);
     x->n_entered++;
     return PREFIX_ADDED;
@@ -122,10 +119,7 @@ const char *prefix_index_audit(const struct prefix_index *x)
         if (!x->table[at]) continue;
         const uint32_t page = x->table[at] - 1;
         if (page >= x->n_pages) return "prefix index: a page number out of range";
-        const struct prefix_entry *e = &x->entry[page];
-        if (place_of(x, e->key) != at) return "prefix index: an entry is out of reach";
-        if (!key_equal(prefix_key_next(e->before, e->token), e->key))
-            return "prefix index: a key does not follow from its content";
+        if (place_of(x, x->entry[page].key) != at) return "prefix index: an entry is out of reach";
         n++;
     }
     return n == x->n_entered ? NULL : "prefix index: n_entered is wrong";

@@ -23,17 +23,23 @@ void scheduler_give_back(struct scheduler *s, struct seq *q)
     q->n_reserved = 0;
 }
 
+static const int32_t *page_tokens(const struct seq *q, uint32_t page)
+{
+    return q->token + (size_t)page * PAGE_TOKENS;
+}
+
 void scheduler_publish(struct scheduler *s, struct seq *q)
 {
     if (s->params.no_prefix_cache) return;
     while (!q->is_unpublishable && q->n_published < q->n_computed / PAGE_TOKENS) {
-        const int32_t *tokens = q->token + (size_t)q->n_published * PAGE_TOKENS;
-        if (!kv_pool_publish(s->pool, q->page[q->n_published], q->key, tokens)) {
+        const int32_t *tokens = page_tokens(q, q->n_published);
+        const struct prefix_key key = prefix_key_next(q->key, tokens);
+        if (kv_pool_publish(s->pool, q->page[q->n_published], key, tokens)) {
+            q->key = key;
+            q->n_published++;
+        } else {
             q->is_unpublishable = true;
-            return;
         }
-        q->key = prefix_key_next(q->key, tokens);
-        q->n_published++;
     }
 }
 
@@ -43,13 +49,13 @@ static uint32_t n_shareable(const struct seq *q)
     return (q->n_prompt - 1) / PAGE_TOKENS;
 }
 
-static bool share_page(struct scheduler *s, struct seq *q, uint32_t page)
+/* One more holder of what is known to be page n_pages of the sequence. */
+static bool share_page(struct scheduler *s, struct seq *q, uint32_t page, struct prefix_key key)
 {
     if (!kv_pool_share(s->pool, page)) return false;
     q->page[q->n_pages++] = page;
-    if (s->params.no_prefix_cache) return true;
-    q->key = prefix_key_next(q->key, q->token + (size_t)q->n_published * PAGE_TOKENS);
-    q->n_published++;
+    q->n_published = q->n_pages;
+    q->key = key;
     return true;
 }
 
@@ -58,10 +64,11 @@ static bool share_indexed(struct scheduler *s, struct seq *q)
 {
     if (s->params.no_prefix_cache || q->wants_every_logit) return true;
     while (q->n_pages < n_shareable(q)) {
-        const int64_t page =
-            kv_pool_find(s->pool, q->key, q->token + (size_t)q->n_pages * PAGE_TOKENS);
+        const int32_t *tokens = page_tokens(q, q->n_pages);
+        const struct prefix_key key = prefix_key_next(q->key, tokens);
+        const int64_t page = kv_pool_find(s->pool, key, tokens);
         if (page == KV_NO_PAGE) return true;
-        if (!share_page(s, q, (uint32_t)page)) return false;
+        if (!share_page(s, q, (uint32_t)page, key)) return false;
     }
     return true;
 }
@@ -72,8 +79,10 @@ static bool share_forked(struct scheduler *s, struct seq *q)
     const struct seq *source = q->fork_of;
     assert(source->n_prompt == q->n_prompt && source->n_computed >= q->n_prompt);
 
-    while (q->n_pages < n_shareable(q))
-        if (!share_page(s, q, source->page[q->n_pages])) return false;
+    while (q->n_pages < n_shareable(q)) {
+        const struct prefix_key key = prefix_key_next(q->key, page_tokens(q, q->n_pages));
+        if (!share_page(s, q, source->page[q->n_pages], key)) return false;
+    }
     q->is_unpublishable = source->is_unpublishable;
     return true;
 }
@@ -87,9 +96,9 @@ static void copy_last_prompt_page(struct scheduler *s, struct seq *q)
     s->copy(s->copy_arg, to, from);
 }
 
-/* Takes shared pages and reserves the rest, or leaves the sequence as it was. Whether pages are
- * found in the index decides only how much is computed, never whether it fits: a cached page that
- * is shared costs what a reserved one would, a held one costs nothing. */
+/* Takes shared pages and reserves the rest, or leaves the sequence as it was. Sharing never makes it
+ * harder to fit: a cached page that is shared costs what a reserved one would, a held one costs
+ * nothing. */
 static bool take_memory(struct scheduler *s, struct seq *q)
 {
     q->n_pages = q->n_published = 0;

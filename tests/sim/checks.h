@@ -1,0 +1,162 @@
+/* What must hold of every step and of every request, apart from the product's own audits. */
+#ifndef SIM_CHECKS_H
+#define SIM_CHECKS_H
+
+#include "sim/sim.h"
+
+static inline void sim_audit(struct sim *sim, const char *when)
+{
+    static _Thread_local uint32_t n_holders[MAX_SLOTS * (MAX_TOKENS / PAGE_TOKENS) + 40];
+    const char *wrong = kv_pool_audit(sim->pool);
+    if (!wrong) wrong = scheduler_audit(sim->scheduler);
+    if (wrong) SIM_FAIL(sim, "%s: %s", when, wrong);
+
+    memset(n_holders, 0, sim->n_pages * sizeof *n_holders);
+    for (uint32_t i = 0; i < sim->params.n_slots; i++) {
+        const struct seq *q = scheduler_slot(sim->scheduler, i);
+        for (uint32_t k = 0; q && k < q->n_pages; k++) n_holders[q->page[k]]++;
+    }
+    for (uint32_t i = 0; i < sim->n_pages; i++)
+        if (n_holders[i] != kv_pool_n_refs(sim->pool, i))
+            SIM_FAIL(sim, "%s: page %u: %u page tables name it, the pool counts %u", when, i,
+                     n_holders[i], kv_pool_n_refs(sim->pool, i));
+}
+
+/* Nobody is admitted before an earlier one. */
+static inline void check_admissions(struct sim *sim, const struct step *step)
+{
+    for (uint32_t i = 0; i < step->n_admitted; i++) {
+        const struct seq *q = step->admitted[i];
+        if (q->id <= sim->last_admitted)
+            SIM_FAIL(sim, "request %llu admitted after %llu", (unsigned long long)q->id,
+                     (unsigned long long)sim->last_admitted);
+        sim->last_admitted = q->id;
+        sim->stats.n_cached_tokens += q->n_cached;
+        if (q->n_cached % PAGE_TOKENS) sim->stats.n_forks_shared++;
+        if (sim->params.no_prefix_cache && q->n_cached && q->n_cached != q->n_prompt - 1)
+            SIM_FAIL(sim, "request %llu took %u cached tokens although the cache is off",
+                     (unsigned long long)q->id, q->n_cached);
+    }
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        const struct request *r = &sim->request[i];
+        if (r->is_alive && r->seq.state == SEQ_WAITING && r->seq.id < sim->last_admitted)
+            SIM_FAIL(sim, "request %llu still waits, %llu was admitted",
+                     (unsigned long long)r->seq.id, (unsigned long long)sim->last_admitted);
+    }
+}
+
+/* I2, I3, and the oldest prompt first. */
+static inline void check_columns(struct sim *sim, const struct step *step)
+{
+    const struct scheduler_params *p = &sim->params;
+    uint32_t n_prefill = 0, n_decode = 0;
+    const struct seq *oldest = NULL;
+
+    for (uint32_t i = 0; i < p->n_slots; i++) {
+        const struct seq *q = scheduler_slot(sim->scheduler, i);
+        if (!q) continue;
+        n_decode += q->state == SEQ_DECODE;
+        n_prefill += q->state == SEQ_PREFILL;
+        if (q->state == SEQ_PREFILL && (!oldest || q->id < oldest->id)) oldest = q;
+    }
+    if (p->prefill_first && n_prefill) n_decode = 0;
+    if (step->n_decode_cols != n_decode)
+        SIM_FAIL(sim, "I2: %u decode columns for %u that decode", step->n_decode_cols, n_decode);
+    if (step->n_decode_cols + step->n_prefill_cols != step->batch.n_cols ||
+        step->batch.n_cols > p->step_tokens ||
+        (n_decode && step->n_prefill_cols > p->prefill_tokens))
+        SIM_FAIL(sim, "I3: %u decode and %u prefill columns of %u, budgets %u and %u",
+                 step->n_decode_cols, step->n_prefill_cols, step->batch.n_cols, p->step_tokens,
+                 p->prefill_tokens);
+    if (oldest && (step->batch.n_spans <= n_decode ||
+                   step->batch.span[n_decode].page != oldest->page))
+        SIM_FAIL(sim, "the oldest prompt, of request %llu, is not first",
+                 (unsigned long long)oldest->id);
+}
+
+static inline struct seq *seq_of_span(const struct sim *sim, const struct span *span)
+{
+    for (uint32_t i = 0; i < sim->params.n_slots; i++) {
+        struct seq *q = scheduler_slot(sim->scheduler, i);
+        if (q && q->page == span->page) return q;
+    }
+    return NULL;
+}
+
+/* The arrays of the batch say what the sequences say. */
+static inline void check_batch(struct sim *sim, const struct step *step)
+{
+    const struct batch *b = &step->batch;
+    uint32_t col = 0, out = 0;
+
+    for (uint32_t i = 0; i < b->n_spans; i++) {
+        const struct span *span = &b->span[i];
+        const struct seq *q = seq_of_span(sim, span);
+        if (!q || span->first_col != col || span->n_cols == 0 ||
+            span->first_pos != q->n_computed || span->first_pos + span->n_cols > q->n_tokens) {
+            SIM_FAIL(sim, "span %u is not the next piece of a sequence", i);
+            return;
+        }
+        if ((q->state == SEQ_DECODE) != (i < step->n_decode_cols))
+            SIM_FAIL(sim, "span %u: decode columns are not first", i);
+        for (uint32_t pos = span->first_pos; pos < span->first_pos + span->n_cols; pos++, col++) {
+            if (b->pos[col] != pos || b->token[col] != q->token[pos])
+                SIM_FAIL(sim, "column %u is not position %u of request %llu", col, pos,
+                         (unsigned long long)q->id);
+            if (!q->wants_every_logit && pos + 1 != q->n_tokens) continue;
+            if (out >= b->n_outs || b->out_col[out] != col || step->out_seq[out] != q ||
+                step->out_pos[out] != pos)
+                SIM_FAIL(sim, "column %u should be output %u", col, out);
+            out++;
+        }
+    }
+    if (col != b->n_cols || out != b->n_outs)
+        SIM_FAIL(sim, "%u columns in spans of %u, %u outputs of %u", col, b->n_cols, out,
+                 b->n_outs);
+}
+
+/* Every position a column attends to holds the sequence's own. */
+static inline void check_context(struct sim *sim, const struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n_spans; i++) {
+        const struct seq *q = seq_of_span(sim, &b->span[i]);
+        const uint32_t n = b->span[i].first_pos + b->span[i].n_cols;
+        const uint32_t pos = fake_kv_foreign(&sim->kv, b->span[i].page, q->token, n);
+        if (pos < n)
+            SIM_FAIL(sim, "request %llu: position %u in page %u is not its own",
+                     (unsigned long long)q->id, pos, q->page[pos / PAGE_TOKENS]);
+    }
+}
+
+/* The reply is the one of a solo run: a pure function of the prompt. */
+static inline void check_reply(struct sim *sim, const struct request *r)
+{
+    uint64_t chain = 0;
+    for (uint32_t pos = 0; pos < r->seq.n_tokens; pos++) {
+        if (pos >= r->seq.n_prompt && r->token[pos] != fake_sample(chain, sim->n_vocab))
+            SIM_FAIL(sim, "request %llu: reply token %u is %d, alone it is %d",
+                     (unsigned long long)r->seq.id, pos - r->seq.n_prompt, r->token[pos],
+                     fake_sample(chain, sim->n_vocab));
+        chain = chain_next(chain, r->token[pos]);
+    }
+}
+
+/* Nobody starves. Until a request ends, every step computes at least one column of it or of an
+ * earlier one: the oldest prompt advances, else the earlier ones decode, else it is the head of the
+ * line with the whole pool before it. So its steps are at most the columns these needed when it
+ * came. With prefill_first later prompts may go before replies: their columns count too. */
+static inline void sim_check_patience(struct sim *sim)
+{
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        const struct request *r = &sim->request[i];
+        if (!r->is_alive) continue;
+        const uint64_t later = sim->params.prefill_first ? sim->work_added - r->work_before : 0;
+        const uint64_t bound = r->work_ahead + later;
+        if (sim->step - r->added_step >= bound)
+            SIM_FAIL(sim, "request %llu starves: %llu steps, bound %llu, state %d",
+                     (unsigned long long)r->seq.id, (unsigned long long)(sim->step - r->added_step),
+                     (unsigned long long)bound, r->seq.state);
+    }
+}
+
+#endif

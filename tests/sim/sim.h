@@ -1,0 +1,99 @@
+/* The simulated server: random traffic over scheduler and KV pool, a fake model, a virtual clock.
+ * Everything follows from the seed. */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "engine/kv_pool.h"
+#include "engine/scheduler.h"
+#include "sim/fake_kv.h"
+
+enum {
+    MAX_TOKENS = 320,           /* of one request */
+    MAX_REQUESTS = 48,          /* alive at once */
+    MAX_SLOTS = 32,
+    N_TEMPLATES = 4,
+};
+
+/* Bugs the simulator must find. They are planted from outside: the product has no hooks. */
+enum plant {
+    PLANT_NONE,
+    PLANT_NO_COPY,              /* the backend does not copy the page it is told to */
+    PLANT_SECOND_RELEASE,       /* a page is given back that its holder still uses */
+    PLANT_WRONG_PAGE,           /* the prefix index gave a page of other content */
+};
+
+struct request {
+    struct seq seq;
+    bool is_alive;
+    uint32_t n_reply;           /* tokens it will generate: ends by itself at or before max_tokens */
+    uint32_t n_outs;            /* wants_every_logit: outputs seen */
+    uint64_t added_step, work_ahead, work_before; /* see sim_check_patience */
+    int32_t token[MAX_TOKENS];
+    uint32_t page[MAX_TOKENS / PAGE_TOKENS];
+};
+
+struct sim_stats {
+    uint64_t n_added, n_finished, n_cancelled, n_forks_shared, n_cached_tokens, n_cols;
+    uint64_t n_cancelled_in[SEQ_GONE + 1];
+};
+
+struct sim {
+    uint64_t seed;
+    struct rng rng;
+    struct scheduler_params params;
+    uint32_t n_pages, n_vocab;
+    double rate;                /* arrivals in a unit of virtual time */
+    double cancel_share;        /* chance of a cancellation in a step */
+    enum plant plant;
+    bool is_planted;
+    bool trace;
+
+    struct kv_pool *pool;
+    struct scheduler *scheduler;
+    struct fake_kv kv;
+    struct request request[MAX_REQUESTS];
+    int32_t template[N_TEMPLATES][MAX_TOKENS];
+    int32_t history[MAX_TOKENS]; /* of the last request that ended: the next turn of a chat */
+    uint32_t n_history;
+
+    double now, next_arrival;
+    uint64_t step, next_id, last_admitted;
+    uint64_t work_added;        /* columns asked for since the start */
+    struct sim_stats stats;
+    char failure[256];          /* empty: all is well */
+};
+
+static inline uint32_t sim_between(struct sim *sim, uint32_t low, uint32_t high)
+{
+    return low + (uint32_t)rng_below(&sim->rng, (uint64_t)high - low + 1);
+}
+
+static inline bool sim_chance(struct sim *sim, double p)
+{
+    return rng_unit(&sim->rng) < p;
+}
+
+/* Small values as often as large ones. */
+static inline uint32_t sim_log_between(struct sim *sim, uint32_t low, uint32_t high)
+{
+    uint32_t top = high;
+    while (top / 2 >= low && sim_chance(sim, 0.5)) top /= 2;
+    return sim_between(sim, low, top < low ? low : top);
+}
+
+static inline struct request *sim_request_of(struct seq *q)
+{
+    return (struct request *)q; /* its first member */
+}
+
+/* Notes the first failure only: what follows it is noise. */
+#define SIM_FAIL(sim, ...)                                                                         \
+    do {                                                                                           \
+        if (!(sim)->failure[0]) snprintf((sim)->failure, sizeof(sim)->failure, __VA_ARGS__);       \
+    } while (0)
+
+#endif

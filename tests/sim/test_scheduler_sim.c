@@ -1,0 +1,291 @@
+/* Scheduler and KV pool under random traffic, a fake model and a virtual clock. A failure prints its
+ * seed and step; `test_scheduler_sim --seed N --steps N --trace` runs that one again and tells. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sim/checks.h"
+#include "sim/sim.h"
+#include "sim/traffic.h"
+
+/* ---- one server ----------------------------------------------------------------------------- */
+
+static bool sim_open(struct sim *sim)
+{
+    pl_err err = { 0 };
+    rng_seed(&sim->rng, sim->seed);
+    sim_draw_machine(sim);
+    if (sim->plant) { /* a machine on which every plant can grow */
+        sim->params = (struct scheduler_params){ .n_slots = 8, .step_tokens = 64,
+                                                 .prefill_tokens = 32 };
+        sim->n_pages = 120;
+        sim->n_vocab = 50;
+    }
+    if (kv_pool_open(&sim->pool, sim->n_pages, &err) || !fake_kv_open(&sim->kv, sim->n_pages) ||
+        scheduler_open(&sim->scheduler, &sim->params, sim->pool, fake_kv_copy, &sim->kv, &err)) {
+        SIM_FAIL(sim, "open: %.200s", err.text);
+        return false;
+    }
+    sim->kv.forgets_to_copy = sim->plant == PLANT_NO_COPY;
+    if (sim->trace)
+        printf("seed %llu: slots=%u step_tokens=%u prefill_tokens=%u prefill_first=%d "
+               "no_prefix_cache=%d pages=%u vocab=%u\n",
+               (unsigned long long)sim->seed, sim->params.n_slots, sim->params.step_tokens,
+               sim->params.prefill_tokens, sim->params.prefill_first, sim->params.no_prefix_cache,
+               sim->n_pages, sim->n_vocab);
+    return true;
+}
+
+static void sim_close(struct sim *sim)
+{
+    scheduler_close(sim->scheduler);
+    kv_pool_close(sim->pool);
+    fake_kv_close(&sim->kv);
+}
+
+static void give_back_a_page_twice(struct sim *sim)
+{
+    const struct seq *q = scheduler_slot(sim->scheduler, 0);
+    if (sim->step < 100 || !q || q->n_pages == 0) return;
+    kv_pool_release(sim->pool, q->page[0]);
+    sim->is_planted = true;
+}
+
+/* As if the index had answered with the first page of another prompt. All counts stay right. */
+static void swap_a_found_page(struct sim *sim, const struct step *step)
+{
+    for (uint32_t i = 0; i < step->n_admitted && !sim->is_planted; i++) {
+        struct seq *q = step->admitted[i];
+        for (uint32_t k = 0; k < sim->params.n_slots && q->n_cached >= PAGE_TOKENS; k++) {
+            const struct seq *other = scheduler_slot(sim->scheduler, k);
+            if (!other || other == q || other->n_computed < PAGE_TOKENS ||
+                memcmp(other->token, q->token, PAGE_TOKENS * sizeof *q->token) == 0)
+                continue;
+            kv_pool_share(sim->pool, other->page[0]);
+            kv_pool_release(sim->pool, q->page[0]);
+            q->page[0] = other->page[0];
+            sim->is_planted = true;
+            break;
+        }
+    }
+}
+
+static void plant_bug(struct sim *sim, const struct step *step)
+{
+    if (sim->plant == PLANT_SECOND_RELEASE && !sim->is_planted) give_back_a_page_twice(sim);
+    if (sim->plant == PLANT_WRONG_PAGE && !sim->is_planted) swap_a_found_page(sim, step);
+}
+
+static void finish(struct sim *sim, struct request *r)
+{
+    check_reply(sim, r);
+    sim->stats.n_finished++;
+    if (sim->trace)
+        printf("%llu: finish %llu cached=%u\n", (unsigned long long)sim->step,
+               (unsigned long long)r->seq.id, r->seq.n_cached);
+    sim_leave(sim, r);
+}
+
+/* The owner's part after a step: every output is a reply token, or one more score. */
+static void take_outputs(struct sim *sim, const struct step *step, const uint64_t *chain)
+{
+    for (uint32_t i = 0; i < step->batch.n_outs; i++) {
+        struct seq *q = step->out_seq[i];
+        struct request *r = sim_request_of(q);
+        if (q->wants_every_logit) {
+            if (step->out_pos[i] != r->n_outs++)
+                SIM_FAIL(sim, "request %llu: an output is missing", (unsigned long long)q->id);
+            if (r->n_outs == q->n_prompt) finish(sim, r);
+            continue;
+        }
+        q->token[q->n_tokens++] = fake_sample(chain[i], sim->n_vocab);
+        if (q->n_tokens == q->n_prompt + r->n_reply) finish(sim, r);
+    }
+}
+
+static bool is_anyone_there(const struct sim *sim)
+{
+    return scheduler_n_waiting(sim->scheduler) + scheduler_n_running(sim->scheduler) > 0;
+}
+
+static void sim_step(struct sim *sim)
+{
+    uint64_t chain[256];
+    struct step step;
+
+    scheduler_plan(sim->scheduler, &step);
+    plant_bug(sim, &step);
+    sim_audit(sim, "planned");
+    check_admissions(sim, &step);
+    check_columns(sim, &step);
+    check_batch(sim, &step);
+    if (step.batch.n_cols == 0 && is_anyone_there(sim)) SIM_FAIL(sim, "someone waits for nothing");
+    if (sim->trace)
+        printf("%llu: t=%.1f admitted=%u decode=%u prefill=%u waiting=%u\n",
+               (unsigned long long)sim->step, sim->now, step.n_admitted, step.n_decode_cols,
+               step.n_prefill_cols, scheduler_n_waiting(sim->scheduler));
+
+    if (step.batch.n_cols && !sim->failure[0]) {
+        fake_forward(&sim->kv, &step.batch);
+        check_context(sim, &step.batch);
+        for (uint32_t i = 0; i < step.batch.n_outs; i++)
+            chain[i] = fake_kv_at(&sim->kv, step.out_seq[i]->page, step.out_pos[i])->chain;
+        scheduler_commit(sim->scheduler);
+        sim_audit(sim, "committed");
+        take_outputs(sim, &step, chain);
+    }
+    sim->stats.n_cols += step.batch.n_cols;
+    sim->now += 1 + 0.02 * step.batch.n_cols;
+    sim->step++;
+    sim_check_patience(sim);
+}
+
+/* Traffic for n_steps, then until all have left. */
+static void sim_run(struct sim *sim, uint64_t n_steps)
+{
+    if (!sim_open(sim)) return;
+    while (!sim->failure[0] && (sim->step < n_steps || is_anyone_there(sim))) {
+        if (sim->step < n_steps) sim_arrivals(sim);
+        sim_cancellations(sim);
+        sim_step(sim);
+    }
+    const struct kv_pool_counts counts = kv_pool_counts(sim->pool);
+    if (!sim->failure[0] && counts.n_held + counts.n_reserved > 0)
+        SIM_FAIL(sim, "all have left, %u pages are held and %u reserved", counts.n_held,
+                 counts.n_reserved);
+}
+
+static struct sim *make_sim(uint64_t seed, enum plant plant)
+{
+    struct sim *sim = calloc(1, sizeof *sim);
+    if (!sim) abort();
+    sim->seed = seed;
+    sim->plant = plant;
+    return sim;
+}
+
+static void free_sim(struct sim *sim)
+{
+    sim_close(sim);
+    free(sim);
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+enum { N_SEEDS = 60, N_STEPS = 4000, N_PLANT_STEPS = 2000 };
+
+static void add_stats(struct sim_stats *sum, const struct sim_stats *s)
+{
+    sum->n_finished += s->n_finished;
+    sum->n_forks_shared += s->n_forks_shared;
+    sum->n_cached_tokens += s->n_cached_tokens;
+    for (int i = 0; i <= SEQ_GONE; i++) sum->n_cancelled_in[i] += s->n_cancelled_in[i];
+}
+
+static void test_replies_do_not_depend_on_company(void **state)
+{
+    (void)state;
+    struct sim_stats sum = { 0 };
+
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
+        struct sim *sim = make_sim(seed, PLANT_NONE);
+        sim_run(sim, N_STEPS);
+        add_stats(&sum, &sim->stats);
+        if (sim->failure[0])
+            fail_msg("seed %llu step %llu: %s", (unsigned long long)seed,
+                     (unsigned long long)sim->step, sim->failure);
+        free_sim(sim);
+    }
+    /* The traffic reached what it is there for. */
+    assert_true(sum.n_finished > 1000);
+    assert_true(sum.n_forks_shared > 100);
+    assert_true(sum.n_cached_tokens > 10000);
+    assert_true(sum.n_cancelled_in[SEQ_WAITING] > 100);
+    assert_true(sum.n_cancelled_in[SEQ_PREFILL] > 100);
+    assert_true(sum.n_cancelled_in[SEQ_DECODE] > 100);
+}
+
+/* Runs seeds until the plant shows; `text` is part of the failure that must be reported. */
+static void expect_found(enum plant plant, const char *text)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim *sim = make_sim(seed, plant);
+        sim_run(sim, N_PLANT_STEPS);
+        if (!strstr(sim->failure, text))
+            fail_msg("seed %llu step %llu: planted bug %d: wanted '%s', found '%s'",
+                     (unsigned long long)seed, (unsigned long long)sim->step, plant, text,
+                     sim->failure);
+        free_sim(sim);
+    }
+}
+
+static void test_finds_a_copy_not_made(void **state)
+{
+    (void)state;
+    expect_found(PLANT_NO_COPY, "is not its own");
+}
+
+static void test_finds_a_page_given_back_twice(void **state)
+{
+    (void)state;
+    expect_found(PLANT_SECOND_RELEASE, "planned: scheduler");
+}
+
+static void test_finds_a_wrong_page_of_the_index(void **state)
+{
+    (void)state;
+    expect_found(PLANT_WRONG_PAGE, "is not its own");
+}
+
+/* ---- one seed by hand ----------------------------------------------------------------------- */
+
+static int run_one(int argc, char **argv)
+{
+    uint64_t seed = 1, n_steps = N_STEPS;
+    bool trace = false;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--trace") == 0) {
+            trace = true;
+        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+            seed = strtoull(argv[++i], NULL, 0);
+        } else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc) {
+            n_steps = strtoull(argv[++i], NULL, 0);
+        } else {
+            fprintf(stderr, "usage: %s [--seed N] [--steps N] [--trace]\n", argv[0]);
+            return 2;
+        }
+    }
+    struct sim *sim = make_sim(seed, PLANT_NONE);
+    sim->trace = trace;
+    sim_run(sim, n_steps);
+    const struct sim_stats *s = &sim->stats;
+    printf("seed %llu: %llu steps, %llu columns, %llu requests, %llu finished, %llu cancelled, "
+           "%llu forks shared, %llu pages copied, %llu tokens cached\n",
+           (unsigned long long)seed, (unsigned long long)sim->step, (unsigned long long)s->n_cols,
+           (unsigned long long)s->n_added, (unsigned long long)s->n_finished,
+           (unsigned long long)s->n_cancelled, (unsigned long long)s->n_forks_shared,
+           (unsigned long long)sim->kv.n_copied, (unsigned long long)s->n_cached_tokens);
+    const bool has_failed = sim->failure[0] != 0;
+    if (has_failed) printf("step %llu: %s\n", (unsigned long long)sim->step, sim->failure);
+    free_sim(sim);
+    return has_failed;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replies_do_not_depend_on_company),
+        cmocka_unit_test(test_finds_a_copy_not_made),
+        cmocka_unit_test(test_finds_a_page_given_back_twice),
+        cmocka_unit_test(test_finds_a_wrong_page_of_the_index),
+    };
+    if (argc > 1) return run_one(argc, argv);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
