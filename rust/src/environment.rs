@@ -23,8 +23,10 @@ impl std::error::Error for Raised {}
 
 pub const NAME: &str = "chat";
 
-pub fn build(source: &str, strftime: impl Fn(&str) -> Option<String> + Send + Sync + 'static)
-    -> Result<Environment<'static>, Error> {
+pub fn build(
+    source: &str,
+    strftime: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Result<Environment<'static>, Error> {
     let mut env = Environment::new();
     env.set_trim_blocks(true);
     env.set_lstrip_blocks(true);
@@ -49,7 +51,10 @@ pub fn build(source: &str, strftime: impl Fn(&str) -> Option<String> + Send + Sy
     env.add_filter("indent", indent);
     // Python's text is a sequence and its dict iterable.
     env.add_test("sequence", |v: &Value| {
-        matches!(v.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
+        matches!(
+            v.kind(),
+            ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
+        )
     });
     env.add_test("iterable", |v: &Value| {
         use ValueKind::*;
@@ -82,8 +87,12 @@ fn length(value: &Value) -> Result<usize, Error> {
 }
 
 /// The option may be named: default('x', boolean=true).
-fn default(value: &Value, other: Option<Value>, lax: Option<bool>, options: Kwargs)
-    -> Result<Value, Error> {
+fn default(
+    value: &Value,
+    other: Option<Value>,
+    lax: Option<bool>,
+    options: Kwargs,
+) -> Result<Value, Error> {
     let other = match other {
         Some(v) => v,
         None => options.get::<Option<Value>>("default_value")?.unwrap_or_else(|| Value::from("")),
@@ -98,8 +107,13 @@ fn default(value: &Value, other: Option<Value>, lax: Option<bool>, options: Kwar
 }
 
 /// Indents all lines but the first, and none that is empty; a last newline stays.
-fn indent(text: &str, width: Option<usize>, first: Option<bool>, blank: Option<bool>, options: Kwargs)
-    -> Result<String, Error> {
+fn indent(
+    text: &str,
+    width: Option<usize>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    options: Kwargs,
+) -> Result<String, Error> {
     check_bounds()?;
     let width = width.or(options.get("width")?).unwrap_or(4).min(256);
     let first = first.or(options.get("first")?).unwrap_or(false);

@@ -36,10 +36,8 @@ impl Names {
             .filter(|n| std::str::from_utf8(n).is_ok_and(|s| s.chars().nth(1).is_some()))
             .map(<[u8]>::to_vec)
             .collect();
-        let mut backward: Vec<Vec<u8>> = forward
-            .iter()
-            .map(|n| n.iter().rev().copied().collect())
-            .collect();
+        let mut backward: Vec<Vec<u8>> =
+            forward.iter().map(|n| n.iter().rev().copied().collect()).collect();
         forward.sort_unstable();
         backward.sort_unstable();
         let mut is_first = [false; 256];
@@ -129,9 +127,9 @@ impl Names {
     pub fn guard_value(&self, value: &mut Value, guard: char, is_outermost: bool) -> bool {
         match value {
             Value::String(s) => self.guard_text(s, guard),
-            Value::Array(items) => items
-                .iter_mut()
-                .fold(false, |any, item| self.guard_value(item, guard, false) | any),
+            Value::Array(items) => {
+                items.iter_mut().fold(false, |any, item| self.guard_value(item, guard, false) | any)
+            }
             Value::Object(members) => {
                 let mut any = false;
                 for (_, member) in members.iter_mut() {

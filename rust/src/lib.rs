@@ -22,16 +22,16 @@ static ALLOC: bounds::MeteredAlloc = bounds::MeteredAlloc;
 
 // Bounds of one rendering; each message of n bytes adds to what a conversation may use.
 const FUEL: u64 = 1 << 20;
-const FUEL_PER_BYTE: u64 = 16;
-const MAX_FUEL: u64 = 1 << 23;
+const FUEL_PER_BYTE: u64 = 4;
+const MAX_FUEL: u64 = 1 << 21;
 const MEMORY_BYTES: i64 = 64 << 20;
 const MEMORY_PER_BYTE: i64 = 16;
 const RECURSION: usize = 200;
 const SOFT_TIME: Duration = Duration::from_secs(10);
 const HARD_TIME: Duration = Duration::from_secs(30);
-/// Address space, not memory: a value that a template nests as deeply as its fuel allows is dropped
-/// recursively.
-const STACK_BYTES: usize = 512 << 20;
+/// Address space, not memory. A template can nest a value one level deeper with one step, and such a
+/// value is written and freed recursively: 310 bytes a level were measured.
+const STACK_PER_FUEL: usize = 512;
 
 const SHIM_OK: c_int = 0;
 const SHIM_BAD_INPUT: c_int = 1;
@@ -100,7 +100,7 @@ fn at_boundary(out: &mut ShimText, call: impl FnOnce() -> Result<String, Failure
 fn bounds_for(n_bytes: usize) -> Bounds {
     let soft_bytes = MEMORY_BYTES + MEMORY_PER_BYTE * n_bytes as i64;
     Bounds {
-        stack_bytes: STACK_BYTES,
+        stack_bytes: STACK_PER_FUEL * fuel_for(n_bytes) as usize,
         soft_bytes,
         hard_bytes: 4 * soft_bytes,
         soft_time: SOFT_TIME,
@@ -200,8 +200,11 @@ pub unsafe extern "C" fn pl_shim_template_render(
 }
 
 /// The template's variables out of the JSON, guarded, and the guard character if one was needed.
-fn read_variables(json: &str, names: &guard::Names, t: &Template)
-    -> Result<(minijinja::Value, Option<char>), Failure> {
+fn read_variables(
+    json: &str,
+    names: &guard::Names,
+    t: &Template,
+) -> Result<(minijinja::Value, Option<char>), Failure> {
     let bad = |what: String| Failure(SHIM_BAD_INPUT, what);
     let mut value: serde_json::Value =
         serde_json::from_str(json).map_err(|e| bad(format!("malformed JSON: {e}")))?;
@@ -228,8 +231,7 @@ fn read_variables(json: &str, names: &guard::Names, t: &Template)
     Ok((minijinja::Value::from_serialize(&value), is_guarded.then_some(guard)))
 }
 
-fn render(t: Arc<Template>, variables: minijinja::Value, n_json: usize)
-    -> Result<String, Failure> {
+fn render(t: Arc<Template>, variables: minijinja::Value, n_json: usize) -> Result<String, Failure> {
     if t.is_banned.load(Ordering::Relaxed) {
         return Err(Failure(SHIM_TEMPLATE, "the template broke its bounds and is not run".into()));
     }

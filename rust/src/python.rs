@@ -268,10 +268,12 @@ pub fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Resul
 fn string_method(s: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
     Some(match name {
         "find" | "rfind" | "index" | "rindex" => find(s, name, args),
-        "removeprefix" => from_args(args)
-            .map(|(p,): (&str,)| Value::from(s.strip_prefix(p).unwrap_or(s))),
-        "removesuffix" => from_args(args)
-            .map(|(p,): (&str,)| Value::from(s.strip_suffix(p).unwrap_or(s))),
+        "removeprefix" => {
+            from_args(args).map(|(p,): (&str,)| Value::from(s.strip_prefix(p).unwrap_or(s)))
+        }
+        "removesuffix" => {
+            from_args(args).map(|(p,): (&str,)| Value::from(s.strip_suffix(p).unwrap_or(s)))
+        }
         "partition" | "rpartition" => from_args(args).and_then(|(sep,): (&str,)| {
             if sep.is_empty() {
                 return Err(refuse("empty separator"));
@@ -287,9 +289,9 @@ fn string_method(s: &str, name: &str, args: &[Value]) -> Option<Result<Value, Er
             };
             Ok(parts.into_iter().map(Value::from).collect())
         }),
-        "rsplit" => from_args(args).and_then(|(sep, max): (Option<&str>, Option<i64>)| {
-            rsplit(s, sep, max)
-        }),
+        "rsplit" => {
+            from_args(args).and_then(|(sep, max): (Option<&str>, Option<i64>)| rsplit(s, sep, max))
+        }
         // True for no text only in Rust.
         "isspace" | "isdigit" | "isnumeric" | "isalnum" | "isalpha" | "isupper" | "islower"
             if s.is_empty() =>
@@ -300,7 +302,8 @@ fn string_method(s: &str, name: &str, args: &[Value]) -> Option<Result<Value, Er
         "isupper" | "islower" => {
             let cased = || s.chars().filter(|c| c.is_uppercase() || c.is_lowercase());
             Ok(Value::from(
-                cased().next().is_some() && cased().all(|c| c.is_uppercase() == (name == "isupper")),
+                cased().next().is_some()
+                    && cased().all(|c| c.is_uppercase() == (name == "isupper")),
             ))
         }
         _ => return None,

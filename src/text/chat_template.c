@@ -1,7 +1,7 @@
 /* The work is done behind the Rust shim: rust/src/environment.rs says which Jinja, guard.rs how
  * control tokens are broken, bounds.rs what a template may use. The bounds of one rendering of a
  * request of n bytes:
- *   steps      2^20 + 16 n instructions, at most 2^23
+ *   steps      2^20 + 4 n instructions, at most 2^21
  *   memory     64 MiB + 16 n bytes, looked at whenever the template writes; four times that at once
  *   time       10 s, looked at likewise; 30 s at once
  *   recursion  200 levels; printed values 256

@@ -245,20 +245,35 @@ static void hostile_templates_end(void **state)
         check_refusal(sources[i], "{\"messages\":[]}", PL_E_TEMPLATE, "chat template: ");
 }
 
-/* The deepest value that the steps allow is printed by an operator and freed. */
+/* A value is nested as deeply as the steps allow, at various depths written by an operator, and
+ * freed. A large request allows the most steps. */
 static void deep_values_do_not_overflow_the_stack(void **state)
 {
     (void)state;
-    const char *source =
-        "{% set ns = namespace(x=[]) %}{% for j in range(9) %}{% for i in range(99999) %}"
-        "{% set ns.x = [ns.x] %}{% if i == 99998 and j >= DEPTH %}{% set y = ns.x ~ '' %}{% endif %}"
-        "{% endfor %}{% endfor %}";
-    for (char depth = '0'; depth < '9'; depth++) {
-        char *copy = strdup(source);
-        memcpy(strstr(copy, "DEPTH"), (char[]){ depth, ' ', ' ', ' ', ' ' }, 5);
-        check_refusal(copy, "{\"messages\":[]}", PL_E_TEMPLATE, "");
-        free(copy);
-    }
+    enum { NESTED = 60, N_BYTES = 600000 };
+    static const struct {
+        const char *open, *close;
+    } kinds[] = { { "[", "]" }, { "{1:", "}" } };
+    static const int n_turns[] = { 700, 9999 };
+
+    struct strbuf json = {0};
+    strbuf_add_str(&json, "{\"messages\":[\"");
+    for (int i = 0; i < N_BYTES; i++) strbuf_add_str(&json, "x");
+    strbuf_add_str(&json, "\"]}");
+    for (size_t kind = 0; kind < 2; kind++)
+        for (size_t turns = 0; turns < 2; turns++) {
+            struct strbuf source = {0};
+            strbuf_addf(&source, "{%% set ns = namespace(x=[]) %%}{%% for j in range(999) %%}"
+                        "{%% for i in range(%d) %%}{%% set ns.x = ", n_turns[turns]);
+            for (int i = 0; i < NESTED; i++) strbuf_add_str(&source, kinds[kind].open);
+            strbuf_add_str(&source, "ns.x");
+            for (int i = 0; i < NESTED; i++) strbuf_add_str(&source, kinds[kind].close);
+            strbuf_add_str(&source, " %}{% endfor %}{% set y = ns.x ~ '' %}{% endfor %}");
+            check_refusal(source.bytes, "{\"messages\":[]}", PL_E_TEMPLATE, "too ");
+            check_refusal(source.bytes, json.bytes, PL_E_TEMPLATE, "too ");
+            strbuf_free(&source);
+        }
+    strbuf_free(&json);
 }
 
 static void a_banned_template_is_not_run_again(void **state)
