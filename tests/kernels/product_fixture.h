@@ -47,7 +47,8 @@ static const struct file_type file_types[] = {
     { "BF16", QUANT_BF16, 32, 64, { -1, -1 }, false },
 };
 
-/* How the bytes of a block are chosen. FILL_LIMITS: all bits equal in a block, extreme scales. */
+/* How the bytes of a block are chosen. FILL_LIMITS: two bytes from a list of extremes, each over a
+ * part of the block (Q6_K: quanta and scales), and extreme f16 numbers. */
 enum fill { FILL_RANDOM, FILL_LIMITS, N_FILLS };
 
 static inline void put_half(uint8_t *at, uint16_t half)
@@ -95,9 +96,11 @@ static inline void fill_block(struct rng *r, const struct file_type *t, uint8_t 
         fill_floats(r, t->type, block, fill);
         return;
     }
-    const uint8_t pattern = patterns[rng_below(r, COUNT(patterns))];
+    const uint8_t first = patterns[rng_below(r, COUNT(patterns))];
+    const uint8_t second = patterns[rng_below(r, COUNT(patterns))];
+    const uint32_t split = t->type == QUANT_Q6_K ? 192 : (uint32_t)rng_below(r, t->block_bytes);
     for (uint32_t i = 0; i < t->block_bytes; i++)
-        block[i] = fill == FILL_LIMITS ? pattern : (uint8_t)rng_u64(r);
+        block[i] = fill == FILL_RANDOM ? (uint8_t)rng_u64(r) : i < split ? first : second;
     for (int i = 0; i < 2; i++) {
         uint16_t scale = random_scale(r, fill);
         /* IQ4_XS panels saturate above 65504 / 32 */

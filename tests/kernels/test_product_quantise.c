@@ -8,7 +8,7 @@
 enum { N = 768, LD = 3 };
 
 /* Inputs by kind: what a block is filled with. */
-enum input { NORMAL, ZERO, NEGATIVE_ZERO, DENORMAL, TINY, SMALL, LARGE, HUGE_, NON_FINITE, MIXED,
+enum input { NORMAL, ZERO, NEGATIVE_ZERO, DENORMAL, TINY, SMALL, LARGE, BEYOND, NON_FINITE, MIXED,
              ALL_BITS, TIES, N_INPUTS };
 
 static float float_of_bits(uint32_t bits)
@@ -31,7 +31,7 @@ static float input_value(struct rng *r, enum input input, uint32_t k)
     case TINY: return random_normal(r) * 0x1p-111f;     /* around the smallest top in use */
     case SMALL: return random_normal(r) * 0x1p-60f;
     case LARGE: return random_normal(r) * 0x1p98f;      /* around the largest value in use */
-    case HUGE_: return k % 2 ? FLT_MAX : -FLT_MAX;
+    case BEYOND: return k % 2 ? FLT_MAX : -FLT_MAX;
     case NON_FINITE: return odd[rng_below(r, 3)];
     case MIXED: return odd[rng_below(r, COUNT(odd))];
     case ALL_BITS: return float_of_bits((uint32_t)rng_u64(r));
