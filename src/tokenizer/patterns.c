@@ -3,12 +3,10 @@
 #include "tokenizer/patterns.h"
 
 /* The patterns are facts of the model families, stated in their tokenizer.json files; the names are
- * those that GGUF converters write. Written here for PCRE2 with three changes that keep the
- * meaning:
+ * those that GGUF converters write. Written here for PCRE2 with two changes that keep the meaning:
  *
  * - white space is spelled out as Unicode's White_Space, which is what the models' own regex
  *   engines mean by \s (PCRE2's \s also takes U+180E);
- * - the last stage's "rest" alternative is left out where gaps between matches are pieces anyway;
  * - a pattern that looks for white space at the end takes each run once (possessive, not inside a
  *   run), since trying every start of a long run would be quadratic.
  *
@@ -50,7 +48,7 @@
     "\\x{10a0}-\\x{10c5}\\x{13a0}-\\x{13f5}\\x{13f8}-\\x{13fd}\\x{1c90}-\\x{1cba}"                 \
     "\\x{1cbd}-\\x{1cbf}\\x{1d00}-\\x{1d2b}\\x{1d6b}-\\x{1d77}\\x{1d79}-\\x{1d9a}"                 \
     "\\x{1e00}-\\x{1f15}\\x{1f18}-\\x{1f1d}\\x{1f20}-\\x{1f45}\\x{1f48}-\\x{1f4d}"                 \
-    "\\x{1f50}-\\x{1f57}\\x{1f59}\\x{1f5b}\\x{1f5d}\\x{1f5f}-\\x{1f7d}"                             \
+    "\\x{1f50}-\\x{1f57}\\x{1f59}\\x{1f5b}\\x{1f5d}\\x{1f5f}-\\x{1f7d}"                            \
     "\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{1fbe}\\x{1fc2}-\\x{1fc4}"                           \
     "\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{1fd3}\\x{1fd6}-\\x{1fdb}\\x{1fe0}-\\x{1fec}"                 \
     "\\x{1ff2}-\\x{1ff4}\\x{1ff6}-\\x{1ffc}\\x{2102}\\x{2107}\\x{210a}-\\x{2113}"                  \
@@ -110,7 +108,8 @@ static const struct pattern_family families[] = {
                    SPACE "?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}"
                          "\\x{3000}-\\x{3002}]+",
                    "(?<!" SPACE ")" SPACE "++$",
-                   CJK "|\\p{N}" },
+                   CJK,
+                   "\\p{N}" },
     },
     {
         .names = "deepseek-coder",
@@ -143,7 +142,9 @@ const struct pattern_family *pattern_find(const char *name, size_t n)
     return NULL;
 }
 
-const char *pattern_names(size_t i)
+const char *pattern_name(size_t i, size_t *n)
 {
-    return i < sizeof families / sizeof *families ? families[i].names : NULL;
+    if (i >= sizeof families / sizeof *families) return NULL;
+    *n = strcspn(families[i].names, " ");
+    return families[i].names;
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { MAX_STAGES = 5 };
+enum { MAX_STAGES = 6 };
 
 struct pattern_family {
     const char *names;              /* values of tokenizer.ggml.pre, separated by spaces */
@@ -17,7 +17,7 @@ struct pattern_family {
 /* NULL: unknown. */
 const struct pattern_family *pattern_find(const char *name, size_t n);
 
-/* All names, separated by spaces, family after family; NULL past the last. */
-const char *pattern_names(size_t i);
+/* The first name of family i, not zero-terminated; NULL past the last. */
+const char *pattern_name(size_t i, size_t *n);
 
 #endif

@@ -11,11 +11,13 @@
 static pl_status fail_unknown(const char *name, size_t n, pl_err *err)
 {
     struct strbuf known = { 0 };
-    for (size_t i = 0; pattern_names(i); i++)
-        strbuf_addf(&known, "%s%s", i ? " " : "", pattern_names(i));
+    const char *first;
+    size_t n_first;
+    for (size_t i = 0; (first = pattern_name(i, &n_first)) != NULL; i++)
+        strbuf_addf(&known, " %.*s", (int)n_first, first);
 
     pl_status st = pl_fail(err, PL_E_UNSUPPORTED,
-                           "the pre-tokenizer '%.*s' (tokenizer.ggml.pre) is unknown; known: %s",
+                           "tokenizer.ggml.pre '%.*s' is unknown; known are, with aliases:%s",
                            (int)(n < 32 ? n : 32), name, known.failed ? "" : known.bytes);
     strbuf_free(&known);
     return st;
