@@ -9,8 +9,8 @@
  * be reserved, so that it never runs short of memory later; nobody is admitted before an earlier
  * one. A fork waits, as head of the line, until its source's prompt is computed. The source came
  * before it, so this ends; and the prompts of those behind would get hardly a column meanwhile,
- * because the oldest prompt goes first. A step holds one column of every sequence that decodes and, up to the budget, prompt columns
- * of those that prefill, the oldest first.
+ * because the oldest prompt goes first. A step holds one column of every sequence that decodes and,
+ * up to the budget, prompt columns of those that prefill, the oldest first.
  *
  * I1  at most n_slots sequences are admitted, each in its own slot
  * I2  every sequence in DECODE has exactly one column in every step (prefill_first: not while an

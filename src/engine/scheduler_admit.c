@@ -96,8 +96,8 @@ static void copy_last_prompt_page(struct scheduler *s, struct seq *q)
     s->copy(s->copy_arg, to, from);
 }
 
-/* Takes shared pages and reserves the rest, or leaves the sequence as it was. Sharing never makes it
- * harder to fit: a cached page that is shared costs what a reserved one would, a held one costs
+/* Takes shared pages and reserves the rest, or leaves the sequence as it was. Sharing never makes
+ * it harder to fit: a cached page that is shared costs what a reserved one would, a held one costs
  * nothing. */
 static bool take_memory(struct scheduler *s, struct seq *q)
 {

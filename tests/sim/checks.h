@@ -6,7 +6,7 @@
 
 static inline void sim_audit(struct sim *sim, const char *when)
 {
-    static _Thread_local uint32_t n_holders[MAX_SLOTS * (MAX_TOKENS / PAGE_TOKENS) + 40];
+    uint32_t n_holders[MAX_SLOTS * (MAX_TOKENS / PAGE_TOKENS) + 40];
     const char *wrong = kv_pool_audit(sim->pool);
     if (!wrong) wrong = scheduler_audit(sim->scheduler);
     if (wrong) SIM_FAIL(sim, "%s: %s", when, wrong);

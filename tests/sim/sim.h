@@ -29,9 +29,9 @@ enum plant {
 struct request {
     struct seq seq;
     bool is_alive;
-    uint32_t n_reply;           /* tokens it will generate: ends by itself at or before max_tokens */
+    uint32_t n_reply;           /* tokens it will generate, at most up to max_tokens */
     uint32_t n_outs;            /* wants_every_logit: outputs seen */
-    uint64_t added_step, work_ahead, work_before; /* see sim_check_patience */
+    uint64_t added_step, work_ahead, work_before; /* sim_check_patience */
     int32_t token[MAX_TOKENS];
     uint32_t page[MAX_TOKENS / PAGE_TOKENS];
 };

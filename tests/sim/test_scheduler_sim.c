@@ -1,5 +1,6 @@
-/* Scheduler and KV pool under random traffic, a fake model and a virtual clock. A failure prints its
- * seed and step; `test_scheduler_sim --seed N --steps N --trace` runs that one again and tells. */
+/* Scheduler and KV pool under random traffic, a fake model and a virtual clock. A failure prints
+ * its seed and step; `test_scheduler_sim --seed N --steps N --trace` runs that one again and tells.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

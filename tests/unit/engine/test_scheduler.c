@@ -441,6 +441,34 @@ static void test_shared_pages_need_no_memory(void **state)
     close_bench(&b);
 }
 
+/* Other content has the key of the request's first page: nothing is shared, nothing entered. */
+static void test_hash_collision_ends_sharing(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct user u = { 0 }, same = { 0 };
+    int32_t prompt[PAGE_TOKENS], other[PAGE_TOKENS] = { 7 };
+    open_bench(&b, 40, ample);
+    for (int i = 0; i < PAGE_TOKENS; i++) prompt[i] = i;
+    const struct prefix_key key = prefix_key_next((struct prefix_key){ { 0, 0 } }, prompt);
+    assert_true(kv_pool_reserve(b.pool, 1));
+    const uint32_t foreign = kv_pool_take(b.pool);
+    assert_true(kv_pool_publish(b.pool, foreign, key, other));
+    kv_pool_release(b.pool, foreign);
+
+    add(&b, &u, 0, 40, 30);
+    run_step(&b);
+    assert_int_equal(u.seq.n_published, 0);
+    add(&b, &same, 0, 40, 30);
+    run_step(&b);
+    assert_int_equal(same.seq.n_cached, 0);
+    scheduler_remove(b.scheduler, &u.seq);
+    scheduler_remove(b.scheduler, &same.seq);
+    assert_int_equal(kv_pool_counts(b.pool).n_cached, 1);
+    assert_int_equal(kv_pool_find(b.pool, key, other), foreign);
+    close_bench(&b);
+}
+
 /* ---- fork ----------------------------------------------------------------------------------- */
 
 static void test_fork_waits_then_shares(void **state)
@@ -607,6 +635,7 @@ int main(void)
         cmocka_unit_test(test_replies_are_reused),
         cmocka_unit_test(test_no_prefix_cache),
         cmocka_unit_test(test_shared_pages_need_no_memory),
+        cmocka_unit_test(test_hash_collision_ends_sharing),
         cmocka_unit_test(test_fork_waits_then_shares),
         cmocka_unit_test(test_fork_at_page_borders),
         cmocka_unit_test(test_fork_of_a_removed_source_goes_on),
