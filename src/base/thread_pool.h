@@ -2,8 +2,8 @@
  *
  * The caller of thread_pool_run is member 0 and works too. Between runs the others spin for a
  * moment and then park: an idle pool uses no processor time. Where the OS allows, members are
- * pinned to a core each (only if the pool has no more members than cores). One thread at a time
- * may run a pool.
+ * pinned to a core each (only if the pool has no more members than cores); the caller is pinned only
+ * if it asks to be. One thread at a time may run a pool.
  *
  * On an oversubscribed machine a spinning member yields after a bounded number of rounds. */
 #ifndef BASE_THREAD_POOL_H
@@ -21,6 +21,10 @@ pl_status thread_pool_open(struct thread_pool **out, uint32_t n_threads, pl_err 
 void thread_pool_close(struct thread_pool *pool);
 
 uint32_t thread_pool_n(const struct thread_pool *pool);
+
+/* Gives the calling thread, which will run the pool from now on and do little else, the core of
+ * member 0. Threads it starts later inherit that. */
+void thread_pool_pin_caller(const struct thread_pool *pool);
 
 /* fn runs once on every member; returns when all are done. What one member wrote is seen by the
  * caller afterwards. */

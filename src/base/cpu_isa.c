@@ -1,0 +1,168 @@
+#include "base/cpu_isa.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#include <sys/types.h>
+#endif
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#if defined(__x86_64__)
+
+static bool bit(uint32_t word, int n)
+{
+    return word >> n & 1;
+}
+
+/* Register state that the operating system saves: XCR0. */
+static uint64_t saved_state(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+struct cpu_isa cpu_isa_read(void)
+{
+    struct cpu_isa isa = { 0 };
+    uint32_t a, b, c, d, b7, c7, d7;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !bit(c, 27)) return isa;     /* OSXSAVE */
+    const bool has_fma = bit(c, 12), has_avx = bit(c, 28), has_f16c = bit(c, 29);
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return isa;
+    const uint64_t state = saved_state();
+
+    isa.avx2 = (state & 6) == 6 && has_avx && has_fma && has_f16c && bit(b7, 5) && bit(b7, 8);
+    isa.avx512vnni = isa.avx2 && (state & 0xe6) == 0xe6 && bit(b7, 16) && bit(b7, 17) &&
+                     bit(b7, 30) && bit(b7, 31) && bit(c7, 1) && bit(c7, 8) && bit(c7, 11);
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) isa.avxvnni = isa.avx2 && bit(a, 4);
+    return isa;
+}
+
+static void brand(char *out, size_t n)
+{
+    uint32_t words[12] = { 0 };
+    char text[sizeof words + 1] = { 0 };
+    for (uint32_t i = 0; i < 3; i++)
+        __get_cpuid(0x80000002 + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
+                    &words[4 * i + 3]);
+    memcpy(text, words, sizeof words);
+    uint32_t a = 0, b, c, d;
+    __get_cpuid(1, &a, &b, &c, &d);
+    uint32_t family = a >> 8 & 15, model = a >> 4 & 15;
+    if (family == 6 || family == 15) model |= (a >> 16 & 15) << 4;
+    if (family == 15) family += a >> 20 & 255;
+    snprintf(out, n, "%s (family %u model %u)", text[0] ? text : "x86-64", family, model);
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+struct cpu_isa cpu_isa_read(void)
+{
+    /* HWCAP_ASIMDHP 1 << 10, HWCAP_ASIMDDP 1 << 20, HWCAP2_I8MM 1 << 13 */
+    const unsigned long one = getauxval(AT_HWCAP), two = getauxval(AT_HWCAP2);
+    struct cpu_isa isa = { 0 };
+    isa.neon = (one >> 10 & 1) && (one >> 20 & 1);
+    isa.i8mm = isa.neon && (two >> 13 & 1);
+    return isa;
+}
+
+static void brand(char *out, size_t n)
+{
+    snprintf(out, n, "64-bit Arm");
+}
+
+#elif defined(__APPLE__)
+
+static bool has(const char *name)
+{
+    int value = 0;
+    size_t n = sizeof value;
+    return !sysctlbyname(name, &value, &n, NULL, 0) && value;
+}
+
+struct cpu_isa cpu_isa_read(void)
+{
+    struct cpu_isa isa = { 0 };
+    isa.neon = has("hw.optional.arm.FEAT_DotProd") && has("hw.optional.arm.FEAT_FP16");
+    isa.i8mm = isa.neon && has("hw.optional.arm.FEAT_I8MM");
+    return isa;
+}
+
+static void brand(char *out, size_t n)
+{
+    snprintf(out, n, "Apple Silicon");
+    sysctlbyname("machdep.cpu.brand_string", out, &n, NULL, 0);
+}
+
+#else
+
+struct cpu_isa cpu_isa_read(void)
+{
+    return (struct cpu_isa){ 0 };
+}
+
+static void brand(char *out, size_t n)
+{
+    snprintf(out, n, "unknown processor");
+}
+
+#endif
+
+void cpu_name_read(char *out, size_t n)
+{
+    char text[128];
+    size_t kept = 0;
+    brand(text, sizeof text);
+    for (const char *p = text; *p && kept + 1 < n; p++)     /* brands come with runs of spaces */
+        if (*p != ' ' || (kept && out[kept - 1] != ' ')) out[kept++] = *p;
+    if (n) out[kept] = 0;
+}
+
+#if defined(__linux__)
+
+/* Cores' worth of time a control group may use, or 0 for no bound. */
+static uint32_t quota_cores(void)
+{
+    long long quota = 0, period = 0;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (!f) return 0;
+    const int n = fscanf(f, "%lld %lld", &quota, &period);
+    fclose(f);
+    return n == 2 && quota > 0 && period > 0 ? (uint32_t)((quota + period - 1) / period) : 0;
+}
+
+uint32_t cpu_performance_cores(void)
+{
+    cpu_set_t set;
+    uint32_t n = 0;
+    if (!sched_getaffinity(0, sizeof set, &set)) n = (uint32_t)CPU_COUNT(&set);
+    const uint32_t quota = quota_cores();
+    if (quota && quota < n) n = quota;
+    return n ? n : 1;
+}
+
+#else
+
+uint32_t cpu_performance_cores(void)
+{
+#if defined(__APPLE__)
+    int value = 0;
+    size_t n = sizeof value;
+    if (!sysctlbyname("hw.perflevel0.physicalcpu", &value, &n, NULL, 0) && value > 0)
+        return (uint32_t)value;
+#endif
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (uint32_t)online : 1;
+}
+
+#endif
