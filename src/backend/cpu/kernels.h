@@ -28,9 +28,17 @@ enum { MAX_PRODUCT_COLS = 12 };
 typedef void product_fn(const uint8_t *panel, uint32_t n_k, const void *x, uint32_t ld, float *out,
                         size_t ld_out, uint32_t n_cols, size_t ahead_bytes);
 
-/* KV of one page, one layer and one KV head: K as [d_head][16 tokens] f16, then V as
- * [d_head / 64][16 tokens][64] f16 (d_head below 64: [16 tokens][d_head]). d_head is a multiple of
- * 32 up to 256. Both are written saturated to +-65504, so a page never holds an infinity. */
+/* KV of one page, one layer and one KV head: K as [d_head][16 tokens] f16, then V in parts of 64
+ * dimensions, [d_head / 64][16 tokens][64] f16. A d_head that is no multiple of 64 (multiples of 32
+ * are run) has parts of 32. Both are written saturated to +-65504 with NaN as 0, so a page never
+ * holds what could spoil a sum. */
+enum { MAX_D_HEAD = 256 };
+
+static inline uint32_t v_part(uint32_t d_head)
+{
+    return d_head % 64 ? 32 : 64;
+}
+
 static inline size_t kv_head_bytes(uint32_t d_head)
 {
     return (size_t)2 * d_head * PAGE_TOKENS * sizeof(uint16_t);
@@ -83,9 +91,9 @@ struct cpu_kernels {
     void (*attend)(const struct attend_job *job);
 };
 
-/* The table for this machine, not going beyond `isa` (NULL: the best). Unknown name: NULL. Names,
- * ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon" "i8mm". */
-const struct cpu_kernels *cpu_kernels_get(const char *isa);
+/* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on
+ * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon". */
+bool cpu_kernels_get(struct cpu_kernels *out, const char *isa);
 
 /* Names of the sets this machine can run, ascending; for tests. Returns how many. */
 uint32_t cpu_kernels_list(const char **names, uint32_t max);

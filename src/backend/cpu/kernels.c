@@ -1,0 +1,97 @@
+/* The table of this machine: scalar first, then each instruction set present, ascending. */
+#include "backend/cpu/kernels.h"
+
+#include <string.h>
+
+#include "base/cpu_isa.h"
+
+static void fill_scalar(struct cpu_kernels *k)
+{
+    cpu_product_scalar(k);
+    cpu_vector_scalar(k);
+    cpu_attention_scalar(k);
+}
+
+#if defined(__x86_64__)
+
+static void fill_avx2(struct cpu_kernels *k)
+{
+    cpu_product_avx2(k);
+    cpu_vector_avx2(k);
+    cpu_attention_avx2(k);
+}
+
+static void fill_avx512vnni(struct cpu_kernels *k)
+{
+    cpu_product_kquant_avx512(k);
+    cpu_product_32_avx512(k);
+    cpu_vector_avx512(k);
+    cpu_attention_avx512(k);
+}
+
+#elif defined(__aarch64__)
+
+static void fill_neon(struct cpu_kernels *k)
+{
+    cpu_product_neon(k);
+    cpu_vector_neon(k);
+    cpu_attention_neon(k);
+}
+
+#endif
+
+struct set {
+    const char *name;
+    bool is_present;
+    void (*fill)(struct cpu_kernels *k);
+};
+
+enum { MAX_SETS = 4 };
+
+/* The sets of this architecture, ascending; returns how many. */
+static uint32_t list_sets(struct set sets[MAX_SETS])
+{
+    uint32_t n = 0;
+    sets[n++] = (struct set){ "scalar", true, fill_scalar };
+#if defined(__x86_64__)
+    const struct cpu_isa isa = cpu_isa_read();
+    sets[n++] = (struct set){ "avx2", isa.avx2, fill_avx2 };
+    sets[n++] = (struct set){ "avxvnni", isa.avxvnni, cpu_product_avxvnni };
+    sets[n++] = (struct set){ "avx512vnni", isa.avx512vnni, fill_avx512vnni };
+#elif defined(__aarch64__)
+    const struct cpu_isa isa = cpu_isa_read();
+    sets[n++] = (struct set){ "neon", isa.neon, fill_neon };
+#endif
+    return n;
+}
+
+bool cpu_kernels_get(struct cpu_kernels *out, const char *isa)
+{
+    struct set sets[MAX_SETS];
+    const uint32_t n = list_sets(sets);
+    bool is_known = !isa;
+
+    *out = (struct cpu_kernels){ 0 };
+    for (uint32_t i = 0; i < n; i++) {
+        if (sets[i].is_present) {
+            sets[i].fill(out);
+            out->isa = sets[i].name;
+        }
+        if (isa && !strcmp(isa, sets[i].name)) {
+            is_known = true;
+            break;
+        }
+    }
+    return is_known;
+}
+
+uint32_t cpu_kernels_list(const char **names, uint32_t max)
+{
+    struct set sets[MAX_SETS];
+    uint32_t n_present = 0;
+    const uint32_t n = list_sets(sets);
+
+    for (uint32_t i = 0; i < n && n_present < max; i++)
+        if (sets[i].is_present) names[n_present++] = sets[i].name;
+    return n_present;
+}

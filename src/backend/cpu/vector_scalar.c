@@ -1,0 +1,86 @@
+/* Norms, activations, RoPE and KV writing in plain C: the specification. */
+#include <math.h>
+
+#include "backend/cpu/kernels.h"
+#include "quant/quant.h"
+
+/* 16 partial sums, as a 512-bit register would hold them, added up in a tree. */
+static float sum_of_squares(const float *x, uint32_t n)
+{
+    float part[16] = { 0 };
+    for (uint32_t i = 0; i < n; i++) part[i % 16] = fmaf(x[i], x[i], part[i % 16]);
+    for (int width = 8; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) part[i] += part[i + width];
+    return part[0];
+}
+
+static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *out)
+{
+    const float scale = 1.0f / sqrtf(sum_of_squares(x, n) / (float)n + eps);
+    for (uint32_t i = 0; i < n; i++) out[i] = x[i] * scale * weight[i];
+}
+
+static float silu(float x)
+{
+    return x / (1.0f + expf(-x));
+}
+
+/* The tanh form of GELU; tanh(u) = 1 - 2 / (1 + e^2u) */
+static float gelu(float x)
+{
+    const float u = 0.7978845608f * (x + 0.044715f * x * x * x);
+    return 0.5f * x * (2.0f - 2.0f / (1.0f + expf(2.0f * u)));
+}
+
+static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
+                 float *out)
+{
+    if (activation == ACTIVATION_SILU)
+        for (uint32_t i = 0; i < n; i++) out[i] = silu(g[i]) * up[i];
+    else
+        for (uint32_t i = 0; i < n; i++) out[i] = gelu(g[i]) * up[i];
+}
+
+static void add(float *x, const float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+static void rope(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale)
+{
+    for (uint32_t i = 0; i < d / 2; i++) {
+        float *a = interleaved ? x + 2 * i : x + i;
+        float *b = interleaved ? x + 2 * i + 1 : x + d / 2 + i;
+        const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+        const float turned = *a * c - *b * s;
+        *b = (*a * s + *b * c) * scale;
+        *a = turned * scale;
+    }
+}
+
+/* Never infinite nor NaN: whatever comes out of one stream stays harmless in its pages. */
+static uint16_t f16_finite(float x)
+{
+    const uint16_t h = f16_of_f32(x);
+    if ((h & 0x7c00) != 0x7c00) return h;
+    return h & 0x3ff ? 0 : (uint16_t)((h & 0x8000) | 0x7bff);
+}
+
+static void kv_write(uint8_t *kv, uint32_t d_head, uint32_t at, const float *k, const float *v)
+{
+    uint16_t *k_page = (uint16_t *)kv, *v_page = k_page + (size_t)d_head * PAGE_TOKENS;
+    const uint32_t part = v_part(d_head);
+
+    for (uint32_t i = 0; i < d_head; i++) k_page[i * PAGE_TOKENS + at] = f16_finite(k[i]);
+    for (uint32_t i = 0; i < d_head; i++)
+        v_page[(i / part * PAGE_TOKENS + at) * part + i % part] = f16_finite(v[i]);
+}
+
+void cpu_vector_scalar(struct cpu_kernels *k)
+{
+    k->rms_norm = rms_norm;
+    k->gate = gate;
+    k->add = add;
+    k->rope = rope;
+    k->kv_write = kv_write;
+}
