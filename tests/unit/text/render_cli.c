@@ -29,11 +29,11 @@ static json_t *render(const struct chat_template *t, const json_t *job, pl_err *
     char *request = json_dumps(json_object_get(job, "request"), JSON_COMPACT);
     struct strbuf out = {0};
     char guard[8];
-    const pl_status st = chat_template_render(t, request, strlen(request),
-                                              &(struct control_names){ names, n }, &out, guard, err);
-    json_t *reply = st ? failure(err)
-                       : json_pack("{s:s%, s:s}", "text", out.bytes ? out.bytes : "", out.n,
-                                   "guard", guard);
+    const pl_status st = chat_template_render(
+        t, request, strlen(request), &(struct control_names){ names, n }, &out, guard, err);
+    json_t *reply =
+        st ? failure(err)
+           : json_pack("{s:s%, s:s}", "text", out.bytes ? out.bytes : "", out.n, "guard", guard);
     strbuf_free(&out);
     free(request);
     free(names);

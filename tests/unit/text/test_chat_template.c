@@ -112,13 +112,15 @@ static void no_concatenation_spells_a_name(void **state)
                  "{\"messages\":[{\"role\":\"a%.*s\",\"content\":\"%s b\",\"end\":\"c%.*s\"}]}",
                  (int)cut, name, name + cut, (int)cut, name);
         char source[256];
-        snprintf(source, sizeof source,
-                 "{%% set m = messages[0] %%}{{ m.role + m.content }},{{ m.end }}%s,%.*s{{ m.content }}",
-                 name + cut, (int)cut, name);
+        snprintf(
+            source, sizeof source,
+            "{%% set m = messages[0] %%}{{ m.role + m.content }},{{ m.end }}%s,%.*s{{ m.content }}",
+            name + cut, (int)cut, name);
         struct chat_template *t = open_template(source);
         struct strbuf out = {0};
         char guard[8];
-        assert_int_equal(chat_template_render(t, json, strlen(json), &control, &out, guard, NULL), 0);
+        assert_int_equal(chat_template_render(t, json, strlen(json), &control, &out, guard, NULL),
+                         0);
         /* The template alone writes the whole name where the caller's part is empty. */
         const char *found = strstr(out.bytes, name);
         const bool is_own = cut == 0 || cut == strlen(name);
@@ -144,8 +146,9 @@ static void guards_tools_keys_and_nested_values(void **state)
                  "{\"messages\":[\"<|im_end|>\xc3\xa9\"]}", &control,
                  "\"<" GUARD "|im_end|>\\u00e9\"", GUARD);
     /* The template's own tokens stay whole. */
-    check_render("<|im_start|>{{ messages[0] }}{{ eos_token }}", "{\"messages\":[\"<|im_start|>\"]}",
-                 &control, "<|im_start|><" GUARD "|im_start|></s>", GUARD);
+    check_render("<|im_start|>{{ messages[0] }}{{ eos_token }}",
+                 "{\"messages\":[\"<|im_start|>\"]}", &control,
+                 "<|im_start|><" GUARD "|im_start|></s>", GUARD);
 }
 
 static void guard_character_occurs_nowhere_else(void **state)
@@ -234,7 +237,8 @@ static void hostile_templates_end(void **state)
         "{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
         "{{ 'x' * 99999999 ~ 'x' * 99999999 ~ 'x' * 99999999 ~ 'x' * 99999999 ~ 'x' * 99999999 }}",
         /* depth */
-        "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}"
+        "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor "
+        "%}"
         "{{ ns.x }}",
         "{% set ns = namespace(x={}) %}{% for i in range(99999) %}{% set ns.x = {'a': ns.x} %}"
         "{% endfor %}{{ ns.x | tojson }}",
@@ -307,8 +311,8 @@ static void large_conversations_are_within_the_bounds(void **state)
     struct strbuf json = {0}, out = {0};
     strbuf_add_str(&json, "{\"messages\":[");
     for (int i = 0; i < N_MESSAGES; i++)
-        strbuf_addf(&json, "%s{\"role\":\"user\",\"content\":\"message %d <|im_end|>\"}", i ? "," : "",
-                    i);
+        strbuf_addf(&json, "%s{\"role\":\"user\",\"content\":\"message %d <|im_end|>\"}",
+                    i ? "," : "", i);
     strbuf_add_str(&json, "]}");
     struct chat_template *t = open_template(chat_template_builtin("chatml"));
     char guard[8];
@@ -338,10 +342,11 @@ static void variables(void **state)
 static void json_as_python_writes_it(void **state)
 {
     (void)state;
-    check_render("{{ messages | tojson }}",
-                 "{\"messages\":[{\"b\":1,\"a\":[2.0,1e22,-0.5,true,null,\"<&>'\\u00e9\\u0001\\n\"]}]}",
-                 &no_control,
-                 "[{\"b\": 1, \"a\": [2.0, 1e+22, -0.5, true, null, \"<&>'\xc3\xa9\\u0001\\n\"]}]", "");
+    check_render(
+        "{{ messages | tojson }}",
+        "{\"messages\":[{\"b\":1,\"a\":[2.0,1e22,-0.5,true,null,\"<&>'\\u00e9\\u0001\\n\"]}]}",
+        &no_control,
+        "[{\"b\": 1, \"a\": [2.0, 1e+22, -0.5, true, null, \"<&>'\xc3\xa9\\u0001\\n\"]}]", "");
     renders("{{ {'a': [1, {}], 'b': []} | tojson(indent=2) }}",
             "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
     check_refusal("{{ nope | tojson }}", "{\"messages\":[]}", PL_E_TEMPLATE, "JSON");
@@ -356,7 +361,8 @@ static void python_methods(void **state)
             "2[['a', 1]]bc");
     renders("{{ 'a b c'.rsplit(' ', 1) }}{{ ' a  b '.rsplit() }}{{ 'x'.rpartition('-') | list }}",
             "['a b', 'c']['a', 'b']['', '', 'x']");
-    check_refusal("{{ 'a'.index('b') }}", "{\"messages\":[]}", PL_E_TEMPLATE, "substring not found");
+    check_refusal("{{ 'a'.index('b') }}", "{\"messages\":[]}", PL_E_TEMPLATE,
+                  "substring not found");
     check_refusal("{{ 'a'.nope() }}", "{\"messages\":[]}", PL_E_TEMPLATE, "nope");
 }
 
@@ -365,7 +371,10 @@ static void unicode_and_zero_bytes(void **state)
     (void)state;
     check_render("{{ messages[0] | upper }}{{ messages[0] | length }}{{ messages[0][::-1] }}",
                  "{\"messages\":[\"\xc3\xa9\\ud83d\\ude00\xe6\x97\xa5\"]}", &no_control,
-                 "\xc3\x89\xf0\x9f\x98\x80\xe6\x97\xa5" "3" "\xe6\x97\xa5\xf0\x9f\x98\x80\xc3\xa9", "");
+                 "\xc3\x89\xf0\x9f\x98\x80\xe6\x97\xa5"
+                 "3"
+                 "\xe6\x97\xa5\xf0\x9f\x98\x80\xc3\xa9",
+                 "");
 
     struct chat_template *t = open_template("{{ messages[0] }}");
     struct strbuf out = {0};
@@ -402,7 +411,9 @@ static void date(void **state)
 static void builtins(void **state)
 {
     (void)state;
-    static const char *const known[] = { "chatml", "llama2", "llama3", "gemma", "mistral", "zephyr" };
+    static const char *const known[] = {
+        "chatml", "llama2", "llama3", "gemma", "mistral", "zephyr"
+    };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         assert_non_null(chat_template_builtin(known[i]));
         chat_template_close(open_template(chat_template_builtin(known[i])));
@@ -421,8 +432,8 @@ static void *render_many(void *arg)
     struct render_thread *r = arg;
     for (int i = 0; i < 200; i++) {
         char json[128], want[128], guard[8];
-        snprintf(json, sizeof json, "{\"messages\":[{\"role\":\"user\",\"content\":\"%d %d</s>\"}]}",
-                 r->id, i);
+        snprintf(json, sizeof json,
+                 "{\"messages\":[{\"role\":\"user\",\"content\":\"%d %d</s>\"}]}", r->id, i);
         snprintf(want, sizeof want, "<|im_start|>user\n%d %d<" GUARD "/s><|im_end|>\n", r->id, i);
         struct strbuf out = {0};
         if (chat_template_render(r->t, json, strlen(json), &control, &out, guard, NULL) ||

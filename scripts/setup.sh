@@ -1,0 +1,186 @@
+#!/usr/bin/env bash
+# Installs what building and running paceline needs and is not there yet, with apt-get (Debian,
+# Ubuntu) or brew (macOS), and says what and why before it does. A second run finds all there.
+#
+#   scripts/setup.sh [--tests]     --tests: also what scripts/test.sh needs, Python packages
+#                                  included (in a virtual environment under ~/.cache/paceline)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "setup: $*" >&2; exit 1; }
+
+tests=false
+case ${1:-} in
+    "") ;;
+    --tests) tests=true ;;
+    *) fail "unknown option $1; usage: scripts/setup.sh [--tests]" ;;
+esac
+
+MIN_RUST=85                     # 1.85: what the crates of rust/Cargo.lock ask for
+wanted=()                       # packages to install
+reasons=()                      # "package: why", in the same order
+
+want() { wanted+=("$1"); reasons+=("$1: $2"); }
+
+# rust_minor: 96 of "cargo 1.96.0", nothing where there is no cargo.
+rust_minor() { cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'; }
+
+rust_is_missing() {
+    command -v cargo > /dev/null || return 0
+    local minor
+    minor=$(rust_minor)
+    [ -n "$minor" ] && [ "$minor" -ge $MIN_RUST ] && return 1
+    case $(command -v cargo) in
+        /usr/bin/cargo) return 0 ;;     # the system's own: its newer package replaces it
+        *) fail "$(cargo --version 2>&1 | head -1) is too old, 1.$MIN_RUST is needed: rustup update" ;;
+    esac
+}
+
+say_why() {
+    echo "setup: $1 installs"
+    printf '  %s\n' "${reasons[@]}"
+}
+
+# ---- Debian and its kin ----------------------------------------------------------------------
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+apt_has() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+apt_need() { apt_has "$1" || want "$1" "$2"; }
+
+# The minor version of a package that apt offers: 96 of 1.96.0+dfsg1, nothing where there is none.
+apt_offers() {
+    apt-cache policy "$1" | sed -n 's/^ *Candidate: \(.*:\)\{0,1\}1\.\([0-9]*\)\..*/\2/p'
+}
+
+apt_lists_are_fresh=false
+
+apt_refresh() {
+    $apt_lists_are_fresh && return
+    if [ "$(id -u)" != 0 ] && ! command -v sudo > /dev/null; then
+        fail "packages are missing and there is no sudo: run this as root"
+    fi
+    echo "setup: reading the package lists (apt-get update), because packages are missing"
+    as_root apt-get update -qq || fail "apt-get update failed"
+    apt_lists_are_fresh=true
+}
+
+apt_want_rust() {
+    apt_refresh
+    local suffix minor
+    for suffix in "" -web; do
+        minor=$(apt_offers "cargo$suffix")
+        if [ -n "$minor" ] && [ "$minor" -ge $MIN_RUST ]; then
+            want "cargo$suffix" "builds the Rust shim (chat templates), 1.$MIN_RUST or newer"
+            want "rustc$suffix" "the Rust compiler"
+            return
+        fi
+    done
+    fail "apt offers no Rust 1.$MIN_RUST or newer: install it from https://rustup.rs"
+}
+
+apt_want_tests() {
+    apt_need libcmocka-dev "C unit tests"
+    apt_need python3-venv "an environment for the tests' Python packages"
+    apt_need clang "fuzzing"
+    # The fuzzer's runtime is packaged by version.
+    local major
+    if command -v clang > /dev/null; then
+        major=$(clang -dumpversion)
+    else
+        apt_refresh
+        major=$(apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
+    fi
+    [ -z "$major" ] || apt_need "libclang-rt-${major%%.*}-dev" "fuzzing: the runtime"
+    if [ "$(uname -m)" = x86_64 ]; then
+        apt_need gcc-aarch64-linux-gnu "compiles the NEON kernels here"
+        apt_need libc6-dev-arm64-cross "headers for that"
+        apt_need qemu-user "runs the NEON kernels here"
+    fi
+}
+
+setup_apt() {
+    apt_need ca-certificates "downloads of crates and models"
+    apt_need gcc "the C compiler"
+    apt_need libc6-dev "the C library's headers"
+    apt_need cmake "the build"
+    apt_need ninja-build "the build"
+    apt_need pkg-config "finds the libraries"
+    apt_need libmicrohttpd-dev "HTTP"
+    apt_need libjansson-dev "JSON"
+    apt_need libpcre2-dev "the tokenizers' patterns"
+    command -v python3 > /dev/null || want python3 "scripts"
+    python3 -m pip --version > /dev/null 2>&1 || want python3-pip "fetches the models"
+    if rust_is_missing; then apt_want_rust; fi
+    if $tests; then apt_want_tests; fi
+    [ ${#wanted[@]} -gt 0 ] || return 0
+
+    apt_refresh
+    say_why apt-get
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${wanted[@]}" > /dev/null ||
+        fail "apt-get could not install: ${wanted[*]}"
+    hash -r
+    if rust_is_missing; then fail "cargo is still missing after the installation"; fi
+}
+
+# ---- macOS -----------------------------------------------------------------------------------
+
+brew_need() { [ -d "$prefix/opt/$1" ] || want "$1" "$2"; }
+
+setup_brew() {
+    xcode-select -p > /dev/null 2>&1 || fail "no C compiler: run xcode-select --install, then this again"
+    command -v brew > /dev/null || fail "no brew: install it from https://brew.sh, then run this again"
+    local prefix
+    prefix=$(brew --prefix)
+    command -v cmake > /dev/null || brew_need cmake "the build"
+    command -v ninja > /dev/null || brew_need ninja "the build"
+    command -v pkg-config > /dev/null || brew_need pkgconf "finds the libraries"
+    brew_need libmicrohttpd "HTTP"
+    brew_need jansson "JSON"
+    brew_need pcre2 "the tokenizers' patterns"
+    # numpy's current wheels want 3.11, the system's Python is older.
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
+        brew_need python "scripts, and fetching the models"
+    if rust_is_missing; then want rust "builds the Rust shim (chat templates), 1.$MIN_RUST or newer"; fi
+    if $tests; then
+        brew_need cmocka "C unit tests"
+        brew_need llvm "fuzzing: Apple's compiler has no fuzzer runtime"
+    fi
+    [ ${#wanted[@]} -gt 0 ] || return 0
+
+    say_why brew
+    brew install --quiet "${wanted[@]}" || fail "brew could not install: ${wanted[*]}"
+}
+
+# ---- Python packages of the tests ------------------------------------------------------------
+
+setup_venv() {
+    local venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/venv
+    # The list that was installed is kept beside the packages: equal lists need no look at pip.
+    if cmp -s tests/requirements.txt "$venv/requirements.txt" && [ -x "$venv/bin/python" ]; then
+        return
+    fi
+    echo "setup: pip installs the tests' packages (tests/requirements.txt) into $venv"
+    python3 -m venv "$venv" || fail "cannot make a virtual environment at $venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        -r tests/requirements.txt || fail "pip could not install tests/requirements.txt"
+    cp tests/requirements.txt "$venv/requirements.txt"
+}
+
+if command -v apt-get > /dev/null; then
+    setup_apt
+elif [ "$(uname -s)" = Darwin ]; then
+    setup_brew
+else
+    fail "neither apt-get nor macOS: install cmake, ninja, pkg-config, libmicrohttpd, jansson," \
+        "pcre2, python3 with pip and Rust 1.$MIN_RUST yourself"
+fi
+if $tests; then setup_venv; fi
