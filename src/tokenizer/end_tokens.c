@@ -22,7 +22,7 @@ static const char *const names[] = {
     "</s>",                 /* Llama 2, Mistral */
     "<EOT>",
     "<eot>",
-    "_<EOT>",
+    GAP "<EOT>",            /* Code Llama */
     "<|EOT|>",              /* DeepSeek Coder */
     "<" BAR "end" GAP "of" GAP "sentence" BAR ">",
     "<|end_of_turn|>",

@@ -4,7 +4,8 @@
  *
  * I1  tokenizing and detokenizing any bytes is defined; nothing here trusts text to be UTF-8
  * I2  detokenising what was tokenised gives the same bytes (SentencePiece: but for a leading space
- *     the file asks to add)
+ *     the file asks to add, and U+2581, which that vocabulary spells as a space; byte-level: but
+ *     for bytes the vocabulary has no token of, which the models' own tokenizers leave out too)
  * I3  time is O(n log n) in the text, whatever the text */
 #ifndef TOKENIZER_TOKENIZER_H
 #define TOKENIZER_TOKENIZER_H

@@ -2,7 +2,7 @@
 #ifndef TEST_CHECK_TOKENS_H
 #define TEST_CHECK_TOKENS_H
 
-#include "unit/tokenizer/small_vocab.h"
+#include "small_vocab.h"
 
 static inline void print_ids(struct strbuf *b, const int32_t *ids, size_t n)
 {

@@ -6,7 +6,7 @@
 
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/vocab.h"
-#include "unit/tokenizer/gguf_writer.h"
+#include "gguf_writer.h"
 
 enum { MAX_ADDED = 64 };
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "unit/tokenizer/check_tokens.h"
+#include "check_tokens.h"
 
 static struct tokenizer *open_bpe(const struct small_vocab *s)
 {
@@ -101,8 +101,8 @@ static void test_tokens_stand_for_bytes_of_the_alphabet(void **state)
 enum { N_LETTERS = 3, N_RANDOM_MERGES = 24 };
 
 struct random_bpe {
-    char text[MAX_ADDED][16]; /* of token 256 + i */
-    char line[MAX_ADDED][34];
+    char text[MAX_ADDED][40]; /* of token 256 + i */
+    char line[MAX_ADDED][64];
     int left[MAX_ADDED], right[MAX_ADDED];
     struct small_vocab vocab;
 };
@@ -121,7 +121,7 @@ static void make_random_bpe(struct random_bpe *r, struct rng *rng)
             part[side] = pick < N_LETTERS ? letter[side] : r->text[pick - N_LETTERS];
             id[side] = pick < N_LETTERS ? 'a' + pick : 256 + pick - N_LETTERS;
         }
-        if (strlen(part[0]) + strlen(part[1]) > 15) continue;
+        if (strlen(part[0]) + strlen(part[1]) > 16) continue;
         snprintf(r->text[n], sizeof r->text[n], "%s%s", part[0], part[1]);
         snprintf(r->line[n], sizeof r->line[n], "%s %s", part[0], part[1]);
         bool is_new = true;

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "unit/tokenizer/check_tokens.h"
+#include "check_tokens.h"
 
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581 */
 

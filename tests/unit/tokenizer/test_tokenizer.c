@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "unit/tokenizer/check_tokens.h"
+#include "check_tokens.h"
 
 enum { EOS = 256, START, LONG_START, TOOL, TOOLS, END };
 
