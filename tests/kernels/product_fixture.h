@@ -181,4 +181,14 @@ static inline struct cpu_kernels scalar_kernels(void)
     return k;
 }
 
+/* The table of an instruction set this machine was said to have. */
+static inline struct cpu_kernels kernels_of(const char *isa)
+{
+    struct cpu_kernels k;
+
+    assert_true(cpu_kernels_get(&k, isa));
+    assert_string_equal(k.isa, isa);
+    return k;
+}
+
 #endif

@@ -83,7 +83,10 @@ static void for_each_isa(check_fn *check)
     const uint32_t n = cpu_kernels_list(names, COUNT(names));
 
     assert_true(n >= 1 && n <= COUNT(names));
-    for (uint32_t i = 0; i < n; i++) for_each_case(check, cpu_kernels_get(names[i]));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct cpu_kernels k = kernels_of(names[i]);
+        for_each_case(check, &k);
+    }
 }
 
 /* ---- the plain C is right ------------------------------------------------------------------- */

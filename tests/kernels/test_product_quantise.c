@@ -61,18 +61,20 @@ static void each_isa_gives_the_scalar_bytes(void **state)
     static float x[N];
 
     (void)state;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        const struct cpu_kernels k = kernels_of(names[i]);
         for (int input = 0; input < N_INPUTS; input++)
             for (uint64_t seed = 0; seed < 50; seed++) {
                 struct rng r;
                 rng_seed(&r, seed);
-                for (uint32_t k = 0; k < N; k++) x[k] = input_value(&r, (enum input)input, k);
+                for (uint32_t j = 0; j < N; j++) x[j] = input_value(&r, (enum input)input, j);
                 quantise(&scalar, x, &want);
-                quantise(cpu_kernels_get(names[i]), x, &got);
+                quantise(&k, x, &got);
                 if (memcmp(&want, &got, sizeof want))
                     fail_msg("isa=%s input=%d seed=%llu", names[i], input,
                              (unsigned long long)seed);
             }
+    }
 }
 
 static float usable(float x)
@@ -154,14 +156,14 @@ static void outputs_are_optional(void **state)
 
     (void)state;
     rng_seed(&r, 3);
-    for (int k = 0; k < 256; k++) x[k] = random_normal(&r);
+    for (int j = 0; j < 256; j++) x[j] = random_normal(&r);
     for (uint32_t i = 0; i < n; i++) {
-        const struct cpu_kernels *k = cpu_kernels_get(names[i]);
+        const struct cpu_kernels k = kernels_of(names[i]);
         struct act_x256 both = { .d = 0 }, alone = { .d = 0 };
         struct act_x256u both_u = { .d = 0 }, alone_u = { .d = 0 };
-        k->quantise_x256(x, 256, &both, &both_u, 1);
-        k->quantise_x256(x, 256, &alone, NULL, 1);
-        k->quantise_x256(x, 256, NULL, &alone_u, 1);
+        k.quantise_x256(x, 256, &both, &both_u, 1);
+        k.quantise_x256(x, 256, &alone, NULL, 1);
+        k.quantise_x256(x, 256, NULL, &alone_u, 1);
         assert_memory_equal(&both, &alone, sizeof both);
         assert_memory_equal(&both_u, &alone_u, sizeof both_u);
     }
