@@ -1,0 +1,138 @@
+/* Norms, activations, RoPE and KV writing, AVX-512. */
+#include <immintrin.h>
+#include <math.h>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/math_avx512.h"
+
+static inline __mmask16 tail(uint32_t n_left)
+{
+    return n_left >= 16 ? 0xffff : (__mmask16)((1u << n_left) - 1);
+}
+
+static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *out)
+{
+    __m512 part = _mm512_setzero_ps();
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __m512 v = _mm512_maskz_loadu_ps(tail(n - i), x + i);
+        part = _mm512_fmadd_ps(v, v, part);
+    }
+    const float sum = _mm512_reduce_add_ps(part);
+    const __m512 scale = _mm512_set1_ps(1.0f / sqrtf(sum / (float)n + eps));
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 m = tail(n - i);
+        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), scale);
+        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, weight + i)));
+    }
+}
+
+/* x / (1 + e^-x) */
+static inline __m512 silu(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1.0f);
+    const __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), x));
+    return _mm512_div_ps(x, _mm512_add_ps(one, e));
+}
+
+/* x (1 - 1 / (1 + e^2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
+static inline __m512 gelu(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1.0f);
+    const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
+    const __m512 u = _mm512_mul_ps(_mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715f), x),
+                                   _mm512_set1_ps(0.7978845608f * 2));
+    const __m512 share = _mm512_div_ps(one, _mm512_add_ps(one, exp_ps(u)));
+    return _mm512_mul_ps(x, _mm512_sub_ps(one, share));
+}
+
+static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
+                 float *out)
+{
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 m = tail(n - i);
+        const __m512 x = _mm512_maskz_loadu_ps(m, g + i);
+        const __m512 y = activation == ACTIVATION_SILU ? silu(x) : gelu(x);
+        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(y, _mm512_maskz_loadu_ps(m, up + i)));
+    }
+}
+
+static void add(float *x, const float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 m = tail(n - i);
+        _mm512_mask_storeu_ps(x + i, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + i),
+                                                      _mm512_maskz_loadu_ps(m, y + i)));
+    }
+}
+
+/* Neighbouring pairs: x * (c, c) + swapped x * (-s, s) */
+static void rope_interleaved(float *x, const float *cos_sin, uint32_t d, __m512 scale)
+{
+    const __m512i c_places = _mm512_set_epi32(14, 14, 12, 12, 10, 10, 8, 8, 6, 6, 4, 4, 2, 2, 0, 0);
+    const __m512i s_places = _mm512_set_epi32(15, 15, 13, 13, 11, 11, 9, 9, 7, 7, 5, 5, 3, 3, 1, 1);
+    for (uint32_t i = 0; i < d; i += 16) {
+        const __m512 v = _mm512_loadu_ps(x + i), cs = _mm512_loadu_ps(cos_sin + i);
+        const __m512 c = _mm512_permutexvar_ps(c_places, cs);
+        const __m512 s = _mm512_permutexvar_ps(s_places, cs);
+        const __m512 swapped = _mm512_permute_ps(v, 0xb1);
+        const __m512 y = _mm512_fmaddsub_ps(v, c, _mm512_mul_ps(swapped, s));
+        _mm512_storeu_ps(x + i, _mm512_mul_ps(y, scale));
+    }
+}
+
+static void rope_halves(float *x, const float *cos_sin, uint32_t d, __m512 scale)
+{
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    for (uint32_t i = 0; i < d / 2; i += 16) {
+        const __m512 low = _mm512_loadu_ps(cos_sin + 2 * i);
+        const __m512 high = _mm512_loadu_ps(cos_sin + 2 * i + 16);
+        const __m512 c = _mm512_permutex2var_ps(low, even, high);
+        const __m512 s = _mm512_permutex2var_ps(low, odd, high);
+        const __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x + d / 2 + i);
+        const __m512 first = _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s));
+        const __m512 second = _mm512_fmadd_ps(a, s, _mm512_mul_ps(b, c));
+        _mm512_storeu_ps(x + i, _mm512_mul_ps(first, scale));
+        _mm512_storeu_ps(x + d / 2 + i, _mm512_mul_ps(second, scale));
+    }
+}
+
+/* d is a multiple of 32: halves are whole registers. */
+static void rope(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale)
+{
+    if (interleaved) rope_interleaved(x, cos_sin, d, _mm512_set1_ps(scale));
+    else rope_halves(x, cos_sin, d, _mm512_set1_ps(scale));
+}
+
+/* NaN becomes 0, magnitudes are bounded by the largest f16. */
+static inline __m256i to_f16_finite(const float *x)
+{
+    const __m512 v = _mm512_loadu_ps(x), max = _mm512_set1_ps(65504.0f);
+    const __mmask16 is_number = _mm512_cmp_ps_mask(v, v, _CMP_ORD_Q);
+    const __m512 low = _mm512_maskz_min_ps(is_number, v, max);
+    const __m512 bounded = _mm512_max_ps(low, _mm512_sub_ps(_mm512_setzero_ps(), max));
+    return _mm512_cvtps_ph(bounded, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static void kv_write(uint8_t *kv, uint32_t d_head, uint32_t at, const float *k, const float *v)
+{
+    uint16_t *k_page = (uint16_t *)kv, *v_page = k_page + (size_t)d_head * PAGE_TOKENS;
+    const uint32_t part = v_part(d_head);
+    uint16_t column[MAX_D_HEAD];
+
+    for (uint32_t i = 0; i < d_head; i += 16)
+        _mm256_storeu_si256((__m256i *)(column + i), to_f16_finite(k + i));
+    for (uint32_t i = 0; i < d_head; i++) k_page[i * PAGE_TOKENS + at] = column[i];
+    for (uint32_t i = 0; i < d_head; i += 16)
+        _mm256_storeu_si256((__m256i *)(v_page + (i / part * PAGE_TOKENS + at) * part + i % part),
+                            to_f16_finite(v + i));
+}
+
+void cpu_vector_avx512(struct cpu_kernels *k)
+{
+    k->rms_norm = rms_norm;
+    k->gate = gate;
+    k->add = add;
+    k->rope = rope;
+    k->kv_write = kv_write;
+}
