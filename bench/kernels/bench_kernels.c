@@ -2,8 +2,8 @@
  * and share of its int8 peak, GB/s and share of its plain read rate, both measured at the start.
  *
  * A figure is the best of several runs: the machine is rarely idle, and only its best is a property
- * of the code. More than 100 % of the read rate comes out of a cache, or the machine's memory became
- * faster after the limit was measured (virtual machines share theirs). */
+ * of the code. More than 100 % of the read rate comes out of a cache, or the memory became faster
+ * after the limit was measured (virtual machines share theirs). */
 #include "bench.h"
 
 #include <stdio.h>
