@@ -80,15 +80,19 @@ static inline pl_status writer_open(struct gguf_writer *w, struct gguf *g, pl_er
     put_u32(&head, 3);
     put_u64(&head, 0); /* tensors */
     put_u64(&head, w->n_keys);
-    fwrite(head.bytes, 1, head.n, f);
-    fwrite(w->keys.bytes, 1, w->keys.n, f);
-    for (size_t n = head.n + w->keys.n; n % 32; n++) fputc(0, f);
+    const bool failed = head.failed || w->keys.failed;
+    if (!failed) {
+        fwrite(head.bytes, 1, head.n, f);
+        fwrite(w->keys.bytes, 1, w->keys.n, f);
+        for (size_t n = head.n + w->keys.n; n % 32; n++) fputc(0, f);
+    }
     fclose(f);
     strbuf_free(&head);
     strbuf_free(&w->keys);
     *w = (struct gguf_writer){ 0 };
 
-    pl_status st = gguf_open(g, path, err);
+    pl_status st = failed ? pl_fail(err, PL_E_IO, "no memory to write %s", path)
+                          : gguf_open(g, path, err);
     unlink(path);
     return st;
 }
