@@ -192,7 +192,7 @@ static bool is_any_in_prefill(const struct scheduler *s)
 static void plan_decode(struct scheduler *s)
 {
     for (struct seq *q = s->running.first; q; q = q->next) {
-        if (q->state != SEQ_DECODE) continue;
+        if (q->state != SEQ_DECODE || q->is_paused) continue;
         assert(q->n_tokens == q->n_computed + 1 && q->n_tokens < q->max_tokens);
         add_span(s, q, 1);
     }
@@ -222,12 +222,16 @@ static void plan_prefill(struct scheduler *s)
 {
     uint32_t budget = s->params.step_tokens - s->n_cols;
     if (s->n_cols && budget > s->params.prefill_tokens) budget = s->params.prefill_tokens;
+    uint32_t score_budget = s->params.score_tokens ? s->params.score_tokens : budget;
 
     for (struct seq *q = s->running.first; q && budget; q = q->next) {
         if (q->state != SEQ_PREFILL) continue;
-        const uint32_t n = chunk_cols(q, budget);
+        const bool is_score = q->wants_every_logit && score_budget < budget;
+        const uint32_t n = chunk_cols(q, is_score ? score_budget : budget);
+        if (n == 0) continue;
         add_span(s, q, n);
         budget -= n;
+        if (q->wants_every_logit) score_budget -= n;
     }
 }
 

@@ -13,8 +13,8 @@
  * up to the budget, prompt columns of those that prefill, the oldest first.
  *
  * I1  at most n_slots sequences are admitted, each in its own slot
- * I2  every sequence in DECODE has exactly one column in every step (prefill_first: not while an
- *     admitted sequence prefills)
+ * I2  every sequence in DECODE that is not paused has exactly one column in every step
+ *     (prefill_first: not while an admitted sequence prefills)
  * I3  a step has at most step_tokens columns; while others decode, at most prefill_tokens of them
  *     are prompt columns (at least 1, so that prompts always advance)
  * I4  a page is written only by a sequence that holds it alone and that is not in the index
@@ -46,6 +46,8 @@ struct seq {
                                  * NULL, or a sequence not yet removed */
     bool wants_every_logit;     /* score: every prompt column is an output; takes nothing from the
                                  * prefix index */
+    bool is_paused;             /* changed by the owner between steps: keeps its slot but, once it
+                                 * decodes, takes no column (its reader is slow) */
 
     enum seq_state state;
     uint32_t slot;
@@ -62,6 +64,8 @@ struct seq {
 struct scheduler_params {
     uint32_t n_slots;
     uint32_t step_tokens, prefill_tokens;
+    uint32_t score_tokens;      /* most columns of a step for all of wants_every_logit; 0: no limit.
+                                 * So a step has fewer than n_slots + score_tokens outputs */
     bool prefill_first, no_prefix_cache;
 };
 
