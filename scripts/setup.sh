@@ -65,7 +65,7 @@ apt_lists_are_fresh=false
 apt_refresh() {
     $apt_lists_are_fresh && return
     if [ "$(id -u)" != 0 ] && ! command -v sudo > /dev/null; then
-        fail "packages are missing and there is no sudo: run this as root"
+        fail "missing: ${wanted[*]:-rust}; there is no sudo, so run this as root"
     fi
     echo "setup: reading the package lists (apt-get update), because packages are missing"
     as_root apt-get update -qq || fail "apt-get update failed"

@@ -2,6 +2,7 @@
 Python's jinja2 as Hugging Face configures it."""
 
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -52,11 +53,9 @@ def golden_cases():
     return cases
 
 
-_models = {}
-
-
+@functools.cache
 def model_named(name):
-    return _models.setdefault(name, None) or _models.update({name: Model(name)}) or _models[name]
+    return Model(name)
 
 
 @pytest.mark.parametrize("name, case", golden_cases())

@@ -8,9 +8,9 @@
 //!   of ours (`check`), and ends in an ordinary error. Templates that merely meet a large
 //!   conversation end here;
 //! * the hard one is looked at in the allocator, which can neither fail (Rust would abort the
-//!   process) nor unwind. It parks the thread for good instead and tells the caller. Only a template
-//!   written to do harm gets here; the caller must not run it again, so at most one thread with its
-//!   memory is lost to each template. (One that computes without allocating, comparing lists that
+//!   process) nor unwind. It parks the thread for good instead and tells the caller. Only a
+//!   template written to do harm gets here; the caller must not run it again, so at most one thread
+//!   with its memory is lost to each caller that runs it then. (One that computes without allocating, comparing lists that
 //!   share their parts sixty levels deep, keeps a core busy; the caller has its answer.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
