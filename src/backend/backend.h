@@ -11,7 +11,7 @@
  *     Q K V   of the current layer                    (n_cols, heads * d_head) f32
  *     ATT     attention's result, as products read it (n_cols, n_heads * d_head)
  *     ACT     gated activation, as products read it   (n_cols, d_ff)
- *     LOGITS                                          (n_outs, n_vocab) f32
+ *     LOGITS                                          (max_outs, n_vocab) f32
  *
  * Law: what an operation computes for a column is the same bytes whatever the other columns of the
  * batch are, however many they are, whichever pages hold its KV, and however its prompt was cut
@@ -37,7 +37,8 @@ struct dims {
 struct backend_params {
     struct dims dims;
     uint32_t max_cols;          /* columns of a step at most */
-    uint32_t max_outs;          /* columns of a step whose logits are wanted, at most */
+    uint32_t max_outs;          /* rows of logits held at once; a batch with more outputs is served
+                                 * in turns */
     uint32_t n_pages;
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
@@ -112,6 +113,8 @@ struct backend_ops {
     void (*close)(struct backend *b);
     const char *(*isa)(const struct backend *b);
     uint32_t (*n_threads)(const struct backend *b);
+    /* The calling thread will run all steps and do little else: it may be given a core. */
+    void (*pin_caller)(const struct backend *b);
 
     /* Loading. What is loaded lives until close. The view's data is not needed afterwards. */
     pl_status (*load_matrix)(struct backend *b, const struct weight_view *view,

@@ -1,0 +1,153 @@
+/* Inside the CPU backend: its state, and one recorded operation.
+ *
+ * Operations are recorded as phases: a function that every thread runs on its share, with a barrier
+ * after each. submit wakes the team once for the whole step. */
+#ifndef BACKEND_CPU_CPU_INTERNAL_H
+#define BACKEND_CPU_CPU_INTERNAL_H
+
+#include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/memory.h"
+#include "base/thread_pool.h"
+
+struct vector {
+    const float *values;
+    uint32_t n;
+};
+
+struct rope {
+    const float *cos_sin;           /* (n_positions, d_head / 2, 2) */
+    uint32_t n_positions;
+    bool interleaved;
+};
+
+enum { ACT_FORM_X256 = 1 << ACT_X256, ACT_FORM_X256U = 1 << ACT_X256U, ACT_FORM_X32 = 1 << ACT_X32 };
+
+struct cpu_backend;
+struct phase;
+
+typedef void phase_fn(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads);
+
+struct phase {
+    phase_fn *run;
+    const char *name;               /* of the operation, for timing */
+    const struct matrix *matrix, *matrix2;
+    const struct vector *vector;
+    const struct qkv_weights *qkv;
+    const struct rope *rope;
+    const struct act *act;          /* what a product reads */
+    float *out;                     /* what it writes, (n_cols, ld_out) */
+    size_t ld_out;
+    float scale, eps;
+    uint32_t layer, window, forms, first_out, n_outs;
+    enum activation activation;
+    sample_fn *sample;
+    void *sample_arg;
+};
+
+enum { MAX_TIMINGS = 24 };
+
+struct cpu_backend {
+    struct backend base;
+    struct backend_params params;
+    struct cpu_kernels k;
+    struct thread_pool *pool;
+    struct memory memory;
+
+    uint8_t *kv;                    /* (n_pages, n_layers, n_kv_heads) of kv_head_bytes */
+    size_t page_bytes;
+
+    /* f32 buffers; ld_* are rows rounded up to whole panels */
+    size_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab;
+    float *x;                       /* (max_cols, ld_model) */
+    float *y;                       /* (max_cols, ld_model) before a post norm */
+    float *q, *k_rows, *v_rows;     /* (max_cols, ld_q), (max_cols, ld_kv) */
+    float *attended;                /* (max_cols, ld_q) */
+    float *gate, *up;               /* (max_cols, ld_ff) */
+    float *logit_rows;              /* (max_outs, ld_vocab) */
+    float *norm_row;                /* (n_threads, ld_model) */
+    struct act h, att, ff, head;    /* quantised */
+
+    struct batch batch;
+    struct phase *phase;            /* (max_phases) */
+    uint32_t n_phases, max_phases;
+    uint32_t last_norm;             /* phase whose forms its readers still add to */
+    const struct vector *head_norm; /* logits, as recorded; sample runs it in turns */
+    const struct matrix *head_weight;
+    float head_eps;
+
+    bool is_timing;
+    uint32_t n_timings;
+    struct {
+        const char *name;
+        uint64_t ns;
+    } timing[MAX_TIMINGS];
+};
+
+/* This thread's share of n items: [first, last). */
+struct share {
+    uint32_t first, last;
+};
+
+static inline struct share share_of(uint32_t n, uint32_t id, uint32_t n_threads)
+{
+    return (struct share){ (uint32_t)((uint64_t)n * id / n_threads),
+                           (uint32_t)((uint64_t)n * (id + 1) / n_threads) };
+}
+
+static inline uint32_t act_form(const struct matrix *m)
+{
+    return 1u << panel_act(m->format);
+}
+
+static inline uint8_t *kv_of(const struct cpu_backend *b, uint32_t page, uint32_t layer,
+                             uint32_t head)
+{
+    const struct dims *d = &b->params.dims;
+    return b->kv + page * b->page_bytes +
+           (size_t)(layer * d->n_kv_heads + head) * kv_head_bytes(d->d_head);
+}
+
+/* Quantises n values of column `col` into the forms asked for, from value `first` on. */
+void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t forms, uint32_t col,
+                  uint32_t ld, const float *x, uint32_t first, uint32_t n);
+
+/* Panels [first, last) of the matrix times columns [0, n_cols) of act, whose ld is n_cols. */
+void product_panels(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                    uint32_t n_cols, struct share panels, float *out, size_t ld_out);
+
+/* x += the same product. */
+void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                        uint32_t n_cols, struct share panels, float *x, size_t ld_x);
+
+/* The operations of the seam; each file of ops_*.c records some. */
+struct phase *add_phase(struct cpu_backend *b, phase_fn *run, const char *name);
+void cpu_embed(struct backend *b, const struct matrix *embedding, float scale);
+void cpu_norm(struct backend *b, const struct vector *weight, float eps);
+void cpu_qkv(struct backend *b, uint32_t layer, const struct qkv_weights *w,
+             const struct rope *rope, float q_scale, float eps);
+void cpu_attend(struct backend *b, uint32_t layer, uint32_t window);
+void cpu_attention_add(struct backend *b, const struct matrix *weight,
+                       const struct vector *post_norm, float eps);
+void cpu_gate_up(struct backend *b, const struct matrix *gate, const struct matrix *up,
+                 enum activation activation);
+void cpu_down_add(struct backend *b, const struct matrix *weight, const struct vector *post_norm,
+                  float eps);
+void cpu_logits(struct backend *b, const struct vector *norm, float eps,
+                const struct matrix *weight);
+void cpu_sample(struct backend *b, sample_fn *fn, void *arg);
+void cpu_begin(struct backend *b, const struct batch *batch);
+void cpu_submit(struct backend *b);
+void cpu_copy_page(struct backend *b, uint32_t to, uint32_t from);
+void cpu_timing(struct backend *b, bool on);
+uint32_t cpu_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+
+uint64_t cpu_matrix_bytes(uint32_t type, uint32_t n_rows, uint32_t n_k);
+pl_status cpu_load_matrix(struct backend *b, const struct weight_view *view, struct matrix **out,
+                          pl_err *err);
+pl_status cpu_load_vector(struct backend *b, const float *values, uint32_t n, struct vector **out,
+                          pl_err *err);
+pl_status cpu_load_rope(struct backend *b, const float *cos_sin, uint32_t n_positions,
+                        bool interleaved, struct rope **out, pl_err *err);
+
+#endif

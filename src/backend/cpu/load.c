@@ -1,0 +1,96 @@
+/* Weights into panels, norms and RoPE tables into the backend's memory. */
+#include <string.h>
+
+#include "backend/cpu/cpu_internal.h"
+#include "quant/quant.h"
+
+uint64_t cpu_matrix_bytes(uint32_t type, uint32_t n_rows, uint32_t n_k)
+{
+    const int format = panel_format_of(type, n_k);
+    const uint64_t n_panels = ((uint64_t)n_rows + PANEL_ROWS - 1) / PANEL_ROWS;
+    return format < 0 ? 0 : n_panels * panel_bytes((enum panel_format)format, n_k);
+}
+
+struct packing {
+    const struct weight_view *view;
+    const struct matrix *matrix;
+    size_t row_bytes;
+};
+
+static void pack_share(void *arg, uint32_t id, uint32_t n_threads)
+{
+    const struct packing *p = arg;
+    const struct matrix *m = p->matrix;
+    const struct share panels = share_of(m->n_panels, id, n_threads);
+
+    for (uint32_t i = panels.first; i < panels.last; i++) {
+        const uint32_t first_row = i * PANEL_ROWS, n_left = m->n_rows - first_row;
+        panel_pack(m->format, m->panel + i * m->panel_bytes, p->view->type,
+                   (const uint8_t *)p->view->data + first_row * p->row_bytes,
+                   n_left < PANEL_ROWS ? n_left : PANEL_ROWS, m->n_k);
+    }
+}
+
+/* Records of loaded things are a few bytes each and live in the same memory; they are not part of
+ * the plan, which counts what they point to. */
+static void *take_record(struct cpu_backend *b, size_t n_bytes, pl_err *err)
+{
+    void *record = memory_take(&b->memory, n_bytes, "a weight's record", err);
+    if (record) b->memory.given_bytes -= memory_rounded(n_bytes);
+    return record;
+}
+
+pl_status cpu_load_matrix(struct backend *base, const struct weight_view *view, struct matrix **out,
+                          pl_err *err)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    const int format = panel_format_of(view->type, view->n_k);
+    if (format < 0)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%s: rows of %u weights of type %u cannot be packed",
+                       view->name, view->n_k, view->type);
+    const uint64_t n_bytes = cpu_matrix_bytes(view->type, view->n_rows, view->n_k);
+    struct matrix *m = take_record(b, sizeof *m, err);
+    if (!m) return PL_E_MEMORY;
+    *m = (struct matrix){
+        .format = (enum panel_format)format, .n_rows = view->n_rows, .n_k = view->n_k,
+        .n_panels = (view->n_rows + PANEL_ROWS - 1) / PANEL_ROWS,
+        .panel_bytes = panel_bytes((enum panel_format)format, view->n_k),
+        .panel = memory_take(&b->memory, n_bytes, view->name, err),
+    };
+    if (!m->panel) return PL_E_MEMORY;
+    struct packing p = { view, m, quant_row_bytes(view->type, view->n_k) };
+    thread_pool_run(b->pool, pack_share, &p);
+    *out = m;
+    return b->params.lock_memory ? memory_lock(m->panel, n_bytes, err) : PL_OK;
+}
+
+static float *copy_floats(struct cpu_backend *b, const float *values, size_t n, const char *what,
+                          pl_err *err)
+{
+    float *copy = memory_take(&b->memory, n * sizeof *copy, what, err);
+    if (copy) memcpy(copy, values, n * sizeof *copy);
+    return copy;
+}
+
+pl_status cpu_load_vector(struct backend *base, const float *values, uint32_t n,
+                          struct vector **out, pl_err *err)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    struct vector *v = take_record(b, sizeof *v, err);
+    if (!v) return PL_E_MEMORY;
+    *v = (struct vector){ copy_floats(b, values, n, "a norm or bias", err), n };
+    *out = v;
+    return v->values ? PL_OK : PL_E_MEMORY;
+}
+
+pl_status cpu_load_rope(struct backend *base, const float *cos_sin, uint32_t n_positions,
+                        bool interleaved, struct rope **out, pl_err *err)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    struct rope *r = take_record(b, sizeof *r, err);
+    if (!r) return PL_E_MEMORY;
+    const size_t n = (size_t)n_positions * b->params.dims.d_head;
+    *r = (struct rope){ copy_floats(b, cos_sin, n, "RoPE tables", err), n_positions, interleaved };
+    *out = r;
+    return r->cos_sin ? PL_OK : PL_E_MEMORY;
+}

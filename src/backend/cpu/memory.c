@@ -1,0 +1,70 @@
+#include "backend/cpu/memory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct memory_chunk {
+    struct memory_chunk *next;
+    uint8_t *start;
+    uint64_t n_bytes, n_used;
+};
+
+/* Small requests share chunks of this size; the untouched end of a chunk is never resident. */
+static const uint64_t chunk_bytes = (uint64_t)64 << 20;
+static const uint64_t huge_bytes = (uint64_t)2 << 20;
+
+static struct memory_chunk *add_chunk(struct memory *m, uint64_t n_bytes)
+{
+    const uint64_t wanted = n_bytes > chunk_bytes ? n_bytes : chunk_bytes;
+    const uint64_t rounded = (wanted + huge_bytes - 1) / huge_bytes * huge_bytes;
+    struct memory_chunk *c = malloc(sizeof *c);
+    if (!c) return NULL;
+    void *start = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) {
+        free(c);
+        return NULL;
+    }
+#ifdef MADV_HUGEPAGE
+    madvise(start, rounded, MADV_HUGEPAGE);
+#endif
+    *c = (struct memory_chunk){ m->chunk, start, rounded, 0 };
+    m->chunk = c;
+    return c;
+}
+
+void *memory_take(struct memory *m, uint64_t n_bytes, const char *what, pl_err *err)
+{
+    const uint64_t rounded = memory_rounded(n_bytes);
+    struct memory_chunk *c = m->chunk;
+    if (!c || rounded > c->n_bytes - c->n_used) c = add_chunk(m, rounded);
+    if (!c) {
+        pl_fail(err, PL_E_MEMORY, "no memory for %" PRIu64 " bytes of %s: %s", n_bytes, what,
+                strerror(errno));
+        return NULL;
+    }
+    void *taken = c->start + c->n_used;
+    c->n_used += rounded;
+    m->given_bytes += rounded;
+    return taken;
+}
+
+pl_status memory_lock(const void *from, uint64_t n_bytes, pl_err *err)
+{
+    if (mlock(from, n_bytes) == 0) return PL_OK;
+    return pl_fail(err, PL_E_MEMORY, "cannot lock %" PRIu64 " bytes in memory: %s; raise the limit "
+                   "(ulimit -l) or leave out --mlock", n_bytes, strerror(errno));
+}
+
+void memory_free(struct memory *m)
+{
+    while (m->chunk) {
+        struct memory_chunk *next = m->chunk->next;
+        munmap(m->chunk->start, m->chunk->n_bytes);
+        free(m->chunk);
+        m->chunk = next;
+    }
+    *m = (struct memory){ 0 };
+}

@@ -1,0 +1,170 @@
+/* Q, K and V of a layer, RoPE, the KV pages, and attention over them. */
+#include "backend/cpu/cpu_internal.h"
+
+/* The three products are one range of panels, so that the split is even whatever their sizes. */
+static void run_qkv_product(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                            uint32_t n_threads)
+{
+    const struct {
+        const struct matrix *m;
+        float *out;
+        size_t ld;
+    } parts[] = {
+        { p->qkv->q, b->q, b->ld_q },
+        { p->qkv->k, b->k_rows, b->ld_kv },
+        { p->qkv->v, b->v_rows, b->ld_kv },
+    };
+    const uint32_t n_all = p->qkv->q->n_panels + p->qkv->k->n_panels + p->qkv->v->n_panels;
+    const struct share all = share_of(n_all, id, n_threads);
+    uint32_t start = 0;
+    for (int i = 0; i < 3; i++) {
+        const uint32_t end = start + parts[i].m->n_panels;
+        const struct share mine = { (all.first > start ? all.first : start) - start,
+                                    (all.last < end ? all.last : end) - start };
+        if (all.first < end && all.last > start)
+            product_panels(b, parts[i].m, &b->h, b->batch.n_cols, mine, parts[i].out, parts[i].ld);
+        start = end;
+    }
+}
+
+static void prepare_head(const struct cpu_backend *b, const struct phase *p, float *head,
+                         const float *bias, const struct vector *norm, uint32_t pos, float scale)
+{
+    const uint32_t d_head = b->params.dims.d_head;
+    if (bias) b->k.add(head, bias, d_head);
+    if (norm) b->k.rms_norm(head, norm->values, d_head, p->eps, head);
+    b->k.rope(head, p->rope->cos_sin + (size_t)pos * d_head, d_head, p->rope->interleaved, scale);
+}
+
+static const struct span *span_of(const struct batch *batch, uint32_t col)
+{
+    const struct span *s = batch->span;
+    while (col >= s->first_col + s->n_cols) s++;
+    return s;
+}
+
+static void write_kv(struct cpu_backend *b, const struct phase *p, uint32_t head, uint32_t col,
+                     const struct span *span)
+{
+    const uint32_t d_head = b->params.dims.d_head, pos = b->batch.pos[col];
+    float *k = b->k_rows + col * b->ld_kv + head * d_head;
+    float *v = b->v_rows + col * b->ld_kv + head * d_head;
+    const struct vector *bias_k = p->qkv->bias_k, *bias_v = p->qkv->bias_v;
+
+    prepare_head(b, p, k, bias_k ? bias_k->values + head * d_head : NULL, p->qkv->norm_k, pos, 1);
+    if (bias_v) b->k.add(v, bias_v->values + head * d_head, d_head);
+    b->k.kv_write(kv_of(b, span->page[pos / PAGE_TOKENS], p->layer, head), d_head,
+                  pos % PAGE_TOKENS, k, v);
+}
+
+/* Items are heads, queries first, times columns; the columns of a KV head stay on one thread where
+ * the split allows, since neighbouring tokens share cache lines of a page. */
+static void run_heads(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+{
+    const struct dims *d = &b->params.dims;
+    const uint32_t n_cols = b->batch.n_cols;
+    const struct vector *bias_q = p->qkv->bias_q;
+    const struct share items = share_of((d->n_heads + d->n_kv_heads) * n_cols, id, n_threads);
+    const struct span *span = NULL;
+
+    for (uint32_t i = items.first; i < items.last; i++) {
+        const uint32_t head = i / n_cols, col = i % n_cols;
+        if (head < d->n_heads) {
+            prepare_head(b, p, b->q + col * b->ld_q + head * d->d_head,
+                         bias_q ? bias_q->values + head * d->d_head : NULL, p->qkv->norm_q,
+                         b->batch.pos[col], p->scale);
+        } else {
+            if (!span || col == 0 || col >= span->first_col + span->n_cols)
+                span = span_of(&b->batch, col);
+            write_kv(b, p, head - d->n_heads, col, span);
+        }
+    }
+}
+
+void cpu_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w,
+             const struct rope *rope, float q_scale, float eps)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    b->phase[b->last_norm].forms |= act_form(w->q) | act_form(w->k) | act_form(w->v);
+    struct phase *p = add_phase(b, run_qkv_product, "qkv");
+    p->qkv = w;
+    p = add_phase(b, run_heads, "rope");
+    p->qkv = w;
+    p->rope = rope;
+    p->scale = q_scale * 1.44269504089f;    /* softmax runs in base 2 */
+    p->eps = eps;
+    p->layer = layer;
+}
+
+/* Columns of an attention item: enough rows to share loads, small enough to split evenly. */
+static uint32_t cols_per_item(const struct dims *d)
+{
+    const uint32_t n_group = d->n_heads / d->n_kv_heads;
+    return n_group >= 16 ? 1 : 16 / n_group;
+}
+
+/* Positions that n columns from `pos` look at: what an item costs. */
+static uint64_t cost_of(uint32_t pos, uint32_t n, uint32_t window)
+{
+    uint64_t seen = (uint64_t)pos + n;
+    if (window && seen > window + n) seen = window + n;
+    return n * (seen + PAGE_TOKENS);
+}
+
+static void attend_item(const struct cpu_backend *b, const struct phase *p, const struct span *s,
+                        uint32_t kv_head, uint32_t first, uint32_t n)
+{
+    const struct dims *d = &b->params.dims;
+    const uint32_t n_group = d->n_heads / d->n_kv_heads, col = s->first_col + first;
+    const size_t head_at = (size_t)kv_head * n_group * d->d_head;
+    const struct attend_job job = {
+        .d_head = d->d_head, .n_group = n_group, .n_cols = n, .first_pos = s->first_pos + first,
+        .window = p->window, .kv = kv_of(b, 0, p->layer, kv_head), .page_stride = b->page_bytes,
+        .page = s->page, .q = b->q + col * b->ld_q + head_at,
+        .out = b->attended + col * b->ld_q + head_at, .ld_q = b->ld_q, .ld_out = b->ld_q,
+    };
+    b->k.attend(&job);
+}
+
+/* Visits every item in one fixed order and runs those in this thread's part of the total cost. */
+static void run_attend(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                       uint32_t n_threads)
+{
+    const struct dims *d = &b->params.dims;
+    const uint32_t per_item = cols_per_item(d);
+    uint64_t total = 0, before = 0;
+
+    for (uint32_t i = 0; i < b->batch.n_spans; i++)
+        for (uint32_t c = 0; c < b->batch.span[i].n_cols; c += per_item) {
+            const struct span *s = &b->batch.span[i];
+            const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
+            total += d->n_kv_heads * cost_of(s->first_pos + c, n, p->window);
+        }
+    for (uint32_t i = 0; i < b->batch.n_spans; i++)
+        for (uint32_t h = 0; h < d->n_kv_heads; h++)
+            for (uint32_t c = 0; c < b->batch.span[i].n_cols; c += per_item) {
+                const struct span *s = &b->batch.span[i];
+                const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
+                const uint64_t cost = cost_of(s->first_pos + c, n, p->window);
+                if ((before + cost / 2) * n_threads / total == id) attend_item(b, p, s, h, c, n);
+                before += cost;
+            }
+}
+
+static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                                  uint32_t n_threads)
+{
+    const uint32_t n = b->params.dims.n_heads * b->params.dims.d_head;
+    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    for (uint32_t c = cols.first; c < cols.last; c++)
+        act_quantise(b, &b->att, p->forms, c, b->batch.n_cols, b->attended + c * b->ld_q, 0, n);
+}
+
+void cpu_attend(struct backend *base, uint32_t layer, uint32_t window)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    struct phase *p = add_phase(b, run_attend, "attend");
+    p->layer = layer;
+    p->window = window;
+    add_phase(b, run_quantise_attended, "quantise");
+}

@@ -1,0 +1,179 @@
+/* Begin and submit, and the operations on whole columns: embed, norm, logits, sample. */
+#include <string.h>
+
+#include "backend/cpu/cpu_internal.h"
+#include "base/clock.h"
+
+struct phase *add_phase(struct cpu_backend *b, phase_fn *run, const char *name)
+{
+    struct phase *p = &b->phase[b->n_phases++];
+    *p = (struct phase){ .run = run, .name = name };
+    return p;
+}
+
+void cpu_begin(struct backend *base, const struct batch *batch)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    b->batch = *batch;
+    b->n_phases = 0;
+}
+
+static void run_embed(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+{
+    const struct matrix *m = p->matrix;
+    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        const uint32_t row = (uint32_t)b->batch.token[c];
+        float *x = b->x + c * b->ld_model;
+        panel_unpack_row(m->format, m->panel + row / PANEL_ROWS * m->panel_bytes, row % PANEL_ROWS,
+                         m->n_k, x);
+        if (p->scale != 1)
+            for (uint32_t i = 0; i < m->n_k; i++) x[i] *= p->scale;
+    }
+}
+
+void cpu_embed(struct backend *base, const struct matrix *embedding, float scale)
+{
+    struct phase *p = add_phase((struct cpu_backend *)base, run_embed, "embed");
+    p->matrix = embedding;
+    p->scale = scale;
+}
+
+static void run_norm(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+{
+    const uint32_t d_model = b->params.dims.d_model;
+    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    float *row = b->norm_row + id * b->ld_model;
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        b->k.rms_norm(b->x + c * b->ld_model, p->vector->values, d_model, p->eps, row);
+        act_quantise(b, &b->h, p->forms, c, b->batch.n_cols, row, 0, d_model);
+    }
+}
+
+/* Which forms H takes is added by the operations that read it. */
+void cpu_norm(struct backend *base, const struct vector *weight, float eps)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    b->last_norm = b->n_phases;
+    struct phase *p = add_phase(b, run_norm, "norm");
+    p->vector = weight;
+    p->eps = eps;
+}
+
+/* Outputs are served in turns of at most max_outs rows of logits. */
+static void run_head_norm(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                          uint32_t n_threads)
+{
+    const uint32_t d_model = b->params.dims.d_model;
+    const struct share outs = share_of(p->n_outs, id, n_threads);
+    float *row = b->norm_row + id * b->ld_model;
+    for (uint32_t o = outs.first; o < outs.last; o++) {
+        const uint32_t col = b->batch.out_col[p->first_out + o];
+        b->k.rms_norm(b->x + col * b->ld_model, p->vector->values, d_model, p->eps, row);
+        act_quantise(b, &b->head, p->forms, o, p->n_outs, row, 0, d_model);
+    }
+}
+
+static void run_head(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+{
+    product_panels(b, p->matrix, &b->head, p->n_outs, share_of(p->matrix->n_panels, id, n_threads),
+                   b->logit_rows, b->ld_vocab);
+}
+
+static void run_sample(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                       uint32_t n_threads)
+{
+    const struct share outs = share_of(p->n_outs, id, n_threads);
+    for (uint32_t o = outs.first; o < outs.last; o++)
+        p->sample(p->sample_arg, p->first_out + o, b->logit_rows + o * b->ld_vocab);
+}
+
+void cpu_logits(struct backend *base, const struct vector *norm, float eps,
+                const struct matrix *weight)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    b->head_norm = norm;
+    b->head_eps = eps;
+    b->head_weight = weight;
+}
+
+void cpu_sample(struct backend *base, sample_fn *fn, void *arg)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    const uint32_t n_turns = (b->batch.n_outs + b->params.max_outs - 1) / b->params.max_outs;
+    for (uint32_t turn = 0; turn < n_turns; turn++) {
+        const struct share outs = share_of(b->batch.n_outs, turn, n_turns);
+        struct phase *p = add_phase(b, run_head_norm, "norm");
+        p->vector = b->head_norm;
+        p->eps = b->head_eps;
+        p->forms = act_form(b->head_weight);
+        p->first_out = outs.first;
+        p->n_outs = outs.last - outs.first;
+        struct phase *head = add_phase(b, run_head, "output head");
+        head->matrix = b->head_weight;
+        head->n_outs = p->n_outs;
+        struct phase *sample = add_phase(b, run_sample, "sample");
+        sample->first_out = p->first_out;
+        sample->n_outs = p->n_outs;
+        sample->sample = fn;
+        sample->sample_arg = arg;
+    }
+}
+
+static void add_time(struct cpu_backend *b, const char *name, uint64_t ns)
+{
+    uint32_t i = 0;
+    while (i < b->n_timings && strcmp(b->timing[i].name, name)) i++;
+    if (i == MAX_TIMINGS) return;
+    if (i == b->n_timings) {
+        b->timing[b->n_timings].name = name;
+        b->timing[b->n_timings++].ns = 0;
+    }
+    b->timing[i].ns += ns;
+}
+
+static void run_phases(void *arg, uint32_t id, uint32_t n_threads)
+{
+    struct cpu_backend *b = arg;
+    uint64_t start_ns = id == 0 && b->is_timing ? clock_ns() : 0;
+    for (uint32_t i = 0; i < b->n_phases; i++) {
+        b->phase[i].run(b, &b->phase[i], id, n_threads);
+        thread_pool_barrier(b->pool, id);
+        if (id == 0 && b->is_timing) {
+            const uint64_t now_ns = clock_ns();
+            add_time(b, b->phase[i].name, now_ns - start_ns);
+            start_ns = now_ns;
+        }
+    }
+}
+
+void cpu_submit(struct backend *base)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    thread_pool_run(b->pool, run_phases, b);
+}
+
+void cpu_copy_page(struct backend *base, uint32_t to, uint32_t from)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    memcpy(b->kv + to * b->page_bytes, b->kv + from * b->page_bytes, b->page_bytes);
+}
+
+void cpu_timing(struct backend *base, bool on)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    b->is_timing = on;
+    b->n_timings = 0;
+}
+
+uint32_t cpu_timings(struct backend *base, const char **name, uint64_t *ns, uint32_t max)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    const uint32_t n = b->n_timings < max ? b->n_timings : max;
+    for (uint32_t i = 0; i < n; i++) {
+        name[i] = b->timing[i].name;
+        ns[i] = b->timing[i].ns;
+    }
+    b->n_timings = 0;
+    return n;
+}
