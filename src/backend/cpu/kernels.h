@@ -58,6 +58,8 @@ struct attend_job {
                                  * a score is q . k in units of log 2 (times log2 e) */
     float *out;                 /* likewise, with ld_out */
     size_t ld_q, ld_out;
+    const struct attend_job *next;  /* what this thread attends to afterwards: its pages are fetched
+                                     * while the last ones of this job are computed; may be NULL */
 };
 
 struct cpu_kernels {

@@ -111,44 +111,61 @@ static uint64_t cost_of(uint32_t pos, uint32_t n, uint32_t window)
     return n * (seen + PAGE_TOKENS);
 }
 
-static void attend_item(const struct cpu_backend *b, const struct phase *p, const struct span *s,
-                        uint32_t kv_head, uint32_t first, uint32_t n)
+static struct attend_job job_of(const struct cpu_backend *b, const struct phase *p,
+                                const struct span *s, uint32_t kv_head, uint32_t first, uint32_t n)
 {
     const struct dims *d = &b->params.dims;
     const uint32_t n_group = d->n_heads / d->n_kv_heads, col = s->first_col + first;
     const size_t head_at = (size_t)kv_head * n_group * d->d_head;
-    const struct attend_job job = {
+    return (struct attend_job){
         .d_head = d->d_head, .n_group = n_group, .n_cols = n, .first_pos = s->first_pos + first,
         .window = p->window, .kv = kv_of(b, 0, p->layer, kv_head), .page_stride = b->page_bytes,
         .page = s->page, .q = b->q + col * b->ld_q + head_at,
         .out = b->attended + col * b->ld_q + head_at, .ld_q = b->ld_q, .ld_out = b->ld_q,
     };
-    b->k.attend(&job);
 }
 
-/* Visits every item in one fixed order and runs those in this thread's part of the total cost. */
+static uint64_t total_cost(const struct cpu_backend *b, const struct phase *p, uint32_t per_item)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < b->batch.n_spans; i++) {
+        const struct span *s = &b->batch.span[i];
+        for (uint32_t c = 0; c < s->n_cols; c += per_item) {
+            const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
+            total += b->params.dims.n_kv_heads * cost_of(s->first_pos + c, n, p->window);
+        }
+    }
+    return total;
+}
+
+/* Visits every item in one fixed order and runs those in this thread's part of the total cost, each
+ * once its successor is known. */
 static void run_attend(struct cpu_backend *b, const struct phase *p, uint32_t id,
                        uint32_t n_threads)
 {
     const struct dims *d = &b->params.dims;
     const uint32_t per_item = cols_per_item(d);
-    uint64_t total = 0, before = 0;
+    const uint64_t total = total_cost(b, p, per_item);
+    struct attend_job job[2];
+    uint64_t before = 0;
+    uint32_t n_mine = 0;
 
-    for (uint32_t i = 0; i < b->batch.n_spans; i++)
-        for (uint32_t c = 0; c < b->batch.span[i].n_cols; c += per_item) {
-            const struct span *s = &b->batch.span[i];
-            const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
-            total += d->n_kv_heads * cost_of(s->first_pos + c, n, p->window);
-        }
-    for (uint32_t i = 0; i < b->batch.n_spans; i++)
+    for (uint32_t i = 0; i < b->batch.n_spans; i++) {
+        const struct span *s = &b->batch.span[i];
         for (uint32_t h = 0; h < d->n_kv_heads; h++)
-            for (uint32_t c = 0; c < b->batch.span[i].n_cols; c += per_item) {
-                const struct span *s = &b->batch.span[i];
+            for (uint32_t c = 0; c < s->n_cols; c += per_item) {
                 const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
                 const uint64_t cost = cost_of(s->first_pos + c, n, p->window);
-                if ((before + cost / 2) * n_threads / total == id) attend_item(b, p, s, h, c, n);
+                if ((before + cost / 2) * n_threads / total == id) {
+                    struct attend_job *mine = &job[n_mine % 2], *pending = &job[(n_mine + 1) % 2];
+                    *mine = job_of(b, p, s, h, c, n);
+                    pending->next = mine;
+                    if (n_mine++) b->k.attend(pending);
+                }
                 before += cost;
             }
+    }
+    if (n_mine) b->k.attend(&job[(n_mine + 1) % 2]);
 }
 
 static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, uint32_t id,
