@@ -7,6 +7,7 @@
 #define ENGINE_SAMPLER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/rng.h"
@@ -21,11 +22,17 @@ struct sampler {
     uint32_t n_vocab;
 };
 
-/* Room a thread needs to sample once: (n_vocab) of these. */
+/* Room a thread needs to sample once: sampler_scratch_n(n_vocab) of these, zeroed before the first
+ * use. The second half holds, by token, what penalties and bias did; it is left zeroed. */
 struct candidate {
     float value;
     int32_t token;
 };
+
+static inline size_t sampler_scratch_n(uint32_t n_vocab)
+{
+    return 2 * (size_t)n_vocab;
+}
 
 struct sampled {
     int32_t token;
@@ -46,8 +53,9 @@ void sampler_pick(struct sampler *s, float *logits, const int32_t *history, uint
                   bool want_logprob, uint32_t n_top, struct candidate *scratch,
                   struct sampled *out);
 
-/* -log p(token) under the logits, and the n_top best; for pl_score. */
-float sampler_score(const float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
+/* -log p(token) under the logits, and the n_top best (missing ones: token -1); for pl_score. A token
+ * outside the vocabulary, or a row without a finite logit, gives +INFINITY. */
+float sampler_score(float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
                     pl_token_prob *top);
 
 #endif

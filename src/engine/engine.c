@@ -1,0 +1,264 @@
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cond.h"
+#include "base/cpu_isa.h"
+#include "base/log.h"
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* Arrays of the engine; with e NULL they are only counted. */
+static uint64_t take_arrays(struct pl_engine *e, const struct plan *p)
+{
+    const uint32_t n_rooms = p->public.n_threads;
+    struct pl_engine nowhere;
+    struct pl_engine *to = e ? e : &nowhere;
+    const struct {
+        void *at;       /* address of the pointer */
+        size_t n, size;
+    } arrays[] = {
+        { &to->live, p->streams.n_objects, sizeof *to->live },
+        { &to->sampled, p->backend.max_outs, sizeof *to->sampled },
+        { &to->rooms.scratch, n_rooms * sampler_scratch_n(p->public.n_vocab),
+          sizeof *to->rooms.scratch },
+        { &to->rooms.is_taken, n_rooms, sizeof *to->rooms.is_taken },
+        { &to->reply_text, STOP_MAX_BYTES + p->streams.max_text_bytes, 1 },
+        { &to->slot, p->public.n_streams, sizeof *to->slot },
+    };
+    uint64_t n_bytes = 0;
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        n_bytes += (uint64_t)arrays[i].n * arrays[i].size;
+        if (!e) continue;
+        void *array = calloc(arrays[i].n, arrays[i].size);
+        if (!array) return 0;
+        memcpy(arrays[i].at, &array, sizeof array);
+    }
+    return n_bytes;
+}
+
+uint64_t engine_own_bytes(const struct plan *p)
+{
+    return sizeof(struct pl_engine) + take_arrays(NULL, p);
+}
+
+static void copy_page(void *arg, uint32_t to, uint32_t from)
+{
+    struct pl_engine *e = arg;
+    e->backend->ops->copy_page(e->backend, to, from);
+}
+
+static pl_status take_memory(struct pl_engine *e, pl_err *err)
+{
+    const struct plan *p = &e->plan;
+    pl_status st = kv_pool_open(&e->kv, p->public.n_pages, err);
+    if (!st) st = scheduler_open(&e->scheduler, &p->scheduler, e->kv, copy_page, e, err);
+    if (!st) st = stream_pool_open(&e->streams, &p->streams, e, err);
+    if (st) return st;
+    e->rooms.n_rooms = p->public.n_threads;
+    if (!take_arrays(e, p))
+        return pl_fail(err, PL_E_MEMORY, "no memory for %llu bytes of sampling and stream tables",
+                       (unsigned long long)engine_own_bytes(p));
+    return PL_OK;
+}
+
+/* ---- open and close ------------------------------------------------------------------------- */
+
+static pl_status open_model(struct pl_engine *e, const pl_params *params, const struct gguf *g,
+                            const struct hparams *h, pl_err *err)
+{
+    pl_status st = plan_compute(&e->plan, params, g, h, e->text.tokenizer, err);
+    if (!st) st = plan_check_memory(&e->plan, err);
+    if (!st) st = e->plan.ops->open(&e->backend, &e->plan.backend, err);
+    if (st) return st;
+    pl_plan *u = &e->plan.public;
+    snprintf(u->isa, sizeof u->isa, "%s", e->backend->ops->isa(e->backend));
+    u->n_threads = e->backend->ops->n_threads(e->backend);
+    st = model_open(&e->model, g, h, e->backend, u->ctx_tokens, err);
+    gguf_drop_pages(g);
+    return st;
+}
+
+static pl_status start(struct pl_engine *e, pl_err *err)
+{
+    pl_status st = stats_open(&e->stats, err);
+    if (st) return st;
+    e->has_stats = true;
+    e->has_lock = !pthread_mutex_init(&e->lock, NULL);
+    e->has_changed = e->has_lock && !cond_init(&e->changed);
+    if (!e->has_changed) return pl_fail(err, PL_E_MEMORY, "cannot make a lock");
+    st = take_memory(e, err);
+    if (st) return st;
+    e->has_thread = !pthread_create(&e->thread, NULL, engine_run, e);
+    return e->has_thread ? PL_OK : pl_fail(err, PL_E_MEMORY, "cannot start the engine thread");
+}
+
+static pl_status open_file(struct pl_engine *e, const pl_params *params, struct gguf *g,
+                           pl_err *err)
+{
+    if (!params->model_path) return pl_fail(err, PL_E_PARAM, "no model_path is given");
+    pl_status st = gguf_open(g, params->model_path, err);
+    if (!st) st = text_open(&e->text, g, params->chat_template, err);
+    return st;
+}
+
+PL_API pl_status pl_open(pl_engine **out, const pl_params *params, pl_err *err)
+{
+    *out = NULL;
+    struct gguf g = { 0 };
+    struct hparams h;
+    struct pl_engine *e = calloc(1, sizeof *e);
+    if (!e) return pl_fail(err, PL_E_MEMORY, "no memory for an engine");
+    e->is_text_only = params->text_only;
+
+    pl_status st = open_file(e, params, &g, err);
+    if (!st && !e->is_text_only) {
+        st = hparams_read(&h, &g, err);
+        if (!st) st = open_model(e, params, &g, &h, err);
+        if (!st) st = start(e, err);
+    }
+    gguf_close(&g);
+    if (st) {
+        pl_close(e);
+        return st;
+    }
+    if (!e->is_text_only)
+        PL_LOG(INFO, "engine", "open model=\"%s\" streams=%u ctx_tokens=%u pages=%u bytes=%llu",
+               e->plan.public.model_name, e->plan.public.n_streams, e->plan.public.ctx_tokens,
+               e->plan.public.n_pages, (unsigned long long)e->plan.public.total_bytes);
+    *out = e;
+    return PL_OK;
+}
+
+PL_API pl_status pl_plan_compute(pl_plan *out, const pl_params *params, pl_err *err)
+{
+    struct pl_engine e = { 0 };
+    struct gguf g = { 0 };
+    struct hparams h;
+    *out = (pl_plan){ 0 };
+    pl_status st = open_file(&e, params, &g, err);
+    if (!st) st = hparams_read(&h, &g, err);
+    if (!st) st = plan_compute(&e.plan, params, &g, &h, e.text.tokenizer, err);
+    if (!st) *out = e.plan.public;
+    text_close(&e.text);
+    gguf_close(&g);
+    return st;
+}
+
+static void stop_thread(struct pl_engine *e)
+{
+    if (!e->has_thread) return;
+    pthread_mutex_lock(&e->lock);
+    e->is_stopping = true;
+    pthread_cond_signal(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+    pthread_join(e->thread, NULL);
+}
+
+PL_API void pl_close(pl_engine *e)
+{
+    if (!e) return;
+    stop_thread(e);
+    stream_pool_close(&e->streams);
+    scheduler_close(e->scheduler);
+    if (e->kv) kv_pool_close(e->kv);
+    model_close(e->model);
+    if (e->backend) e->backend->ops->close(e->backend);
+    if (e->has_stats) stats_close(&e->stats);
+    if (e->has_changed) pthread_cond_destroy(&e->changed);
+    if (e->has_lock) pthread_mutex_destroy(&e->lock);
+    free(e->live);
+    free(e->sampled);
+    free(e->rooms.scratch);
+    free((void *)e->rooms.is_taken);
+    free(e->reply_text);
+    free(e->slot);
+    text_close(&e->text);
+    free(e);
+}
+
+PL_API void pl_drain(pl_engine *e)
+{
+    if (e->is_text_only) return;
+    pthread_mutex_lock(&e->lock);
+    e->is_draining = true;
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- from other threads --------------------------------------------------------------------- */
+
+void engine_wake(struct pl_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->is_wake_pending = true;
+    pthread_cond_signal(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_cancel_wake(struct pl_engine *e)
+{
+    atomic_store_explicit(&e->has_cancels, true, memory_order_release);
+    engine_wake(e);
+}
+
+void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
+{
+    stream_forget_storage(&e->streams, s);
+    pthread_mutex_lock(&e->lock);
+    stream_pool_give(&e->streams, s);
+    pthread_mutex_unlock(&e->lock);
+}
+
+PL_API const pl_plan *pl_engine_plan(const pl_engine *e)
+{
+    return &e->plan.public;
+}
+
+PL_API void pl_stats_read(pl_engine *e, pl_stats *out)
+{
+    *out = (pl_stats){ 0 };
+    if (e->is_text_only) return;
+    stats_lock(&e->stats);
+    stats_copy(&e->stats, clock_ns(), out);
+    stats_unlock(&e->stats);
+    pthread_mutex_lock(&e->lock);
+    out->n_queued = e->n_queued;
+    out->n_queued_tokens = e->n_queued_tokens;
+    pthread_mutex_unlock(&e->lock);
+}
+
+PL_API uint32_t pl_slots_read(pl_engine *e, pl_slot *out, uint32_t max_slots)
+{
+    if (e->is_text_only) return 0;
+    const uint32_t n_slots = e->plan.public.n_streams;
+    stats_lock(&e->stats);
+    memcpy(out, e->slot, (n_slots < max_slots ? n_slots : max_slots) * sizeof *out);
+    stats_unlock(&e->stats);
+    return n_slots;
+}
+
+PL_API bool pl_is_healthy(pl_engine *e)
+{
+    const uint64_t max_step_ns = 30u * 1000000000ull;
+    const uint64_t since = atomic_load_explicit(&e->busy_since_ns, memory_order_relaxed);
+    return since == 0 || clock_ns() - since < max_step_ns || clock_ns() < since;
+}
+
+PL_API pl_status pl_machine_measure(pl_machine *out, uint32_t n_threads, pl_err *err)
+{
+    struct backend_rates rates;
+    *out = (pl_machine){ 0 };
+    const struct backend_ops *ops = backend_find("auto");
+    if (!ops) return pl_fail(err, PL_E_UNSUPPORTED, "this build has no backend");
+    const pl_status st = ops->measure(n_threads, &rates, err);
+    if (st) return st;
+    cpu_name_read(out->cpu_name, sizeof out->cpu_name);
+    snprintf(out->isa, sizeof out->isa, "%s", rates.isa);
+    out->n_threads = rates.n_threads;
+    out->macs_per_s = rates.macs_per_s;
+    out->read_bytes_per_s = rates.read_bytes_per_s;
+    return PL_OK;
+}

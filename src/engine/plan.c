@@ -1,0 +1,187 @@
+/* What is counted. Weights, KV, the backend's scratch and tokenizer tables as their owners say;
+ * scratch adds the books of pool and scheduler, the sampling threads' room and the engine's own
+ * struct; streams: see stream_layout_bytes. Not counted, because it passes: prompts of waiting
+ * requests, the file's pages (dropped once the weights are packed), what a call of the text
+ * functions allocates and returns. */
+#include "engine/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cpu_isa.h"
+#include "base/memory_available.h"
+#include "engine/engine.h"
+#include "quant/quant.h"
+
+enum { MAX_STREAMS = 4096, MAX_STEP_TOKENS = 65536, MAX_QUEUE_REQUESTS = 1 << 20,
+       MAX_TOKEN_BYTES = 16384 };
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+static pl_status check_params(const pl_params *p, const struct hparams *h, pl_err *err)
+{
+    const struct {
+        const char *name;
+        uint32_t value, max;
+    } limits[] = {
+        { "n_streams", p->n_streams, MAX_STREAMS },
+        { "step_tokens", p->step_tokens, MAX_STEP_TOKENS },
+        { "n_threads", p->n_threads, 1024 },
+        { "queue_requests", p->queue_requests, MAX_QUEUE_REQUESTS },
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i].value > limits[i].max)
+            return pl_fail(err, PL_E_PARAM, "%s is %" PRIu32 "; at most %" PRIu32 " is allowed",
+                           limits[i].name, limits[i].value, limits[i].max);
+    if (p->ctx_tokens > h->ctx_tokens)
+        return pl_fail(err, PL_E_PARAM, "a context of %" PRIu32 " tokens; the model was made for %"
+                       PRIu32 ": lower ctx_tokens (--ctx-size)", p->ctx_tokens, h->ctx_tokens);
+    if (p->kv_tokens > (uint64_t)UINT32_MAX * PAGE_TOKENS / 2)
+        return pl_fail(err, PL_E_PARAM, "kv_tokens is %" PRIu64 "; at most %" PRIu64 " is allowed",
+                       p->kv_tokens, (uint64_t)UINT32_MAX * PAGE_TOKENS / 2);
+    return PL_OK;
+}
+
+/* The limits, defaults filled in. */
+static void set_limits(pl_plan *out, const pl_params *p, const struct hparams *h)
+{
+    out->n_streams = or_default(p->n_streams, 1);
+    out->ctx_tokens = or_default(p->ctx_tokens, h->ctx_tokens);
+    out->model_ctx_tokens = h->ctx_tokens;
+    out->n_threads = or_default(p->n_threads, cpu_performance_cores());
+    out->step_tokens = or_default(p->step_tokens, 256);
+    if (out->step_tokens < out->n_streams) out->step_tokens = out->n_streams; /* one column each */
+    out->prefill_tokens = or_default(p->prefill_tokens, 64);
+    if (out->prefill_tokens > out->step_tokens) out->prefill_tokens = out->step_tokens;
+    out->queue_requests = or_default(p->queue_requests, 1024);
+    out->queue_tokens = p->queue_tokens ? p->queue_tokens : 8 * 1024 * 1024;
+
+    const uint64_t pages_of_ctx = ((uint64_t)out->ctx_tokens + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    const uint64_t n_pages = p->kv_tokens ? (p->kv_tokens + PAGE_TOKENS - 1) / PAGE_TOKENS
+                                          : out->n_streams * pages_of_ctx;
+    out->page_tokens = PAGE_TOKENS;
+    out->n_pages = (uint32_t)n_pages;
+    out->kv_tokens = n_pages * PAGE_TOKENS;
+}
+
+/* The instruction set as the backend is going to name it; pl_open asks the open backend. */
+static const char *likely_isa(const char *most)
+{
+    const struct cpu_isa isa = cpu_isa_read();
+    const struct {
+        const char *name;
+        bool is_present;
+    } known[] = { { "scalar", true },             { "avx2", isa.avx2 },
+                  { "avxvnni", isa.avxvnni },     { "avx512vnni", isa.avx512vnni },
+                  { "neon", isa.neon } };
+    const char *best = "scalar";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].is_present) best = known[i].name;
+        if (most && !strcmp(most, known[i].name)) break;
+    }
+    return best;
+}
+
+static void describe(pl_plan *out, const pl_params *p, const struct gguf *g,
+                     const struct hparams *h, const struct backend_ops *ops)
+{
+    struct gguf_string arch = { "", 0 };
+    gguf_string(g, "general.architecture", &arch, NULL);
+    snprintf(out->model_name, sizeof out->model_name, "%s", h->name);
+    snprintf(out->architecture, sizeof out->architecture, "%.*s",
+             arch.n > 31 ? 31 : (int)arch.n, arch.bytes);
+    snprintf(out->quantisation, sizeof out->quantisation, "%s", quant_traits(h->main_type)->name);
+    snprintf(out->backend, sizeof out->backend, "%s", ops->name);
+    snprintf(out->isa, sizeof out->isa, "%s", likely_isa(p->isa));
+    cpu_name_read(out->cpu_name, sizeof out->cpu_name);
+    out->file_bytes = g->file_bytes;
+    out->n_parameters = h->n_parameters;
+    out->n_vocab = h->dims.n_vocab;
+    out->d_model = h->dims.d_model;
+    out->n_layers = h->dims.n_layers;
+}
+
+static pl_status longest_token(const struct tokenizer *t, size_t *out, pl_err *err)
+{
+    *out = 0;
+    const uint32_t n_vocab = tokenizer_n_vocab(t);
+    for (uint32_t i = 0; i < n_vocab; i++) {
+        size_t n;
+        tokenizer_bytes(t, (int32_t)i, &n);
+        if (n > MAX_TOKEN_BYTES)
+            return pl_fail(err, PL_E_UNSUPPORTED, "token %" PRIu32 " of the vocabulary has %zu "
+                           "bytes; at most %d are allowed", i, n, MAX_TOKEN_BYTES);
+        if (n > *out) *out = n;
+    }
+    return PL_OK;
+}
+
+static void set_parts(struct plan *out, const pl_params *p, const struct hparams *h)
+{
+    const pl_plan *u = &out->public;
+    out->scheduler = (struct scheduler_params){
+        .n_slots = u->n_streams, .step_tokens = u->step_tokens,
+        .prefill_tokens = u->prefill_tokens, .score_tokens = SCORE_TOKENS,
+        .prefill_first = p->prefill_first, .no_prefix_cache = p->no_prefix_cache
+    };
+    out->backend = (struct backend_params){
+        .dims = h->dims, .max_cols = u->step_tokens, .max_outs = u->n_streams + SCORE_TOKENS,
+        .n_pages = u->n_pages, .n_threads = u->n_threads, .lock_memory = p->lock_memory,
+        .isa = p->isa
+    };
+}
+
+pl_status plan_compute(struct plan *out, const pl_params *params, const struct gguf *g,
+                       const struct hparams *h, const struct tokenizer *t, pl_err *err)
+{
+    *out = (struct plan){ .ops = backend_find("auto") };
+    pl_plan *u = &out->public;
+    struct model_plan model;
+    size_t longest;
+
+    if (!out->ops) return pl_fail(err, PL_E_UNSUPPORTED, "this build has no backend");
+    if (tokenizer_n_vocab(t) > h->dims.n_vocab)
+        return pl_fail(err, PL_E_FORMAT, "%s: %" PRIu32 " tokens but embeddings of %" PRIu32,
+                       g->part[0].path, tokenizer_n_vocab(t), h->dims.n_vocab);
+    pl_status st = check_params(params, h, err);
+    if (!st) st = longest_token(t, &longest, err);
+    if (st) return st;
+    set_limits(u, params, h);
+    st = model_plan(&model, g, h, out->ops, u->ctx_tokens, err);
+    if (st) return st;
+
+    describe(u, params, g, h, out->ops);
+    set_parts(out, params, h);
+    stream_layout(&out->streams, u->n_streams, u->queue_requests, u->ctx_tokens, longest);
+
+    const struct backend_bytes backend = out->ops->plan(&out->backend);
+    u->weights_bytes = model.weights_bytes;
+    u->step_weight_bytes = model.step_weight_bytes;
+    u->step_macs_per_token = model.macs_per_token;
+    u->kv_bytes = backend.kv;
+    u->kv_bytes_per_token = u->kv_tokens ? backend.kv / u->kv_tokens : 0;
+    u->scratch_bytes = backend.scratch + kv_pool_bytes(u->n_pages) +
+                       scheduler_bytes(&out->scheduler) + engine_own_bytes(out);
+    u->stream_bytes = stream_layout_bytes(&out->streams);
+    u->vocab_bytes = tokenizer_n_bytes(t);
+    u->total_bytes =
+        u->weights_bytes + u->kv_bytes + u->scratch_bytes + u->stream_bytes + u->vocab_bytes;
+    return PL_OK;
+}
+
+pl_status plan_check_memory(const struct plan *p, pl_err *err)
+{
+    const uint64_t available = memory_available();
+    const pl_plan *u = &p->public;
+    if (u->total_bytes <= available) return PL_OK;
+    return pl_fail(err, PL_E_MEMORY,
+                   "the plan takes %" PRIu64 " MiB (weights %" PRIu64 ", KV %" PRIu64 "), %" PRIu64
+                   " MiB are available: lower n_streams (--parallel, now %" PRIu32
+                   "), ctx_tokens (--ctx-size, now %" PRIu32 ") or kv_tokens (--kv-tokens)",
+                   u->total_bytes >> 20, u->weights_bytes >> 20, u->kv_bytes >> 20,
+                   available >> 20, u->n_streams, u->ctx_tokens);
+}

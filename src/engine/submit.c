@@ -1,0 +1,218 @@
+/* From a request to a stream on the engine's list. Everything that could fail later is checked
+ * here: the engine thread has no errors to report. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/engine.h"
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static pl_status check_stops(const pl_request *r, pl_err *err)
+{
+    if (r->n_stop > STOP_MAX_STRINGS)
+        return pl_fail(err, PL_E_PARAM, "%zu stop strings; at most %d are allowed", r->n_stop,
+                       STOP_MAX_STRINGS);
+    for (size_t i = 0; i < r->n_stop; i++) {
+        const size_t n = r->stop[i] ? strlen(r->stop[i]) : 0;
+        if (n == 0 || n > STOP_MAX_BYTES)
+            return pl_fail(err, PL_E_PARAM, "stop string %zu has %zu bytes; 1 to %d are allowed", i,
+                           n, STOP_MAX_BYTES);
+    }
+    return PL_OK;
+}
+
+static pl_status check_tokens(const struct pl_engine *e, const pl_request *r, pl_err *err)
+{
+    const uint32_t n_vocab = e->plan.public.n_vocab;
+    if (r->n_tokens == 0 || !r->tokens)
+        return pl_fail(err, PL_E_PARAM, "the prompt is empty; at least one token is wanted");
+    for (size_t i = 0; i < r->n_tokens && i < e->plan.public.ctx_tokens; i++)
+        if (r->tokens[i] < 0 || (uint32_t)r->tokens[i] >= n_vocab)
+            return pl_fail(err, PL_E_PARAM,
+                           "token %zu of the prompt is %" PRId32 "; 0 to %" PRIu32 " are wanted", i,
+                           r->tokens[i], n_vocab - 1);
+    return PL_OK;
+}
+
+static pl_status check_fork(const struct pl_engine *e, const pl_request *r, pl_err *err)
+{
+    const pl_stream *source = r->fork_of;
+    if (!source) return PL_OK;
+    if (source->engine != e || source->seq.n_prompt != r->n_tokens ||
+        memcmp(source->seq.token, r->tokens, r->n_tokens * sizeof *r->tokens))
+        return pl_fail(err, PL_E_PARAM, "fork_of is a stream of another prompt or engine");
+    return PL_OK;
+}
+
+/* Tokens of prompt and reply together that the stream may come to. */
+static pl_status total_tokens(const struct pl_engine *e, const pl_request *r, bool is_score,
+                              uint32_t *out, pl_err *err)
+{
+    const pl_plan *p = &e->plan.public;
+    const uint64_t wanted = is_score ? r->n_tokens : (uint64_t)r->n_tokens + 1;
+    uint64_t total = is_score        ? r->n_tokens
+                     : r->max_tokens ? (uint64_t)r->n_tokens + r->max_tokens
+                                     : p->ctx_tokens;
+    if (wanted > p->ctx_tokens)
+        return pl_fail(err, PL_E_CONTEXT,
+                       "the prompt has %zu tokens, which leaves no room for a reply in a context of "
+                       "%" PRIu32 ": shorten it or raise ctx_tokens (--ctx-size)",
+                       r->n_tokens, p->ctx_tokens);
+    if (total > p->ctx_tokens) total = p->ctx_tokens;
+    if (!r->max_tokens && !is_score && total > p->kv_tokens) total = p->kv_tokens;
+    if (total > p->kv_tokens || wanted > p->kv_tokens)
+        return pl_fail(err, PL_E_CONTEXT,
+                       "prompt and reply need %" PRIu64 " tokens of KV memory, which has %" PRIu64
+                       " in all: lower max_tokens or raise kv_tokens (--kv-tokens)",
+                       total > wanted ? total : wanted, p->kv_tokens);
+    *out = (uint32_t)total;
+    return PL_OK;
+}
+
+/* ---- a place in the queue ------------------------------------------------------------------- */
+
+/* Under the engine's lock. Free slots count as places; a prompt longer than the queue may hold is
+ * taken when nothing else waits. */
+static pl_status take_place(struct pl_engine *e, size_t n_tokens, struct pl_stream **out,
+                            pl_err *err)
+{
+    const pl_plan *p = &e->plan.public;
+    const uint32_t n_free_slots = p->n_streams - e->n_running;
+    if (e->is_draining || e->is_stopping)
+        return pl_fail(err, PL_E_CLOSING, "the engine is shutting down");
+    if (e->n_queued >= p->queue_requests + n_free_slots)
+        return pl_fail(err, PL_E_BUSY, "%" PRIu32 " requests wait for a slot; at most %" PRIu32
+                       " may (--queue-requests)", e->n_queued, p->queue_requests);
+    if (e->n_queued && e->n_queued_tokens + n_tokens > p->queue_tokens)
+        return pl_fail(err, PL_E_BUSY, "prompts of %" PRIu64 " tokens wait; with this one's %zu "
+                       "they would pass %" PRIu64 " (--queue-tokens)", e->n_queued_tokens, n_tokens,
+                       p->queue_tokens);
+    if (!(*out = stream_pool_take(&e->streams)))
+        return pl_fail(err, PL_E_BUSY, "all %" PRIu32 " stream objects are in use: close streams "
+                       "that ended", e->streams.layout.n_objects);
+    e->n_queued++;
+    e->n_queued_tokens += n_tokens;
+    (*out)->seq.id = ++e->last_id;
+    return PL_OK;
+}
+
+static void count(struct pl_engine *e, pl_status st, size_t n_tokens)
+{
+    pl_stats *now = &e->stats.now;
+    stats_lock(&e->stats);
+    if (st == PL_E_BUSY) now->n_rejected_busy++;
+    if (st == PL_E_CONTEXT) now->n_rejected_context++;
+    if (st == PL_E_CLOSING) now->n_rejected_closing++;
+    if (st == PL_OK) {
+        now->n_requests++;
+        now->n_prompt_tokens += n_tokens;
+    }
+    stats_unlock(&e->stats);
+}
+
+/* ---- filling in ----------------------------------------------------------------------------- */
+
+static void copy_stops(struct pl_stream *s, const pl_request *r, char *to)
+{
+    s->stop = (struct stop_strings){ .n = (uint32_t)r->n_stop };
+    for (size_t i = 0; i < r->n_stop; i++, to += STOP_MAX_BYTES) {
+        s->stop.n_bytes[i] = (uint32_t)strlen(r->stop[i]);
+        s->stop.string[i] = memcpy(to, r->stop[i], s->stop.n_bytes[i]);
+    }
+}
+
+static void copy_sampling(struct pl_stream *s, const pl_request *r, uint32_t n_vocab,
+                          pl_logit_bias *to)
+{
+    sampler_init(&s->sampler, &r->sampling, n_vocab);
+    if (r->sampling.n_bias) memcpy(to, r->sampling.bias, r->sampling.n_bias * sizeof *to);
+    s->sampler.params.bias = to;
+}
+
+static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_tokens,
+                     unsigned char *storage, const struct stream_layout *l)
+{
+    s->seq = (struct seq){ .id = s->seq.id,
+                           .token = (int32_t *)(void *)(storage + l->token_offset),
+                           .page = (uint32_t *)(void *)(storage + l->page_offset),
+                           .n_prompt = (uint32_t)r->n_tokens,
+                           .max_tokens = max_tokens,
+                           .wants_every_logit = s->score != NULL };
+    memcpy(s->seq.token, r->tokens, r->n_tokens * sizeof *r->tokens);
+}
+
+static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
+                 struct score_job *score, uint32_t max_tokens)
+{
+    const struct stream_layout *l = &e->streams.layout;
+    unsigned char *storage = stream_storage(&e->streams, s);
+
+    s->score = score;
+    fill_seq(s, r, max_tokens, storage, l);
+    copy_stops(s, r, (char *)storage + l->stop_offset);
+    copy_sampling(s, r, e->plan.public.n_vocab,
+                  (pl_logit_bias *)(void *)(storage + l->bias_offset));
+    s->ignore_eos = r->ignore_eos;
+    s->logprobs = r->logprobs;
+    s->n_top = r->n_top_logprobs;
+    s->on_event = r->on_event;
+    s->arg = r->arg;
+    s->fork_of = r->fork_of;
+    s->fork_id = r->fork_of ? r->fork_of->seq.id : 0;
+    s->submitted_ns = clock_ns();
+    s->is_queued = true;
+    s->has_events = s->has_front = s->is_reader_asleep = s->is_reader_awaited = false;
+    s->utf8 = (struct utf8_stream){ 0 };
+    s->n_reply = 0;
+    s->admitted_ns = s->first_token_ns = s->last_token_ns = 0;
+    atomic_store_explicit(&s->flags, 0, memory_order_relaxed);
+    ring_init(&s->ring, storage + l->ring_offset, l->ring_bytes);
+}
+
+static void put_on_list(struct pl_engine *e, struct pl_stream *s)
+{
+    pthread_mutex_lock(&e->lock);
+    s->next = NULL;
+    if (e->new_first)
+        e->new_last->next = s;
+    else
+        e->new_first = s;
+    e->new_last = s;
+    e->is_wake_pending = true;
+    pthread_cond_signal(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+}
+
+pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_job *score,
+                        pl_stream **out, pl_err *err)
+{
+    *out = NULL;
+    if (e->is_text_only)
+        return pl_fail(err, PL_E_PARAM, "the engine was opened for text alone (text_only)");
+
+    uint32_t max_tokens = 0;
+    pl_status st = check_tokens(e, r, err);
+    if (!st) st = sampling_check(&r->sampling, e->plan.public.n_vocab, err);
+    if (!st) st = check_stops(r, err);
+    if (!st && r->n_top_logprobs > SAMPLER_MAX_TOP)
+        st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
+                     r->n_top_logprobs, SAMPLER_MAX_TOP);
+    if (!st) st = check_fork(e, r, err);
+    if (!st) st = total_tokens(e, r, score != NULL, &max_tokens, err);
+    if (!st) {
+        pthread_mutex_lock(&e->lock);
+        st = take_place(e, r->n_tokens, out, err);
+        pthread_mutex_unlock(&e->lock);
+    }
+    count(e, st, r->n_tokens);
+    if (st) return st;
+    fill(e, *out, r, score, max_tokens);
+    put_on_list(e, *out);
+    return PL_OK;
+}
+
+PL_API pl_status pl_submit(pl_engine *e, const pl_request *r, pl_stream **out, pl_err *err)
+{
+    return engine_submit(e, r, NULL, out, err);
+}

@@ -1,0 +1,25 @@
+/* The text side of an engine: tokenizer and chat template. Read-only once open: any thread. */
+#ifndef ENGINE_TEXT_H
+#define ENGINE_TEXT_H
+
+#include "base/strbuf.h"
+#include "gguf/gguf.h"
+#include "text/chat_template.h"
+#include "tokenizer/tokenizer.h"
+
+struct text {
+    struct tokenizer *tokenizer;
+    char *template_source;          /* NULL: the model has none */
+    struct chat_template *template; /* NULL: none, or it does not compile: */
+    pl_err template_err;            /* why */
+    char *bos_text;                 /* "" for none */
+    struct control_names control;
+    struct strbuf control_bytes;    /* the names, one zero-terminated after another */
+};
+
+/* chat_template: a built-in's name or source; NULL: the file's own. A template of the file that
+ * does not compile is no failure here: the model can still be used without. */
+pl_status text_open(struct text *t, const struct gguf *g, const char *chat_template, pl_err *err);
+void text_close(struct text *t);
+
+#endif
