@@ -13,13 +13,14 @@ pl_status file_map_open(struct file_map *map, const char *path, pl_err *err)
     *map = (struct file_map){0};
     struct stat info;
     pl_status st = PL_OK;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* for pipes */
 
     if (fd < 0) return pl_fail(err, PL_E_IO, "%s: %s", path, strerror(errno));
     if (fstat(fd, &info) != 0) {
         st = pl_fail(err, PL_E_IO, "%s: %s", path, strerror(errno));
     } else if (!S_ISREG(info.st_mode)) {
-        st = pl_fail(err, PL_E_IO, "%s: not a regular file", path);
+        st = pl_fail(err, PL_E_IO, "%s: %s; a regular file is wanted", path,
+                     S_ISDIR(info.st_mode) ? "a folder" : "neither file nor folder");
     } else if (!(map->path = strdup(path))) {
         st = pl_fail(err, PL_E_MEMORY, "%s: no memory for the path", path);
     } else if (info.st_size > 0) {

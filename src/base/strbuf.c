@@ -1,9 +1,16 @@
 #include "base/strbuf.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void fail(struct strbuf *b)
+{
+    strbuf_free(b);
+    b->failed = true;
+}
 
 static bool make_room(struct strbuf *b, size_t n_more)
 {
@@ -13,8 +20,7 @@ static bool make_room(struct strbuf *b, size_t n_more)
         while (capacity - b->n <= n_more && capacity < SIZE_MAX / 2) capacity *= 2;
         char *bytes = capacity - b->n > n_more ? realloc(b->bytes, capacity) : NULL;
         if (!bytes) {
-            strbuf_free(b);
-            b->failed = true;
+            fail(b);
             return false;
         }
         b->bytes = bytes;
@@ -42,7 +48,9 @@ void strbuf_addf(struct strbuf *b, const char *format, ...)
     va_start(args, format);
     va_copy(again, args);
     const int n = vsnprintf(NULL, 0, format, args);
-    if (n >= 0 && make_room(b, (size_t)n)) {
+    if (n < 0) {
+        fail(b);
+    } else if (make_room(b, (size_t)n)) {
         vsnprintf(b->bytes + b->n, (size_t)n + 1, format, again);
         b->n += (size_t)n;
     }
@@ -58,6 +66,7 @@ void strbuf_clear(struct strbuf *b)
 
 void strbuf_drop(struct strbuf *b, size_t n)
 {
+    assert(n <= b->n || b->failed);
     if (!b->bytes) return;
     memmove(b->bytes, b->bytes + n, b->n - n + 1);
     b->n -= n;

@@ -22,7 +22,7 @@ void strbuf_addf(struct strbuf *b, const char *format, ...) __attribute__((forma
 /* Forgets the content, keeps the memory. */
 void strbuf_clear(struct strbuf *b);
 
-/* Drops the first n bytes. */
+/* Drops the first n bytes; there are as many. */
 void strbuf_drop(struct strbuf *b, size_t n);
 
 void strbuf_free(struct strbuf *b);

@@ -42,7 +42,7 @@ struct gguf_tensor {
     struct gguf_string name;
     uint32_t type;              /* enum quant_type */
     uint32_t n_dims;
-    uint64_t dim[GGUF_MAX_DIMS]; /* dim[0] is the row length (inputs), dim[1] the rows (outputs) */
+    uint64_t dim[GGUF_MAX_DIMS]; /* (n_dims) dim[0]: row length (inputs), dim[1]: rows (outputs) */
     const uint8_t *data;        /* rows one after another, dim[0] contiguous */
     size_t n_bytes;
 };

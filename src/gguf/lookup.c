@@ -83,15 +83,6 @@ static bool integer_of(const struct gguf_key *k, bool *is_negative, uint64_t *ma
     return true;
 }
 
-uint64_t gguf_find_number(const struct gguf_key *keys, uint64_t n, const char *name,
-                          uint64_t otherwise)
-{
-    const struct gguf_key *k = find_key(keys, n, name);
-    bool is_negative;
-    uint64_t v;
-    return k && integer_of(k, &is_negative, &v) && !is_negative ? v : otherwise;
-}
-
 static const char *kind_name(enum gguf_kind kind)
 {
     static const char *const names[] = { "u8", "i8", "u16", "i16", "u32", "i32", "f32", "a boolean",
@@ -107,24 +98,38 @@ static pl_status get(const struct gguf *g, const char *name, const struct gguf_k
     return PL_OK;
 }
 
-static pl_status wrong_kind(const struct gguf *g, const struct gguf_key *k, const char *wanted,
+static pl_status wrong_kind(const char *path, const struct gguf_key *k, const char *wanted,
                             pl_err *err)
 {
-    return pl_fail(err, PL_E_FORMAT, "%s: key %s is %s; %s is wanted", g->part[0].path,
+    return pl_fail(err, PL_E_FORMAT, "%s: key %s is %s; %s is wanted", path,
                    gguf_printable(k->name).text, kind_name(k->kind), wanted);
+}
+
+static pl_status number_of(const struct gguf_key *k, uint64_t *out, const char *path, pl_err *err)
+{
+    bool is_negative;
+    uint64_t magnitude;
+    if (!integer_of(k, &is_negative, &magnitude)) return wrong_kind(path, k, "an integer", err);
+    if (is_negative)
+        return pl_fail(err, PL_E_FORMAT, "%s: key %s is -%" PRIu64 "; at least 0 is wanted", path,
+                       gguf_printable(k->name).text, magnitude);
+    *out = magnitude;
+    return PL_OK;
+}
+
+pl_status gguf_number_or(const struct gguf_key *keys, uint64_t n, const char *name,
+                         uint64_t otherwise, uint64_t *out, const char *path, pl_err *err)
+{
+    const struct gguf_key *k = find_key(keys, n, name);
+    *out = otherwise;
+    return k ? number_of(k, out, path, err) : PL_OK;
 }
 
 pl_status gguf_u64(const struct gguf *g, const char *key, uint64_t *out, pl_err *err)
 {
     const struct gguf_key *k;
-    bool is_negative;
     const pl_status st = get(g, key, &k, err);
-    if (st) return st;
-    if (!integer_of(k, &is_negative, out)) return wrong_kind(g, k, "an integer", err);
-    if (is_negative)
-        return pl_fail(err, PL_E_FORMAT, "%s: key %s is -%" PRIu64 "; at least 0 is wanted",
-                       g->part[0].path, key, *out);
-    return PL_OK;
+    return st ? st : number_of(k, out, g->part[0].path, err);
 }
 
 pl_status gguf_u32(const struct gguf *g, const char *key, uint32_t *out, pl_err *err)
@@ -146,7 +151,7 @@ pl_status gguf_f32(const struct gguf *g, const char *key, float *out, pl_err *er
     if (st) return st;
     if (k->kind == GGUF_F32) *out = LOAD(float, k->data);
     else if (k->kind == GGUF_F64) *out = (float)LOAD(double, k->data);
-    else return wrong_kind(g, k, "a float", err);
+    else return wrong_kind(g->part[0].path, k, "a float", err);
     if (!isfinite(*out))
         return pl_fail(err, PL_E_FORMAT, "%s: key %s is not a finite number", g->part[0].path, key);
     return PL_OK;
@@ -157,7 +162,7 @@ pl_status gguf_bool(const struct gguf *g, const char *key, bool *out, pl_err *er
     const struct gguf_key *k;
     const pl_status st = get(g, key, &k, err);
     if (st) return st;
-    if (k->kind != GGUF_BOOL) return wrong_kind(g, k, "a boolean", err);
+    if (k->kind != GGUF_BOOL) return wrong_kind(g->part[0].path, k, "a boolean", err);
     *out = *k->data;
     return PL_OK;
 }
@@ -167,7 +172,7 @@ pl_status gguf_string(const struct gguf *g, const char *key, struct gguf_string 
     const struct gguf_key *k;
     const pl_status st = get(g, key, &k, err);
     if (st) return st;
-    if (k->kind != GGUF_STRING) return wrong_kind(g, k, "a string", err);
+    if (k->kind != GGUF_STRING) return wrong_kind(g->part[0].path, k, "a string", err);
     const uint8_t *at = k->data;
     *out = gguf_next_string(&at);
     return PL_OK;
@@ -179,7 +184,7 @@ pl_status gguf_array(const struct gguf *g, const char *key, enum gguf_kind kind,
     const struct gguf_key *k;
     const pl_status st = get(g, key, &k, err);
     if (st) return st;
-    if (k->kind != GGUF_ARRAY) return wrong_kind(g, k, "an array", err);
+    if (k->kind != GGUF_ARRAY) return wrong_kind(g->part[0].path, k, "an array", err);
     if (k->array.kind != kind)
         return pl_fail(err, PL_E_FORMAT, "%s: key %s is an array of %s; of %s is wanted",
                        g->part[0].path, key, kind_name(k->array.kind), kind_name(kind));

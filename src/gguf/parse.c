@@ -36,17 +36,30 @@ static size_t kind_bytes(uint32_t kind)
     return kind < sizeof sizes ? sizes[kind] : 0;
 }
 
+static bool starts_with(const uint8_t *p, size_t n, const char *magic)
+{
+    const size_t n_magic = strlen(magic);
+    return n >= n_magic && memcmp(p, magic, n_magic) == 0;
+}
+
 /* A name for what stands where "GGUF" should. */
 static const char *other_format(const uint8_t *p, size_t n)
 {
-    if (n == 0) return "an empty file";
-    if (n >= 4 && !memcmp(p, "FUGG", 4)) return "a big-endian GGUF file; little-endian is wanted";
-    if (n >= 4 && (!memcmp(p, "lmgg", 4) || !memcmp(p, "tjgg", 4) || !memcmp(p, "fmgg", 4)))
-        return "a model file from before GGUF; convert it to GGUF";
-    if (n >= 7 && !memcmp(p, "version", 7)) return "a Git LFS pointer, not the file itself";
-    if (n >= 2 && !memcmp(p, "PK", 2)) return "a zip archive (a PyTorch model?)";
+    static const struct {
+        const char *magic, *name;
+    } formats[] = {
+        { "FUGG", "a big-endian GGUF file; little-endian is wanted" },
+        { "lmgg", "a model file from before GGUF (GGML); convert it to GGUF" },
+        { "fmgg", "a model file from before GGUF (GGMF); convert it to GGUF" },
+        { "tjgg", "a model file from before GGUF (GGJT); convert it to GGUF" },
+        { "version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with git lfs" },
+        { "PK", "a zip archive (a PyTorch model?); a GGUF file is wanted" },
+        { "<", "an HTML page; was the download refused?" },
+        { "{", "JSON text; a GGUF file is wanted" },
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (starts_with(p, n, formats[i].magic)) return formats[i].name;
     if (n >= 9 && p[8] == '{') return "a safetensors file; convert it to GGUF";
-    if (p[0] == '<') return "an HTML page; was the download refused?";
     return "not a GGUF file";
 }
 
@@ -89,9 +102,11 @@ static pl_status read_array(struct reader *r, struct gguf_key *k, const char *pa
         for (uint64_t i = 0; i < a->n && !r->failed; i++) read_string(r);
     } else if (!kind_bytes(a->kind)) {
         if (!r->failed)
-            return pl_fail(err, PL_E_UNSUPPORTED,
-                           "%s: key %s: an array of kind %d; numbers, booleans and strings are read",
-                           path, gguf_printable(k->name).text, (int)a->kind);
+            return pl_fail(err, a->kind == GGUF_ARRAY ? PL_E_UNSUPPORTED : PL_E_FORMAT,
+                           "%s: key %s: an array of %s (kind %" PRIu32 "); numbers, booleans and "
+                           "strings are read", path, gguf_printable(k->name).text,
+                           a->kind == GGUF_ARRAY ? "arrays" : "something unknown",
+                           (uint32_t)a->kind);
     } else if (a->n > reader_left(r) / kind_bytes(a->kind)) {
         r->failed = true;
     } else {
@@ -125,8 +140,8 @@ static pl_status read_key(struct reader *r, struct gguf_key *k, uint64_t i, cons
             return pl_fail(err, PL_E_FORMAT, "%s: key %s is %d; a boolean is 0 or 1", path,
                            gguf_printable(k->name).text, *value);
     } else {
-        return pl_fail(err, PL_E_FORMAT, "%s: key %s: kind %d; 0..12 are known", path,
-                       gguf_printable(k->name).text, (int)k->kind);
+        return pl_fail(err, PL_E_FORMAT, "%s: key %s: kind %" PRIu32 "; 0..12 are known", path,
+                       gguf_printable(k->name).text, (uint32_t)k->kind);
     }
     if (st || !r->failed) return st;
 cut:
@@ -134,10 +149,27 @@ cut:
                    gguf_printable(k->name).text);
 }
 
-/* Type, dimensions and size of tensor i; its data pointer still holds the offset. */
+static pl_status read_dims(struct reader *r, struct gguf_tensor *t, uint64_t *n_weights,
+                           const char *path, pl_err *err)
+{
+    *n_weights = 1;
+    for (uint32_t d = 0; d < t->n_dims && !r->failed; d++) {
+        t->dim[d] = read_u64(r);
+        if (r->failed) break;
+        if (t->dim[d] == 0 || t->dim[d] > (uint64_t)INT64_MAX / *n_weights)
+            return pl_fail(err, PL_E_FORMAT, "%s: tensor %s: dimension %" PRIu32 " is %" PRIu64
+                           "; at least 1, with a product within 63 bits, is wanted", path,
+                           gguf_printable(t->name).text, d, t->dim[d]);
+        *n_weights *= t->dim[d];
+    }
+    return PL_OK;
+}
+
+/* Type, dimensions and size of tensor i, and where in the data it says it lies. */
 static pl_status read_tensor(struct reader *r, struct gguf_tensor *t, uint64_t *offset, uint64_t i,
                              const char *path, pl_err *err)
 {
+    uint64_t n_weights;
     t->name = read_string(r);
     t->n_dims = read_u32(r);
     const struct printable name = gguf_printable(t->name);
@@ -147,16 +179,8 @@ static pl_status read_tensor(struct reader *r, struct gguf_tensor *t, uint64_t *
     if (!r->failed && (t->n_dims < 1 || t->n_dims > GGUF_MAX_DIMS))
         return pl_fail(err, PL_E_FORMAT, "%s: tensor %s has %" PRIu32 " dimensions; 1..%d are "
                        "wanted", path, name.text, t->n_dims, GGUF_MAX_DIMS);
-    uint64_t n_weights = 1;
-    for (uint32_t d = 0; d < t->n_dims && !r->failed; d++) {
-        t->dim[d] = read_u64(r);
-        if (r->failed) break;
-        if (t->dim[d] == 0 || t->dim[d] > (uint64_t)INT64_MAX / n_weights)
-            return pl_fail(err, PL_E_FORMAT, "%s: tensor %s: dimension %" PRIu32 " is %" PRIu64
-                           "; at least 1, with a product within 63 bits, is wanted", path,
-                           name.text, d, t->dim[d]);
-        n_weights *= t->dim[d];
-    }
+    pl_status st = read_dims(r, t, &n_weights, path, err);
+    if (st) return st;
     t->type = read_u32(r);
     *offset = read_u64(r);
     if (r->failed)
@@ -206,7 +230,9 @@ static pl_status check_overlap(const struct gguf_tensor *t, uint64_t n, const ch
 static pl_status read_alignment(const struct gguf_key *keys, uint64_t n, const char *path,
                                 uint64_t *alignment, pl_err *err)
 {
-    *alignment = gguf_find_number(keys, n, "general.alignment", DEFAULT_ALIGNMENT);
+    const pl_status st =
+        gguf_number_or(keys, n, "general.alignment", DEFAULT_ALIGNMENT, alignment, path, err);
+    if (st) return st;
     if (*alignment < 8 || *alignment > MAX_ALIGNMENT || (*alignment & (*alignment - 1)))
         return pl_fail(err, PL_E_FORMAT, "%s: general.alignment is %" PRIu64 "; a power of two "
                        "from 8 to %d is wanted", path, *alignment, MAX_ALIGNMENT);
@@ -227,9 +253,9 @@ static pl_status place_tensors(struct reader *r, struct gguf_tensor *t, const ui
             return pl_fail(err, PL_E_FORMAT, "%s: tensor %s lies at %" PRIu64 "; a multiple of %"
                            PRIu64 " is wanted", path, name.text, offset[i], alignment);
         if (offset[i] > data_bytes || t[i].n_bytes > data_bytes - offset[i])
-            return pl_fail(err, PL_E_FORMAT, "%s: tensor %s needs bytes %" PRIu64 "..%" PRIu64
+            return pl_fail(err, PL_E_FORMAT, "%s: tensor %s needs %zu bytes from %" PRIu64
                            " of the data; there are %zu (is the file cut short?)", path, name.text,
-                           offset[i], offset[i] + t[i].n_bytes, data_bytes);
+                           t[i].n_bytes, offset[i], data_bytes);
         t[i].data = r->start + data_start + offset[i];
     }
     return check_overlap(t, n, path, err);
@@ -258,11 +284,12 @@ pl_status gguf_parse_part(struct gguf *g, uint32_t part, struct gguf_key **keys,
                           pl_err *err)
 {
     const struct file_map *map = &g->part[part];
-    struct reader r = { map->data, map->data, map->data + map->n_bytes, false };
-    uint64_t n_tensors = 0, alignment = 0;
-
     *keys = NULL;
     *n_keys = 0;
+    if (map->n_bytes == 0)
+        return pl_fail(err, PL_E_FORMAT, "%s: an empty file; a GGUF file is wanted", map->path);
+    struct reader r = { map->data, map->data, map->data + map->n_bytes, false };
+    uint64_t n_tensors = 0, alignment = 0;
     pl_status st = read_header(&r, map->path, &n_tensors, n_keys, err);
     if (st) return st;
     *keys = calloc(*n_keys + 1, sizeof **keys);

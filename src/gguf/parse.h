@@ -11,8 +11,24 @@ struct gguf_key {
     struct gguf_array array;
 };
 
-/* Reads map's header, keys and tensors and appends them to g, unsorted; keys only of part 0, of
- * the others just the split keys into *keys / *n_keys, which the caller frees. */
+/* What a part says of itself. */
+struct gguf_split {
+    uint64_t number, count;     /* number < count */
+    uint64_t n_tensors;         /* of all parts, where has_n_tensors */
+    bool has_n_tensors;
+};
+
+/* Maps and parses one more part. Keys are kept of the first part alone. */
+pl_status gguf_add_part(struct gguf *g, const char *path, struct gguf_split *split, pl_err *err);
+
+/* The same for all parts after the first, which is open. */
+pl_status gguf_add_other_parts(struct gguf *g, const struct gguf_split *split, pl_err *err);
+
+pl_status gguf_read_split(const struct gguf_key *keys, uint64_t n_keys, const char *path,
+                          struct gguf_split *out, pl_err *err);
+
+/* Reads the header, keys and tensors of a mapped part. Tensors are appended to g, unsorted; keys go
+ * to *keys (n_keys), sorted, which the caller frees after failure too. */
 pl_status gguf_parse_part(struct gguf *g, uint32_t part, struct gguf_key **keys, uint64_t *n_keys,
                           pl_err *err);
 
@@ -26,8 +42,8 @@ struct printable {
 };
 struct printable gguf_printable(struct gguf_string s);
 
-/* An unsigned integer key among `keys`, or `otherwise` where it is missing or no integer. */
-uint64_t gguf_find_number(const struct gguf_key *keys, uint64_t n, const char *name,
-                          uint64_t otherwise);
+/* An integer key of at least 0 among `keys`, or `otherwise` where it is missing. */
+pl_status gguf_number_or(const struct gguf_key *keys, uint64_t n, const char *name,
+                         uint64_t otherwise, uint64_t *out, const char *path, pl_err *err);
 
 #endif

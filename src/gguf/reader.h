@@ -10,6 +10,9 @@
 
 #include "gguf/gguf.h"
 
+/* Numbers are copied as they lie in the file. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are little-endian");
+
 struct reader {
     const uint8_t *start, *at, *end;
     bool failed;

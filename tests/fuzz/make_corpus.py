@@ -1,0 +1,77 @@
+"""Seeds for the fuzz targets: python3 make_corpus.py FOLDER fills FOLDER/<target>/. A target's inputs
+are a function here that yields (name, bytes)."""
+
+import pathlib
+import struct
+import sys
+
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+FORMATS = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q",
+           I64: "q", F64: "d"}
+# number of a tensor type -> weights and bytes of a block
+TYPES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+         10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+         20: (32, 18), 23: (256, 136), 30: (1, 2)}
+
+
+def string(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def value(kind, v):
+    return string(v) if kind == STRING else struct.pack("<" + FORMATS[kind], v)
+
+
+def key(name, kind, v):
+    return string(name) + struct.pack("<I", kind) + value(kind, v)
+
+
+def array(name, kind, values):
+    head = string(name) + struct.pack("<IIQ", ARRAY, kind, len(values))
+    return head + b"".join(value(kind, v) for v in values)
+
+
+def gguf(keys, tensors=(), version=3, alignment=32):
+    """tensors: (name, type number, dimensions)"""
+    heads, data = b"", b""
+    for name, number, dims in tensors:
+        data += bytes(-len(data) % alignment)
+        heads += string(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims)
+        heads += struct.pack("<IQ", number, len(data))
+        weights, n_bytes = TYPES[number]
+        n = n_bytes * dims[0] // weights
+        for d in dims[1:]:
+            n *= d
+        data += bytes(i % 251 for i in range(n))
+    file = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys)) + b"".join(keys) + heads
+    return file + bytes(-len(file) % alignment) + data
+
+
+def fuzz_gguf():
+    scalars = [key(f"k{kind}", kind, 1) for kind in FORMATS] + [key("s", STRING, "text")]
+    arrays = [array(f"a{kind}", kind, [1, 0]) for kind in FORMATS]
+    arrays.append(array("strings", STRING, ["a", "", "bc"]))
+    yield "empty", b""
+    yield "no_keys", gguf([])
+    yield "version2", gguf([key("general.architecture", STRING, "llama")], version=2)
+    yield "scalars", gguf(scalars)
+    yield "arrays", gguf(arrays)
+    for number, (weights, _) in TYPES.items():
+        yield f"type{number}", gguf([], [("a", number, (weights, 2)), ("b", number, (weights,))])
+    yield "aligned", gguf([key("general.alignment", U32, 64)],
+                          [("x", 0, (3, 1, 2, 1)), ("y", 8, (32,))], alignment=64)
+    split = [key("split.no", U16, 0), key("split.count", U16, 2),
+             key("split.tensors.count", I32, 1)]
+    yield "split", gguf(split, [("x", 0, (4,))])
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    for target in [fuzz_gguf]:
+        (folder / target.__name__).mkdir(parents=True, exist_ok=True)
+        for name, content in target():
+            (folder / target.__name__ / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
