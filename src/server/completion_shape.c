@@ -1,0 +1,221 @@
+/* The documents of chat.completion, chat.completion.chunk and text_completion. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "server/completion.h"
+#include "server/json_text.h"
+
+const char *completion_model(const struct completion *c)
+{
+    const struct server *s = c->exchange->server;
+    if (c->request.model && *c->request.model) return c->request.model;
+    return s->alias ? s->alias : s->file_name;
+}
+
+static const char *finish_name(pl_finish finish)
+{
+    switch (finish) {
+    case PL_FINISH_STOP: return "\"stop\"";
+    case PL_FINISH_LENGTH: return "\"length\"";
+    case PL_FINISH_NONE: return "null";
+    default: return "\"error\"";
+    }
+}
+
+static void add_token_object(const struct completion *c, struct strbuf *b, int32_t token,
+                             float logprob, bool is_open)
+{
+    size_t n;
+    const char *bytes = pl_token_bytes(c->engine, token, &n);
+    strbuf_add_str(b, "{\"token\":");
+    json_text_add(b, bytes, n);
+    strbuf_addf(b, ",\"logprob\":%.6f,\"bytes\":", (double)logprob);
+    json_text_add_bytes(b, bytes, n);
+    if (!is_open) strbuf_add_str(b, "}");
+}
+
+static void chat_logprobs(const struct completion *c, struct strbuf *b, const pl_event *e)
+{
+    add_token_object(c, b, e->token, e->logprob, true);
+    strbuf_add_str(b, ",\"top_logprobs\":[");
+    for (uint32_t i = 0; i < e->n_top; i++) {
+        if (i) strbuf_add_str(b, ",");
+        add_token_object(c, b, e->top[i].token, e->top[i].logprob, false);
+    }
+    strbuf_add_str(b, "]}");
+}
+
+static void comma(struct strbuf *b)
+{
+    if (b->n) strbuf_add_str(b, ",");
+}
+
+static void text_logprobs(const struct completion *c, struct choice *ch, const pl_event *e)
+{
+    size_t n;
+    const char *bytes = pl_token_bytes(c->engine, e->token, &n);
+    comma(&ch->logprobs);
+    json_text_add(&ch->logprobs, bytes, n);
+    comma(&ch->token_logprobs);
+    strbuf_addf(&ch->token_logprobs, "%.6f", (double)e->logprob);
+    comma(&ch->text_offset);
+    strbuf_addf(&ch->text_offset, "%zu", ch->n_text_bytes);
+    comma(&ch->top_logprobs);
+    strbuf_add_str(&ch->top_logprobs, "{");
+    for (uint32_t i = 0; i < e->n_top; i++) {
+        bytes = pl_token_bytes(c->engine, e->top[i].token, &n);
+        if (i) strbuf_add_str(&ch->top_logprobs, ",");
+        json_text_add(&ch->top_logprobs, bytes, n);
+        strbuf_addf(&ch->top_logprobs, ":%.6f", (double)e->top[i].logprob);
+    }
+    strbuf_add_str(&ch->top_logprobs, "}");
+}
+
+void shape_take_logprobs(const struct completion *c, struct choice *ch, const pl_event *e)
+{
+    if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
+    if (c->request.is_chat) {
+        comma(&ch->logprobs);
+        chat_logprobs(c, &ch->logprobs, e);
+    } else {
+        text_logprobs(c, ch, e);
+    }
+}
+
+/* ,"logprobs":... and forgets what was written */
+static void add_logprobs(const struct completion *c, struct choice *ch, struct strbuf *to)
+{
+    strbuf_add_str(to, ",\"logprobs\":");
+    if (!c->request.logprobs || (!ch->logprobs.n && c->request.stream)) {
+        strbuf_add_str(to, "null");
+        return;
+    }
+    const char *tokens = ch->logprobs.n ? ch->logprobs.bytes : "";
+    if (c->request.is_chat) {
+        strbuf_addf(to, "{\"content\":[%s],\"refusal\":null}", tokens);
+    } else {
+        const bool has_any = ch->logprobs.n > 0;
+        strbuf_addf(to, "{\"tokens\":[%s],\"token_logprobs\":[%s],\"top_logprobs\":[%s],"
+                    "\"text_offset\":[%s]}", tokens, has_any ? ch->token_logprobs.bytes : "",
+                    has_any ? ch->top_logprobs.bytes : "", has_any ? ch->text_offset.bytes : "");
+    }
+    strbuf_clear(&ch->logprobs);
+    strbuf_clear(&ch->token_logprobs);
+    strbuf_clear(&ch->top_logprobs);
+    strbuf_clear(&ch->text_offset);
+}
+
+static void add_head(const struct completion *c, struct strbuf *to, const char *object)
+{
+    const char *model = completion_model(c);
+    strbuf_addf(to, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", c->id,
+                object, c->created_s);
+    json_text_add(to, model, strlen(model));
+    strbuf_add_str(to, ",\"system_fingerprint\":\"paceline-" PL_VERSION "\"");
+}
+
+static void open_chunk(struct completion *c)
+{
+    strbuf_add_str(&c->out, "data: ");
+    add_head(c, &c->out, c->request.is_chat ? "chat.completion.chunk" : "text_completion");
+}
+
+static void close_chunk(struct completion *c)
+{
+    if (c->request.include_usage) strbuf_add_str(&c->out, ",\"usage\":null");
+    strbuf_add_str(&c->out, "}\n\n");
+}
+
+void shape_chunk_role(struct completion *c, uint32_t choice)
+{
+    if (!c->request.is_chat) return;
+    open_chunk(c);
+    strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,\"delta\":{\"role\":\"assistant\","
+                "\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]", choice);
+    close_chunk(c);
+}
+
+void shape_chunk_event(struct completion *c, uint32_t choice, const pl_event *e)
+{
+    struct choice *ch = &c->choice[choice];
+    const bool is_end = e->kind == PL_EVENT_END;
+    if (!e->n_text_bytes && !ch->logprobs.n && !is_end) return;     /* held back: nothing to say */
+    open_chunk(c);
+    strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,", choice);
+    if (c->request.is_chat) {
+        strbuf_add_str(&c->out, "\"delta\":{");
+        if (e->n_text_bytes || !is_end) {
+            strbuf_add_str(&c->out, "\"content\":");
+            json_text_add(&c->out, e->text, e->n_text_bytes);
+        }
+        strbuf_add_str(&c->out, "}");
+    } else {
+        strbuf_add_str(&c->out, "\"text\":");
+        json_text_add(&c->out, e->text, e->n_text_bytes);
+    }
+    add_logprobs(c, ch, &c->out);
+    strbuf_addf(&c->out, ",\"finish_reason\":%s}]", is_end ? finish_name(e->finish) : "null");
+    close_chunk(c);
+}
+
+/* ,"usage":{...}: prompts count once however many replies they get */
+static void add_usage(const struct completion *c, struct strbuf *to)
+{
+    uint64_t n_prompt = 0, n_cached = 0, n_reply = 0;
+    for (uint32_t i = 0; i < c->n_choices; i++) {
+        const struct choice *ch = &c->choice[i];
+        n_reply += ch->usage.n_reply;
+        if (i % c->request.n == 0) {
+            n_prompt += c->prompt[ch->prompt].n;
+            n_cached += ch->usage.n_cached;
+        }
+    }
+    strbuf_addf(to, ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
+                ",\"total_tokens\":%" PRIu64 ",\"prompt_tokens_details\":{\"cached_tokens\":%"
+                PRIu64 "}}", n_prompt, n_reply, n_prompt + n_reply, n_cached);
+}
+
+void shape_chunk_usage(struct completion *c)
+{
+    open_chunk(c);
+    strbuf_add_str(&c->out, ",\"choices\":[]");
+    add_usage(c, &c->out);
+    strbuf_add_str(&c->out, "}\n\n");
+}
+
+/* What /completions with echo puts before a reply. */
+static void add_echo(const struct completion *c, const struct choice *ch, struct strbuf *text)
+{
+    const pl_tokens *prompt = &c->prompt[ch->prompt];
+    pl_text echo = { 0 };
+    if (!pl_detokenize(c->engine, prompt->ids, prompt->n, true, &echo, NULL))
+        strbuf_add(text, echo.bytes, echo.n);
+    pl_text_free(&echo);
+}
+
+void shape_document(struct completion *c, struct strbuf *to)
+{
+    add_head(c, to, c->request.is_chat ? "chat.completion" : "text_completion");
+    strbuf_add_str(to, ",\"choices\":[");
+    for (uint32_t i = 0; i < c->n_choices; i++) {
+        struct choice *ch = &c->choice[i];
+        strbuf_addf(to, "%s{\"index\":%u,", i ? "," : "", i);
+        if (c->request.is_chat) {
+            strbuf_add_str(to, "\"message\":{\"role\":\"assistant\",\"content\":");
+            json_text_add(to, ch->text.bytes, ch->text.n);
+            strbuf_add_str(to, ",\"refusal\":null}");
+        } else {
+            struct strbuf text = { 0 };
+            if (c->request.echo) add_echo(c, ch, &text);
+            strbuf_add(&text, ch->text.bytes, ch->text.n);
+            strbuf_add_str(to, "\"text\":");
+            json_text_add(to, text.bytes, text.n);
+            strbuf_free(&text);
+        }
+        add_logprobs(c, ch, to);
+        strbuf_addf(to, ",\"finish_reason\":%s}", finish_name(ch->finish));
+    }
+    strbuf_add_str(to, "]");
+    add_usage(c, to);
+    strbuf_add_str(to, "}");
+}

@@ -1,0 +1,44 @@
+/* What a body of /v1/chat/completions or /v1/completions asks for, checked. */
+#ifndef SERVER_REQUEST_H
+#define SERVER_REQUEST_H
+
+#include <jansson.h>
+
+#include "paceline.h"
+#include "server/server.h"
+
+enum { REQUEST_MAX_STOPS = 16, REQUEST_MAX_REPLIES = 64, REQUEST_MAX_PROMPTS = 64 };
+
+struct request {
+    bool is_chat, stream, include_usage, echo;
+    const char *model;              /* as named; NULL: not named */
+    uint32_t n;                     /* replies to each prompt */
+    uint32_t max_tokens;            /* 0: to the end of the context */
+    pl_sampling sampling;           /* bias points to `bias` */
+    bool has_seed;
+    pl_logit_bias *bias;            /* owned */
+    const char *stop[REQUEST_MAX_STOPS];
+    size_t n_stop;
+    bool logprobs, ignore_eos;
+    uint32_t n_top_logprobs;
+    const json_t *prompt;           /* completions: a string, strings, ids or arrays of ids */
+    char *chat;                     /* chat: the conversation as pl_chat_prompt takes it; owned */
+};
+
+struct request_defaults {
+    pl_sampling sampling;
+    uint32_t max_tokens;
+};
+
+/* What is wrong with a request: the parameter's name and a sentence. */
+struct request_error {
+    const char *param;
+    char text[256];
+};
+
+/* False: *error says why. Strings point into `body`, which must outlive the request. */
+bool request_parse(struct request *out, const json_t *body, bool is_chat,
+                   const struct request_defaults *defaults, struct request_error *error);
+void request_free(struct request *r);
+
+#endif

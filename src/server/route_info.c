@@ -1,0 +1,108 @@
+/* GET /, /health, /v1/models, /props, /slots. */
+#include <stdlib.h>
+
+#include "server/http.h"
+
+static pl_engine *engine_of(struct exchange *x)
+{
+    return atomic_load_explicit(&x->server->engine, memory_order_acquire);
+}
+
+static const char *model_id(const struct server *s)
+{
+    return s->alias ? s->alias : s->file_name;
+}
+
+enum MHD_Result route_root(struct exchange *x)
+{
+    return http_send_json(x, 200, json_pack("{s:s s:s s:s}", "name", "paceline", "version",
+                                            PL_VERSION, "api", "/v1"));
+}
+
+enum MHD_Result route_health(struct exchange *x)
+{
+    pl_engine *engine = engine_of(x);
+    if (!engine) return http_fail(x, 503, NULL, "loading", "the model is being loaded");
+    if (atomic_load(&x->server->is_draining))
+        return http_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
+    if (!pl_is_healthy(engine))
+        return http_fail(x, 503, NULL, "engine_stuck", "the engine makes no progress");
+    return http_send_json(x, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+enum MHD_Result route_models(struct exchange *x)
+{
+    const struct server *s = x->server;
+    const pl_plan *p = pl_engine_plan(engine_of(x));
+    json_t *meta = json_pack("{s:I s:I s:I s:I s:I s:s s:s}", "n_vocab", (json_int_t)p->n_vocab,
+                             "n_ctx_train", (json_int_t)p->model_ctx_tokens, "n_embd",
+                             (json_int_t)p->d_model, "n_params", (json_int_t)p->n_parameters,
+                             "size", (json_int_t)p->file_bytes, "architecture", p->architecture,
+                             "quantisation", p->quantisation);
+    json_t *model = json_pack("{s:s s:s s:I s:s s:I s:o}", "id", model_id(s), "object", "model",
+                              "created", (json_int_t)s->started_s, "owned_by", "paceline",
+                              "max_model_len", (json_int_t)p->ctx_tokens, "meta", meta);
+    return http_send_json(x, 200, json_pack("{s:s s:[o]}", "object", "list", "data", model));
+}
+
+enum MHD_Result route_props(struct exchange *x)
+{
+    const struct server *s = x->server;
+    const pl_engine *engine = engine_of(x);
+    const pl_plan *p = pl_engine_plan(engine);
+    const char *chat_template = pl_chat_template(engine);
+    json_t *sampling = json_pack(
+        "{s:f s:I s:f s:f s:f s:f s:f s:f s:I}", "temperature", (double)s->sampling.temperature,
+        "top_k", (json_int_t)s->sampling.top_k, "top_p", (double)s->sampling.top_p, "min_p",
+        (double)s->sampling.min_p, "typical_p", (double)s->sampling.typical_p, "repeat_penalty",
+        (double)s->sampling.repetition_penalty, "frequency_penalty",
+        (double)s->sampling.frequency_penalty, "presence_penalty",
+        (double)s->sampling.presence_penalty, "repeat_last_n",
+        (json_int_t)s->sampling.penalty_last_n);
+    json_t *defaults = json_pack("{s:I s:o}", "n_ctx", (json_int_t)p->ctx_tokens, "params",
+                                 sampling);
+    json_t *memory = json_pack("{s:I s:I s:I s:I s:I}", "weights_bytes",
+                               (json_int_t)p->weights_bytes, "kv_bytes", (json_int_t)p->kv_bytes,
+                               "scratch_bytes", (json_int_t)p->scratch_bytes, "stream_bytes",
+                               (json_int_t)p->stream_bytes, "total_bytes",
+                               (json_int_t)p->total_bytes);
+    return http_send_json(
+        x, 200,
+        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:s s:s? s:s s:s s:s s:I s:o}",
+                  "default_generation_settings", defaults, "total_slots",
+                  (json_int_t)p->n_streams, "ctx_tokens_per_stream", (json_int_t)p->ctx_tokens,
+                  "kv_pool_tokens", (json_int_t)p->kv_tokens, "queue_requests",
+                  (json_int_t)p->queue_requests, "queue_tokens", (json_int_t)p->queue_tokens,
+                  "model_alias", model_id(s), "model_path", s->model_path ? s->model_path : "",
+                  "model_name", p->model_name, "chat_template", chat_template, "build_info",
+                  "paceline " PL_VERSION, "backend", p->backend, "isa", p->isa, "threads",
+                  (json_int_t)p->n_threads, "memory", memory));
+}
+
+static json_t *slot_json(const pl_slot *slot, const pl_plan *p)
+{
+    static const char *const states[] = { "idle", "prefill", "decode" };
+    return json_pack("{s:I s:I s:b s:s s:I s:I s:I s:I s:I s:I}", "id", (json_int_t)slot->id,
+                     "n_ctx", (json_int_t)p->ctx_tokens, "is_processing",
+                     slot->state != PL_SLOT_IDLE, "state", states[slot->state], "id_task",
+                     (json_int_t)slot->stream_id, "n_prompt_tokens", (json_int_t)slot->n_prompt,
+                     "n_prompt_tokens_processed", (json_int_t)slot->n_prompt_done,
+                     "n_prompt_tokens_cache", (json_int_t)slot->n_cached, "n_decoded",
+                     (json_int_t)slot->n_reply, "max_tokens", (json_int_t)slot->max_tokens);
+}
+
+enum MHD_Result route_slots(struct exchange *x)
+{
+    pl_engine *engine = engine_of(x);
+    const pl_plan *p = pl_engine_plan(engine);
+    if (x->server->no_slots)
+        return http_fail(x, 404, NULL, "not_found", "/slots was switched off with --no-slots");
+    pl_slot *slots = calloc(p->n_streams, sizeof *slots);
+    if (!slots) return http_fail(x, 500, NULL, NULL, "out of memory");
+    const uint32_t n = pl_slots_read(engine, slots, p->n_streams);
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < n && i < p->n_streams; i++)
+        json_array_append_new(list, slot_json(&slots[i], p));
+    free(slots);
+    return http_send_json(x, 200, list);
+}

@@ -1,0 +1,140 @@
+/* POST /tokenize, /detokenize, /apply-template. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "server/http.h"
+#include "server/json_text.h"
+#include "server/request.h"
+
+static pl_engine *engine_of(struct exchange *x)
+{
+    return atomic_load_explicit(&x->server->engine, memory_order_acquire);
+}
+
+static bool flag(const json_t *body, const char *name, bool otherwise)
+{
+    const json_t *v = json_object_get(body, name);
+    return json_is_boolean(v) ? json_is_true(v) : otherwise;
+}
+
+static void write_tokens(struct strbuf *to, const pl_engine *engine, const pl_tokens *tokens,
+                         bool with_pieces)
+{
+    strbuf_add_str(to, "{\"tokens\":[");
+    for (size_t i = 0; i < tokens->n; i++) {
+        if (i) strbuf_add_str(to, ",");
+        if (!with_pieces) {
+            strbuf_addf(to, "%d", tokens->ids[i]);
+            continue;
+        }
+        size_t n;
+        const char *bytes = pl_token_bytes(engine, tokens->ids[i], &n);
+        strbuf_addf(to, "{\"id\":%d,\"piece\":", tokens->ids[i]);
+        json_text_add(to, bytes, n);
+        strbuf_add_str(to, "}");
+    }
+    strbuf_add_str(to, "]}");
+}
+
+static enum MHD_Result send_text(struct exchange *x, struct strbuf *text)
+{
+    const enum MHD_Result result =
+        text->failed ? http_fail(x, 500, NULL, NULL, "out of memory")
+                     : http_send(x, 200, "application/json", text->bytes, text->n);
+    strbuf_free(text);
+    return result;
+}
+
+enum MHD_Result route_tokenize(struct exchange *x)
+{
+    enum MHD_Result result;
+    pl_tokens tokens = { 0 };
+    pl_err err;
+    json_t *body = http_body(x, &result);
+    if (!body) return result;
+    const json_t *content = json_object_get(body, "content");
+    if (!json_is_string(content)) {
+        json_decref(body);
+        return http_fail(x, 400, "content", "invalid_parameter", "content is no string");
+    }
+    const unsigned flags = (flag(body, "parse_special", true) ? PL_TOKENIZE_SPECIAL : 0u) |
+                           (flag(body, "add_special", false) ? PL_TOKENIZE_BOS : 0u);
+    const bool with_pieces = flag(body, "with_pieces", false);
+    const pl_status st = pl_tokenize(engine_of(x), json_string_value(content),
+                                     json_string_length(content), flags, &tokens, &err);
+    json_decref(body);
+    if (st) return http_fail_engine(x, &err, "content");
+    struct strbuf text = { 0 };
+    write_tokens(&text, engine_of(x), &tokens, with_pieces);
+    pl_tokens_free(&tokens);
+    return send_text(x, &text);
+}
+
+/* The ids of an array; NULL: it holds something else, or there is no memory. */
+static int32_t *ids_of(const json_t *array)
+{
+    int32_t *ids = malloc((json_array_size(array) + 1) * sizeof *ids);
+    for (size_t i = 0; ids && i < json_array_size(array); i++) {
+        const json_t *id = json_array_get(array, i);
+        const json_int_t value = json_integer_value(id);
+        if (!json_is_integer(id) || value < 0 || value > INT32_MAX) {
+            free(ids);
+            return NULL;
+        }
+        ids[i] = (int32_t)value;
+    }
+    return ids;
+}
+
+enum MHD_Result route_detokenize(struct exchange *x)
+{
+    enum MHD_Result result;
+    pl_text text = { 0 };
+    pl_err err;
+    json_t *body = http_body(x, &result);
+    if (!body) return result;
+    const json_t *tokens = json_object_get(body, "tokens");
+    int32_t *ids = json_is_array(tokens) ? ids_of(tokens) : NULL;
+    const size_t n = json_array_size(tokens);
+    json_decref(body);
+    if (!ids)
+        return http_fail(x, 400, "tokens", "invalid_parameter", "tokens: an array of token ids is "
+                         "wanted");
+    const pl_status st = pl_detokenize(engine_of(x), ids, n, true, &text, &err);
+    free(ids);
+    if (st) return http_fail_engine(x, &err, "tokens");
+    struct strbuf out = { 0 };
+    strbuf_add_str(&out, "{\"content\":");
+    json_text_add(&out, text.bytes, text.n);
+    strbuf_add_str(&out, "}");
+    pl_text_free(&text);
+    return send_text(x, &out);
+}
+
+enum MHD_Result route_apply_template(struct exchange *x)
+{
+    enum MHD_Result result;
+    struct request request;
+    struct request_error error;
+    const struct request_defaults defaults = { x->server->sampling, 0 };
+    pl_text text = { 0 };
+    pl_err err;
+    json_t *body = http_body(x, &result);
+    if (!body) return result;
+    if (!request_parse(&request, body, true, &defaults, &error)) {
+        json_decref(body);
+        return http_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+    }
+    const pl_status st =
+        pl_chat_prompt(engine_of(x), request.chat, strlen(request.chat), &text, NULL, &err);
+    request_free(&request);
+    json_decref(body);
+    if (st) return http_fail_engine(x, &err, "messages");
+    struct strbuf out = { 0 };
+    strbuf_add_str(&out, "{\"prompt\":");
+    json_text_add(&out, text.bytes, text.n);
+    strbuf_add_str(&out, "}");
+    pl_text_free(&text);
+    return send_text(x, &out);
+}

@@ -1,0 +1,38 @@
+/* The table of routes. */
+#include <string.h>
+
+#include "server/exchange.h"
+
+static const struct route routes[] = {
+    { "POST", "/v1/chat/completions", route_chat, .needs_engine = true },
+    { "POST", "/chat/completions", route_chat, .needs_engine = true },
+    { "POST", "/v1/completions", route_completions, .needs_engine = true },
+    { "POST", "/completions", route_completions, .needs_engine = true },
+    { "GET", "/v1/models", route_models, .needs_engine = true },
+    { "GET", "/models", route_models, .needs_engine = true },
+    { "POST", "/tokenize", route_tokenize, .needs_engine = true },
+    { "POST", "/detokenize", route_detokenize, .needs_engine = true },
+    { "POST", "/apply-template", route_apply_template, .needs_engine = true },
+    { "GET", "/props", route_props, .needs_engine = true },
+    { "GET", "/slots", route_slots, .needs_engine = true },
+    { "GET", "/metrics", route_metrics, .needs_engine = true },
+    { "GET", "/health", route_health, .is_open = true },
+    { "GET", "/v1/health", route_health, .is_open = true },
+    { "GET", "/", route_root, .is_open = true },
+};
+
+static bool takes(const struct route *r, const char *method)
+{
+    return !strcmp(r->method, method) || (!strcmp(r->method, "GET") && !strcmp(method, "HEAD"));
+}
+
+const struct route *route_find(const char *method, const char *path, const char **other_methods)
+{
+    *other_methods = NULL;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (strcmp(routes[i].path, path)) continue;
+        if (takes(&routes[i], method)) return &routes[i];
+        *other_methods = routes[i].method;
+    }
+    return NULL;
+}

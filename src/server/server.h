@@ -1,0 +1,50 @@
+/* The HTTP server: an OpenAI-compatible API over one engine.
+ *
+ * Threads: libmicrohttpd's own thread runs every handler; a watcher thread notices clients that went
+ * away and when a ping is due; the engine thread wakes exchanges. server_open, server_ready,
+ * server_drain and server_close are called by one thread. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "paceline.h"
+
+struct server_params {
+    const char *host;               /* address or name to listen on; NULL: 127.0.0.1 */
+    uint16_t port;                  /* 0: any free one */
+    const char *model_path;         /* whose file name requests may name as their model */
+    const char *alias;              /* another name of the model; NULL: none */
+    pl_sampling sampling;           /* what requests that do not say otherwise get */
+    uint32_t max_tokens;            /* likewise; 0: to the end of the context */
+    uint32_t ping_interval_s;       /* SSE comments while nothing else is sent; 0: none */
+    uint32_t max_connections;       /* 0: 1024 */
+    size_t max_body_bytes;          /* 0: 16 MiB */
+    const char *const *api_keys;    /* (n_api_keys) one of them is needed, if any */
+    size_t n_api_keys;
+    bool no_metrics, no_slots;      /* switch /metrics and /slots off */
+    const char *cors_origin;        /* Access-Control-Allow-Origin; NULL: not sent */
+};
+
+struct server;
+
+/* Listens at once and answers 503 "loading model" until server_ready. Strings are copied. */
+pl_status server_open(struct server **out, const struct server_params *params, pl_err *err);
+
+/* From now on requests are served by the engine, which must stay open until server_close. */
+void server_ready(struct server *s, pl_engine *engine);
+
+uint16_t server_port(const struct server *s);
+
+/* Answers 503 to new requests for text; what runs goes on. */
+void server_drain(struct server *s);
+
+/* Requests for text that are being answered now. */
+uint32_t server_n_active(const struct server *s);
+
+/* Closes every connection; replies that still run are cancelled. NULL is allowed. */
+void server_close(struct server *s);
+
+#endif
