@@ -28,7 +28,7 @@ struct ring {
 /* Only while neither side uses it. */
 void ring_init(struct ring *r, void *bytes, size_t capacity);
 
-/* Bytes not in use. A record of n bytes fits for certain where n + 8 <= room / 2. Either side; the
+/* Bytes not in use. A record of n bytes fits for certain where n + 16 <= room / 2. Either side; the
  * producer may see too little, the consumer too much. */
 size_t ring_room(const struct ring *r);
 
