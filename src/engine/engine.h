@@ -51,8 +51,9 @@ struct pl_engine {
     uint64_t n_queued_tokens, last_id;
     bool is_wake_pending, is_draining, is_stopping;
 
-    _Atomic bool has_cancels;   /* some stream's flag was set; exchanged by the engine */
     _Atomic uint64_t busy_since_ns; /* begin of the step being computed; 0: none. Relaxed */
+    _Atomic bool has_cancels;   /* some stream's flag was set: release; the engine exchanges it:
+                                 * acquire, and so sees that flag */
 
     struct stats stats;
     pl_slot *slot;              /* (n_streams) under stats.lock */

@@ -217,16 +217,17 @@ const struct candidate *heap_next(struct heap *h)
     return to;
 }
 
-/* Keeps the k best of a row, the worst of them on top, in one pass; a block none of whose values
- * can enter costs only its maximum. */
-static uint32_t keep_best(const float *row, uint32_t n, uint32_t k, struct candidate *c)
+/* Keeps the k best of the values that are at least `least`, the worst of them on top. maxima of the
+ * blocks: NULL, or known; a block none of whose values can enter costs nothing more. */
+static uint32_t keep_best(const float *row, uint32_t n, uint32_t k, float least,
+                          const float *maxima, struct candidate *c)
 {
     uint32_t n_kept = 0;
     for (uint32_t first = 0; first < n; first += ROW_BLOCK) {
-        if (n_kept == k && !(max_of_block(row, n, first) > c[0].value)) continue;
+        if (maxima && maxima[first / ROW_BLOCK] < least) continue;
         const uint32_t end = n - first < ROW_BLOCK ? n : first + ROW_BLOCK;
         for (uint32_t i = first; i < end; i++) {
-            if (!(row[i] >= -FLT_MAX)) continue;
+            if (!(row[i] >= least)) continue;
             const struct candidate x = { row[i], (int32_t)i };
             if (n_kept < k) {
                 c[n_kept++] = x;
@@ -243,10 +244,24 @@ static uint32_t keep_best(const float *row, uint32_t n, uint32_t k, struct candi
     return n_kept;
 }
 
+/* With at least k blocks, no value below the k-th largest of their maxima can be among the k best:
+ * then little more than k blocks are looked into. */
+static uint32_t keep_best_of_row(const float *row, uint32_t n, uint32_t k, struct candidate *c)
+{
+    enum { MAX_BLOCKS = 2048 };
+    float maxima[MAX_BLOCKS];
+    const uint32_t n_blocks = (n + ROW_BLOCK - 1) / ROW_BLOCK;
+    if (n_blocks > MAX_BLOCKS || k > n_blocks) return keep_best(row, n, k, -FLT_MAX, NULL, c);
+
+    for (uint32_t i = 0; i < n_blocks; i++) maxima[i] = max_of_block(row, n, i * ROW_BLOCK);
+    const bool is_full = keep_best(maxima, n_blocks, k, -FLT_MAX, NULL, c) == k;
+    return keep_best(row, n, k, is_full ? c[0].value : -FLT_MAX, maxima, c);
+}
+
 uint32_t row_top(const float *row, uint32_t n, uint32_t k, struct candidate *out)
 {
     if (k == 0) return 0;
-    const uint32_t n_kept = keep_best(row, n, k < n ? k : n, out);
+    const uint32_t n_kept = keep_best_of_row(row, n, k < n ? k : n, out);
     for (uint32_t left = n_kept; left > 1; left--) {    /* heap sort: the worst goes to the end */
         const struct candidate worst = out[0];
         out[0] = out[left - 1];

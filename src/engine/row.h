@@ -32,7 +32,7 @@ int32_t row_find(const float *row, uint32_t n, float max, float scale, double ta
 uint32_t row_gather(const float *row, uint32_t n, float least, struct candidate *out);
 
 /* The k largest values, or all above -INFINITY if they are fewer, best first, ties by smaller token;
- * returns how many. out has room for n. */
+ * returns how many. out has room for k. */
 uint32_t row_top(const float *row, uint32_t n, uint32_t k, struct candidate *out);
 
 /* Orders candidates best first, as far as asked: each heap_next moves the next best to the end of

@@ -1,10 +1,10 @@
 /* Filters work on what is left of the distribution, in the order of paceline.h: each sees the
  * probabilities renormalised over the candidates that the one before left.
  *
- * Nothing sorts a whole vocabulary. Top-k keeps a heap of k. Without it, top-p and min-p first drop
- * every token that could not be kept whatever the order: below max + log(min_p), or below
- * log((1 - top_p) * sum / n_vocab), all of which together have less than 1 - top_p. Only typical
- * sampling without top-k looks at every token. Temperature alone draws from the row as it is. */
+ * Nothing sorts a whole vocabulary. Top-k keeps a heap of k. Without it, top-p gathers what lies
+ * within some distance of the best, and farther, until it has its mass; min-p knows the distance.
+ * Only typical sampling without top-k looks at every token. Many candidates are parted at the mass
+ * by buckets, and only the bucket at the border is ordered. Temperature alone draws from the row. */
 #include "engine/sampler.h"
 
 #include <float.h>
@@ -90,6 +90,10 @@ static void forget_penalties(const struct sampler *s, const struct touched *t)
 
 /* ---- candidates ----------------------------------------------------------------------------- */
 
+/* Up to this many candidates are put in order. More are only parted, and drawn from as they stand:
+ * which order that is follows from the row alone, too. */
+enum { MANY = 512 };
+
 /* What is left of the distribution. sum: of exp(value - max) over all that the last filter looked
  * at, which may be more than the candidates kept here. */
 struct left {
@@ -121,25 +125,75 @@ static void keep_from_heap(struct left *l, uint32_t j)
     l->is_sorted = true;
 }
 
-/* Keeps the fewest of the front that have `mass` together, and at least one. Where the order is not
- * by logit, logits says what each weighs. */
+/* What a candidate weighs. Where the order is not by logit, logits has its logit. */
+static double weight(const struct left *l, const struct candidate *c, const float *logits)
+{
+    return (double)row_exp((logits ? logits[c->token] : c->value) - l->max);
+}
+
+/* Of many candidates: those of the better buckets go to the front as they stand, then those of the
+ * bucket in which the mass is reached; the rest is dropped. Returns how many are surely kept;
+ * *missing is what they lack of the mass. */
+static uint32_t narrow(struct left *l, double mass, const float *logits, double *missing)
+{
+    enum { N_BUCKETS = 1024 };
+    double in_bucket[N_BUCKETS] = { 0 };
+    float best = -INFINITY, worst = INFINITY;
+    for (uint32_t i = 0; i < l->n; i++) {
+        best = fmaxf(best, l->c[i].value);
+        worst = fminf(worst, l->c[i].value);
+    }
+    const float scale = best > worst ? (N_BUCKETS - 1) / (best - worst) : 0;
+#define BUCKET_OF(c) ((uint32_t)((best - (c).value) * scale))
+    for (uint32_t i = 0; i < l->n; i++)
+        in_bucket[BUCKET_OF(l->c[i])] += weight(l, &l->c[i], logits);
+    uint32_t last = 0;
+    double sum = 0;
+    while (last + 1 < N_BUCKETS && sum + in_bucket[last] < mass) sum += in_bucket[last++];
+
+    uint32_t n_better = 0, n_kept = 0;
+    for (uint32_t i = 0; i < l->n; i++) {
+        const struct candidate c = l->c[i];
+        const uint32_t bucket = BUCKET_OF(c);
+        if (bucket > last) continue;
+        l->c[n_kept++] = c;
+        if (bucket == last) continue;
+        l->c[n_kept - 1] = l->c[n_better];
+        l->c[n_better++] = c;
+    }
+#undef BUCKET_OF
+    l->n = n_kept;
+    *missing = mass - sum;
+    return n_better;
+}
+
+/* Keeps the fewest of the best that have `mass` together, and at least one. */
 static void keep_mass(struct left *l, double mass, const float *logits)
 {
     double sum = 0;
-    uint32_t j = 0;
+    uint32_t j = 0, n_surely = 0;
     if (l->is_sorted) {
-        while (j < l->n && (j == 0 || sum < mass))
-            sum += (double)row_exp(l->c[j++].value - l->max);
+        while (j < l->n && (j == 0 || sum < mass)) sum += weight(l, &l->c[j++], logits);
         l->n = j;
         return;
     }
-    struct heap h = heap_open(l->c, l->n);
-    for (const struct candidate *c; j == 0 || sum < mass; j++) {
+    const bool is_many = l->n > MANY;
+    if (is_many) n_surely = narrow(l, mass, logits, &mass);
+    struct left border = *l;
+    border.c += n_surely;
+    border.n -= n_surely;
+    struct heap h = heap_open(border.c, border.n);
+    for (const struct candidate *c; n_surely + j == 0 || sum < mass; j++) {
         if (!(c = heap_next(&h))) break;
-        const float x = logits ? logits[c->token] : c->value;
-        sum += (double)row_exp(x - l->max);
+        sum += weight(l, c, logits);
     }
-    keep_from_heap(l, j);
+    keep_from_heap(&border, j);
+    if (!is_many) {
+        *l = border;
+        return;
+    }
+    for (uint32_t i = 0; i < j; i++) l->c[n_surely + i] = border.c[i];
+    l->n = n_surely + j;
 }
 
 /* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the expected
@@ -149,8 +203,8 @@ static void filter_typical(struct left *l, float typical_p, const float *logits)
     const double log_sum = log(l->sum);
     double entropy = 0;
     for (uint32_t i = 0; i < l->n; i++) {
-        const double log_p = (double)(l->c[i].value - l->max) - log_sum;
-        entropy -= exp(log_p) * log_p;
+        const float x = l->c[i].value - l->max;
+        entropy -= (double)row_exp(x) / l->sum * ((double)x - log_sum);
     }
     for (uint32_t i = 0; i < l->n; i++) {
         const double log_p = (double)(l->c[i].value - l->max) - log_sum;
@@ -177,6 +231,18 @@ static void filter_min_p(struct left *l, float min_p)
     l->n = n;                   /* the best always stays: min_p <= 1 */
 }
 
+/* Candidates that hold top_p of the mass, and few others: looks ever deeper below the best until
+ * what is found is enough, or min_p ends the search. */
+static void gather_mass(struct left *l, const pl_sampling *p, const float *logits, uint32_t n_vocab)
+{
+    const float deepest = p->min_p > 0 ? -logf(p->min_p) : INFINITY;
+    for (float depth = 4;; depth *= 2) {
+        const float least = depth < 200 && depth < deepest ? l->max - depth : l->max - deepest;
+        l->n = row_gather(logits, n_vocab, least, l->c);
+        if (depth >= 200 || depth >= deepest || sum_exp(l) >= (double)p->top_p * l->sum) return;
+    }
+}
+
 /* The first filter's candidates, with all that none of the active ones could keep left out. */
 static struct left first_candidates(const pl_sampling *p, const float *logits, uint32_t n_vocab,
                                     float max, struct candidate *scratch)
@@ -188,22 +254,19 @@ static struct left first_candidates(const pl_sampling *p, const float *logits, u
         l.sum = sum_exp(&l);
         return l;
     }
-    float least = -FLT_MAX;
-    l.sum = row_sum_exp(logits, n_vocab, max, 1);
-    if (!(p->typical_p < 1)) {
-        /* a little lower than exact, against rounding; what top-p keeps is decided by keep_mass */
-        if (p->top_p < 1) least = max + (float)log((1 - (double)p->top_p) * l.sum / n_vocab) - 1e-3f;
-        if (p->min_p > 0) least = fmaxf(least, max + logf(p->min_p));
-        least = fminf(least, max);
-    }
-    l.n = row_gather(logits, n_vocab, least, scratch);
+    if (p->typical_p < 1 || p->top_p < 1) l.sum = row_sum_exp(logits, n_vocab, max, 1);
+    if (p->typical_p < 1)
+        l.n = row_gather(logits, n_vocab, -FLT_MAX, scratch);
+    else if (p->top_p < 1)
+        gather_mass(&l, p, logits, n_vocab);
+    else
+        l.n = row_gather(logits, n_vocab, max + logf(p->min_p), scratch);
     return l;
 }
 
-/* In order of value, so that the same candidates give the same draw however they were found. */
 static int32_t draw(struct left *l, float temperature, struct rng *rng)
 {
-    if (!l->is_sorted) keep_mass(l, INFINITY, NULL);
+    if (!l->is_sorted && l->n <= MANY) keep_mass(l, INFINITY, NULL);
     const float scale = 1 / temperature;
     double sum = 0;
     for (uint32_t i = 0; i < l->n; i++) {
@@ -215,7 +278,7 @@ static int32_t draw(struct left *l, float temperature, struct rng *rng)
         target -= (double)l->c[i].value;
         if (target < 0) return l->c[i].token;
     }
-    return l->c[0].token;       /* rounding left none: the likeliest */
+    return l->c[0].token;       /* rounding left none */
 }
 
 static int32_t pick(struct sampler *s, float *logits, struct candidate *scratch)
