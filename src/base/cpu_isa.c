@@ -76,9 +76,21 @@ struct cpu_isa cpu_isa_read(void)
     return isa;
 }
 
+/* Arm has no brand string; who made the core and which one it is stands in its main identification
+ * register. */
 static void brand(char *out, size_t n)
 {
-    snprintf(out, n, "64-bit Arm");
+    unsigned long long midr = 0;
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", "re");
+    if (f) {
+        if (fscanf(f, "%llx", &midr) != 1) midr = 0;
+        fclose(f);
+    }
+    if (midr)
+        snprintf(out, n, "64-bit Arm (implementer 0x%02llx part 0x%03llx)", midr >> 24 & 255,
+                 midr >> 4 & 0xfff);
+    else
+        snprintf(out, n, "64-bit Arm");
 }
 
 #elif defined(__APPLE__)
@@ -130,15 +142,35 @@ void cpu_name_read(char *out, size_t n)
 
 #if defined(__linux__)
 
-/* Cores' worth of time a control group may use, or 0 for no bound. */
-static uint32_t quota_cores(void)
+/* Cores' worth of time that a control group file grants, rounded up; 0: no bound. */
+static uint32_t quota_in(const char *path)
 {
     long long quota = 0, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    FILE *f = fopen(path, "re");
     if (!f) return 0;
     const int n = fscanf(f, "%lld %lld", &quota, &period);
     fclose(f);
     return n == 2 && quota > 0 && period > 0 ? (uint32_t)((quota + period - 1) / period) : 0;
+}
+
+/* The least quota of this process's control group and those above it; 0: no bound. */
+static uint32_t quota_cores(void)
+{
+    char line[512] = "", path[sizeof line + 32];
+    uint32_t least = 0;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    if (!f) return 0;
+    while (fgets(line, sizeof line, f) && strncmp(line, "0::/", 4)) line[0] = 0;
+    fclose(f);
+    const char *group = line[0] ? line + 3 : "";
+    for (size_t n = strcspn(group, "\n");;) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/cpu.max", (int)n, group);
+        const uint32_t quota = quota_in(path);
+        if (quota && (!least || quota < least)) least = quota;
+        if (!n) return least;
+        do n--;
+        while (n && group[n] != '/');
+    }
 }
 
 uint32_t cpu_performance_cores(void)

@@ -19,6 +19,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__APPLE__)
+#include <pthread/qos.h>
+#endif
 
 #include "base/cpu_isa.h"
 
