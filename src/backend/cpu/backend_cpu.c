@@ -1,6 +1,7 @@
 /* The CPU backend's life: plan, open, close, and the table that is its face. */
 #include "backend/cpu/backend_cpu.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,8 @@ static void set_shape(struct cpu_backend *b)
     b->ld_vocab = whole_panels(d->n_vocab);
     b->page_bytes = (size_t)d->n_layers * d->n_kv_heads * kv_head_bytes(d->d_head);
     /* a step has at most max_cols outputs, served max_outs at a time */
-    const uint32_t n_turns = (b->params.max_cols + b->params.max_outs - 1) / b->params.max_outs;
+    const uint32_t max_outs = b->params.max_outs ? b->params.max_outs : 1;
+    const uint32_t n_turns = (b->params.max_cols + max_outs - 1) / max_outs;
     b->max_phases = PHASES_PER_LAYER * d->n_layers + 3 * n_turns + OTHER_PHASES;
 }
 
@@ -120,10 +122,27 @@ static void close_backend(struct backend *base)
     free(b);
 }
 
+static pl_status check_params(const struct backend_params *p, pl_err *err)
+{
+    const struct dims *d = &p->dims;
+    if (!d->d_head || d->d_head % 32 || d->d_head > MAX_D_HEAD)
+        return pl_fail(err, PL_E_UNSUPPORTED, "heads of %" PRIu32 " dimensions; multiples of 32 up "
+                       "to %d are run", d->d_head, MAX_D_HEAD);
+    if (!d->n_heads || !d->n_kv_heads || d->n_heads % d->n_kv_heads)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; a "
+                       "multiple is run", d->n_heads, d->n_kv_heads);
+    if (!p->max_cols || !p->max_outs)
+        return pl_fail(err, PL_E_PARAM, "%" PRIu32 " columns and %" PRIu32 " outputs a step; at "
+                       "least one of each is wanted", p->max_cols, p->max_outs);
+    return PL_OK;
+}
+
 static pl_status open_backend(struct backend **out, const struct backend_params *params,
                               pl_err *err)
 {
     *out = NULL;
+    pl_status st = check_params(params, err);
+    if (st) return st;
     struct cpu_backend *b = calloc(1, sizeof *b);
     if (!b) return pl_fail(err, PL_E_MEMORY, "no memory for the CPU backend");
     b->base.ops = &backend_cpu;
@@ -132,7 +151,6 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     struct buffer list[MAX_BUFFERS];
     const uint32_t n = list_buffers(b, list);
     struct buffer kv = { "KV pages", (uint64_t)params->n_pages * b->page_bytes, (void **)&b->kv };
-    pl_status st = PL_OK;
     if (!cpu_kernels_get(&b->k, params->isa))
         st = pl_fail(err, PL_E_PARAM, "unknown instruction set \"%.20s\"", params->isa);
     if (!st) st = thread_pool_open(&b->pool, b->params.n_threads, err);

@@ -64,11 +64,14 @@ pl_status cpu_load_matrix(struct backend *base, const struct weight_view *view, 
     return b->params.lock_memory ? memory_lock(m->panel, n_bytes, err) : PL_OK;
 }
 
+/* NULL: no memory, or none that can be locked. */
 static float *copy_floats(struct cpu_backend *b, const float *values, size_t n, const char *what,
                           pl_err *err)
 {
     float *copy = memory_take(&b->memory, n * sizeof *copy, what, err);
-    if (copy) memcpy(copy, values, n * sizeof *copy);
+    if (!copy) return NULL;
+    memcpy(copy, values, n * sizeof *copy);
+    if (b->params.lock_memory && memory_lock(copy, n * sizeof *copy, err)) return NULL;
     return copy;
 }
 

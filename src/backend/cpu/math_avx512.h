@@ -5,7 +5,7 @@
 #include <immintrin.h>
 
 /* 2^x: a polynomial of degree 5 on [-1/2, 1/2] and an exact scaling; relative error below 2.2e-7.
- * Large x gives infinity, very negative x (and -infinity) zero. */
+ * x above 128 gives infinity, very negative x (and -infinity) zero; not for x = +infinity. */
 static inline __attribute__((always_inline)) __m512 exp2_ps(__m512 x)
 {
     const __m512 bounded = _mm512_max_ps(x, _mm512_set1_ps(-200.0f));
@@ -21,9 +21,11 @@ static inline __attribute__((always_inline)) __m512 exp2_ps(__m512 x)
     return _mm512_scalef_ps(y, whole);
 }
 
+/* e^x for any x, infinities among them. */
 static inline __attribute__((always_inline)) __m512 exp_ps(__m512 x)
 {
-    return exp2_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f)));
+    const __m512 bits = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504089f));
+    return exp2_ps(_mm512_min_ps(bits, _mm512_set1_ps(200.0f)));
 }
 
 #endif

@@ -39,7 +39,7 @@ static void prepare_head(const struct cpu_backend *b, const struct phase *p, flo
 static const struct span *span_of(const struct batch *batch, uint32_t col)
 {
     const struct span *s = batch->span;
-    while (col >= s->first_col + s->n_cols) s++;
+    while (col - s->first_col >= s->n_cols) s++;    /* spans come in any order */
     return s;
 }
 
@@ -74,8 +74,7 @@ static void run_heads(struct cpu_backend *b, const struct phase *p, uint32_t id,
                          bias_q ? bias_q->values + head * d->d_head : NULL, p->qkv->norm_q,
                          b->batch.pos[col], p->scale);
         } else {
-            if (!span || col == 0 || col >= span->first_col + span->n_cols)
-                span = span_of(&b->batch, col);
+            if (!span || col - span->first_col >= span->n_cols) span = span_of(&b->batch, col);
             write_kv(b, p, head - d->n_heads, col, span);
         }
     }

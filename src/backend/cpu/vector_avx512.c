@@ -34,15 +34,14 @@ static inline __m512 silu(__m512 x)
     return _mm512_div_ps(x, _mm512_add_ps(one, e));
 }
 
-/* x (1 - 1 / (1 + e^2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
+/* x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
 static inline __m512 gelu(__m512 x)
 {
     const __m512 one = _mm512_set1_ps(1.0f);
     const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
-    const __m512 u = _mm512_mul_ps(_mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715f), x),
-                                   _mm512_set1_ps(0.7978845608f * 2));
-    const __m512 share = _mm512_div_ps(one, _mm512_add_ps(one, exp_ps(u)));
-    return _mm512_mul_ps(x, _mm512_sub_ps(one, share));
+    const __m512 minus_2u = _mm512_mul_ps(_mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715f), x),
+                                   _mm512_set1_ps(0.7978845608f * -2));
+    return _mm512_div_ps(x, _mm512_add_ps(one, exp_ps(minus_2u)));
 }
 
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,

@@ -25,11 +25,11 @@ static float silu(float x)
     return x / (1.0f + expf(-x));
 }
 
-/* The tanh form of GELU; tanh(u) = 1 - 2 / (1 + e^2u) */
+/* The tanh form of GELU. (1 + tanh u) / 2 = 1 / (1 + e^-2u), which loses no digits at either end. */
 static float gelu(float x)
 {
     const float u = 0.7978845608f * (x + 0.044715f * x * x * x);
-    return 0.5f * x * (2.0f - 2.0f / (1.0f + expf(2.0f * u)));
+    return x / (1.0f + expf(-2.0f * u));
 }
 
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
