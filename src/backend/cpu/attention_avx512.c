@@ -11,17 +11,10 @@
 #include <immintrin.h>
 #include <math.h>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/attention_walk.h"
 #include "backend/cpu/math_avx512.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
-enum { MAX_ROWS = 7, CHUNK_PAGES = 2, CHUNK_TOKENS = CHUNK_PAGES * PAGE_TOKENS, AHEAD_PAGES = 3 };
+enum { MAX_ROWS = 7 };
 
 struct rows {
     const float *q[MAX_ROWS];
@@ -34,32 +27,6 @@ struct rows {
 INLINE __m512 load_f16(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
-}
-
-/* Where the walk of a job's first row begins. */
-INLINE uint32_t first_page(const struct attend_job *j)
-{
-    const uint32_t first =
-        j->window && j->first_pos + 1 > j->window ? j->first_pos + 1 - j->window : 0;
-    return first / CHUNK_TOKENS * CHUNK_PAGES;
-}
-
-INLINE const uint8_t *page_of(const struct attend_job *j, uint32_t page)
-{
-    return j->kv + j->page[page] * j->page_stride;
-}
-
-/* The page AHEAD_PAGES after `page`: where this job ends, those of the next one follow. Stopping the
- * fetches at the end of a stream costs a third of the speed at short contexts. */
-INLINE const uint8_t *page_ahead(const struct attend_job *j, uint32_t page, uint32_t last_page)
-{
-    const uint32_t later = page + AHEAD_PAGES;
-    if (later <= last_page) return page_of(j, later);
-    const struct attend_job *next = j->next;
-    if (!next) return page_of(j, last_page);
-    const uint32_t next_first = first_page(next), n_over = later - last_page - 1;
-    const uint32_t next_last = (next->first_pos + next->n_cols - 1) / PAGE_TOKENS;
-    return page_of(next, next_first + n_over < next_last ? next_first + n_over : next_last);
 }
 
 /* q . k of 16 tokens for every row */
@@ -180,7 +147,7 @@ INLINE void attend_rows(const struct attend_job *j, uint32_t first_row, const in
         const uint32_t head = (first_row + (uint32_t)i) % j->n_group;
         r.q[i] = j->q + col * j->ld_q + head * j->d_head;
         r.last[i] = j->first_pos + col;
-        r.first[i] = j->window && r.last[i] + 1 > j->window ? r.last[i] + 1 - j->window : 0;
+        r.first[i] = first_seen(r.last[i], j->window);
         r.max[i] = -INFINITY;
         r.total[i] = _mm512_setzero_ps();
         for (uint32_t d = 0; d < j->d_head; d += 16)
@@ -189,14 +156,16 @@ INLINE void attend_rows(const struct attend_job *j, uint32_t first_row, const in
         last = r.last[i] > last ? r.last[i] : last;
     }
     const uint32_t last_page = last / PAGE_TOKENS;
-    for (uint32_t page = first / CHUNK_TOKENS * CHUNK_PAGES; page <= last_page; page += CHUNK_PAGES)
+    for (uint32_t page = walk_start(first); page <= last_page; page += CHUNK_PAGES)
         attend_chunk(j, &r, page, last_page, last, n_rows);
     for (int i = 0; i < n_rows; i++) {
         float *out = j->out + (first_row + (uint32_t)i) / j->n_group * j->ld_out +
                      (first_row + (uint32_t)i) % j->n_group * j->d_head;
         const __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(r.total[i]));
+        /* adding 0 makes -0 a 0: which of them a sum of nothing is may depend on other rows */
         for (uint32_t d = 0; d < j->d_head; d += 16)
-            _mm512_storeu_ps(out + d, _mm512_mul_ps(_mm512_load_ps(r.out[i] + d), inverse));
+            _mm512_storeu_ps(out + d, _mm512_fmadd_ps(_mm512_load_ps(r.out[i] + d), inverse,
+                                                      _mm512_setzero_ps()));
     }
 }
 

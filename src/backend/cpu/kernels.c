@@ -14,12 +14,28 @@ static void fill_scalar(struct cpu_kernels *k)
 
 #if defined(__x86_64__)
 
+static void fill_avx2(struct cpu_kernels *k)
+{
+    cpu_product_avx2(k);
+    cpu_vector_avx2(k);
+    cpu_attention_avx2(k);
+}
+
 static void fill_avx512vnni(struct cpu_kernels *k)
 {
     cpu_product_kquant_avx512(k);
     cpu_product_32_avx512(k);
     cpu_vector_avx512(k);
     cpu_attention_avx512(k);
+}
+
+#elif defined(__aarch64__)
+
+static void fill_neon(struct cpu_kernels *k)
+{
+    cpu_product_neon(k);
+    cpu_vector_neon(k);
+    cpu_attention_neon(k);
 }
 
 #endif
@@ -39,12 +55,12 @@ static uint32_t list_sets(struct set sets[MAX_SETS])
     sets[n++] = (struct set){ "scalar", true, fill_scalar };
 #if defined(__x86_64__)
     const struct cpu_isa isa = cpu_isa_read();
-    sets[n++] = (struct set){ "avx2", isa.avx2, cpu_product_avx2 };
+    sets[n++] = (struct set){ "avx2", isa.avx2, fill_avx2 };
     sets[n++] = (struct set){ "avxvnni", isa.avxvnni, cpu_product_avxvnni };
     sets[n++] = (struct set){ "avx512vnni", isa.avx512vnni, fill_avx512vnni };
 #elif defined(__aarch64__)
     const struct cpu_isa isa = cpu_isa_read();
-    sets[n++] = (struct set){ "neon", isa.neon, cpu_product_neon };
+    sets[n++] = (struct set){ "neon", isa.neon, fill_neon };
 #endif
     return n;
 }

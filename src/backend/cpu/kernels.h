@@ -73,6 +73,8 @@ struct cpu_kernels {
                           uint32_t ld);
     void (*quantise_x32)(const float *x, uint32_t n, struct act_x32 *to, uint32_t ld);
 
+    /* Lengths n of the following are multiples of 16. */
+
     /* out = x / sqrt(mean(x^2) + eps) * weight; out may be x */
     void (*rms_norm)(const float *x, const float *weight, uint32_t n, float eps, float *out);
 

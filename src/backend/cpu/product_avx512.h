@@ -6,15 +6,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "backend/cpu/inlining.h"
 #include "backend/cpu/kernels.h"
-
-#define INLINE static inline __attribute__((always_inline))
-
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* A product body is body(format, panel, n_k, x, ld, out, ld_out, n_cols, fetch, ahead_bytes) with
  * constant format, n_cols and fetch: without fetch it contains no prefetch at all. */

@@ -4,18 +4,11 @@
 #include <string.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/lanes_neon.h"
 #include "backend/cpu/panel_layout.h"
-
-#define INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 
 enum { ROWS = 4, PRODUCT_GROUP = 5 };
 typedef int32x4_t vi;
-typedef float32x4_t vf;
 
 INLINE int8x16_t bytes(vi v) { return vreinterpretq_s8_s32(v); }
 INLINE uint8x16_t ubytes(vi v) { return vreinterpretq_u8_s32(v); }
@@ -89,15 +82,6 @@ INLINE vi dot_pairs(vi acc, const uint8_t *pairs, const int16_t *sums)
 }
 
 INLINE vf to_float(vi a) { return vcvtq_f32_s32(a); }
-INLINE vf mul_f(vf a, vf b) { return vmulq_f32(a, b); }
-INLINE vf fma_f(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
-INLINE vf fnma_f(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
-INLINE vf set1_f(float x) { return vdupq_n_f32(x); }
-INLINE vf load_f16(const uint16_t *p)
-{
-    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
-}
-INLINE void store_f(float *p, vf x) { vst1q_f32(p, x); }
 
 #include "backend/cpu/product_rows.h"
 

@@ -4,18 +4,11 @@
 #include <string.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/lanes_avx2.h"
 #include "backend/cpu/panel_layout.h"
-
-#define INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 
 enum { ROWS = 8, PRODUCT_GROUP = 4 };   /* 4 columns: three sets of accumulators in 16 registers */
 typedef __m256i vi;
-typedef __m256 vf;
 
 INLINE vi zero(void) { return _mm256_setzero_si256(); }
 INLINE vi set1(int32_t x) { return _mm256_set1_epi32(x); }
@@ -69,12 +62,3 @@ INLINE vi dot_pairs(vi acc, const uint8_t *pairs, const int16_t *sums)
 }
 
 INLINE vf to_float(vi a) { return _mm256_cvtepi32_ps(a); }
-INLINE vf mul_f(vf a, vf b) { return _mm256_mul_ps(a, b); }
-INLINE vf fma_f(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE vf fnma_f(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
-INLINE vf set1_f(float x) { return _mm256_set1_ps(x); }
-INLINE vf load_f16(const uint16_t *p)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
-}
-INLINE void store_f(float *p, vf x) { _mm256_storeu_ps(p, x); }
