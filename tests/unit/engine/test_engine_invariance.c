@@ -1,0 +1,143 @@
+/* The reply to a request does not depend on who else is served, on how its prompt is cut into steps,
+ * on the pages that hold its KV, on the prefix cache or on threads: bit for bit.
+ *
+ *   test_engine_invariance [MODEL]      without a model: a tiny random one */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unit/engine/replies.h"
+#include "unit/engine/tiny_model.h"
+
+enum { N_OTHERS = 20 };
+
+static uint32_t variant_step = 1;  /* a real model takes its time: every third */
+
+/* Twenty others of all lengths, some with the subject's prompt in front; the subjects among them. */
+static void run_among_others(pl_engine *e, const struct subject *s, const char *what)
+{
+    static struct reply greedy, seeded, forked, other;
+    static int32_t prompt[N_OTHERS][200];
+    pl_stream *others[N_OTHERS], *first = NULL, *second = NULL, *fork = NULL;
+    for (uint32_t i = 0; i < N_OTHERS; i++) {
+        const uint32_t n = 1 + i * 9;
+        prompt_of(prompt[i], n, 100 + i);
+        if (i % 3 == 0) memcpy(prompt[i], s->prompt, (n < N_PROMPT ? n : N_PROMPT) * 4);
+        const pl_request r = request_of(prompt[i], n, 10 + i * 5, i % 2 ? 0 : 1.2f);
+        others[i] = submit(e, &r);
+        if (i == 4) {
+            first = submit(e, &s->greedy);
+            pl_request r_fork = s->seeded;
+            r_fork.fork_of = first;
+            fork = submit(e, &r_fork);
+        }
+        if (i == 11) second = submit(e, &s->seeded);
+    }
+    finish(first, &greedy);
+    finish(fork, &forked);
+    finish(second, &seeded);
+    for (uint32_t i = 0; i < N_OTHERS; i++) finish(others[i], &other);
+    assert_same(&s->greedy_reply, &greedy, what);
+    assert_same(&s->seeded_reply, &seeded, what);
+    assert_same(&s->seeded_reply, &forked, what);
+}
+
+static void test_reply_does_not_depend_on_others(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 1, 7, 64, 256 };
+    static struct subject s;
+    static struct reply again;
+    make_subject(&s);
+
+    for (uint32_t variant = 0; variant < 8; variant += variant_step) {
+        const pl_params params = {
+            .n_streams = variant == 3 ? 4 : 22, .n_threads = 1 + variant % 2,
+            .step_tokens = sizes[variant % 4], .prefill_tokens = sizes[(variant + 1) % 4],
+            .no_prefix_cache = variant & 4, .prefill_first = variant == 5
+        };
+        char what[64];
+        snprintf(what, sizeof what, "variant %u", variant);
+        pl_engine *e = open_engine(params);
+        run_among_others(e, &s, what);
+        run_among_others(e, &s, what);      /* other pages, and what the first round left cached */
+        run(e, &s.greedy, &again);
+        assert_same(&s.greedy_reply, &again, what);
+        assert_true(again.usage.n_cached == (params.no_prefix_cache ? 0 : (N_PROMPT - 1) / 16 * 16));
+        pl_close(e);
+    }
+}
+
+/* While both slots are taken source and fork wait; the fork then computes one prompt column. */
+static void test_fork_shares_the_prompt(void **state)
+{
+    (void)state;
+    static struct subject s;
+    static struct reply source_reply, fork_reply;
+    make_subject(&s);
+    pl_engine *e = open_engine((pl_params){ .n_streams = 2, .no_prefix_cache = true });
+    const pl_request blocker = request_of(s.prompt, 1, 511, 0);
+    pl_stream *blockers[2] = { submit(e, &blocker), submit(e, &blocker) };
+    pl_stream *source = submit(e, &s.greedy);
+    pl_request request = s.seeded;
+    request.fork_of = source;
+    pl_stream *fork = submit(e, &request);
+    request.n_tokens--;
+    pl_stream *none;
+    assert_int_equal(pl_submit(e, &request, &none, NULL), PL_E_PARAM);  /* another prompt */
+    for (int i = 0; i < 2; i++) pl_stream_close(blockers[i]);
+    finish(source, &source_reply);
+    finish(fork, &fork_reply);
+    assert_same(&s.greedy_reply, &source_reply, "source");
+    assert_same(&s.seeded_reply, &fork_reply, "fork");
+    assert_int_equal(fork_reply.usage.n_cached, N_PROMPT - 1);
+    pl_close(e);
+}
+
+/* What decoding computed column by column, scoring computes as a prompt: bit for bit the same. */
+static void test_score_agrees_with_decoding(void **state)
+{
+    (void)state;
+    static struct subject s;
+    int32_t all[N_PROMPT + N_REPLY];
+    make_subject(&s);
+    memcpy(all, s.prompt, sizeof s.prompt);
+    memcpy(all + N_PROMPT, s.greedy_reply.token, N_REPLY * sizeof *all);
+
+    pl_engine *e = open_engine((pl_params){ .n_streams = 3, .n_threads = 2 });
+    pl_score_result r;
+    assert_int_equal(pl_score(e, all, N_PROMPT + N_REPLY, 5, &r, NULL), PL_OK);
+    assert_int_equal(r.n_tokens, N_PROMPT + N_REPLY);
+    for (int i = 0; i < N_REPLY; i++) {
+        const pl_token_prob *best = &r.top[(N_PROMPT - 1 + i) * 5];
+        assert_int_equal(best->token, s.greedy_reply.token[i]);
+        assert_true(-r.nll[N_PROMPT - 1 + i] == s.greedy_reply.logprob[i]);
+        for (int j = 1; j < 5; j++) assert_true(best[j - 1].logprob >= best[j].logprob);
+    }
+    pl_score_free(&r);
+    assert_int_equal(pl_score(e, all, 0, 0, &r, NULL), PL_E_PARAM);
+    assert_int_equal(pl_score(e, all, 1, 21, &r, NULL), PL_E_PARAM);
+    pl_close(e);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reply_does_not_depend_on_others),
+        cmocka_unit_test(test_fork_shares_the_prompt),
+        cmocka_unit_test(test_score_agrees_with_decoding),
+    };
+    if (argc > 1) {
+        snprintf(model_path, sizeof model_path, "%s", argv[1]);
+        variant_step = 3;
+    } else if (!tiny_model_write(model_path, true)) {
+        return 1;
+    }
+    const int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (argc == 1) unlink(model_path);
+    return n_failed;
+}
