@@ -1,29 +1,22 @@
-/* Norms, activations, RoPE and KV writing, AVX-512. */
+/* Norms, activations, RoPE and KV writing, AVX-512. Lengths are whole registers: kernels.h. */
 #include <immintrin.h>
 #include <math.h>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/math_avx512.h"
 
-static inline __mmask16 tail(uint32_t n_left)
-{
-    return n_left >= 16 ? 0xffff : (__mmask16)((1u << n_left) - 1);
-}
-
 static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *out)
 {
     __m512 part = _mm512_setzero_ps();
     for (uint32_t i = 0; i < n; i += 16) {
-        const __m512 v = _mm512_maskz_loadu_ps(tail(n - i), x + i);
+        const __m512 v = _mm512_loadu_ps(x + i);
         part = _mm512_fmadd_ps(v, v, part);
     }
     const float sum = _mm512_reduce_add_ps(part);
     const __m512 scale = _mm512_set1_ps(1.0f / sqrtf(sum / (float)n + eps));
-    for (uint32_t i = 0; i < n; i += 16) {
-        const __mmask16 m = tail(n - i);
-        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), scale);
-        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, weight + i)));
-    }
+    for (uint32_t i = 0; i < n; i += 16)
+        _mm512_storeu_ps(out + i, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i), scale),
+                                                _mm512_loadu_ps(weight + i)));
 }
 
 /* x / (1 + e^-x) */
@@ -48,20 +41,16 @@ static void gate(const float *g, const float *up, uint32_t n, enum activation ac
                  float *out)
 {
     for (uint32_t i = 0; i < n; i += 16) {
-        const __mmask16 m = tail(n - i);
-        const __m512 x = _mm512_maskz_loadu_ps(m, g + i);
+        const __m512 x = _mm512_loadu_ps(g + i);
         const __m512 y = activation == ACTIVATION_SILU ? silu(x) : gelu(x);
-        _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(y, _mm512_maskz_loadu_ps(m, up + i)));
+        _mm512_storeu_ps(out + i, _mm512_mul_ps(y, _mm512_loadu_ps(up + i)));
     }
 }
 
 static void add(float *x, const float *y, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i += 16) {
-        const __mmask16 m = tail(n - i);
-        _mm512_mask_storeu_ps(x + i, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + i),
-                                                      _mm512_maskz_loadu_ps(m, y + i)));
-    }
+    for (uint32_t i = 0; i < n; i += 16)
+        _mm512_storeu_ps(x + i, _mm512_add_ps(_mm512_loadu_ps(x + i), _mm512_loadu_ps(y + i)));
 }
 
 /* Neighbouring pairs: x * (c, c) + swapped x * (-s, s) */
