@@ -39,7 +39,7 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
         worst, total, n = max(worst, *d), total + sum(d), n + 10
     nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]]
     print(f"{name}: mean distance {total / n:.4f}, worst {worst:.3f}")
-    assert total / n < 0.03
+    assert total / n < 0.08     # 8-bit activations alone; a wrong pass is off by whole units
     assert abs(np.mean(got["nll"]) / nll.mean() - 1) < 0.005
 
 
@@ -50,4 +50,4 @@ def test_the_check_can_fail(build_dir, tmp_path):
     want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
     got = score(build_dir, other, TOKENS)
     d = [abs(want[i][t] - p) for i, top in enumerate(got["tops"]) for t, p in top[:10]]
-    assert np.mean(d) > 0.1
+    assert np.mean(d) > 0.5

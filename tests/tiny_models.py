@@ -59,9 +59,10 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
     def vector(name, n, centre=1.0, spread=0.1):
         w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
 
-    matrix("token_embd.weight", N_VOCAB, D_MODEL, 16.0)
+    # X is large beside what a layer adds to it, as in real models; logits have a spread of about 3
+    matrix("token_embd.weight", N_VOCAB, D_MODEL, 3.0 if tied else 16.0)
     if not tied:
-        matrix("output.weight", N_VOCAB, D_MODEL, 4.0)
+        matrix("output.weight", N_VOCAB, D_MODEL, 3.0)
     vector("output_norm.weight", D_MODEL)
     if rope_factors is not None:
         w.add_tensor("rope_freqs.weight", rope_factors.astype(np.float32))

@@ -57,9 +57,9 @@ static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFE
     uint32_t n = 0;
     list[n++] = (struct buffer){ what, n_cols * b->ld_model * row, (void **)&b->x };
     list[n++] = (struct buffer){ what, n_cols * b->ld_model * row, (void **)&b->y };
-    list[n++] = (struct buffer){ what, n_cols * b->ld_q * row, (void **)&b->q };
-    list[n++] = (struct buffer){ what, n_cols * b->ld_kv * row, (void **)&b->k_rows };
-    list[n++] = (struct buffer){ what, n_cols * b->ld_kv * row, (void **)&b->v_rows };
+    list[n++] = (struct buffer){ what, 2 * n_cols * b->ld_q * row, (void **)&b->q };
+    list[n++] = (struct buffer){ what, 2 * n_cols * b->ld_kv * row, (void **)&b->k_rows };
+    list[n++] = (struct buffer){ what, 2 * n_cols * b->ld_kv * row, (void **)&b->v_rows };
     list[n++] = (struct buffer){ what, n_cols * b->ld_q * row, (void **)&b->attended };
     list[n++] = (struct buffer){ what, n_cols * b->ld_ff * row, (void **)&b->gate };
     list[n++] = (struct buffer){ what, n_cols * b->ld_ff * row, (void **)&b->up };
@@ -67,7 +67,7 @@ static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFE
                                  (void **)&b->logit_rows };
     list[n++] = (struct buffer){ what, b->params.n_threads * b->ld_model * row,
                                  (void **)&b->norm_row };
-    n = add_act(list, n, &b->h, what, d->d_model, n_cols);
+    n = add_act(list, n, &b->h, what, d->d_model, 2 * n_cols);
     n = add_act(list, n, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
     n = add_act(list, n, &b->ff, what, d->d_ff, n_cols);
     n = add_act(list, n, &b->head, what, d->d_model, b->params.max_outs);

@@ -40,6 +40,7 @@ struct phase {
     size_t ld_out;
     float scale, eps;
     uint32_t layer, window, forms, first_out, n_outs;
+    bool has_residuals;             /* see cpu_qkv */
     enum activation activation;
     sample_fn *sample;
     void *sample_arg;
