@@ -1,5 +1,5 @@
-/* An event as it lies in a stream's ring: this, then (n_top) pl_token_prob, or with PL_EVENT_END the
- * pl_usage, then the text. */
+/* An event as it lies in a stream's ring: this, then (n_top) pl_token_prob, or with PL_EVENT_END
+ * the pl_usage, then the text. */
 #ifndef ENGINE_RECORD_H
 #define ENGINE_RECORD_H
 

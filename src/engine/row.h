@@ -1,7 +1,7 @@
 /* Passes over one row of logits, and selection of the largest. What the sampler is made of.
  *
- * Every sum has a fixed order (ROW_LANES lanes, ROW_BLOCK values a block, blocks in order), so a row
- * gives the same result on every machine and thread. NaN counts as -INFINITY everywhere. No
+ * Every sum has a fixed order (ROW_LANES lanes, ROW_BLOCK values a block, blocks in order), so a
+ * row gives the same result on every machine and thread. NaN counts as -INFINITY everywhere. No
  * allocation; any thread. */
 #ifndef ENGINE_ROW_H
 #define ENGINE_ROW_H
@@ -31,12 +31,13 @@ int32_t row_find(const float *row, uint32_t n, float max, float scale, double ta
 /* Tokens whose value is at least `least` (and above -INFINITY), in ascending order of token. */
 uint32_t row_gather(const float *row, uint32_t n, float least, struct candidate *out);
 
-/* The k largest values, or all above -INFINITY if they are fewer, best first, ties by smaller token;
- * returns how many. out has room for k. */
+/* The k largest values, or all above -INFINITY if they are fewer, best first, ties by smaller
+ * token; returns how many. out has room for k. */
 uint32_t row_top(const float *row, uint32_t n, uint32_t k, struct candidate *out);
 
 /* Orders candidates best first, as far as asked: each heap_next moves the next best to the end of
- * what is left, so that after j calls on n candidates c[n - 1], c[n - 2] ... c[n - j] are the best. */
+ * what is left, so that after j calls on n candidates c[n - 1], c[n - 2] ... c[n - j] are the best.
+ */
 struct heap {
     struct candidate *c;
     uint32_t n_left;

@@ -4,7 +4,8 @@
  * Nothing sorts a whole vocabulary. Top-k keeps a heap of k. Without it, top-p gathers what lies
  * within some distance of the best, and farther, until it has its mass; min-p knows the distance.
  * Only typical sampling without top-k looks at every token. Many candidates are parted at the mass
- * by buckets, and only the bucket at the border is ordered. Temperature alone draws from the row. */
+ * by buckets, and only the bucket at the border is ordered. Temperature alone draws from the row.
+ */
 #include "engine/sampler.h"
 
 #include <float.h>

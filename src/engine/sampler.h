@@ -53,8 +53,8 @@ void sampler_pick(struct sampler *s, float *logits, const int32_t *history, uint
                   bool want_logprob, uint32_t n_top, struct candidate *scratch,
                   struct sampled *out);
 
-/* -log p(token) under the logits, and the n_top best (missing ones: token -1); for pl_score. A token
- * outside the vocabulary, or a row without a finite logit, gives +INFINITY. */
+/* -log p(token) under the logits, and the n_top best (missing ones: token -1); for pl_score. A
+ * token outside the vocabulary, or a row without a finite logit, gives +INFINITY. */
 float sampler_score(float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
                     pl_token_prob *top);
 

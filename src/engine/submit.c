@@ -55,10 +55,11 @@ static pl_status total_tokens(const struct pl_engine *e, const pl_request *r, bo
                      : r->max_tokens ? (uint64_t)r->n_tokens + r->max_tokens
                                      : p->ctx_tokens;
     if (wanted > p->ctx_tokens)
-        return pl_fail(err, PL_E_CONTEXT,
-                       "the prompt has %zu tokens, which leaves no room for a reply in a context of "
-                       "%" PRIu32 ": shorten it or raise ctx_tokens (--ctx-size)",
-                       r->n_tokens, p->ctx_tokens);
+        return pl_fail(
+            err, PL_E_CONTEXT,
+            "the prompt has %zu tokens, which leaves no room for a reply in a context of "
+            "%" PRIu32 ": shorten it or raise ctx_tokens (--ctx-size)",
+            r->n_tokens, p->ctx_tokens);
     if (total > p->ctx_tokens) total = p->ctx_tokens;
     if (!r->max_tokens && !is_score && total > p->kv_tokens) total = p->kv_tokens;
     if (total > p->kv_tokens || wanted > p->kv_tokens)

@@ -1,4 +1,5 @@
-/* What tests of the engine share: an engine on the model at model_path, requests and whole replies. */
+/* What tests of the engine share: an engine on the model at model_path, requests and whole replies.
+ */
 #ifndef REPLIES_H
 #define REPLIES_H
 

@@ -44,7 +44,11 @@ static bool is_utf8(const char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {
         const unsigned char c = (unsigned char)text[i];
-        const size_t length = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+        const size_t length = c < 0x80       ? 1
+                              : c >> 5 == 6  ? 2
+                              : c >> 4 == 14 ? 3
+                              : c >> 3 == 30 ? 4
+                                             : 0;
         if (length == 0 || i + length > n) return false;
         for (size_t j = 1; j < length; j++)
             if (((unsigned char)text[i + j] & 0xc0) != 0x80) return false;
@@ -205,7 +209,8 @@ static void test_queue_is_bounded(void **state)
     int32_t prompt[20];
     pl_err err;
     pl_stream *s[3];
-    pl_engine *e = open_engine((pl_params){ .n_streams = 1, .queue_requests = 2, .ctx_tokens = 4096 });
+    pl_engine *e =
+        open_engine((pl_params){ .n_streams = 1, .queue_requests = 2, .ctx_tokens = 4096 });
     prompt_of(prompt, 20, 1);
     const pl_request slow = request_of(prompt, 20, 4000, 0);
     for (int i = 0; i < 3; i++) s[i] = submit(e, &slow);   /* one runs, two wait */
@@ -378,7 +383,9 @@ static void test_plan_is_what_is_opened(void **state)
 {
     (void)state;
     pl_plan plan;
-    pl_params params = { .model_path = model_path, .n_streams = 3, .ctx_tokens = 500, .n_threads = 2 };
+    pl_params params = {
+        .model_path = model_path, .n_streams = 3, .ctx_tokens = 500, .n_threads = 2
+    };
     assert_int_equal(pl_plan_compute(&plan, &params, NULL), PL_OK);
     pl_engine *e = open_engine(params);
     assert_memory_equal(&plan, pl_engine_plan(e), sizeof plan);

@@ -1,5 +1,5 @@
-/* The reply to a request does not depend on who else is served, on how its prompt is cut into steps,
- * on the pages that hold its KV, on the prefix cache or on threads: bit for bit.
+/* The reply to a request does not depend on who else is served, on how its prompt is cut into
+ * steps, on the pages that hold its KV, on the prefix cache or on threads: bit for bit.
  *
  *   test_engine_invariance [MODEL]      without a model: a tiny random one */
 #include <setjmp.h>
@@ -17,7 +17,8 @@ enum { N_OTHERS = 20 };
 
 static uint32_t variant_step = 1;  /* a real model takes its time: every third */
 
-/* Twenty others of all lengths, some with the subject's prompt in front; the subjects among them. */
+/* Twenty others of all lengths, some with the subject's prompt in front; the subjects among them.
+ */
 static void run_among_others(pl_engine *e, const struct subject *s, const char *what)
 {
     static struct reply greedy, seeded, forked, other;
@@ -67,7 +68,8 @@ static void test_reply_does_not_depend_on_others(void **state)
         run_among_others(e, &s, what);      /* other pages, and what the first round left cached */
         run(e, &s.greedy, &again);
         assert_same(&s.greedy_reply, &again, what);
-        assert_true(again.usage.n_cached == (params.no_prefix_cache ? 0 : (N_PROMPT - 1) / 16 * 16));
+        assert_true(again.usage.n_cached ==
+                    (params.no_prefix_cache ? 0 : (N_PROMPT - 1) / 16 * 16));
         pl_close(e);
     }
 }

@@ -92,7 +92,8 @@ static void reference(const pl_sampling *p, const float *logits, uint32_t n)
     n_entries = 0;
     for (uint32_t i = 0; i < n; i++)
         if (logits[i] >= -FLT_MAX)
-            entries[n_entries++] = (struct entry){ .logit = (double)logits[i], .token = (int32_t)i };
+            entries[n_entries++] =
+                (struct entry){ .logit = (double)logits[i], .token = (int32_t)i };
     sort_by_logit();
     if (p->top_k && p->top_k < n_entries) n_entries = p->top_k;
     normalise(1);
@@ -134,7 +135,8 @@ static void test_exp(void **state)
     (void)state;
     for (float x = 0; x > -87; x -= 0.00137f) {
         const double want = exp((double)x), got = (double)row_exp(x);
-        if (fabs(got - want) > 2.4e-7 * want) fail_msg("exp(%g) = %g, want %g", (double)x, got, want);
+        if (fabs(got - want) > 2.4e-7 * want)
+            fail_msg("exp(%g) = %g, want %g", (double)x, got, want);
     }
     assert_true(row_exp(-88) == 0);
     assert_true(row_exp(-INFINITY) == 0);

@@ -35,7 +35,8 @@ static void add(struct outcome *o, const char *text, struct stop_result r)
 }
 
 /* Pushes pieces of random length; max_piece 0: all at once. */
-static struct outcome run(struct stop_strings s, const char *text, struct rng *rng, size_t max_piece)
+static struct outcome run(struct stop_strings s, const char *text, struct rng *rng,
+                          size_t max_piece)
 {
     static char buffer[STOP_MAX_BYTES + 4096];
     struct outcome o = { .index = -1 };
@@ -92,7 +93,8 @@ static void test_random_pieces(void **state)
         const struct stop_strings s = make(n, list);
         const struct outcome want = reference(&s, text), got = run(s, text, &rng, round % 5);
         if (want.n != got.n || memcmp(want.text, got.text, got.n))
-            fail_msg("round %d: \"%s\": %zu bytes released, %zu wanted", round, text, got.n, want.n);
+            fail_msg("round %d: \"%s\": %zu bytes released, %zu wanted", round, text, got.n,
+                     want.n);
         if (want.index != got.index) fail_msg("round %d: index %d, want %d", round, got.index,
                                               want.index);
     }
