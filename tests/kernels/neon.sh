@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The kernel tests for 64-bit Arm on an x86-64 machine: cross-compiled, statically linked, run by
+# qemu-user with all features. They prove results, not speed. Offline; scripts/setup.sh --tests
+# installs what is needed.
+#
+#   tests/kernels/neon.sh [TEST...]     all of tests/kernels/test_*.c, or those named
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+case $(uname -sm) in
+    *arm64 | *aarch64) echo "neon: this machine runs the NEON kernels itself; ctest tests them"; exit ;;
+    Linux*) ;;
+    *) echo "neon: skipped, $(uname -sm) has no qemu-user"; exit ;;
+esac
+
+cc=aarch64-linux-gnu-gcc
+for tool in $cc qemu-aarch64; do
+    command -v $tool > /dev/null || { echo "neon: no $tool: run scripts/setup.sh --tests" >&2; exit 1; }
+done
+
+build=build/neon
+jobs=$(nproc)
+mkdir -p $build
+flags=(-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -ffp-contract=off
+       -fno-math-errno -D_GNU_SOURCE -Iinclude -Isrc -Itests -Itests/kernels/cmocka_min)
+
+# One line of arguments a source file: what CMakeLists.txt says of the same suffixes.
+for source in src/base/*.c src/quant/*.c src/backend/*.c src/backend/cpu/*.c; do
+    case $source in
+        *_avx2.c | *_avxvnni.c | *_avx512.c) continue ;;
+        *_neon.c) arch=-march=armv8.2-a+dotprod+fp16 ;;
+        *_i8mm.c) arch=-march=armv8.2-a+dotprod+fp16+i8mm ;;
+        *) arch=-march=armv8-a ;;
+    esac
+    object=${source#src/}
+    echo "$arch -c $source -o $build/${object//\//_}.o"
+done > $build/sources
+rm -f $build/*.o $build/*.a $build/test_*
+xargs -P "$jobs" -L 1 $cc "${flags[@]}" < $build/sources
+aarch64-linux-gnu-ar rcs $build/kernels.a $build/*.o
+
+if [ $# = 0 ]; then
+    set -- tests/kernels/test_*.c
+    set -- "${@##*/}"
+fi
+tests=("${@%.c}")
+printf "%s\n" "${tests[@]}" |
+    xargs -P "$jobs" -I{} $cc "${flags[@]}" tests/kernels/{}.c -static -o $build/{} \
+        $build/kernels.a -lm -pthread
+printf "%s\n" "${tests[@]}" |
+    xargs -P "$jobs" -I{} sh -c 'qemu-aarch64 -cpu max "$1/$2" > "$1/$2.log" 2>&1 || {
+        echo "neon: $2 failed:" >&2; tail -5 "$1/$2.log" >&2; exit 1; }' sh $build {}
+echo "neon: passed under qemu-aarch64 -cpu max: ${tests[*]} (${SECONDS}s)"
