@@ -134,62 +134,101 @@ static void a_column_gets_the_same_bytes(void **state)
             check_shape(&tiny_shapes[s], names[i], i + 1 == n ? 3 : i == 0 ? 1 : 2);
 }
 
-/* Prompts that leave no logits behind, and steps with logits for some columns only. */
-static void outputs_do_not_matter(void **state)
+/* One stream and many threads: its few heads are shared out among them, in other ways for each
+ * number of threads. */
+static void a_lone_stream_gets_the_same_bytes_from_many_threads(void **state)
 {
     (void)state;
     for (size_t k = 0; k < COUNT(tiny_shapes); k++) {
         struct tiny *t = tiny_make(&tiny_shapes[k]);
-        const size_t n_bytes = t->shape->n_vocab * sizeof(float);
-        t->params.n_threads = 2;
-        tiny_open(t);
-        tiny_start(t, 1, 0xff);
-        tiny_step(t, &(struct piece){ 3, 0, 50 }, 1, 1);        /* more than max_outs: in turns */
-        float *all = copy_logits(t);
-        const float *want = all + ((size_t)3 * TINY_POSITIONS) * t->shape->n_vocab;
-        for (uint32_t every = 0; every <= 49; every += 7) {
-            tiny_start(t, 2 + every, 0xff);
-            tiny_step(t, &(struct piece){ 3, 0, 49 }, 1, every);
-            tiny_step(t, &(struct piece){ 3, 49, 1 }, 1, 1);
-            for (uint32_t pos = 0; pos < 50; pos++) {
-                const bool is_out = pos == 49 || (every && (48 - pos) % every == 0);
-                if (is_out)
-                    assert_memory_equal(tiny_logits(t, 3, pos), want + pos * t->shape->n_vocab,
-                                        n_bytes);
-                else
-                    assert_true(tiny_logits(t, 3, pos)[0] == 0);
-            }
+        const size_t n_bytes = TINY_POSITIONS * t->shape->n_vocab * sizeof(float);
+        float *want = NULL;
+        for (uint32_t n_threads = 1; n_threads <= 8; n_threads++) {
+            t->params.n_threads = n_threads;
+            tiny_open(t);
+            tiny_start(t, n_threads, 0xff);
+            tiny_step(t, &(struct piece){ 0, 0, 40 }, 1, 1);
+            for (uint32_t pos = 40; pos < 48; pos++)
+                tiny_step(t, &(struct piece){ 0, pos, 1 }, 1, 1);
+            if (!want) want = copy_logits(t);
+            if (memcmp(t->logits, want, n_bytes))
+                fail_msg("%s: %u threads differ from one", t->shape->name, n_threads);
+            tiny_close(t);
         }
-        free(all);
-        tiny_close(t);
+        free(want);
         tiny_free(t);
     }
 }
 
-/* A stream goes on from copies of its pages, the originals overwritten. */
+/* Prompts that leave no logits behind, and steps with logits for some columns only. */
+static void check_outputs(struct tiny *t, const float *want)
+{
+    const size_t n = t->shape->n_vocab;
+    for (uint32_t every = 0; every <= 49; every += 7) {
+        tiny_start(t, 2 + every, 0xff);
+        tiny_step(t, &(struct piece){ 3, 0, 49 }, 1, every);
+        tiny_step(t, &(struct piece){ 3, 49, 1 }, 1, 1);
+        for (uint32_t pos = 0; pos < 50; pos++) {
+            const bool is_out = pos == 49 || (every && (48 - pos) % every == 0);
+            if (is_out)
+                assert_memory_equal(tiny_logits(t, 3, pos), want + pos * n, n * sizeof *want);
+            else
+                assert_true(tiny_logits(t, 3, pos)[0] == 0);
+        }
+    }
+}
+
+/* Rows of logits held at once: all outputs, all but one, few, one. */
+static void outputs_and_their_turns_do_not_matter(void **state)
+{
+    (void)state;
+    static const uint32_t max_outs[] = { 128, 50, 49, 30, 7, 1 };
+    for (size_t k = 0; k < COUNT(tiny_shapes); k++) {
+        struct tiny *t = tiny_make(&tiny_shapes[k]);
+        float *want = NULL;
+        t->params.n_threads = 2;
+        for (size_t i = 0; i < COUNT(max_outs); i++) {
+            t->params.max_outs = max_outs[i];
+            tiny_open(t);
+            tiny_start(t, 1, 0xff);
+            tiny_step(t, &(struct piece){ 3, 0, 50 }, 1, 1);
+            if (!want) want = copy_logits(t);
+            assert_memory_equal(tiny_logits(t, 3, 0), want + (tiny_logits(t, 3, 0) - t->logits),
+                                50 * t->shape->n_vocab * sizeof *want);
+            check_outputs(t, want + (tiny_logits(t, 3, 0) - t->logits));
+            tiny_close(t);
+        }
+        free(want);
+        tiny_free(t);
+    }
+}
+
+/* A stream goes on in copies of its pages as in the originals, and writing to one leaves the other
+ * alone: first the copies are filled with garbage, then the originals. */
 static void copied_pages_serve_as_well(void **state)
 {
     (void)state;
     enum { N_PROMPT = 41 };
     struct tiny *t = tiny_make(&tiny_shapes[0]);
-    const size_t n = t->shape->n_vocab;
+    const size_t n_bytes = TINY_POSITIONS * t->shape->n_vocab * sizeof(float);
 
     tiny_open(t);
     struct cpu_backend *b = (struct cpu_backend *)t->b;
     tiny_start(t, 1, 0xff);
     tiny_step(t, &(struct piece){ 0, 0, TINY_POSITIONS }, 1, 1);
     float *want = copy_logits(t);
-    tiny_start(t, 2, 0xff);
-    tiny_step(t, &(struct piece){ 0, 0, N_PROMPT }, 1, 1);
-    for (uint32_t i = 0; i < TINY_PAGES; i++) {
-        const uint32_t from = t->page[0][i];
-        backend_cpu.copy_page(t->b, t->page[7][i], from);
-        memset(b->kv + from * b->page_bytes, 0xff, b->page_bytes);
-        t->page[0][i] = t->page[7][i];
+    for (int uses_copies = 0; uses_copies < 2; uses_copies++) {
+        tiny_start(t, 2, 0xff);
+        tiny_step(t, &(struct piece){ 0, 0, N_PROMPT }, 1, 1);
+        for (uint32_t i = 0; i < TINY_PAGES; i++) {
+            const uint32_t original = t->page[0][i], copy = t->page[7][i];
+            backend_cpu.copy_page(t->b, copy, original);
+            memset(b->kv + (uses_copies ? original : copy) * b->page_bytes, 0xff, b->page_bytes);
+            if (uses_copies) t->page[0][i] = copy;
+        }
+        tiny_step(t, &(struct piece){ 0, N_PROMPT, TINY_POSITIONS - N_PROMPT }, 1, 1);
+        assert_memory_equal(t->logits, want, n_bytes);
     }
-    tiny_step(t, &(struct piece){ 0, N_PROMPT, TINY_POSITIONS - N_PROMPT }, 1, 1);
-    for (uint32_t pos = 0; pos < TINY_POSITIONS; pos++)
-        assert_memory_equal(tiny_logits(t, 0, pos), want + pos * n, n * sizeof *want);
     free(want);
     tiny_close(t);
     tiny_free(t);
@@ -199,7 +238,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_column_gets_the_same_bytes),
-        cmocka_unit_test(outputs_do_not_matter),
+        cmocka_unit_test(a_lone_stream_gets_the_same_bytes_from_many_threads),
+        cmocka_unit_test(outputs_and_their_turns_do_not_matter),
         cmocka_unit_test(copied_pages_serve_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

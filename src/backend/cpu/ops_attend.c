@@ -114,14 +114,25 @@ void cpu_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w,
     p->layer = layer;
 }
 
-/* Columns of an attention item: enough rows to share loads, small enough to split evenly. */
-static uint32_t cols_per_item(const struct dims *d)
+/* An item of attention: some columns of a span, some query heads of one KV head. Each column and head
+ * has arithmetic of its own, so how items are cut changes no bit. */
+struct item {
+    const struct span *span;
+    uint32_t kv_head;
+    struct share heads, cols;
+};
+
+/* How a step's attention is cut, the same for all its items. */
+struct cut {
+    uint32_t cols_per_item, head_parts;
+};
+
+static uint32_t n_col_items(const struct span *s, const struct cut *cut)
 {
-    const uint32_t n_group = d->n_heads / d->n_kv_heads;
-    return n_group >= 16 ? 1 : 16 / n_group;
+    return (s->n_cols + cut->cols_per_item - 1) / cut->cols_per_item;
 }
 
-/* Positions that n columns from `pos` look at: what an item costs. */
+/* Positions that n columns from `pos` look at: what each head of an item costs. */
 static uint64_t cost_of(uint32_t pos, uint32_t n, uint32_t window)
 {
     uint64_t seen = (uint64_t)pos + n;
@@ -129,28 +140,82 @@ static uint64_t cost_of(uint32_t pos, uint32_t n, uint32_t window)
     return n * (seen + PAGE_TOKENS);
 }
 
-static struct attend_job job_of(const struct cpu_backend *b, const struct phase *p,
-                                const struct span *s, uint32_t kv_head, uint32_t first, uint32_t n)
+/* Into how many parts a KV head's query heads are cut: one, so that they share all loads, unless
+ * there are so few items that threads would idle. Then more parts are taken as long as they save the
+ * busiest thread a quarter of its work, since every part reads the KV again. */
+static uint32_t head_parts(uint32_t n_items, uint32_t n_group, uint32_t n_threads)
+{
+    uint32_t best = 1;
+    uint64_t least = UINT32_MAX;    /* heads that the busiest thread computes */
+    if (n_items >= 4 * n_threads) return 1;
+    for (uint32_t parts = 1; parts <= n_group; parts++) {
+        const uint32_t items_per_thread = (n_items * parts + n_threads - 1) / n_threads;
+        const uint64_t busiest = (uint64_t)items_per_thread * ((n_group + parts - 1) / parts);
+        if (4 * busiest <= 3 * least) {
+            least = busiest;
+            best = parts;
+        }
+    }
+    return best;
+}
+
+/* Enough rows (columns times heads) an item to share loads, small enough to split evenly. */
+static struct cut cut_of(const struct cpu_backend *b, uint32_t n_threads)
 {
     const struct dims *d = &b->params.dims;
-    const uint32_t n_group = d->n_heads / d->n_kv_heads, col = s->first_col + first;
-    const size_t head_at = (size_t)kv_head * n_group * d->d_head;
+    const uint32_t n_group = d->n_heads / d->n_kv_heads;
+    struct cut cut = { n_group >= 16 ? 1 : 16 / n_group, 1 };
+    uint32_t n_items = 0;
+    for (uint32_t i = 0; i < b->batch.n_spans; i++)
+        n_items += d->n_kv_heads * n_col_items(&b->batch.span[i], &cut);
+    cut.head_parts = head_parts(n_items, n_group, n_threads);
+    return cut;
+}
+
+/* Item i of a span, KV heads outermost. */
+static struct item item_of(const struct dims *d, const struct span *s, const struct cut *cut,
+                           uint32_t i)
+{
+    const uint32_t n_col = n_col_items(s, cut), n_group = d->n_heads / d->n_kv_heads;
+    const uint32_t first = i % n_col * cut->cols_per_item, n_left = s->n_cols - first;
+    const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
+    return (struct item){
+        s, i / n_col / cut->head_parts,
+        share_of(n_group, i / n_col % cut->head_parts, cut->head_parts), { first, first + n },
+    };
+}
+
+static struct attend_job job_of(const struct cpu_backend *b, const struct phase *p,
+                                const struct item *item)
+{
+    const struct dims *d = &b->params.dims;
+    const struct span *s = item->span;
+    const uint32_t n_group = d->n_heads / d->n_kv_heads, col = s->first_col + item->cols.first;
+    const size_t head_at = (size_t)(item->kv_head * n_group + item->heads.first) * d->d_head;
     return (struct attend_job){
-        .d_head = d->d_head, .n_group = n_group, .n_cols = n, .first_pos = s->first_pos + first,
-        .window = p->window, .kv = kv_of(b, 0, p->layer, kv_head), .page_stride = b->page_bytes,
-        .page = s->page, .q = b->q + col * b->ld_q + head_at,
+        .d_head = d->d_head, .n_group = item->heads.last - item->heads.first,
+        .n_cols = item->cols.last - item->cols.first, .first_pos = s->first_pos + item->cols.first,
+        .window = p->window, .kv = kv_of(b, 0, p->layer, item->kv_head),
+        .page_stride = b->page_bytes, .page = s->page, .q = b->q + col * b->ld_q + head_at,
         .out = b->attended + col * b->ld_q + head_at, .ld_q = b->ld_q, .ld_out = b->ld_q,
     };
 }
 
-static uint64_t total_cost(const struct cpu_backend *b, const struct phase *p, uint32_t per_item)
+static uint64_t job_cost(const struct attend_job *j)
+{
+    return j->n_group * cost_of(j->first_pos, j->n_cols, j->window);
+}
+
+static uint64_t total_cost(const struct cpu_backend *b, const struct phase *p,
+                           const struct cut *cut)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < b->batch.n_spans; i++) {
         const struct span *s = &b->batch.span[i];
-        for (uint32_t c = 0; c < s->n_cols; c += per_item) {
-            const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
-            total += b->params.dims.n_kv_heads * cost_of(s->first_pos + c, n, p->window);
+        for (uint32_t c = 0; c < s->n_cols; c += cut->cols_per_item) {
+            const uint32_t n_left = s->n_cols - c;
+            const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
+            total += b->params.dims.n_heads * cost_of(s->first_pos + c, n, p->window);
         }
     }
     return total;
@@ -162,26 +227,26 @@ static void run_attend(struct cpu_backend *b, const struct phase *p, uint32_t id
                        uint32_t n_threads)
 {
     const struct dims *d = &b->params.dims;
-    const uint32_t per_item = cols_per_item(d);
-    const uint64_t total = total_cost(b, p, per_item);
+    const struct cut cut = cut_of(b, n_threads);
+    const uint64_t total = total_cost(b, p, &cut);
     struct attend_job job[2];
     uint64_t before = 0;
     uint32_t n_mine = 0;
 
     for (uint32_t i = 0; i < b->batch.n_spans; i++) {
         const struct span *s = &b->batch.span[i];
-        for (uint32_t h = 0; h < d->n_kv_heads; h++)
-            for (uint32_t c = 0; c < s->n_cols; c += per_item) {
-                const uint32_t n = s->n_cols - c < per_item ? s->n_cols - c : per_item;
-                const uint64_t cost = cost_of(s->first_pos + c, n, p->window);
-                if ((before + cost / 2) * n_threads / total == id) {
-                    struct attend_job *mine = &job[n_mine % 2], *pending = &job[(n_mine + 1) % 2];
-                    *mine = job_of(b, p, s, h, c, n);
-                    pending->next = mine;
-                    if (n_mine++) b->k.attend(pending);
-                }
-                before += cost;
+        const uint32_t n_items = d->n_kv_heads * cut.head_parts * n_col_items(s, &cut);
+        for (uint32_t k = 0; k < n_items; k++) {
+            struct attend_job *mine = &job[n_mine % 2], *pending = &job[(n_mine + 1) % 2];
+            const struct item item = item_of(d, s, &cut, k);
+            *mine = job_of(b, p, &item);
+            const uint64_t cost = job_cost(mine);
+            if ((before + cost / 2) * n_threads / total == id) {
+                pending->next = mine;
+                if (n_mine++) b->k.attend(pending);
             }
+            before += cost;
+        }
     }
     if (n_mine) b->k.attend(&job[(n_mine + 1) % 2]);
 }
