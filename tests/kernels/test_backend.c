@@ -99,8 +99,10 @@ static void the_plan_is_what_is_taken(void **state)
             tiny_open(t);
             const struct cpu_backend *b = (const struct cpu_backend *)t->b;
             assert_int_equal(plan.kv, (uint64_t)t->params.n_pages * b->page_bytes);
-            assert_int_equal(plan.kv + plan.scratch + matrix_total(t) + vector_total(t),
-                             b->memory.given_bytes);
+            const uint64_t planned = plan.kv + plan.scratch + matrix_total(t) + vector_total(t);
+            assert_int_equal(b->memory.given_bytes, planned);
+            tiny_step(t, &(struct piece){ 0, 0, 1 }, 1, 1);     /* a step takes none */
+            assert_int_equal(b->memory.given_bytes, planned);
             tiny_close(t);
             tiny_free(t);
         }
