@@ -54,7 +54,8 @@ INLINE void load_pairs(const float *p, vf *even, vf *odd)
 
 INLINE void store_pairs(float *p, vf even, vf odd)
 {
-    vst2q_f32(p, (float32x4x2_t){ { even, odd } });
+    const float32x4x2_t both = { { even, odd } };
+    vst2q_f32(p, both);
 }
 
 /* The sum of all lanes as a tree: each half onto the other. */
