@@ -65,9 +65,24 @@ def fuzz_gguf():
     yield "split", gguf(split, [("x", 0, (4,))])
 
 
+def fuzz_request():
+    messages = '"messages":[{"role":"user","content":"hi"}]'
+    yield "chat", ("{%s}" % messages).encode()
+    yield "parts", b'{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]}'
+    yield "all", ("{%s,%s}" % (messages, """"model":"m","stream":true,"stream_options":
+        {"include_usage":true},"n":2,"max_tokens":5,"max_completion_tokens":6,"temperature":0.5,
+        "top_p":0.9,"top_k":4,"min_p":0.1,"typical_p":0.9,"repeat_penalty":1.1,"repeat_last_n":64,
+        "frequency_penalty":0.1,"presence_penalty":0.1,"seed":7,"stop":["a","b"],
+        "logit_bias":{"5":1.5,"6":-100},"logprobs":true,"top_logprobs":3,"ignore_eos":true,
+        "tools":[{"type":"function"}],"tool_choice":"auto","response_format":{"type":"text"},
+        "chat_template_kwargs":{"x":1},"add_generation_prompt":false""")).encode()
+    yield "prompt", b'{"prompt":"once","echo":true,"logprobs":2,"stop":"x"}'
+    yield "ids", b'{"prompt":[[1,2],[3]],"n":3,"best_of":1,"suffix":null}'
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in [fuzz_gguf]:
+    for target in [fuzz_gguf, fuzz_request]:
         (folder / target.__name__).mkdir(parents=True, exist_ok=True)
         for name, content in target():
             (folder / target.__name__ / name).write_bytes(content)
