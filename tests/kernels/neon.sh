@@ -8,14 +8,22 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 case $(uname -sm) in
-    *arm64 | *aarch64) echo "neon: this machine runs the NEON kernels itself; ctest tests them"; exit ;;
+    *arm64 | *aarch64)
+        echo "neon: this machine runs the NEON kernels itself; ctest tests them"
+        exit
+        ;;
     Linux*) ;;
-    *) echo "neon: skipped, $(uname -sm) has no qemu-user"; exit ;;
+    *)
+        echo "neon: skipped, $(uname -sm) has no qemu-user"
+        exit
+        ;;
 esac
 
 cc=aarch64-linux-gnu-gcc
 for tool in $cc qemu-aarch64; do
-    command -v $tool > /dev/null || { echo "neon: no $tool: run scripts/setup.sh --tests" >&2; exit 1; }
+    command -v $tool > /dev/null && continue
+    echo "neon: no $tool: run scripts/setup.sh --tests" >&2
+    exit 1
 done
 
 build=build/neon

@@ -87,7 +87,9 @@ static void norms_are_near_exact(void **state)
 /* The argument of the exponential: its rounding is what the relative error grows with. */
 static double exponent_of(double x, enum activation activation)
 {
-    return activation == ACTIVATION_SILU ? -x : -2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x);
+    return activation == ACTIVATION_SILU
+               ? -x
+               : -2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x);
 }
 
 static void check_gate(const struct cpu_kernels *k, struct rng *r)

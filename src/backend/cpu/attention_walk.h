@@ -25,8 +25,8 @@ INLINE const uint8_t *page_of(const struct attend_job *j, uint32_t page)
     return j->kv + j->page[page] * j->page_stride;
 }
 
-/* The page AHEAD_PAGES after `page`: where this job ends, those of the next one follow. Stopping the
- * fetches at the end of a stream costs a third of the speed at short contexts. */
+/* The page AHEAD_PAGES after `page`: where this job ends, those of the next one follow. Stopping
+ * the fetches at the end of a stream costs a third of the speed at short contexts. */
 INLINE const uint8_t *page_ahead(const struct attend_job *j, uint32_t page, uint32_t last_page)
 {
     const uint32_t later = page + AHEAD_PAGES;

@@ -1,8 +1,8 @@
 /* Attention over f16 pages for registers of LANES floats: 8 tokens of one K dimension or 8
  * dimensions of one V token with AVX2, 4 with NEON. The walk and its order are those of
  * attention_scalar.c, and as in attention_avx512.c up to MAX_ROWS rows (query heads of the KV head,
- * of one or more columns) share every load of K and V, each with arithmetic of its own: how rows are
- * put together does not change a bit of any.
+ * of one or more columns) share every load of K and V, each with arithmetic of its own: how rows
+ * are put together does not change a bit of any.
  *
  * ACCUMULATORS registers are kept busy whatever the number of rows: fewer rows take more tokens of
  * K, and more dimensions of V, at once. The including file has included lanes_avx2.h or

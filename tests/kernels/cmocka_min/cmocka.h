@@ -1,6 +1,6 @@
-/* The part of cmocka's face that the kernel tests use, for the build that neon.sh makes: there is no
- * cmocka for a foreign processor without packages of a foreign architecture. A failing check ends
- * the program. */
+/* The part of cmocka's face that the kernel tests use, for the build that neon.sh makes: there is
+ * no cmocka for a foreign processor without packages of a foreign architecture. A failing check
+ * ends the program. */
 #ifndef TESTS_KERNELS_CMOCKA_MIN_H
 #define TESTS_KERNELS_CMOCKA_MIN_H
 
@@ -20,7 +20,8 @@ struct CMUnitTest {
 
 static jmp_buf skip_to;
 
-#define fail_msg(...) (printf("%s:%d: ", __FILE__, __LINE__), printf(__VA_ARGS__), puts(""), exit(1))
+#define fail_msg(...)                                                                              \
+    (printf("%s:%d: ", __FILE__, __LINE__), printf(__VA_ARGS__), puts(""), exit(1))
 #define skip() longjmp(skip_to, 1)
 
 #define assert_true(claim) ((claim) ? (void)0 : fail_msg("not true: %s", #claim))
