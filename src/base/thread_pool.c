@@ -27,7 +27,7 @@
 
 enum {
     CACHE_LINE = 128,           /* two lines of 64: neighbours are fetched in pairs */
-    SPINS_BEFORE_YIELD = 4000,  /* some tens of microseconds: longer than one operation's imbalance */
+    SPINS_BEFORE_YIELD = 4000,  /* some tens of microseconds: more than one operation's imbalance */
     SPINS_BEFORE_PARK = 20000,  /* about 0.2 ms: longer than the gap between two steps */
     MAX_THREADS = 1024,
 };

@@ -1,5 +1,5 @@
-/* The forward pass of tiny_backend.h in double precision, written from the words of backend.h alone:
- * no pages, no batches, no quantised activations. */
+/* The forward pass of tiny_backend.h in double precision, written from the words of backend.h
+ * alone: no pages, no batches, no quantised activations. */
 #ifndef TESTS_KERNELS_BACKEND_REFERENCE_H
 #define TESTS_KERNELS_BACKEND_REFERENCE_H
 
@@ -90,8 +90,8 @@ static inline double ref_activation(enum activation activation, double x)
     return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
 }
 
-static inline void ref_layer(const struct tiny *t, struct ref_cache *c, uint32_t layer, uint32_t pos,
-                             double *x)
+static inline void ref_layer(const struct tiny *t, struct ref_cache *c, uint32_t layer,
+                             uint32_t pos, double *x)
 {
     const struct tiny_shape *s = t->shape;
     const struct tiny_layer *l = &t->layer[layer];

@@ -76,7 +76,8 @@ static void check_same(const struct tiny *t, const float *want, const char *how,
 
 static float *copy_logits(const struct tiny *t)
 {
-    const size_t n_bytes = (size_t)TINY_STREAMS * TINY_POSITIONS * t->shape->n_vocab * sizeof(float);
+    const size_t n_bytes =
+        (size_t)TINY_STREAMS * TINY_POSITIONS * t->shape->n_vocab * sizeof(float);
     float *copy = malloc(n_bytes);
     assert_non_null(copy);
     return memcpy(copy, t->logits, n_bytes);

@@ -1,5 +1,5 @@
-/* A small random model run directly through the operations of the backend: what the tests of the CPU
- * backend share. Weights follow from a seed; streams have tokens and pages of their own, and what a
+/* A small random model run directly through the operations of the backend: what the tests of the
+ * CPU backend share. Weights follow from a seed; streams have tokens and pages of their own, and what a
  * step computes lands in one table of logits by stream and position, so that two ways to run the
  * same streams are compared by memcmp. */
 #ifndef TESTS_KERNELS_TINY_BACKEND_H
@@ -94,7 +94,8 @@ static inline struct tiny_matrix tiny_random_matrix(struct rng *r, const char *t
         float spread, mean;     /* of a weight whose scale is 1; mean: in units of the minimum */
     } types[] = {
         { "Q4_K", 200, -7.5f }, { "Q5_K", 400, -15.5f }, { "Q6_K", 1366, 0 }, { "Q8_0", 74, 0 },
-        { "Q4_0", 4.6f, 0 },    { "Q4_1", 4.6f, 7.5f },  { "Q5_0", 9.2f, 0 }, { "Q5_1", 9.2f, 15.5f },
+        { "Q4_0", 4.6f, 0 },    { "Q4_1", 4.6f, 7.5f },
+        { "Q5_0", 9.2f, 0 },    { "Q5_1", 9.2f, 15.5f },
     };
     struct tiny_matrix m = { tiny_type(type_name), NULL, n_rows, n_k, NULL };
     const size_t n_blocks = (size_t)n_rows * n_k / m.type->block_weights;
@@ -131,7 +132,8 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
 {
     const uint32_t n_q = s->n_heads * s->d_head, n_kv = s->n_kv_heads * s->d_head;
     const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, s->d_ff, s->d_ff, s->d_model };
-    const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model, s->d_ff };
+    const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q,
+                             s->d_model, s->d_model, s->d_ff };
 
     for (int i = 0; i < TINY_MATRICES; i++)
         l->matrix[i] = tiny_random_matrix(r, s->type[i], n_rows[i], n_k[i]);
@@ -174,7 +176,8 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s)
     t->logits = calloc((size_t)TINY_STREAMS * TINY_POSITIONS * s->n_vocab, sizeof *t->logits);
     assert_non_null(t->logits);
     t->params = (struct backend_params){
-        .dims = { s->d_model, s->d_head, s->d_ff, s->n_heads, s->n_kv_heads, TINY_LAYERS, s->n_vocab },
+        .dims = { s->d_model, s->d_head, s->d_ff, s->n_heads, s->n_kv_heads, TINY_LAYERS,
+                  s->n_vocab },
         .max_cols = 128, .max_outs = 30, .n_pages = 2 * TINY_STREAMS * TINY_PAGES, .n_threads = 1,
     };
     return t;

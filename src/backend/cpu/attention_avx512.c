@@ -72,7 +72,8 @@ INLINE void soften(struct rows *r, __m512 (*p)[MAX_ROWS], uint32_t page, int n_p
         const __m512 shrink = exp2_ps(_mm512_set1_ps(r->max[row] - max));
         r->total[row] = _mm512_mul_ps(r->total[row], shrink);
         for (uint32_t d = 0; d < d_head; d += 16)
-            _mm512_store_ps(r->out[row] + d, _mm512_mul_ps(_mm512_load_ps(r->out[row] + d), shrink));
+            _mm512_store_ps(r->out[row] + d,
+                            _mm512_mul_ps(_mm512_load_ps(r->out[row] + d), shrink));
         r->max[row] = max;
     }
     for (int i = 0; i < n_pages; i++) {

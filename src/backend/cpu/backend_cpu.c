@@ -129,8 +129,8 @@ static pl_status check_params(const struct backend_params *p, pl_err *err)
         return pl_fail(err, PL_E_UNSUPPORTED, "heads of %" PRIu32 " dimensions; multiples of 32 up "
                        "to %d are run", d->d_head, MAX_D_HEAD);
     if (!d->n_heads || !d->n_kv_heads || d->n_heads % d->n_kv_heads)
-        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; a "
-                       "multiple is run", d->n_heads, d->n_kv_heads);
+        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; "
+                       "a multiple is run", d->n_heads, d->n_kv_heads);
     if (!p->max_cols || !p->max_outs)
         return pl_fail(err, PL_E_PARAM, "%" PRIu32 " columns and %" PRIu32 " outputs a step; at "
                        "least one of each is wanted", p->max_cols, p->max_outs);

@@ -21,12 +21,17 @@ struct rope {
     bool interleaved;
 };
 
-enum { ACT_FORM_X256 = 1 << ACT_X256, ACT_FORM_X256U = 1 << ACT_X256U, ACT_FORM_X32 = 1 << ACT_X32 };
+enum {
+    ACT_FORM_X256 = 1 << ACT_X256,
+    ACT_FORM_X256U = 1 << ACT_X256U,
+    ACT_FORM_X32 = 1 << ACT_X32,
+};
 
 struct cpu_backend;
 struct phase;
 
-typedef void phase_fn(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads);
+typedef void phase_fn(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                      uint32_t n_threads);
 
 struct phase {
     phase_fn *run;

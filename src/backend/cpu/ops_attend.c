@@ -114,8 +114,8 @@ void cpu_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w,
     p->layer = layer;
 }
 
-/* An item of attention: some columns of a span, some query heads of one KV head. Each column and head
- * has arithmetic of its own, so how items are cut changes no bit. */
+/* An item of attention: some columns of a span, some query heads of one KV head. Each column and
+ * head has arithmetic of its own, so how items are cut changes no bit. */
 struct item {
     const struct span *span;
     uint32_t kv_head;
@@ -141,8 +141,8 @@ static uint64_t cost_of(uint32_t pos, uint32_t n, uint32_t window)
 }
 
 /* Into how many parts a KV head's query heads are cut: one, so that they share all loads, unless
- * there are so few items that threads would idle. Then more parts are taken as long as they save the
- * busiest thread a quarter of its work, since every part reads the KV again. */
+ * there are so few items that threads would idle. Then more parts are taken as long as they save
+ * the busiest thread a quarter of its work, since every part reads the KV again. */
 static uint32_t head_parts(uint32_t n_items, uint32_t n_group, uint32_t n_threads)
 {
     uint32_t best = 1;

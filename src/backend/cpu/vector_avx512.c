@@ -70,7 +70,8 @@ static void rope_interleaved(float *x, const float *cos_sin, uint32_t d, __m512 
 
 static void rope_halves(float *x, const float *cos_sin, uint32_t d, __m512 scale)
 {
-    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2,
+                                          0);
     const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     for (uint32_t i = 0; i < d / 2; i += 16) {
         const __m512 low = _mm512_loadu_ps(cos_sin + 2 * i);

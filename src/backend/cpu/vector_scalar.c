@@ -25,7 +25,7 @@ static float silu(float x)
     return x / (1.0f + expf(-x));
 }
 
-/* The tanh form of GELU. (1 + tanh u) / 2 = 1 / (1 + e^-2u), which loses no digits at either end. */
+/* The tanh form of GELU. (1 + tanh u) / 2 = 1 / (1 + e^-2u) loses no digits at either end. */
 static float gelu(float x)
 {
     const float u = 0.7978845608f * (x + 0.044715f * x * x * x);

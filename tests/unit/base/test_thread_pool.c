@@ -1,5 +1,5 @@
-/* The team of threads: who runs, what is seen after barriers and runs, parking, pinning. Shared data
- * is deliberately not atomic: under the thread sanitizer these tests prove the ordering. */
+/* The team of threads: who runs, what is seen after barriers and runs, parking, pinning. Shared
+ * data is deliberately not atomic: under the thread sanitizer these tests prove the ordering. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
