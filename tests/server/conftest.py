@@ -22,6 +22,8 @@ class Server:
             [binary, "serve", "--model", model, "--host", "127.0.0.1", "--port", str(self.port),
              *map(str, options)], stderr=subprocess.PIPE, text=True)
 
+        self.errors = ""
+
     def wait(self):
         for _ in range(600):
             if self.process.poll() is not None:
@@ -75,7 +77,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.process.stderr.close()
+        if not self.process.stderr.closed:
+            self.errors = self.process.stderr.read()
+            self.process.stderr.close()
         return self.process.returncode
 
 
@@ -88,7 +92,8 @@ def start_server(build_dir, fetch_model):
         try:
             yield server.wait()
         finally:
-            server.stop()
+            code = server.stop()
+        assert code == 0, f"exit code {code}: {server.errors}"     # sanitizers exit with their own
     return start
 
 

@@ -1,0 +1,79 @@
+"""The commands as a shell sees them."""
+
+import json
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def paceline(build_dir):
+    def run(*words, text=None, timeout=120):
+        return subprocess.run([build_dir / "paceline", *map(str, words)], input=text,
+                              capture_output=True, timeout=timeout)
+    return run
+
+
+@pytest.mark.parametrize("words,piece", [
+    (["serve", "--ctx-sise", "5"], b"did you mean --ctx-size?"),
+    (["serve", "--port", "x"], b"--port: found \"x\""),
+    (["serve", "--port", "70000"], b"0 to 65535"),
+    (["serve", "--model"], b"--model needs a value"),
+    (["serve"], b"serve needs --model"),
+    (["serve", "word"], b"unexpected word"),
+    (["sreve"], b"unknown command"),
+    (["score", "--model", "x"], b"score needs --tokens"),
+    (["score", "--model", "x", "--tokens", "1,,2"], b"ids separated by commas"),
+    (["bench", "--model", "x", "--streams", "0"], b"--streams"),
+])
+def test_wrong_command_lines(paceline, words, piece):
+    done = paceline(*words)
+    assert done.returncode == 2 and piece in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1 or b"usage" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "run", "bench", "score", "tokenize"])
+def test_help(paceline, command):
+    done = paceline(command, "--help")
+    assert done.returncode == 0 and done.stdout.startswith(b"usage: paceline " + command.encode())
+    assert b"--model" in done.stdout
+
+
+def test_a_missing_or_bad_model_is_one_line(paceline, tmp_path):
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"not a model")
+    for path in ("/nowhere/model.gguf", bad):
+        done = paceline("run", "--model", path, "-p", "x")
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert str(path).encode() in done.stderr
+
+
+def test_tokenize(paceline, fetch_model):
+    model = fetch_model("smollm2-135m")
+    ids = json.loads(paceline("tokenize", "--model", model, "--json", text=b"a<|im_end|>").stdout)
+    special = json.loads(paceline("tokenize", "--model", model, "--json", "--special",
+                                  text=b"a<|im_end|>").stdout)
+    assert special == [ids[0], 2] and len(ids) > 3
+    assert json.loads(paceline("tokenize", "--model", model, "--json", text=b"\xff\x00").stdout)
+
+
+def test_run(paceline, fetch_model):
+    model = fetch_model("smollm2-135m")
+    ask = ["run", "--model", model, "--temp", 0, "-n", 12]
+    first = paceline(*ask, "-p", "What is two plus two?")
+    assert first.returncode == 0 and first.stdout.strip() and b"prompt tokens" in first.stderr
+    assert paceline(*ask, "-p", "What is two plus two?").stdout == first.stdout
+    chat = paceline(*ask, text=b"What is two plus two?\nAnd three?\n")
+    assert chat.stdout.startswith(first.stdout) and b"cached" in chat.stderr.splitlines()[1]
+    raw = paceline(*ask, "--raw", "-p", "Once upon a")
+    assert raw.returncode == 0 and raw.stdout.strip()
+
+
+def test_bench_json(paceline, fetch_model):
+    done = paceline("bench", "--model", fetch_model("smollm2-135m"), "--streams", "1,4",
+                    "--prompt-tokens", 32, "--gen-tokens", 8, "--json")
+    result = json.loads(done.stdout)
+    assert [r["streams"] for r in result["rows"]] == [1, 4]
+    for row in result["rows"]:
+        assert row["decode_tok_s"] > 0 and row["prefill_tok_s"] > 0 and row["share_of_limit"] > 0
+    assert result["machine"]["limit_gmac_s"] > 0 and result["machine"]["cpu"]
