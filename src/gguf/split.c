@@ -7,7 +7,7 @@
 
 #include "gguf/parse.h"
 
-enum { MAX_PARTS = 1000, MAX_SUFFIX_BYTES = 64 };
+enum { MAX_PARTS = 1000 };
 
 pl_status gguf_read_split(const struct gguf_key *keys, uint64_t n_keys, const char *path,
                           struct gguf_split *out, pl_err *err)
@@ -30,57 +30,65 @@ pl_status gguf_read_split(const struct gguf_key *keys, uint64_t n_keys, const ch
     return PL_OK;
 }
 
-/* The path of part `to`, made from that of part `from`; NULL: `path` does not end as it should, or
- * there is no memory. The caller frees it. */
-static char *part_path(const char *path, uint64_t from, uint64_t to, uint64_t count)
+/* The end of the name of part `number`, counted from 0. */
+struct suffix {
+    char text[64];
+};
+static struct suffix part_suffix(uint64_t number, uint64_t count)
 {
-    char end[MAX_SUFFIX_BYTES];
-    const size_t n = strlen(path);
-    const size_t n_end = (size_t)snprintf(end, sizeof end, "-%05" PRIu64 "-of-%05" PRIu64 ".gguf",
-                                          from + 1, count);
-    if (n < n_end || strcmp(path + n - n_end, end)) return NULL;
-
-    char *other = malloc(n + sizeof end);
-    if (!other) return NULL;
-    memcpy(other, path, n - n_end);
-    snprintf(other + n - n_end, sizeof end, "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", to + 1, count);
-    return other;
+    struct suffix s;
+    snprintf(s.text, sizeof s.text, "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", number + 1, count);
+    return s;
 }
 
-static const char *file_name(const char *path)
+/* Bytes of the path before the suffix of a part, or 0 where it does not end in that. */
+static size_t stem_bytes(const char *path, struct suffix suffix)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    const size_t n = strlen(path), n_suffix = strlen(suffix.text);
+    return n > n_suffix && strcmp(path + n - n_suffix, suffix.text) == 0 ? n - n_suffix : 0;
 }
 
 static pl_status refuse_later_part(const char *path, const struct gguf_split *split, pl_err *err)
 {
-    char *first = part_path(path, split->number, 0, split->count);
-    const pl_status st =
-        pl_fail(err, PL_E_FORMAT, "%s: part %" PRIu64 " of %" PRIu64 "; open %s", path,
-                split->number + 1, split->count, first ? file_name(first) : "the first part");
-    free(first);
-    return st;
+    const size_t n = stem_bytes(path, part_suffix(split->number, split->count));
+    size_t name = n;            /* where the file's name starts: the path itself was said already */
+    while (name > 0 && path[name - 1] != '/') name--;
+    return pl_fail(err, PL_E_FORMAT, "%s: part %" PRIu64 " of %" PRIu64 "; open %.*s%s", path,
+                   split->number + 1, split->count, (int)(n - name), path + name,
+                   n ? part_suffix(0, split->count).text : "the first part");
+}
+
+/* Opens the part at `path` and checks that it is what its place calls for. */
+static pl_status add_checked(struct gguf *g, const char *path, uint64_t number, uint64_t count,
+                             pl_err *err)
+{
+    struct gguf_split its;
+    pl_err cause = { 0 };
+    const pl_status st = gguf_add_part(g, path, &its, &cause);
+    if (st)
+        return pl_fail(err, st, "part %" PRIu64 " of %" PRIu64 ": %s", number + 1, count,
+                       cause.text);
+    if (its.number != number || its.count != count)
+        return pl_fail(err, PL_E_FORMAT, "%s: says it is part %" PRIu64 " of %" PRIu64
+                       "; part %" PRIu64 " of %" PRIu64 " is wanted", path, its.number + 1,
+                       its.count, number + 1, count);
+    return PL_OK;
 }
 
 static pl_status add_other_part(struct gguf *g, uint64_t number, uint64_t count, pl_err *err)
 {
     const char *first = g->part[0].path;
-    char *path = part_path(first, 0, number, count);
-    if (!path)
+    const struct suffix suffix = part_suffix(number, count);
+    const size_t n = stem_bytes(first, part_suffix(0, count));
+    if (!n)
         return pl_fail(err, PL_E_FORMAT, "%s: the first of %" PRIu64 " parts; a name that ends in "
                        "-00001-of-%05" PRIu64 ".gguf is wanted", first, count, count);
 
-    struct gguf_split its;
-    pl_err cause = { 0 };
-    pl_status st = gguf_add_part(g, path, &its, &cause);
-    if (st) {
-        pl_fail(err, st, "part %" PRIu64 " of %" PRIu64 ": %s", number + 1, count, cause.text);
-    } else if (its.number != number || its.count != count) {
-        st = pl_fail(err, PL_E_FORMAT, "%s: says it is part %" PRIu64 " of %" PRIu64
-                     "; part %" PRIu64 " of %" PRIu64 " is wanted", path, its.number + 1, its.count,
-                     number + 1, count);
-    }
+    char *path = malloc(n + sizeof suffix.text);
+    if (!path) return pl_fail(err, PL_E_MEMORY, "%s: no memory for a part's path", first);
+    memcpy(path, first, n);
+    strcpy(path + n, suffix.text);
+    const pl_status st = add_checked(g, path, number, count, err);
     free(path);
     return st;
 }
