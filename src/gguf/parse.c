@@ -52,7 +52,7 @@ static const char *other_format(const uint8_t *p, size_t n)
         { "lmgg", "a model file from before GGUF (GGML); convert it to GGUF" },
         { "fmgg", "a model file from before GGUF (GGMF); convert it to GGUF" },
         { "tjgg", "a model file from before GGUF (GGJT); convert it to GGUF" },
-        { "version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with git lfs" },
+        { "version https://git-lfs", "a Git LFS pointer; fetch the file itself with git lfs" },
         { "PK", "a zip archive (a PyTorch model?); a GGUF file is wanted" },
         { "<", "an HTML page; was the download refused?" },
         { "{", "JSON text; a GGUF file is wanted" },
@@ -190,8 +190,8 @@ static pl_status read_tensor(struct reader *r, struct gguf_tensor *t, uint64_t *
     const struct quant_traits *traits = quant_traits(t->type);
     if (!traits->name)
         return pl_fail(err, PL_E_UNSUPPORTED,
-                       "%s: tensor %s is of type %" PRIu32 "; F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 "
-                       "Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS are read", path, name.text, t->type);
+                       "%s: tensor %s is of type %" PRIu32 "; F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 "
+                       "Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS are read", path, name.text, t->type);
     if (t->dim[0] % traits->block_weights)
         return pl_fail(err, PL_E_FORMAT, "%s: tensor %s: rows of %" PRIu64 " weights of type %s; "
                        "a multiple of %" PRIu32 " is wanted", path, name.text, t->dim[0],

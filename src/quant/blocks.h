@@ -1,5 +1,5 @@
-/* The bytes of each GGUF block, and the few fields that are packed in an odd way. `d` and `m` are f16
- * scales and minima. Structs hold no padding and are read from unaligned memory through memcpy or
+/* The bytes of each GGUF block, and the few fields that are packed in an odd way. `d` and `m` are
+ * f16 scales and minima. Structs hold no padding and are read from unaligned memory through memcpy or
  * as arrays of bytes and 16-bit numbers, whose files are 2-byte aligned. */
 #ifndef QUANT_BLOCKS_H
 #define QUANT_BLOCKS_H
@@ -20,7 +20,7 @@ struct q3_k { uint8_t hmask[32], qs[64], scales[12]; uint16_t d; };         /* d
 struct q4_k { uint16_t d, dmin; uint8_t scales[12], qs[128]; };             /* d sc q - dmin m */
 struct q5_k { uint16_t d, dmin; uint8_t scales[12], qh[32], qs[128]; };     /* d sc q - dmin m */
 struct q6_k { uint8_t ql[128], qh[64]; int8_t scales[16]; uint16_t d; };    /* d sc (q - 32) */
-struct iq4_xs { uint16_t d, scales_h; uint8_t scales_l[4], qs[128]; };      /* d (sc - 32) codebook */
+struct iq4_xs { uint16_t d, scales_h; uint8_t scales_l[4], qs[128]; };  /* d (sc - 32) codebook */
 
 /* The 16 values of the IQ4 types, closer together around zero than a linear scale. */
 static const int8_t iq4_codebook[16] = {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Values are the type numbers of the GGUF format. X(name, number, weights a block, bytes a block) */
+/* Values are the type numbers of the GGUF format. X(name, number, weights and bytes a block) */
 #define QUANT_TYPE_LIST(X)                                                                         \
     X(F32, 0, 1, 4)                                                                                \
     X(F16, 1, 1, 2)                                                                                \
@@ -36,7 +36,7 @@ struct quant_traits {
     uint32_t block_bytes;
 };
 
-/* Traits of a type number of the format; an unknown number gives a NULL name, never a bad pointer. */
+/* Traits of a type number of the format; an unknown one gives a NULL name, never a bad pointer. */
 const struct quant_traits *quant_traits(uint32_t type);
 
 /* Bytes of a row of n weights; n is a multiple of the block. */

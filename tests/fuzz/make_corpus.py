@@ -1,5 +1,5 @@
-"""Seeds for the fuzz targets: python3 make_corpus.py FOLDER fills FOLDER/<target>/. A target's inputs
-are a function here that yields (name, bytes)."""
+"""Seeds for the fuzz targets: python3 make_corpus.py FOLDER fills FOLDER/<target>/. A target's
+inputs are a function here that yields (name, bytes)."""
 
 import pathlib
 import struct

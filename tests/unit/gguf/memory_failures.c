@@ -1,5 +1,5 @@
-/* Opening a model file in parts with the Nth allocation failing, for every N: PL_E_MEMORY each time,
- * nothing kept (the leak sanitizer sees to that), and success once none fails. */
+/* Opening a model file in parts with the Nth allocation failing, for every N: PL_E_MEMORY each
+ * time, nothing kept (the leak sanitizer sees to that), and success once none fails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
