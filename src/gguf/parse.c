@@ -191,7 +191,8 @@ static pl_status read_tensor(struct reader *r, struct gguf_tensor *t, uint64_t *
     if (!traits->name)
         return pl_fail(err, PL_E_UNSUPPORTED,
                        "%s: tensor %s is of type %" PRIu32 "; F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 "
-                       "Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS are read", path, name.text, t->type);
+                       "Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS are read", path, name.text,
+                       t->type);
     if (t->dim[0] % traits->block_weights)
         return pl_fail(err, PL_E_FORMAT, "%s: tensor %s: rows of %" PRIu64 " weights of type %s; "
                        "a multiple of %" PRIu32 " is wanted", path, name.text, t->dim[0],

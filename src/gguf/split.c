@@ -1,5 +1,5 @@
 /* Split files: "x-00001-of-00003.gguf" and its brothers. Each part is a GGUF file of its own that
- * says in split.no (from 0) and split.count which part it is; the first carries the model's keys. */
+ * says in split.no (from 0) and split.count which part it is; the first has the model's keys. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

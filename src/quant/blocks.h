@@ -1,6 +1,6 @@
 /* The bytes of each GGUF block, and the few fields that are packed in an odd way. `d` and `m` are
- * f16 scales and minima. Structs hold no padding and are read from unaligned memory through memcpy or
- * as arrays of bytes and 16-bit numbers, whose files are 2-byte aligned. */
+ * f16 scales and minima. Structs hold no padding and are read from unaligned memory through memcpy
+ * or as arrays of bytes and 16-bit numbers, whose files are 2-byte aligned. */
 #ifndef QUANT_BLOCKS_H
 #define QUANT_BLOCKS_H
 

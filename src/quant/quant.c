@@ -179,8 +179,8 @@ static const struct type {
 enum { N_TYPES = sizeof types / sizeof *types };
 
 _Static_assert(sizeof(struct q4_0) == 18 && sizeof(struct q4_1) == 20 &&
-                   sizeof(struct q5_0) == 22 && sizeof(struct q5_1) == 24 && sizeof(struct q8_0) == 34 &&
-                   sizeof(struct iq4_nl) == 18,
+                   sizeof(struct q5_0) == 22 && sizeof(struct q5_1) == 24 &&
+                   sizeof(struct q8_0) == 34 && sizeof(struct iq4_nl) == 18,
                "blocks of 32 have the file's size");
 _Static_assert(sizeof(struct q2_k) == 84 && sizeof(struct q3_k) == 110 &&
                    sizeof(struct q4_k) == 144 && sizeof(struct q5_k) == 176 &&

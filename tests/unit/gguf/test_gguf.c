@@ -1,5 +1,5 @@
-/* Sound model files: every getter, both versions, every alignment and tensor type. Hostile files are in
- * test_gguf_hostile.c, split ones in test_gguf_split.c. */
+/* Sound model files: every getter, both versions, every alignment and tensor type. Hostile files
+ * are in test_gguf_hostile.c, split ones in test_gguf_split.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
