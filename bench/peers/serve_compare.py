@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import datetime
 import json
+import random
 import signal
 import socket
 import statistics
@@ -24,8 +25,9 @@ WORDS = ("river stone morning engine letter garden window silver story winter br
 
 
 def prompt_of(i, n_words):
-    return "Write about these words. " + " ".join(WORDS[(i * 7 + j * 3) % len(WORDS)]
-                                                   for j in range(n_words))
+    """Different from its first word on for every i: nothing is found in a prefix cache."""
+    words = random.Random(i)
+    return " ".join(words.choice(WORDS) + str(words.randrange(1000)) for _ in range(n_words))
 
 
 async def one_request(port, i, args):
@@ -44,8 +46,8 @@ async def one_request(port, i, args):
     return start, arrivals
 
 
-async def load(port, args):
-    numbers = iter(range(args.requests))
+async def load(port, args, first=0):
+    numbers = iter(range(first, first + args.requests))
     results = []
 
     async def client():
@@ -77,7 +79,7 @@ def measure(command, port, args):
                 sys.exit(f"{command[0]} ended with exit code {server.returncode}")
             time.sleep(0.1)
         asyncio.run(load(port, argparse.Namespace(**{**vars(args), "requests": args.clients,
-                                                     "tokens": 8})))      # warm-up
+                                                     "tokens": 8}), first=10 ** 6))   # warm-up
         return asyncio.run(load(port, args))
     finally:
         server.send_signal(signal.SIGTERM)
@@ -93,7 +95,7 @@ def main():
     p.add_argument("--clients", type=int, default=20)
     p.add_argument("--requests", type=int, default=60)
     p.add_argument("--tokens", type=int, default=128)
-    p.add_argument("--prompt-words", type=int, default=90)
+    p.add_argument("--prompt-words", type=int, default=28)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--out", default="bench/results/serve.jsonl")
@@ -106,7 +108,8 @@ def main():
     common = ["--model", args.model, "--parallel", str(args.clients), "--threads",
               str(args.threads), "--host", "127.0.0.1", "--port", str(port)]
     engines = {
-        "paceline": [args.binary, "serve", *common, "--ctx-size", "512", *args.more],
+        "paceline": [args.binary, "serve", *common, "--ctx-size", "512", "--no-prefix-cache",
+                     *args.more],
         "llama-server": [f"{args.llama_bin}/llama-server", *common, "--ctx-size",
                          str(512 * args.clients), "--flash-attn", "on", "--cont-batching"],
     }

@@ -217,6 +217,15 @@ void thread_pool_pin_caller(const struct thread_pool *p)
     pin_self(p, 0);
 }
 
+void thread_pool_unpin_caller(const struct thread_pool *p)
+{
+#if defined(__linux__)
+    if (p->is_pinned) sched_setaffinity(0, sizeof p->allowed, &p->allowed);
+#else
+    (void)p;
+#endif
+}
+
 void thread_pool_run(struct thread_pool *p, thread_pool_fn *fn, void *arg)
 {
     p->fn = fn;

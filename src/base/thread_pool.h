@@ -26,6 +26,9 @@ uint32_t thread_pool_n(const struct thread_pool *pool);
  * member 0. Threads it starts later inherit that. */
 void thread_pool_pin_caller(const struct thread_pool *pool);
 
+/* Gives it back all cores that the opening thread might use. */
+void thread_pool_unpin_caller(const struct thread_pool *pool);
+
 /* fn runs once on every member; returns when all are done. What one member wrote is seen by the
  * caller afterwards. */
 void thread_pool_run(struct thread_pool *pool, thread_pool_fn *fn, void *arg);
