@@ -2,6 +2,7 @@
  * in exchange.h. */
 #include "server/completion.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -54,6 +55,32 @@ static pl_status tokens_of_prompt(const struct completion *c, const json_t *prom
     return PL_E_PARAM;
 }
 
+/* A string is given back as it came; of tokens the text is. */
+static pl_status echo_of_prompt(const struct completion *c, const json_t *prompt, struct prompt *to,
+                                pl_err *err)
+{
+    pl_text text = { 0 };
+    if (json_is_string(prompt)) {
+        strbuf_add(&to->echo, json_string_value(prompt), json_string_length(prompt));
+        return PL_OK;
+    }
+    const pl_status st = pl_detokenize(c->engine, to->tokens.ids, to->tokens.n, true, &text, err);
+    if (!st) strbuf_add(&to->echo, text.bytes, text.n);
+    pl_text_free(&text);
+    return st;
+}
+
+static pl_status read_prompt(const struct completion *c, const json_t *prompt, struct prompt *to,
+                             pl_err *err)
+{
+    const struct request *r = &c->request;
+    if (r->is_chat)
+        return pl_chat_prompt(c->engine, r->chat, strlen(r->chat), NULL, &to->tokens, err);
+    pl_status st = tokens_of_prompt(c, prompt, &to->tokens, err);
+    if (!st && r->echo) st = echo_of_prompt(c, prompt, to, err);
+    return st;
+}
+
 /* Fills c->prompt. */
 static pl_status read_prompts(struct completion *c, pl_err *err)
 {
@@ -70,17 +97,12 @@ static pl_status read_prompts(struct completion *c, pl_err *err)
         *err = (pl_err){ PL_E_MEMORY, "out of memory" };
         return PL_E_MEMORY;
     }
-    for (; c->n_prompts < n; c->n_prompts++) {
-        pl_tokens *to = &c->prompt[c->n_prompts];
-        const pl_status st =
-            c->request.is_chat
-                ? pl_chat_prompt(c->engine, c->request.chat, strlen(c->request.chat), NULL, to, err)
-                : tokens_of_prompt(c, is_list ? json_array_get(prompt, c->n_prompts) : prompt, to,
-                                   err);
-        if (st) {
-            pl_tokens_free(to);
-            return st;
-        }
+    while (c->n_prompts < n) {
+        const uint32_t i = c->n_prompts++;
+        struct prompt *to = &c->prompt[i];
+        const pl_status st = read_prompt(c, is_list ? json_array_get(prompt, i) : prompt, to, err);
+        if (st) return st;
+        to->n_tokens = to->tokens.n;
     }
     return PL_OK;
 }
@@ -107,7 +129,7 @@ static pl_status submit_all(struct completion *c, pl_err *err)
         for (uint32_t i = 0; i < r->n; i++) {
             struct choice *ch = &c->choice[c->n_choices];
             pl_request request = {
-                .tokens = c->prompt[p].ids, .n_tokens = c->prompt[p].n,
+                .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
                 .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
                 .n_stop = r->n_stop, .ignore_eos = r->ignore_eos, .logprobs = r->logprobs,
                 .n_top_logprobs = r->n_top_logprobs,
@@ -116,6 +138,7 @@ static pl_status submit_all(struct completion *c, pl_err *err)
             };
             request.sampling.seed = seed_of(c, i);
             ch->prompt = p;
+            ch->n_characters = json_text_characters(c->prompt[p].echo.bytes, c->prompt[p].echo.n);
             const pl_status st = pl_submit(c->engine, &request, &ch->stream, err);
             if (st) return st;
             c->n_choices++;
@@ -140,15 +163,45 @@ void completion_free(struct completion *c)
         strbuf_free(&ch->top_logprobs);
         strbuf_free(&ch->text_offset);
     }
-    for (uint32_t i = 0; i < c->n_prompts; i++) pl_tokens_free(&c->prompt[i]);
+    for (uint32_t i = 0; i < c->n_prompts; i++) {
+        pl_tokens_free(&c->prompt[i].tokens);
+        strbuf_free(&c->prompt[i].echo);
+    }
     free(c->choice);
     free(c->prompt);
+    free(c->model);
     request_free(&c->request);
     strbuf_free(&c->out);
     free(c);
 }
 
 /* ---- events --------------------------------------------------------------------------------- */
+
+static bool has_failed(pl_finish finish)
+{
+    return finish == PL_FINISH_ERROR || finish == PL_FINISH_CANCELLED;
+}
+
+/* Why a reply that was not given up by its client ended early. */
+struct failure {
+    unsigned status;
+    const char *code, *text;
+};
+
+static struct failure failure_of(const struct exchange *x)
+{
+    if (atomic_load(&x->server->is_draining))
+        return (struct failure){ 503, "shutting_down", "the server is shutting down" };
+    return (struct failure){ 500, "internal_error", "the reply could not be continued" };
+}
+
+static void write_failure(struct completion *c)
+{
+    const struct failure why = failure_of(c->exchange);
+    strbuf_add_str(&c->out, "data: ");
+    http_error_text(&c->out, why.status, why.code, why.text);
+    strbuf_add_str(&c->out, "\n\n");
+}
 
 static void take_event(struct completion *c, uint32_t i, const pl_event *e)
 {
@@ -157,11 +210,10 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
 
     if (!ch->has_started) {
         ch->has_started = true;
-        if (is_streaming) shape_chunk_role(c, i);
+        if (is_streaming) shape_chunk_first(c, i);
     }
     if (e->kind == PL_EVENT_ADMITTED) return;
     shape_take_logprobs(c, ch, e);
-    ch->n_text_bytes += e->n_text_bytes;
     if (!is_streaming) strbuf_add(&ch->text, e->text, e->n_text_bytes);
     if (e->kind == PL_EVENT_END) {
         ch->has_ended = true;
@@ -169,13 +221,8 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
         ch->usage = e->usage;
         c->n_ended++;
     }
-    if (is_streaming && e->finish == PL_FINISH_ERROR && e->kind == PL_EVENT_END) {
-        strbuf_add_str(&c->out, "data: ");
-        http_error_text(&c->out, 500, "internal_error", "the reply could not be continued");
-        strbuf_add_str(&c->out, "\n\n");
-    } else if (is_streaming) {
-        shape_chunk_event(c, i, e);
-    }
+    if (is_streaming && ch->has_ended && has_failed(e->finish)) write_failure(c);
+    else if (is_streaming) shape_chunk_event(c, i, e);
 }
 
 /* Takes what the streams have; stops early when enough is waiting to be sent. */
@@ -188,31 +235,6 @@ static void take_events(struct completion *c)
                pl_stream_next(ch->stream, &event))
             take_event(c, i, &event);
     }
-}
-
-/* Nothing to do until somebody wakes the exchange. False: there are news, look again. */
-static bool suspend(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    const bool is_idle = !x->has_news && !x->is_gone;
-    if (is_idle) {
-        x->is_suspended = true;
-        MHD_suspend_connection(x->connection);
-    }
-    pthread_mutex_unlock(&x->lock);
-    return is_idle;
-}
-
-/* Takes note of the news; true: the client left. */
-static bool take_news(struct exchange *x, bool *is_ping_due)
-{
-    pthread_mutex_lock(&x->lock);
-    const bool is_gone = x->is_gone;
-    x->has_news = false;
-    *is_ping_due = x->is_ping_due;
-    x->is_ping_due = false;
-    pthread_mutex_unlock(&x->lock);
-    return is_gone;
 }
 
 /* ---- streaming ------------------------------------------------------------------------------ */
@@ -244,7 +266,7 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t max)
     (void)pos;
     for (;;) {
         bool is_ping_due;
-        if (take_news(x, &is_ping_due)) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (exchange_take_news(x, &is_ping_due)) return MHD_CONTENT_READER_END_WITH_ERROR;
         if (!c->is_finished) take_events(c);
         if (!c->is_finished && c->n_ended == c->n_choices) finish_stream(c);
         if (c->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
@@ -254,7 +276,7 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t max)
             return take_out(c, to, max);
         }
         if (c->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
-        if (suspend(x)) return 0;
+        if (exchange_suspend(x)) return 0;
     }
 }
 
@@ -263,14 +285,9 @@ static enum MHD_Result start_stream(struct exchange *x)
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, x, NULL);
     if (!response) return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", "text/event-stream");
     MHD_add_response_header(response, "Cache-Control", "no-cache");
     MHD_add_response_header(response, "X-Accel-Buffering", "no");   /* nginx: pass each event on */
-    http_common_headers(x, response);
-    x->is_answered = true;
-    const enum MHD_Result result = MHD_queue_response(x->connection, 200, response);
-    MHD_destroy_response(response);
-    return result;
+    return http_answer(x, 200, response, "text/event-stream; charset=utf-8");
 }
 
 /* ---- one document --------------------------------------------------------------------------- */
@@ -279,26 +296,26 @@ static enum MHD_Result send_document(struct exchange *x)
 {
     struct completion *c = x->completion;
     struct strbuf document = { 0 };
-    for (uint32_t i = 0; i < c->n_choices; i++)
-        if (c->choice[i].finish == PL_FINISH_ERROR || c->choice[i].text.failed)
-            return http_fail(x, 500, NULL, "internal_error", "the reply could not be continued");
+    for (uint32_t i = 0; i < c->n_choices; i++) {
+        if (has_failed(c->choice[i].finish)) {
+            const struct failure why = failure_of(x);
+            return http_fail(x, why.status, NULL, why.code, "%s", why.text);
+        }
+        if (c->choice[i].text.failed) return http_fail(x, 500, NULL, NULL, "out of memory");
+    }
     shape_document(c, &document);
-    const enum MHD_Result result =
-        document.failed ? http_fail(x, 500, NULL, NULL, "out of memory")
-                        : http_send(x, 200, "application/json", document.bytes, document.n);
-    strbuf_free(&document);
-    return result;
+    return http_send_text(x, &document);
 }
 
-enum MHD_Result completion_resume(struct exchange *x)
+enum MHD_Result completion_advance(struct exchange *x)
 {
     struct completion *c = x->completion;
     for (;;) {
         bool is_ping_due;
-        if (take_news(x, &is_ping_due)) return HTTP_CLOSE;
+        if (exchange_take_news(x, &is_ping_due)) return MHD_NO;
         take_events(c);
         if (c->n_ended == c->n_choices) return send_document(x);
-        if (suspend(x)) return MHD_YES;
+        if (exchange_suspend(x)) return MHD_YES;
     }
 }
 
@@ -309,7 +326,7 @@ static bool equals_n(const char *a, const char *b, size_t n)
     return b && strlen(b) >= n && strlen(a) == n && !memcmp(a, b, n);
 }
 
-static bool knows_model(const struct server *s, const char *name)
+bool server_knows_model(const struct server *s, const char *name)
 {
     if (!name || !*name || (s->alias && !strcmp(s->alias, name))) return true;
     const size_t n = s->file_name ? strlen(s->file_name) : 0;
@@ -325,12 +342,47 @@ static const char *param_of(const struct completion *c, const pl_err *err)
     return c->request.is_chat ? "messages" : "prompt";
 }
 
-/* Parses, renders, tokenizes and submits. An error is answered, *result is that answer's. */
+/* False: refused, *result is the answer's. */
+static bool check(struct exchange *x, const struct completion *c, enum MHD_Result *result)
+{
+    const struct server *s = x->server;
+    const struct request *r = &c->request;
+    const uint32_t n_vocab = pl_engine_plan(c->engine)->n_vocab;
+    if (!server_knows_model(s, r->model)) {
+        *result = http_fail(x, 404, "model", "model_not_found",
+                            "the model \"%.100s\" is not here; \"%s\" is", r->model,
+                            s->alias ? s->alias : s->file_name);
+        return false;
+    }
+    for (size_t i = 0; i < r->sampling.n_bias; i++) {
+        if ((uint32_t)r->bias[i].token < n_vocab) continue;
+        *result = http_fail(x, 400, "logit_bias", "invalid_parameter",
+                            "logit_bias names token %d; 0 to %u are wanted", r->bias[i].token,
+                            n_vocab - 1);
+        return false;
+    }
+    return true;
+}
+
+/* The request keeps nothing of the body: a request that waits for a slot costs little memory. */
+static bool let_go_of_body(struct completion *c)
+{
+    struct request *r = &c->request;
+    if (r->model && *r->model && !(c->model = strdup(r->model))) return false;
+    for (uint32_t i = 0; i < c->n_prompts; i++) pl_tokens_free(&c->prompt[i].tokens);
+    request_free(r);
+    r->model = NULL;
+    r->prompt = NULL;
+    r->n_stop = r->sampling.n_bias = 0;
+    r->sampling.bias = NULL;
+    return true;
+}
+
+/* Parses, renders, tokenizes and submits. False: refused, *result is the answer's. */
 static bool begin(struct exchange *x, struct completion *c, const json_t *body, bool is_chat,
                   enum MHD_Result *result)
 {
-    const struct server *s = x->server;
-    const struct request_defaults defaults = { s->sampling, s->max_tokens };
+    const struct request_defaults defaults = { x->server->sampling, x->server->max_tokens };
     struct request_error error;
     pl_err err = { 0 };
 
@@ -338,47 +390,47 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body, 
         *result = http_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
         return false;
     }
-    if (!knows_model(s, c->request.model)) {
-        *result = http_fail(x, 404, "model", "model_not_found",
-                            "the model \"%.100s\" is not here; \"%s\" is", c->request.model,
-                            s->alias ? s->alias : s->file_name);
-        return false;
-    }
-    if (atomic_load(&x->server->is_draining)) {
-        *result = http_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
-        return false;
-    }
+    if (!check(x, c, result)) return false;
     pl_status st = read_prompts(c, &err);
     if (!st) st = submit_all(c, &err);
+    if (!st && !let_go_of_body(c)) err = (pl_err){ st = PL_E_MEMORY, "out of memory" };
     if (st) *result = http_fail_engine(x, &err, param_of(c, &err));
     return !st;
+}
+
+static struct completion *new_completion(struct exchange *x, bool is_chat)
+{
+    struct completion *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->exchange = x;
+    c->engine = server_engine(x);
+    c->created_s = (uint64_t)time(NULL);
+    snprintf(c->id, sizeof c->id, "%s-%lx%08lx", is_chat ? "chatcmpl" : "cmpl",
+             (unsigned long)x->server->started_s, atomic_fetch_add(&x->server->n_ids, 1));
+    return c;
 }
 
 enum MHD_Result completion_start(struct exchange *x, bool is_chat)
 {
     enum MHD_Result result;
+    atomic_fetch_add(&x->server->n_active, 1);      /* first: see is_draining in exchange.h */
+    x->is_active = true;
+    if (atomic_load(&x->server->is_draining)) {
+        atomic_fetch_add(&x->server->n_refused_draining, 1);
+        return http_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
+    }
     json_t *body = http_body(x, &result);
     if (!body) return result;
-    struct completion *c = calloc(1, sizeof *c);
-    if (!c) {
-        json_decref(body);
-        return http_fail(x, 500, NULL, NULL, "out of memory");
-    }
-    c->exchange = x;
-    c->engine = atomic_load_explicit(&x->server->engine, memory_order_acquire);
-    c->created_s = (uint64_t)time(NULL);
-    snprintf(c->id, sizeof c->id, "%s-%lx%08lx", is_chat ? "chatcmpl" : "cmpl",
-             (unsigned long)x->server->started_s, atomic_fetch_add(&x->server->n_ids, 1));
-    x->json = body;             /* the request points into it */
-    if (!begin(x, c, body, is_chat, &result)) {
+    struct completion *c = new_completion(x, is_chat);
+    const bool has_begun = c && begin(x, c, body, is_chat, &result);
+    json_decref(body);
+    if (!has_begun) {
         completion_free(c);
-        return result;
+        return c ? result : http_fail(x, 500, NULL, NULL, "out of memory");
     }
     x->completion = c;
     atomic_store(&x->last_sent_ns, clock_ns());
-    atomic_fetch_add(&x->server->n_active, 1);
-    watcher_add(x);
-    return c->request.stream ? start_stream(x) : completion_resume(x);
+    return c->request.stream ? start_stream(x) : MHD_YES;
 }
 
 enum MHD_Result route_chat(struct exchange *x)

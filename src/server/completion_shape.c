@@ -8,7 +8,7 @@
 const char *completion_model(const struct completion *c)
 {
     const struct server *s = c->exchange->server;
-    if (c->request.model && *c->request.model) return c->request.model;
+    if (c->model) return c->model;
     return s->alias ? s->alias : s->file_name;
 }
 
@@ -59,7 +59,8 @@ static void text_logprobs(const struct completion *c, struct choice *ch, const p
     comma(&ch->token_logprobs);
     strbuf_addf(&ch->token_logprobs, "%.6f", (double)e->logprob);
     comma(&ch->text_offset);
-    strbuf_addf(&ch->text_offset, "%zu", ch->n_text_bytes);
+    strbuf_addf(&ch->text_offset, "%zu", ch->n_characters);
+    ch->n_characters += json_text_characters(bytes, n);
     comma(&ch->top_logprobs);
     strbuf_add_str(&ch->top_logprobs, "{");
     for (uint32_t i = 0; i < e->n_top; i++) {
@@ -126,9 +127,23 @@ static void close_chunk(struct completion *c)
     strbuf_add_str(&c->out, "}\n\n");
 }
 
-void shape_chunk_role(struct completion *c, uint32_t choice)
+static void chunk_echo(struct completion *c, uint32_t choice)
 {
-    if (!c->request.is_chat) return;
+    const struct strbuf *echo = &c->prompt[c->choice[choice].prompt].echo;
+    if (!echo->n) return;
+    open_chunk(c);
+    strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,\"text\":", choice);
+    json_text_add(&c->out, echo->bytes, echo->n);
+    strbuf_add_str(&c->out, ",\"logprobs\":null,\"finish_reason\":null}]");
+    close_chunk(c);
+}
+
+void shape_chunk_first(struct completion *c, uint32_t choice)
+{
+    if (!c->request.is_chat) {
+        chunk_echo(c, choice);
+        return;
+    }
     open_chunk(c);
     strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,\"delta\":{\"role\":\"assistant\","
                 "\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]", choice);
@@ -166,7 +181,7 @@ static void add_usage(const struct completion *c, struct strbuf *to)
         const struct choice *ch = &c->choice[i];
         n_reply += ch->usage.n_reply;
         if (i % c->request.n == 0) {
-            n_prompt += c->prompt[ch->prompt].n;
+            n_prompt += c->prompt[ch->prompt].n_tokens;
             n_cached += ch->usage.n_cached;
         }
     }
@@ -183,16 +198,6 @@ void shape_chunk_usage(struct completion *c)
     strbuf_add_str(&c->out, "}\n\n");
 }
 
-/* What /completions with echo puts before a reply. */
-static void add_echo(const struct completion *c, const struct choice *ch, struct strbuf *text)
-{
-    const pl_tokens *prompt = &c->prompt[ch->prompt];
-    pl_text echo = { 0 };
-    if (!pl_detokenize(c->engine, prompt->ids, prompt->n, true, &echo, NULL))
-        strbuf_add(text, echo.bytes, echo.n);
-    pl_text_free(&echo);
-}
-
 void shape_document(struct completion *c, struct strbuf *to)
 {
     add_head(c, to, c->request.is_chat ? "chat.completion" : "text_completion");
@@ -206,7 +211,8 @@ void shape_document(struct completion *c, struct strbuf *to)
             strbuf_add_str(to, ",\"refusal\":null}");
         } else {
             struct strbuf text = { 0 };
-            if (c->request.echo) add_echo(c, ch, &text);
+            const struct strbuf *echo = &c->prompt[ch->prompt].echo;
+            strbuf_add(&text, echo->bytes, echo->n);
             strbuf_add(&text, ch->text.bytes, ch->text.n);
             strbuf_add_str(to, "\"text\":");
             json_text_add(to, text.bytes, text.n);

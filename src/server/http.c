@@ -18,54 +18,81 @@ static const char *error_type(unsigned status)
     }
 }
 
-void http_common_headers(const struct exchange *x, struct MHD_Response *response)
-{
-    if (x->server->cors_origin) {
-        MHD_add_response_header(response, "Access-Control-Allow-Origin", x->server->cors_origin);
-        MHD_add_response_header(response, "Access-Control-Allow-Headers", "*");
-        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    }
-}
-
-/* How long until a place in the queue is likely: the work ahead at the pace of late. */
+/* One request leaves a slot about this often, at the mean pace so far. */
 static unsigned retry_after_s(struct exchange *x)
 {
-    pl_engine *engine = atomic_load_explicit(&x->server->engine, memory_order_acquire);
+    pl_engine *engine = server_engine(x);
     pl_stats stats;
     if (!engine) return 1;
     pl_stats_read(engine, &stats);
-    const double n_slots = pl_engine_plan(engine)->n_streams;
-    const double mean_s = stats.end_to_end.n ? stats.end_to_end.sum_s / (double)stats.end_to_end.n
-                                             : 1;
-    const double s = mean_s / n_slots;      /* one request leaves about this often */
-    return s < 1 ? 1 : s > 300 ? 300 : (unsigned)(s + 0.5);
+    const pl_histogram *all = &stats.end_to_end, *waiting = &stats.queue;
+    double in_slot_s = all->n ? all->sum_s / (double)all->n : 1;
+    if (waiting->n) in_slot_s -= waiting->sum_s / (double)waiting->n;
+    const double s = in_slot_s / pl_engine_plan(engine)->n_streams;
+    return !(s > 1) ? 1 : s > 300 ? 300 : (unsigned)(s + 0.5);
 }
 
-static enum MHD_Result queue(struct exchange *x, unsigned status, struct MHD_Response *response,
-                             const char *type)
+static void add_cors(const struct server *s, struct MHD_Response *response)
+{
+    if (!s->cors_origin) return;
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", s->cors_origin);
+    if (strcmp(s->cors_origin, "*")) MHD_add_response_header(response, "Vary", "Origin");
+    MHD_add_response_header(response, "Access-Control-Expose-Headers", "Retry-After");
+}
+
+static void add_retry_after(struct exchange *x, unsigned status, struct MHD_Response *response)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", status == 429 ? retry_after_s(x) : 5);
+    MHD_add_response_header(response, "Retry-After", text);
+}
+
+enum MHD_Result http_answer(struct exchange *x, unsigned status, struct MHD_Response *response,
+                            const char *type)
 {
     if (!response) return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", type);
-    http_common_headers(x, response);
+    if (type) MHD_add_response_header(response, "Content-Type", type);
+    add_cors(x->server, response);
     if (status == 401) MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
-    if (status == 429) {
-        char text[16];
-        snprintf(text, sizeof text, "%u", retry_after_s(x));
-        MHD_add_response_header(response, "Retry-After", text);
+    if (status == 429 || status == 503) add_retry_after(x, status, response);
+    if (status == 503 && atomic_load(&x->server->is_draining))
+        MHD_add_response_header(response, "Connection", "close");
+    if (x->response) MHD_destroy_response(x->response);
+    x->response = response;
+    x->status = status;
+    return MHD_YES;
+}
+
+/* The headers asked for are named one by one: "*" would not stand for Authorization. */
+enum MHD_Result http_send_preflight(struct exchange *x)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    const char *headers = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND,
+                                                      "Access-Control-Request-Headers");
+    if (response && x->server->cors_origin) {
+        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+        MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                                headers ? headers : "Authorization, Content-Type, X-API-Key");
+        MHD_add_response_header(response, "Access-Control-Max-Age", "86400");
     }
-    if (status == 503) MHD_add_response_header(response, "Retry-After", "5");
-    x->is_answered = true;
-    const enum MHD_Result result = MHD_queue_response(x->connection, status, response);
-    MHD_destroy_response(response);
-    return result;
+    return http_answer(x, 204, response, NULL);
 }
 
 enum MHD_Result http_send(struct exchange *x, unsigned status, const char *type, const char *bytes,
                           size_t n)
 {
-    return queue(x, status,
-                 MHD_create_response_from_buffer(n, (void *)(uintptr_t)bytes,
-                                                 MHD_RESPMEM_MUST_COPY), type);
+    return http_answer(x, status,
+                       MHD_create_response_from_buffer(n, (void *)(uintptr_t)bytes,
+                                                       MHD_RESPMEM_MUST_COPY), type);
+}
+
+enum MHD_Result http_send_text(struct exchange *x, struct strbuf *json)
+{
+    const enum MHD_Result result =
+        json->failed ? http_fail(x, 500, NULL, NULL, "out of memory")
+                     : http_send(x, 200, "application/json", json->bytes, json->n);
+    strbuf_free(json);
+    return result;
 }
 
 enum MHD_Result http_send_json(struct exchange *x, unsigned status, json_t *document)
@@ -73,9 +100,10 @@ enum MHD_Result http_send_json(struct exchange *x, unsigned status, json_t *docu
     char *text = document ? json_dumps(document, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     json_decref(document);
     if (!text) return http_fail(x, 500, NULL, NULL, "out of memory");
-    return queue(x, status,
-                 MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE),
-                 "application/json");
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+    if (!response) free(text);
+    return http_answer(x, status, response, "application/json");
 }
 
 static void error_object(struct strbuf *to, unsigned status, const char *param, const char *code,
@@ -123,10 +151,11 @@ json_t *http_body(struct exchange *x, enum MHD_Result *result)
 {
     json_error_t why;
     json_t *body = json_loadb(x->body.bytes ? x->body.bytes : "", x->body.n, JSON_ALLOW_NUL, &why);
+    exchange_free_body(x);
     if (!body) {
         *result = http_fail(x, 400, NULL, "invalid_json",
-                            "the body is not JSON: %s at line %d, column %d", why.text, why.line,
-                            why.column);
+                            "the body is not JSON: %s (line %d, column %d, byte %d)", why.text,
+                            why.line, why.column, why.position);
     } else if (!json_is_object(body)) {
         *result = http_fail(x, 400, NULL, "invalid_json", "the body is not a JSON object");
         json_decref(body);

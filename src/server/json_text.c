@@ -19,6 +19,21 @@ static size_t character_bytes(const unsigned char *p, size_t n)
     return length;
 }
 
+bool json_text_is_utf8(const char *bytes, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+    for (size_t i = 0, length; i < n; i += length)
+        if (!(length = character_bytes(p + i, n - i))) return false;
+    return true;
+}
+
+size_t json_text_characters(const char *bytes, size_t n)
+{
+    size_t n_characters = 0;
+    for (size_t i = 0; i < n; i++) n_characters += ((unsigned char)bytes[i] & 0xc0) != 0x80;
+    return n_characters;
+}
+
 static void add_escaped(struct strbuf *b, unsigned char c)
 {
     static const char names[] = "\b\t\n\f\r\"\\", letters[] = "btnfr\"\\";

@@ -2,12 +2,18 @@
 #ifndef SERVER_JSON_TEXT_H
 #define SERVER_JSON_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/strbuf.h"
 
 /* Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
 void json_text_add(struct strbuf *b, const char *bytes, size_t n);
+
+bool json_text_is_utf8(const char *bytes, size_t n);
+
+/* Characters that begin in these bytes, which may be a piece of a text. */
+size_t json_text_characters(const char *bytes, size_t n);
 
 /* Appends "[72,101,...]". */
 void json_text_add_bytes(struct strbuf *b, const char *bytes, size_t n);

@@ -22,16 +22,22 @@ static void counter(struct strbuf *b, const char *name, const char *help, uint64
     strbuf_addf(b, "%s %" PRIu64 "\n", name, value);
 }
 
+static void seconds_counter(struct strbuf *b, const char *name, const char *help, uint64_t ns)
+{
+    head(b, name, "counter", help);
+    strbuf_addf(b, "%s %.9f\n", name, (double)ns * 1e-9);
+}
+
 static void gauge(struct strbuf *b, const char *name, const char *help, double value)
 {
     head(b, name, "gauge", help);
-    strbuf_addf(b, "%s %.10g\n", name, value);
+    strbuf_addf(b, "%s %.15g\n", name, value);
 }
 
 static void labelled(struct strbuf *b, const char *name, const char *label, const char *value,
                      double number)
 {
-    strbuf_addf(b, "%s{%s=\"%s\"} %.10g\n", name, label, value, number);
+    strbuf_addf(b, "%s{%s=\"%s\"} %.15g\n", name, label, value, number);
 }
 
 static void histogram(struct strbuf *b, const char *name, const char *help, const pl_histogram *h)
@@ -62,14 +68,15 @@ static double resident_bytes(void)
 #endif
 }
 
-static void requests(struct strbuf *b, const pl_stats *s)
+static void requests(struct strbuf *b, const pl_stats *s, const struct server *server)
 {
+    const unsigned long n_refused_draining = atomic_load(&server->n_refused_draining);
     counter(b, "paceline_requests_total", "Requests taken into the queue.", s->n_requests);
     head(b, "paceline_rejected_total", "counter", "Requests answered with an error at once.");
     labelled(b, "paceline_rejected_total", "reason", "queue_full", (double)s->n_rejected_busy);
     labelled(b, "paceline_rejected_total", "reason", "context", (double)s->n_rejected_context);
     labelled(b, "paceline_rejected_total", "reason", "shutting_down",
-             (double)s->n_rejected_closing);
+             (double)s->n_rejected_closing + (double)n_refused_draining);
     head(b, "paceline_finished_total", "counter", "Requests that ended, by reason.");
     labelled(b, "paceline_finished_total", "reason", "stop",
              (double)s->n_finished[PL_FINISH_STOP]);
@@ -79,6 +86,26 @@ static void requests(struct strbuf *b, const pl_stats *s)
              (double)s->n_finished[PL_FINISH_CANCELLED]);
     labelled(b, "paceline_finished_total", "reason", "error",
              (double)s->n_finished[PL_FINISH_ERROR]);
+}
+
+static void answers(struct strbuf *b, const struct server *s)
+{
+    char code[8];
+    const char *name = "paceline_http_answers_total";
+    head(b, name, "counter", "HTTP answers, by status.");
+    for (unsigned i = 0; i < MAX_STATUS; i++) {
+        if (!s->n_answers[i] && i != 200) continue;
+        snprintf(code, sizeof code, "%u", i);
+        labelled(b, name, "code", code, (double)s->n_answers[i]);
+    }
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    gauge(b, "paceline_http_connections", "Open connections.",
+          info ? info->num_connections : 0);
+    gauge(b, "paceline_http_active_requests", "Requests for text that are being answered.",
+          atomic_load(&s->n_active));
+    gauge(b, "paceline_http_body_bytes", "Request bodies in memory.",
+          (double)atomic_load(&s->n_body_bytes));
 }
 
 static void tokens(struct strbuf *b, const pl_stats *s)
@@ -93,6 +120,10 @@ static void tokens(struct strbuf *b, const pl_stats *s)
             s->n_prefill_step_tokens);
     counter(b, "paceline_decode_step_tokens_total", "Tokens computed in steps without prompts.",
             s->n_decode_step_tokens);
+    seconds_counter(b, "paceline_prefill_step_seconds_total", "Time in steps with prompt tokens.",
+                    s->prefill_step_ns);
+    seconds_counter(b, "paceline_decode_step_seconds_total", "Time in steps without prompts.",
+                    s->decode_step_ns);
     histogram(b, "paceline_time_to_first_token_seconds", "From submission to the first token.",
               &s->ttft);
     histogram(b, "paceline_inter_token_latency_seconds", "Between tokens of one stream.",
@@ -134,7 +165,7 @@ static void planner_names(struct strbuf *b, const pl_stats *s, const pl_plan *p)
 
 enum MHD_Result route_metrics(struct exchange *x)
 {
-    pl_engine *engine = atomic_load_explicit(&x->server->engine, memory_order_acquire);
+    pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
     struct strbuf text = { 0 };
     pl_stats stats;
@@ -144,7 +175,8 @@ enum MHD_Result route_metrics(struct exchange *x)
     head(&text, "paceline_build_info", "gauge", "Always 1; labels say what runs.");
     strbuf_addf(&text, "paceline_build_info{version=\"%s\",backend=\"%s\",isa=\"%s\"} 1\n",
                 PL_VERSION, p->backend, p->isa);
-    requests(&text, &stats);
+    requests(&text, &stats, x->server);
+    answers(&text, x->server);
     tokens(&text, &stats);
     pools(&text, &stats, p);
     planner_names(&text, &stats, p);

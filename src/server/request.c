@@ -143,6 +143,9 @@ static void read_stop(struct parser *p)
             fail(p, "stop", "stop is %s; a string or an array of strings is wanted", kind_of(one));
         else if (strlen(text) != json_string_length(one))
             fail(p, "stop", "a stop string holds a zero byte");
+        else if (strlen(text) > REQUEST_MAX_STOP_BYTES)
+            fail(p, "stop", "a stop string has %zu bytes; at most %d are taken", strlen(text),
+                 REQUEST_MAX_STOP_BYTES);
         else if (*text)
             p->r->stop[p->r->n_stop++] = text;
     }
@@ -157,6 +160,11 @@ static void read_bias(struct parser *p)
     if (!json_is_object(v)) {
         fail(p, "logit_bias", "logit_bias is %s; an object of token ids and numbers is wanted",
              kind_of(v));
+        return;
+    }
+    if (json_object_size(v) > REQUEST_MAX_BIASES) {
+        fail(p, "logit_bias", "logit_bias names %zu tokens; at most %d are taken",
+             json_object_size(v), REQUEST_MAX_BIASES);
         return;
     }
     p->r->bias = calloc(json_object_size(v) + 1, sizeof *p->r->bias);
@@ -194,6 +202,8 @@ static void read_logprobs(struct parser *p)
             read_u32(p, "logprobs", 0, 20, &r->n_top_logprobs);
             r->logprobs = true;
         }
+        if (r->logprobs && r->echo)
+            fail(p, "echo", "echo together with logprobs is not supported by this version");
         return;
     }
     read_bool(p, "logprobs", &r->logprobs);
@@ -236,8 +246,9 @@ static void refuse_unsupported(struct parser *p)
         fail(p, "tool_choice", "tool_choice other than \"auto\" and \"none\" is not supported by "
              "this version");
     json_int_t best_of = 0;
-    if (read_int(p, "best_of", 1, INT32_MAX, &best_of) && best_of > 1)
-        fail(p, "best_of", "best_of is not supported by this version");
+    if (read_int(p, "best_of", 1, INT32_MAX, &best_of) && best_of != p->r->n)
+        fail(p, "best_of", "best_of is %d and n is %u; choosing among more replies than are asked "
+             "for is not supported by this version", (int)best_of, p->r->n);
 }
 
 /* A message's content as one string: text parts are joined, other parts refused. */

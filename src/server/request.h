@@ -7,7 +7,13 @@
 #include "paceline.h"
 #include "server/server.h"
 
-enum { REQUEST_MAX_STOPS = 16, REQUEST_MAX_REPLIES = 64, REQUEST_MAX_PROMPTS = 64 };
+enum {
+    REQUEST_MAX_STOPS = 16,
+    REQUEST_MAX_STOP_BYTES = 256,
+    REQUEST_MAX_BIASES = 1024,
+    REQUEST_MAX_REPLIES = 64,
+    REQUEST_MAX_PROMPTS = 64,
+};
 
 struct request {
     bool is_chat, stream, include_usage, echo;

@@ -1,12 +1,8 @@
-/* GET /, /health, /v1/models, /props, /slots. */
+/* GET /, /health, /v1/models, /v1/models/NAME, /props, /slots. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/http.h"
-
-static pl_engine *engine_of(struct exchange *x)
-{
-    return atomic_load_explicit(&x->server->engine, memory_order_acquire);
-}
 
 static const char *model_id(const struct server *s)
 {
@@ -15,13 +11,14 @@ static const char *model_id(const struct server *s)
 
 enum MHD_Result route_root(struct exchange *x)
 {
-    return http_send_json(x, 200, json_pack("{s:s s:s s:s}", "name", "paceline", "version",
-                                            PL_VERSION, "api", "/v1"));
+    return http_send_json(x, 200, json_pack("{s:s s:s s:s s:s}", "name", "paceline",
+                                            "version", PL_VERSION, "api", "/v1", "docs",
+                                            "docs/api.md"));
 }
 
 enum MHD_Result route_health(struct exchange *x)
 {
-    pl_engine *engine = engine_of(x);
+    pl_engine *engine = server_engine(x);
     if (!engine) return http_fail(x, 503, NULL, "loading", "the model is being loaded");
     if (atomic_load(&x->server->is_draining))
         return http_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
@@ -30,25 +27,38 @@ enum MHD_Result route_health(struct exchange *x)
     return http_send_json(x, 200, json_pack("{s:s}", "status", "ok"));
 }
 
-enum MHD_Result route_models(struct exchange *x)
+static json_t *model_json(const struct server *s, const pl_plan *p)
 {
-    const struct server *s = x->server;
-    const pl_plan *p = pl_engine_plan(engine_of(x));
     json_t *meta = json_pack("{s:I s:I s:I s:I s:I s:s s:s}", "n_vocab", (json_int_t)p->n_vocab,
                              "n_ctx_train", (json_int_t)p->model_ctx_tokens, "n_embd",
                              (json_int_t)p->d_model, "n_params", (json_int_t)p->n_parameters,
                              "size", (json_int_t)p->file_bytes, "architecture", p->architecture,
                              "quantisation", p->quantisation);
-    json_t *model = json_pack("{s:s s:s s:I s:s s:I s:o}", "id", model_id(s), "object", "model",
-                              "created", (json_int_t)s->started_s, "owned_by", "paceline",
-                              "max_model_len", (json_int_t)p->ctx_tokens, "meta", meta);
+    return json_pack("{s:s s:s s:I s:s s:I s:o}", "id", model_id(s), "object", "model", "created",
+                     (json_int_t)s->started_s, "owned_by", "paceline", "max_model_len",
+                     (json_int_t)p->ctx_tokens, "meta", meta);
+}
+
+enum MHD_Result route_models(struct exchange *x)
+{
+    json_t *model = model_json(x->server, pl_engine_plan(server_engine(x)));
     return http_send_json(x, 200, json_pack("{s:s s:[o]}", "object", "list", "data", model));
+}
+
+/* .../models/NAME, whatever NAME a request may use */
+enum MHD_Result route_model(struct exchange *x)
+{
+    const char *name = x->path + strlen(x->route->path);
+    if (!server_knows_model(x->server, name))
+        return http_fail(x, 404, "model", "model_not_found", "the model \"%.100s\" is not here; "
+                         "\"%s\" is", name, model_id(x->server));
+    return http_send_json(x, 200, model_json(x->server, pl_engine_plan(server_engine(x))));
 }
 
 enum MHD_Result route_props(struct exchange *x)
 {
     const struct server *s = x->server;
-    const pl_engine *engine = engine_of(x);
+    const pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
     const char *chat_template = pl_chat_template(engine);
     json_t *sampling = json_pack(
@@ -93,7 +103,7 @@ static json_t *slot_json(const pl_slot *slot, const pl_plan *p)
 
 enum MHD_Result route_slots(struct exchange *x)
 {
-    pl_engine *engine = engine_of(x);
+    pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
     if (x->server->no_slots)
         return http_fail(x, 404, NULL, "not_found", "/slots was switched off with --no-slots");

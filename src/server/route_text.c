@@ -7,15 +7,27 @@
 #include "server/json_text.h"
 #include "server/request.h"
 
-static pl_engine *engine_of(struct exchange *x)
+static const char *const flag_names[] = { "parse_special", "add_special", "with_pieces" };
+enum flag { PARSE_SPECIAL, ADD_SPECIAL, WITH_PIECES, N_FLAGS };
+
+/* False: *wrong is no boolean. */
+static bool read_flags(const json_t *body, bool *flag, const char **wrong)
 {
-    return atomic_load_explicit(&x->server->engine, memory_order_acquire);
+    for (int i = 0; i < N_FLAGS; i++) {
+        const json_t *v = json_object_get(body, flag_names[i]);
+        if (!v || json_is_null(v)) continue;
+        *wrong = flag_names[i];
+        if (!json_is_boolean(v)) return false;
+        flag[i] = json_is_true(v);
+    }
+    return true;
 }
 
-static bool flag(const json_t *body, const char *name, bool otherwise)
+/* Half a character has no place in a JSON string: its bytes are given as numbers. */
+static void write_piece(struct strbuf *to, const char *bytes, size_t n)
 {
-    const json_t *v = json_object_get(body, name);
-    return json_is_boolean(v) ? json_is_true(v) : otherwise;
+    if (json_text_is_utf8(bytes, n)) json_text_add(to, bytes, n);
+    else json_text_add_bytes(to, bytes, n);
 }
 
 static void write_tokens(struct strbuf *to, const pl_engine *engine, const pl_tokens *tokens,
@@ -31,44 +43,37 @@ static void write_tokens(struct strbuf *to, const pl_engine *engine, const pl_to
         size_t n;
         const char *bytes = pl_token_bytes(engine, tokens->ids[i], &n);
         strbuf_addf(to, "{\"id\":%d,\"piece\":", tokens->ids[i]);
-        json_text_add(to, bytes, n);
+        write_piece(to, bytes, n);
         strbuf_add_str(to, "}");
     }
     strbuf_add_str(to, "]}");
 }
 
-static enum MHD_Result send_text(struct exchange *x, struct strbuf *text)
-{
-    const enum MHD_Result result =
-        text->failed ? http_fail(x, 500, NULL, NULL, "out of memory")
-                     : http_send(x, 200, "application/json", text->bytes, text->n);
-    strbuf_free(text);
-    return result;
-}
-
 enum MHD_Result route_tokenize(struct exchange *x)
 {
     enum MHD_Result result;
+    bool flag[N_FLAGS] = { [PARSE_SPECIAL] = true };
+    const char *wrong = "content";
     pl_tokens tokens = { 0 };
     pl_err err;
     json_t *body = http_body(x, &result);
     if (!body) return result;
     const json_t *content = json_object_get(body, "content");
-    if (!json_is_string(content)) {
+    if (!json_is_string(content) || !read_flags(body, flag, &wrong)) {
         json_decref(body);
-        return http_fail(x, 400, "content", "invalid_parameter", "content is no string");
+        return http_fail(x, 400, wrong, "invalid_parameter", "%s is no %s", wrong,
+                         strcmp(wrong, "content") ? "boolean" : "string");
     }
-    const unsigned flags = (flag(body, "parse_special", true) ? PL_TOKENIZE_SPECIAL : 0u) |
-                           (flag(body, "add_special", false) ? PL_TOKENIZE_BOS : 0u);
-    const bool with_pieces = flag(body, "with_pieces", false);
-    const pl_status st = pl_tokenize(engine_of(x), json_string_value(content),
+    const unsigned flags = (flag[PARSE_SPECIAL] ? PL_TOKENIZE_SPECIAL : 0u) |
+                           (flag[ADD_SPECIAL] ? PL_TOKENIZE_BOS : 0u);
+    const pl_status st = pl_tokenize(server_engine(x), json_string_value(content),
                                      json_string_length(content), flags, &tokens, &err);
     json_decref(body);
     if (st) return http_fail_engine(x, &err, "content");
     struct strbuf text = { 0 };
-    write_tokens(&text, engine_of(x), &tokens, with_pieces);
+    write_tokens(&text, server_engine(x), &tokens, flag[WITH_PIECES]);
     pl_tokens_free(&tokens);
-    return send_text(x, &text);
+    return http_send_text(x, &text);
 }
 
 /* The ids of an array; NULL: it holds something else, or there is no memory. */
@@ -101,7 +106,7 @@ enum MHD_Result route_detokenize(struct exchange *x)
     if (!ids)
         return http_fail(x, 400, "tokens", "invalid_parameter", "tokens: an array of token ids is "
                          "wanted");
-    const pl_status st = pl_detokenize(engine_of(x), ids, n, true, &text, &err);
+    const pl_status st = pl_detokenize(server_engine(x), ids, n, true, &text, &err);
     free(ids);
     if (st) return http_fail_engine(x, &err, "tokens");
     struct strbuf out = { 0 };
@@ -109,7 +114,7 @@ enum MHD_Result route_detokenize(struct exchange *x)
     json_text_add(&out, text.bytes, text.n);
     strbuf_add_str(&out, "}");
     pl_text_free(&text);
-    return send_text(x, &out);
+    return http_send_text(x, &out);
 }
 
 enum MHD_Result route_apply_template(struct exchange *x)
@@ -127,7 +132,7 @@ enum MHD_Result route_apply_template(struct exchange *x)
         return http_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
     }
     const pl_status st =
-        pl_chat_prompt(engine_of(x), request.chat, strlen(request.chat), &text, NULL, &err);
+        pl_chat_prompt(server_engine(x), request.chat, strlen(request.chat), &text, NULL, &err);
     request_free(&request);
     json_decref(body);
     if (st) return http_fail_engine(x, &err, "messages");
@@ -136,5 +141,5 @@ enum MHD_Result route_apply_template(struct exchange *x)
     json_text_add(&out, text.bytes, text.n);
     strbuf_add_str(&out, "}");
     pl_text_free(&text);
-    return send_text(x, &out);
+    return http_send_text(x, &out);
 }

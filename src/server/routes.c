@@ -10,6 +10,8 @@ static const struct route routes[] = {
     { "POST", "/completions", route_completions, .needs_engine = true },
     { "GET", "/v1/models", route_models, .needs_engine = true },
     { "GET", "/models", route_models, .needs_engine = true },
+    { "GET", "/v1/models/", route_model, .needs_engine = true, .is_prefix = true },
+    { "GET", "/models/", route_model, .needs_engine = true, .is_prefix = true },
     { "POST", "/tokenize", route_tokenize, .needs_engine = true },
     { "POST", "/detokenize", route_detokenize, .needs_engine = true },
     { "POST", "/apply-template", route_apply_template, .needs_engine = true },
@@ -21,6 +23,12 @@ static const struct route routes[] = {
     { "GET", "/", route_root, .is_open = true },
 };
 
+static bool is_at(const struct route *r, const char *path)
+{
+    const size_t n = strlen(r->path);
+    return r->is_prefix ? !strncmp(r->path, path, n) && path[n] : !strcmp(r->path, path);
+}
+
 static bool takes(const struct route *r, const char *method)
 {
     return !strcmp(r->method, method) || (!strcmp(r->method, "GET") && !strcmp(method, "HEAD"));
@@ -30,9 +38,9 @@ const struct route *route_find(const char *method, const char *path, const char 
 {
     *other_methods = NULL;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (strcmp(routes[i].path, path)) continue;
+        if (!is_at(&routes[i], path)) continue;
         if (takes(&routes[i], method)) return &routes[i];
-        *other_methods = routes[i].method;
+        *other_methods = strcmp(routes[i].method, "GET") ? routes[i].method : "GET, HEAD";
     }
     return NULL;
 }

@@ -1,8 +1,10 @@
-/* The daemon's life, and how a request is received and handed to its route. */
+/* The daemon's life: listening, stopping. */
 #include "server/server.h"
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,107 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/status.h"
-#include "server/http.h"
+#include "server/exchange.h"
 
-enum { DEFAULT_MAX_BODY = 16 << 20, DEFAULT_MAX_CONNECTIONS = 1024, IDLE_TIMEOUT_S = 300 };
-
-void exchange_wake(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    x->has_news = true;
-    if (x->is_suspended) {
-        x->is_suspended = false;
-        MHD_resume_connection(x->connection);
-    }
-    pthread_mutex_unlock(&x->lock);
-}
-
-static struct exchange *new_exchange(struct server *s, struct MHD_Connection *connection)
-{
-    struct exchange *x = calloc(1, sizeof *x);
-    if (!x) return NULL;
-    x->server = s;
-    x->connection = connection;
-    pthread_mutex_init(&x->lock, NULL);
-    return x;
-}
-
-static void on_completed(void *arg, struct MHD_Connection *connection, void **request,
-                         enum MHD_RequestTerminationCode code)
-{
-    struct exchange *x = *request;
-    (void)arg, (void)connection, (void)code;
-    if (!x) return;
-    watcher_remove(x);
-    if (x->completion) {
-        completion_free(x->completion);
-        atomic_fetch_sub(&x->server->n_active, 1);
-    }
-    json_decref(x->json);
-    strbuf_free(&x->body);
-    pthread_mutex_destroy(&x->lock);
-    free(x);
-    *request = NULL;
-}
-
-static void take_body(struct exchange *x, const char *bytes, size_t n)
-{
-    if (x->body.n + n > x->server->max_body_bytes) {
-        x->is_too_large = true;     /* the rest is read and dropped, then answered with 413 */
-        strbuf_free(&x->body);
-    } else if (!x->is_too_large) {
-        strbuf_add(&x->body, bytes, n);
-    }
-}
-
-static enum MHD_Result run_route(struct exchange *x, const char *method, const char *path,
-                                 const char *other_methods)
-{
-    if (!strcmp(method, "OPTIONS")) return http_send(x, 204, "text/plain", "", 0);
-    if (!x->route && other_methods) {
-        return http_fail(x, 405, NULL, "method_not_allowed", "%s does not take %s; it takes %s",
-                         path, method, other_methods);
-    }
-    if (!x->route) return http_fail(x, 404, NULL, "not_found", "there is no route %s", path);
-    if (!auth_is_allowed(x))
-        return http_fail(x, 401, NULL, "invalid_api_key", "an API key is needed and was missing "
-                         "or wrong: Authorization: Bearer KEY");
-    if (x->route->needs_engine && !atomic_load_explicit(&x->server->engine, memory_order_acquire))
-        return http_fail(x, 503, NULL, "loading", "the model is being loaded");
-    if (x->is_too_large)
-        return http_fail(x, 413, NULL, "body_too_large", "the body is larger than %zu bytes",
-                         x->server->max_body_bytes);
-    if (x->body.failed) return http_fail(x, 500, NULL, NULL, "out of memory");
-    return x->route->run(x);
-}
-
-/* libmicrohttpd calls this once for the head, for every piece of the body, once at its end, and
- * after each resumption of a request that has no answer yet. */
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
-                                  const char *method, const char *version, const char *upload,
-                                  size_t *n_upload, void **request)
-{
-    struct server *s = arg;
-    struct exchange *x = *request;
-    const char *other_methods = NULL;
-    (void)version;
-
-    if (!x) {
-        *request = new_exchange(s, connection);
-        return *request ? MHD_YES : MHD_NO;
-    }
-    if (*n_upload) {
-        take_body(x, upload, *n_upload);
-        *n_upload = 0;
-        return MHD_YES;
-    }
-    if (x->is_answered) return MHD_YES;
-    if (x->completion) return completion_resume(x);
-    x->route = route_find(method, path, &other_methods);
-    return run_route(x, method, path, other_methods);
-}
+enum {
+    DEFAULT_MAX_BODY = 16 << 20,
+    LARGEST_BODIES = 16,            /* so many of the largest may be in memory at once */
+    DEFAULT_MAX_CONNECTIONS = 1024,
+    IDLE_TIMEOUT_S = 300,
+    END_ROUNDS = 200,               /* of 10 ms: how long ended replies may take to leave */
+};
 
 static pl_status find_address(const struct server_params *p, struct addrinfo **out, pl_err *err)
 {
@@ -125,17 +36,26 @@ static pl_status find_address(const struct server_params *p, struct addrinfo **o
     return PL_OK;
 }
 
+/* "::" is every address of both protocols, as with other servers. */
+static bool is_any_ipv6(const struct addrinfo *a)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)a->ai_addr;
+    return !memcmp(&in6->sin6_addr, &in6addr_any, sizeof in6addr_any);
+}
+
 static pl_status start_daemon(struct server *s, const struct server_params *p, pl_err *err)
 {
     struct addrinfo *address;
     pl_status st = find_address(p, &address, err);
     if (st) return st;
     unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    if (address->ai_family == AF_INET6) flags |= MHD_USE_IPv6;
+    if (address->ai_family == AF_INET6) flags |= is_any_ipv6(address) ? MHD_USE_DUAL_STACK
+                                                                      : MHD_USE_IPv6;
     errno = 0;
     s->daemon = MHD_start_daemon(
-        flags, p->port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, address->ai_addr,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        flags, p->port, NULL, NULL, exchange_handler(), s, MHD_OPTION_SOCK_ADDR, address->ai_addr,
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_completed_handler(), NULL,
+        MHD_OPTION_CONNECTION_LIMIT,
         p->max_connections ? p->max_connections : DEFAULT_MAX_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE,
         1u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
@@ -167,6 +87,7 @@ static pl_status copy_params(struct server *s, const struct server_params *p, pl
         is_ok = copy_text(&s->api_keys[s->n_api_keys], p->api_keys[s->n_api_keys]);
     if (!is_ok || !s->api_keys) return pl_fail(err, PL_E_MEMORY, "out of memory");
     s->max_body_bytes = p->max_body_bytes ? p->max_body_bytes : DEFAULT_MAX_BODY;
+    s->max_bodies_bytes = LARGEST_BODIES * s->max_body_bytes;
     s->sampling = p->sampling;
     s->max_tokens = p->max_tokens;
     s->ping_interval_s = p->ping_interval_s;
@@ -175,15 +96,28 @@ static pl_status copy_params(struct server *s, const struct server_params *p, pl
     return PL_OK;
 }
 
+/* Signals are the main thread's: none of the threads started here takes them. */
+static pl_status start_threads(struct server *s, const struct server_params *params, pl_err *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pl_status st = watcher_open(s, err);
+    if (!st) st = preparer_open(s, err);
+    if (!st) st = start_daemon(s, params, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return st;
+}
+
 pl_status server_open(struct server **out, const struct server_params *params, pl_err *err)
 {
     *out = NULL;
     struct server *s = calloc(1, sizeof *s);
     if (!s) return pl_fail(err, PL_E_MEMORY, "out of memory");
     s->started_s = (uint64_t)time(NULL);
+    json_object_seed(0);            /* before threads need it */
     pl_status st = copy_params(s, params, err);
-    if (!st) st = watcher_open(s, err);
-    if (!st) st = start_daemon(s, params, err);
+    if (!st) st = start_threads(s, params, err);
     if (st) {
         server_close(s);
         return st;
@@ -214,37 +148,48 @@ uint32_t server_n_active(const struct server *s)
     return atomic_load(&((struct server *)(uintptr_t)s)->n_active);
 }
 
-/* Suspended connections must be resumed before the daemon may stop. */
-static void end_exchanges(struct server *s)
+/* Their streams end within a step, and with them the answers, which say why. */
+static void cancel_all(struct server *s)
 {
-    struct watcher *w = &s->watcher;
-    if (!w->is_running) return;
-    pthread_mutex_lock(&w->lock);
-    for (struct exchange *x = w->first; x; x = x->next) {
-        pthread_mutex_lock(&x->lock);
-        x->is_gone = true;
-        pthread_mutex_unlock(&x->lock);
-        completion_cancel(x->completion);
-        exchange_wake(x);
+    pthread_mutex_lock(&s->watcher.lock);
+    for (struct exchange *x = s->watcher.first; x; x = x->next) completion_cancel(x->completion);
+    pthread_mutex_unlock(&s->watcher.lock);
+}
+
+/* For replies that an engine which does not move cannot end: their connections are cut. */
+static void cut_all(struct server *s)
+{
+    pthread_mutex_lock(&s->watcher.lock);
+    for (struct exchange *x = s->watcher.first; x; x = x->next) exchange_mark_gone(x);
+    pthread_mutex_unlock(&s->watcher.lock);
+}
+
+static void until_idle(struct server *s, void (*again)(struct server *))
+{
+    for (int i = 0; i < END_ROUNDS && server_n_active(s); i++) {
+        again(s);
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
     }
-    pthread_mutex_unlock(&w->lock);
+}
+
+/* libmicrohttpd may only be stopped when no connection is suspended: each exchange is prepared,
+ * woken, and does not suspend again. */
+static void stop_daemon(struct server *s)
+{
+    const MHD_socket listener = MHD_quiesce_daemon(s->daemon);
+    atomic_store(&s->is_draining, true);
+    preparer_stop(s);
+    until_idle(s, cancel_all);
+    until_idle(s, cut_all);
+    MHD_stop_daemon(s->daemon);
+    if (listener != MHD_INVALID_SOCKET) close(listener);
 }
 
 void server_close(struct server *s)
 {
     if (!s) return;
-    if (s->daemon) {
-        const MHD_socket listener = MHD_quiesce_daemon(s->daemon);
-        atomic_store(&s->is_draining, true);
-        /* an exchange woken now sees that its client is gone and does not suspend again */
-        end_exchanges(s);
-        for (int i = 0; i < 200 && server_n_active(s); i++) {
-            nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-            end_exchanges(s);
-        }
-        MHD_stop_daemon(s->daemon);
-        if (listener != MHD_INVALID_SOCKET) close(listener);
-    }
+    if (s->daemon) stop_daemon(s);
+    preparer_close(s);
     watcher_close(s);
     for (size_t i = 0; i < s->n_api_keys; i++) free(s->api_keys[i]);
     free(s->api_keys);

@@ -1,8 +1,9 @@
 /* The HTTP server: an OpenAI-compatible API over one engine.
  *
- * Threads: libmicrohttpd's own thread runs every handler; a watcher thread notices clients that went
- * away and when a ping is due; the engine thread wakes exchanges. server_open, server_ready,
- * server_drain and server_close are called by one thread. */
+ * Threads: libmicrohttpd's own thread runs every handler; two threads prepare long requests; a watcher
+ * thread notices clients that went away and when a ping is due; the engine thread wakes exchanges.
+ * None of them takes signals. server_open, server_ready, server_drain and server_close are called by
+ * one thread. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
@@ -21,7 +22,7 @@ struct server_params {
     uint32_t max_tokens;            /* likewise; 0: to the end of the context */
     uint32_t ping_interval_s;       /* SSE comments while nothing else is sent; 0: none */
     uint32_t max_connections;       /* 0: 1024 */
-    size_t max_body_bytes;          /* 0: 16 MiB */
+    size_t max_body_bytes;          /* 0: 16 MiB; all bodies together may hold 16 times as much */
     const char *const *api_keys;    /* (n_api_keys) one of them is needed, if any */
     size_t n_api_keys;
     bool no_metrics, no_slots;      /* switch /metrics and /slots off */
@@ -44,7 +45,8 @@ void server_drain(struct server *s);
 /* Requests for text that are being answered now. */
 uint32_t server_n_active(const struct server *s);
 
-/* Closes every connection; replies that still run are cancelled. NULL is allowed. */
+/* Replies that still run are cancelled and say so (503, or an error event in a stream), then every
+ * connection is closed. NULL is allowed. */
 void server_close(struct server *s);
 
 #endif

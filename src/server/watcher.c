@@ -35,17 +35,6 @@ static bool is_gone(struct exchange *x, short events)
     return n == 0;
 }
 
-static void mark_gone(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    const bool is_new = !x->is_gone;
-    x->is_gone = true;
-    pthread_mutex_unlock(&x->lock);
-    if (!is_new) return;
-    completion_cancel(x->completion);
-    exchange_wake(x);
-}
-
 static void ping_if_due(struct exchange *x)
 {
     const uint64_t interval_ns = (uint64_t)x->server->ping_interval_s * 1000000000u;
@@ -78,17 +67,28 @@ static int list_sockets(struct watcher *w, struct pollfd **list, int *capacity)
     return n;
 }
 
-/* The list may have changed since it was polled: sockets are matched by number, and a stale event
- * of a socket that was reused is found out by looking at the socket itself. */
+/* The polled entry of this socket or NULL. Both lists have the same order but for what came and went
+ * meanwhile, so the search starts after the last one found. */
+static const struct pollfd *find(const struct pollfd *list, int n, int socket, int *at)
+{
+    for (int i = 1; i < n; i++) {
+        if (++*at >= n) *at = 1;
+        if (list[*at].fd == socket) return &list[*at];
+    }
+    return NULL;
+}
+
+/* Sockets are matched by number, and a stale event of one that was reused is found out by looking at
+ * the socket itself. */
 static void look(struct watcher *w, const struct pollfd *list, int n)
 {
+    int at = 0;
     for (struct exchange *x = w->first; x; x = x->next) {
-        for (int i = 1; i < n; i++)
-            if (list[i].fd == x->socket && list[i].revents) {
-                struct pollfd now = { .fd = x->socket, .events = list[i].events };
-                if (poll(&now, 1, 0) == 1 && is_gone(x, now.revents)) mark_gone(x);
-                break;
-            }
+        const struct pollfd *polled = find(list, n, x->socket, &at);
+        if (polled && polled->revents) {
+            struct pollfd now = { .fd = x->socket, .events = polled->events };
+            if (poll(&now, 1, 0) == 1 && is_gone(x, now.revents)) exchange_mark_gone(x);
+        }
         ping_if_due(x);
     }
 }
