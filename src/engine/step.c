@@ -255,6 +255,7 @@ void *engine_run(void *arg)
     struct pl_engine *e = arg;
     bool is_idle = false, is_stopping = false;
 
+    e->backend->ops->pin_caller(e->backend);
     publish(e);
     while (!is_stopping) {
         struct step step;
