@@ -1,0 +1,413 @@
+/* The HTTP layer over a fake engine: routes, shapes and errors. */
+#include "unit/server/server_fixture.h"
+
+/* ---- routes --------------------------------------------------------------------------------- */
+
+static void loading_is_said_until_ready(void **state)
+{
+    const struct server_params params = params_of_test();
+    struct fixture f = { .engine = fake_open(1, 1, 100000) };
+    pl_err err;
+    (void)state;
+    assert_int_equal(server_open(&f.server, &params, &err), PL_OK);
+    f.port = server_port(f.server);
+    expect_error(get(&f, "/health"), 503, "loading", "null");
+    expect_error(get(&f, "/v1/models"), 503, "loading", "null");
+    expect_error(chat(&f, "x", ""), 503, "loading", "null");
+    struct answer a = get(&f, "/");
+    expect_status(&a, 200);
+    answer_free(&a);
+    server_ready(f.server, f.engine);
+    a = get(&f, "/health");
+    expect_status(&a, 200);
+    expect(&a, "status", "ok");
+    answer_free(&a);
+    f.engine->is_unhealthy = true;
+    expect_error(get(&f, "/health"), 503, "engine_stuck", "null");
+    close_fixture(&f);
+}
+
+static void routes_and_methods(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    expect_error(get(&f, "/nowhere"), 404, "not_found", "null");
+    expect_error(get(&f, "/v1/models/"), 404, "not_found", "null");
+    struct answer a = get(&f, CHAT);
+    assert_non_null(strstr(a.head.bytes, "Allow: POST\r\n"));
+    expect_error(a, 405, "method_not_allowed", "null");
+    a = http_ask(f.port, "DELETE", "/health", "", "", 0);
+    assert_non_null(strstr(a.head.bytes, "Allow: GET, HEAD\r\n"));
+    expect_error(a, 405, "method_not_allowed", "null");
+    a = http_ask(f.port, "HEAD", "/health", "", "", 0);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.body.n, 0);
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+static void models_have_the_names_that_requests_may_use(void **state)
+{
+    static const char *const known[] = { "fake.gguf", "fake", "nick" };
+    struct server_params params = params_of_test();
+    params.alias = "nick";
+    struct fixture f = open_with(&params, 1, 1);
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "/v1/models/%s", known[i]);
+        struct answer a = get(&f, text);
+        expect_status(&a, 200);
+        expect(&a, "id", "nick");
+        expect(&a, "object", "model");
+        answer_free(&a);
+        snprintf(text, sizeof text, ",\"model\":\"%s\"", known[i]);
+        a = chat(&f, "x", text);
+        expect_status(&a, 200);
+        expect(&a, "model", known[i]);
+        answer_free(&a);
+    }
+    expect_error(get(&f, "/v1/models/gpt-4"), 404, "model_not_found", "model");
+    expect_error(get(&f, "/v1/models/fak"), 404, "model_not_found", "model");
+    expect_error(chat(&f, "x", ",\"model\":\"gpt-4\""), 404, "model_not_found", "model");
+    struct answer a = get(&f, "/v1/models");
+    expect(&a, "data.0.id", "nick");
+    answer_free(&a);
+    a = chat(&f, "x", "");
+    expect(&a, "model", "nick");
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+static void browsers_are_told_what_they_may_send(void **state)
+{
+    struct server_params params = params_of_test();
+    params.cors_origin = "https://a.example";
+    struct fixture f = open_with(&params, 1, 1);
+    (void)state;
+    struct answer a = http_ask(f.port, "OPTIONS", CHAT, "Access-Control-Request-Headers: "
+                               "authorization,x-stainless-os\r\n", "", 0);
+    assert_int_equal(a.status, 204);
+    assert_non_null(strstr(a.head.bytes, "Access-Control-Allow-Origin: https://a.example\r\n"));
+    assert_non_null(strstr(a.head.bytes,
+                           "Access-Control-Allow-Headers: authorization,x-stainless-os\r\n"));
+    answer_free(&a);
+    a = chat(&f, "x", ",\"stream\":true");
+    assert_non_null(strstr(a.head.bytes, "Access-Control-Allow-Origin: https://a.example\r\n"));
+    assert_non_null(strstr(a.head.bytes, "Vary: Origin\r\n"));
+    answer_free(&a);
+    close_fixture(&f);
+    f = open_fixture();
+    a = http_ask(f.port, "OPTIONS", CHAT, "", "", 0);
+    assert_int_equal(a.status, 204);
+    assert_null(strstr(a.head.bytes, "Access-Control"));
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+static void keys(void **state)
+{
+    static const char *const good[] = { "Authorization: Bearer one\r\n",
+                                        "Authorization: bearer two\r\n", "x-api-key: two\r\n" };
+    static const char *const bad[] = { "", "Authorization: Bearer \r\n",
+                                       "Authorization: Bearer on\r\n",
+                                       "Authorization: Bearer oneone\r\n",
+                                       "Authorization: Basic one\r\n", "x-api-key: One\r\n" };
+    const char *const all[] = { "one", "two" };
+    struct server_params params = params_of_test();
+    params.api_keys = all;
+    params.n_api_keys = 2;
+    struct fixture f = open_with(&params, 1, 1);
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct answer a = http_ask(f.port, "GET", "/v1/models", good[i], "", 0);
+        expect_status(&a, 200);
+        answer_free(&a);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct answer a = http_ask(f.port, "GET", "/v1/models", bad[i], "", 0);
+        assert_non_null(strstr(a.head.bytes, "WWW-Authenticate: Bearer\r\n"));
+        expect_error(a, 401, "invalid_api_key", "null");
+    }
+    struct answer a = get(&f, "/health");
+    expect_status(&a, 200);
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+/* ---- completions ---------------------------------------------------------------------------- */
+
+static void a_chat_as_one_document(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    struct answer a = chat(&f, "twenty bytes of text", "");
+    expect_status(&a, 200);
+    expect(&a, "object", "chat.completion");
+    expect(&a, "choices.0.message.content", "twenty bytes of text");
+    expect(&a, "choices.0.message.role", "assistant");
+    expect(&a, "choices.0.finish_reason", "stop");
+    expect(&a, "choices.0.logprobs", "null");
+    expect(&a, "usage.prompt_tokens", "20");
+    expect(&a, "usage.completion_tokens", "20");
+    expect(&a, "usage.total_tokens", "40");
+    expect(&a, "usage.prompt_tokens_details.cached_tokens", "16");
+    answer_free(&a);
+    a = chat(&f, "twenty", ",\"max_tokens\":3,\"n\":2");
+    expect(&a, "choices.0.message.content", "twe");
+    expect(&a, "choices.1.message.content", "twe");
+    expect(&a, "choices.1.index", "1");
+    expect(&a, "choices.1.finish_reason", "length");
+    expect(&a, "usage.prompt_tokens", "6");
+    expect(&a, "usage.completion_tokens", "6");
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+struct seen {
+    char text[3][256], finish[3][32];
+    uint32_t n_roles, n_usage;
+};
+
+static void see_chunk(const char *json, void *arg)
+{
+    struct seen *s = arg;
+    char part[256], role[32], finish[32], index[16], usage[16];
+    json_t *v = json_loads(json, 0, NULL);
+    assert_non_null(v);
+    value_at(v, "usage.total_tokens", usage, sizeof usage);
+    s->n_usage += strcmp(usage, "missing") != 0;
+    value_at(v, "choices.0.index", index, sizeof index);
+    if (!strcmp(index, "missing")) {
+        json_decref(v);
+        return;
+    }
+    const size_t i = strtoul(index, NULL, 10);
+    const bool is_chat = strstr(json, "chat.completion.chunk") != NULL;
+    assert_true(i < 3);
+    value_at(v, is_chat ? "choices.0.delta.content" : "choices.0.text", part, sizeof part);
+    value_at(v, "choices.0.delta.role", role, sizeof role);
+    value_at(v, "choices.0.finish_reason", finish, sizeof finish);
+    s->n_roles += !strcmp(role, "assistant");
+    if (strcmp(part, "missing")) strcat(s->text[i], part);
+    if (strcmp(finish, "null")) strcpy(s->finish[i], finish);
+    json_decref(v);
+}
+
+static void a_chat_as_a_stream(void **state)
+{
+    struct fixture f = open_fixture();
+    struct seen seen = { 0 };
+    (void)state;
+    struct answer a = chat(&f, "some text", ",\"stream\":true,\"n\":3,\"max_tokens\":6,"
+                                            "\"stream_options\":{\"include_usage\":true}");
+    expect_status(&a, 200);
+    assert_non_null(strstr(a.head.bytes, "Content-Type: text/event-stream"));
+    each_event(&a, see_chunk, &seen);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(seen.text[i], "some t");
+        assert_string_equal(seen.finish[i], "length");
+    }
+    assert_int_equal(seen.n_roles, 3);
+    assert_int_equal(seen.n_usage, 1);
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+static void prompts_of_every_kind(void **state)
+{
+    static const struct { const char *prompt, *first, *second; } cases[] = {
+        { "\"ab\"", "ab", "missing" },
+        { "[\"ab\",\"cd\"]", "ab", "cd" },
+        { "[97,98]", "ab", "missing" },
+        { "[[97,98],[99]]", "ab", "c" },
+    };
+    struct fixture f = open_fixture();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "{\"prompt\":%s}", cases[i].prompt);
+        struct answer a = post(&f, TEXT, body);
+        expect_status(&a, 200);
+        expect(&a, "object", "text_completion");
+        expect(&a, "choices.0.text", cases[i].first);
+        expect(&a, "choices.1.text", cases[i].second);
+        answer_free(&a);
+    }
+    expect_error(post(&f, TEXT, "{\"prompt\":[]}"), 400, "invalid_parameter", "prompt");
+    expect_error(post(&f, TEXT, "{\"prompt\":[1,\"x\"]}"), 400, "invalid_parameter", "prompt");
+    expect_error(post(&f, TEXT, "{\"prompt\":\"\"}"), 400, "invalid_parameter", "prompt");
+    close_fixture(&f);
+}
+
+static void echo_comes_before_the_reply(void **state)
+{
+    struct fixture f = open_fixture();
+    struct seen seen = { 0 };
+    (void)state;
+    struct answer a = post(&f, TEXT, "{\"prompt\":\"abc\",\"echo\":true,\"max_tokens\":2}");
+    expect(&a, "choices.0.text", "abcab");
+    answer_free(&a);
+    a = post(&f, TEXT, "{\"prompt\":[97,98],\"echo\":true,\"max_tokens\":1}");
+    expect(&a, "choices.0.text", "aba");
+    answer_free(&a);
+    a = post(&f, TEXT, "{\"prompt\":\"abc\",\"echo\":true,\"max_tokens\":2,\"stream\":true}");
+    each_event(&a, see_chunk, &seen);
+    assert_string_equal(seen.text[0], "abcab");
+    answer_free(&a);
+    expect_error(post(&f, TEXT, "{\"prompt\":[97,256],\"echo\":true}"), 400, "invalid_parameter",
+                 "prompt");
+    close_fixture(&f);
+}
+
+static void logprobs_in_both_shapes(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    struct answer a = chat(&f, "@@", ",\"logprobs\":true,\"top_logprobs\":2");
+    expect(&a, "choices.0.logprobs.content.0",
+           "{\"token\":\"@\",\"logprob\":-0.25,\"bytes\":[64],\"top_logprobs\":[{\"token\":\"@\","
+           "\"logprob\":-0.25,\"bytes\":[64]},{\"token\":\"A\",\"logprob\":-1.25,\"bytes\":[65]}]}");
+    answer_free(&a);
+    /* offsets count characters: the second byte of an e acute begins none */
+    a = post(&f, TEXT, "{\"prompt\":\"a\\u00e9@\",\"logprobs\":1}");
+    expect(&a, "choices.0.logprobs.text_offset", "[0,1,2,2]");
+    expect(&a, "choices.0.logprobs.top_logprobs.3", "{\"@\":-0.25}");
+    expect(&a, "choices.0.logprobs.tokens.0", "a");
+    answer_free(&a);
+    expect_error(post(&f, TEXT, "{\"prompt\":\"a\",\"logprobs\":1,\"echo\":true}"), 400,
+                 "invalid_parameter", "echo");
+    close_fixture(&f);
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+static void errors_of_the_engine(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    expect_error(chat(&f, "!context", ""), 400, "context_length_exceeded", "messages");
+    expect_error(post(&f, TEXT, "{\"prompt\":\"!context\"}"), 400, "context_length_exceeded",
+                 "prompt");
+    expect_error(chat(&f, "!template", ""), 400, "chat_template_error", "messages");
+    expect_error(chat(&f, "!closing", ""), 503, "shutting_down", "null");
+    expect_error(chat(&f, "x", ",\"logit_bias\":{\"999\":1}"), 400, "invalid_parameter",
+                 "logit_bias");
+    for (int is_stream = 0; is_stream < 2; is_stream++) {
+        struct answer a = chat(&f, "!busy", is_stream ? ",\"stream\":true" : "");
+        const char *after = strstr(a.head.bytes, "Retry-After: ");
+        assert_non_null(after);
+        assert_true(strtol(after + 13, NULL, 10) >= 1);
+        expect_error(a, 429, "queue_full", "null");
+    }
+    expect_error(chat(&f, "!error", ""), 500, "internal_error", "null");
+    struct answer a = chat(&f, "!error", ",\"stream\":true");
+    expect_status(&a, 200);
+    assert_non_null(strstr(a.body.bytes, "\"content\":\"e\""));
+    assert_non_null(strstr(a.body.bytes, "data: {\"error\":{\"message\":"));
+    assert_true(within(1000, nothing_open, &f));
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+static void bodies_that_are_no_request(void **state)
+{
+    static const char *const bodies[] = { "", "{", "[]", "1", "{\"messages\":\"\\ud800\"}", "\xff" };
+    struct fixture f = open_fixture();
+    (void)state;
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        expect_error(post(&f, CHAT, bodies[i]), 400, "invalid_json", "null");
+    struct answer a = post(&f, CHAT, "{\"messages\":\n  oops}");
+    assert_non_null(strstr(a.body.bytes, "line 2"));
+    answer_free(&a);
+    expect_error(post(&f, CHAT, "{}"), 400, "invalid_parameter", "messages");
+    close_fixture(&f);
+}
+
+static void bodies_are_bounded_one_by_one_and_together(void **state)
+{
+    enum { N = 40 };
+    struct server_params params = params_of_test();
+    char half[1000], whole[1025];
+    int fd[N];
+    (void)state;
+    params.max_body_bytes = 1024;       /* 16 KiB in all */
+    struct fixture f = open_with(&params, 1, 1);
+    memset(whole, ' ', sizeof whole);
+    memset(half, ' ', sizeof half);
+    expect_error(http_ask(f.port, "POST", CHAT, "", whole, 1025), 413, "body_too_large", "null");
+    expect_error(http_ask(f.port, "POST", CHAT, "", whole, 1024), 400, "invalid_json", "null");
+    for (int i = 0; i < N; i++) {
+        fd[i] = http_connect(f.port);
+        assert_true(http_begin(fd[i], "POST", CHAT, "Connection: close\r\n", half, sizeof half, 1001));
+    }
+    fake_sleep_ms(100);
+    expect_error(http_ask(f.port, "POST", CHAT, "", half, sizeof half), 429, "queue_full", "null");
+    for (int i = 0; i < N; i++) close(fd[i]);
+    fake_sleep_ms(100);
+    struct answer a = chat(&f, "again", "");
+    expect_status(&a, 200);
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+static void text_routes(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    struct answer a = post(&f, "/tokenize", "{\"content\":\"a\\u00e9\",\"with_pieces\":true}");
+    expect(&a, "tokens", "[{\"id\":97,\"piece\":\"a\"},{\"id\":195,\"piece\":[195]},"
+                         "{\"id\":169,\"piece\":[169]}]");
+    answer_free(&a);
+    a = post(&f, "/detokenize", "{\"tokens\":[97,98]}");
+    expect(&a, "content", "ab");
+    answer_free(&a);
+    a = post(&f, "/apply-template", "{\"messages\":[{\"role\":\"user\",\"content\":\"hey\"}]}");
+    expect(&a, "prompt", "hey");
+    answer_free(&a);
+    expect_error(post(&f, "/tokenize", "{}"), 400, "invalid_parameter", "content");
+    expect_error(post(&f, "/tokenize", "{\"content\":\"x\",\"add_special\":1}"), 400,
+                 "invalid_parameter", "add_special");
+    expect_error(post(&f, "/detokenize", "{\"tokens\":[\"a\"]}"), 400, "invalid_parameter", "tokens");
+    expect_error(post(&f, "/detokenize", "{\"tokens\":[256]}"), 400, "invalid_parameter", "tokens");
+    close_fixture(&f);
+}
+
+static void metrics_count_answers(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct answer bad = post(&f, CHAT, "{");
+        answer_free(&bad);
+    }
+    struct answer a = get(&f, "/metrics");
+    expect_status(&a, 200);
+    assert_non_null(strstr(a.body.bytes, "\npaceline_http_answers_total{code=\"400\"} 3\n"));
+    assert_non_null(strstr(a.body.bytes, "\npaceline_http_body_bytes 0\n"));
+    assert_non_null(strstr(a.body.bytes, "\nllm_slots_available 4\n"));
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loading_is_said_until_ready),
+        cmocka_unit_test(routes_and_methods),
+        cmocka_unit_test(models_have_the_names_that_requests_may_use),
+        cmocka_unit_test(browsers_are_told_what_they_may_send),
+        cmocka_unit_test(keys),
+        cmocka_unit_test(a_chat_as_one_document),
+        cmocka_unit_test(a_chat_as_a_stream),
+        cmocka_unit_test(prompts_of_every_kind),
+        cmocka_unit_test(echo_comes_before_the_reply),
+        cmocka_unit_test(logprobs_in_both_shapes),
+        cmocka_unit_test(errors_of_the_engine),
+        cmocka_unit_test(bodies_that_are_no_request),
+        cmocka_unit_test(bodies_are_bounded_one_by_one_and_together),
+        cmocka_unit_test(text_routes),
+        cmocka_unit_test(metrics_count_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
