@@ -1,5 +1,5 @@
-/* Requests for text: from the body to streams, from their events to the answer. The states are drawn
- * in exchange.h. */
+/* Requests for text: from the body to streams, from their events to the answer. The states are
+ * drawn in exchange.h. */
 #include "server/completion.h"
 
 #include <stdio.h>

@@ -14,9 +14,9 @@
  * between "nothing to do" and the suspension, so both sides hold `lock`:
  *     handler:  lock; if (!has_news) suspend;            unlock
  *     wakers:   lock; has_news = true; if suspended resume; unlock
- * Nothing else is done under `lock`, in particular no call into the engine, whose wake-up runs under
- * the stream's own lock. While PREPARING only the preparing thread may resume: events of a stream
- * that was just submitted must not give the connection back before all of the request is.
+ * Nothing else is done under `lock`, in particular no call into the engine, whose wake-up runs
+ * under the stream's own lock. While PREPARING only the preparing thread may resume: events of a
+ * stream that was just submitted must not give the connection back before all of the request is.
  *
  * Everything else of an exchange belongs to libmicrohttpd's thread, while PREPARING to the thread
  * that prepares; the watcher reads the completion's streams, which do not change while the exchange
@@ -67,9 +67,11 @@ struct server {
     uint32_t max_tokens, ping_interval_s;
     bool no_metrics, no_slots;
 
-    _Atomic(pl_engine *) engine;    /* release in server_ready, acquire in handlers; NULL: loading */
-    atomic_bool is_draining;        /* stored before n_active is read, read after n_active grew: */
-    atomic_uint n_active;           /* so no request slips between (both sequentially consistent) */
+    _Atomic(pl_engine *) engine;    /* release: server_ready, acquire: handlers; NULL: loading */
+    /* is_draining is stored before n_active is read and read after n_active grew, both sequentially
+     * consistent: no request slips between. */
+    atomic_bool is_draining;
+    atomic_uint n_active;
     atomic_ulong n_ids;             /* completions started: makes ids */
     atomic_ulong n_refused_draining;
     atomic_size_t n_body_bytes;     /* of all bodies in memory */
@@ -79,8 +81,8 @@ struct server {
     struct preparer preparer;
 };
 
-enum exchange_state { RECEIVING, PREPARING, WAITING, ANSWERED };   /* STREAMING is ANSWERED with
-                                                                      a body that is still read */
+/* STREAMING is ANSWERED with a body that is still read. */
+enum exchange_state { RECEIVING, PREPARING, WAITING, ANSWERED };
 
 struct exchange {
     struct server *server;

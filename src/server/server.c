@@ -51,14 +51,16 @@ static pl_status start_daemon(struct server *s, const struct server_params *p, p
     unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (address->ai_family == AF_INET6) flags |= is_any_ipv6(address) ? MHD_USE_DUAL_STACK
                                                                       : MHD_USE_IPv6;
+    /* MHD_OPTION_LISTENING_ADDRESS_REUSE would let two servers share the port unnoticed; a port
+     * that waits after its last owner is taken without it. */
     errno = 0;
     s->daemon = MHD_start_daemon(
         flags, p->port, NULL, NULL, exchange_handler(), s, MHD_OPTION_SOCK_ADDR, address->ai_addr,
         MHD_OPTION_NOTIFY_COMPLETED, exchange_completed_handler(), NULL,
         MHD_OPTION_CONNECTION_LIMIT,
         p->max_connections ? p->max_connections : DEFAULT_MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE,
-        1u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
     if (!s->daemon)
         st = pl_fail(err, PL_E_IO, "cannot listen on %s port %u: %s",
                      p->host ? p->host : "127.0.0.1", p->port,

@@ -67,8 +67,8 @@ static int list_sockets(struct watcher *w, struct pollfd **list, int *capacity)
     return n;
 }
 
-/* The polled entry of this socket or NULL. Both lists have the same order but for what came and went
- * meanwhile, so the search starts after the last one found. */
+/* The polled entry of this socket or NULL. Both lists have the same order but for what came and
+ * went meanwhile, so the search starts after the last one found. */
 static const struct pollfd *find(const struct pollfd *list, int n, int socket, int *at)
 {
     for (int i = 1; i < n; i++) {
@@ -78,8 +78,8 @@ static const struct pollfd *find(const struct pollfd *list, int n, int socket, i
     return NULL;
 }
 
-/* Sockets are matched by number, and a stale event of one that was reused is found out by looking at
- * the socket itself. */
+/* Sockets are matched by number, and a stale event of one that was reused is found out by looking
+ * at the socket itself. */
 static void look(struct watcher *w, const struct pollfd *list, int n)
 {
     int at = 0;

@@ -1,14 +1,14 @@
 /* An engine without a model, for tests of what stands before it: it implements the part of
- * paceline.h that the server calls. Included once by a test program, whose definitions then stand in
- * for those of the engine's library.
+ * paceline.h that the server calls. Included once by a test program, whose definitions then stand
+ * in for those of the engine's library.
  *
- * A token is a byte. The reply to a prompt is the prompt itself, one token a step, up to max_tokens.
- * A prompt may begin with an order:
+ * A token is a byte. The reply to a prompt is the prompt itself, one token a step, up to
+ * max_tokens. A prompt may begin with an order:
  *   !busy !context !closing   pl_submit fails so            !template   pl_chat_prompt fails
- *   !slow    tokenizing takes half a second                 !error      ends so after two tokens
+ *   !slow    tokenizing takes a second                      !error      ends so after two tokens
  *   !stuck   no token ever comes; can be cancelled          !dead       not even that
  *
- * One lock guards everything; wake-ups run under it, as the real engine's run under the stream's. */
+ * One lock guards everything; wake-ups run under it, as the real engine's do under the stream's. */
 #ifndef FAKE_ENGINE_H
 #define FAKE_ENGINE_H
 
@@ -212,7 +212,7 @@ pl_status pl_tokenize(const pl_engine *e, const char *text, size_t n_bytes, unsi
                       pl_tokens *out, pl_err *err)
 {
     (void)e, (void)flags, (void)err;
-    if (n_bytes > 5 && fake_is_ordered(text, "!slow")) fake_sleep_ms(500);
+    if (n_bytes > 5 && fake_is_ordered(text, "!slow")) fake_sleep_ms(1000);
     *out = (pl_tokens){ malloc((n_bytes + 1) * sizeof *out->ids), n_bytes };
     if (!out->ids) abort();
     for (size_t i = 0; i < n_bytes; i++) out->ids[i] = (unsigned char)text[i];

@@ -35,6 +35,8 @@ static inline int http_connect(uint16_t port)
                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     const struct timeval limit = { .tv_sec = 30 };
+    const int rcvbuf = 128 << 10;       /* or the system keeps megabytes for a slow reader */
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to)) {
         close(fd);
