@@ -40,6 +40,7 @@ BAD = [
     (ask(max_tokens=0), 400, "max_tokens"), (ask(max_tokens=1.5), 400, "max_tokens"),
     (ask(stop=5), 400, "stop"), (ask(stop=["x"] * 99), 400, "stop"),
     (ask(logit_bias={"a": 1}), 400, "logit_bias"), (ask(logit_bias={"5": 101}), 400, "logit_bias"),
+    (ask(logit_bias={"9999999": 1}), 400, "logit_bias"), (ask(stop="x" * 257), 400, "stop"),
     (ask(logprobs=True, top_logprobs=99), 400, "top_logprobs"), (ask(stream="yes"), 400, "stream"),
     (ask(response_format={"type": "json_object"}), 400, "response_format"),
     (ask(tool_choice="required"), 400, "tool_choice"), (ask(seed="x"), 400, "seed"),
@@ -62,8 +63,8 @@ def test_bad_token_ids(server):
 
 def test_routes_and_methods(server):
     assert server.request("GET", "/nowhere")[0] == 404
-    status, _, reply = server.request("GET", CHAT)
-    assert status == 405 and "POST" in reply["error"]["message"]
+    status, headers, reply = server.request("GET", CHAT)
+    assert status == 405 and headers["Allow"] == "POST" and "POST" in reply["error"]["message"]
     assert server.request("HEAD", "/health")[0] == 200
     assert server.request("OPTIONS", CHAT)[0] == 204
     assert server.request("GET", "/")[2]["name"] == "paceline"
@@ -108,6 +109,11 @@ def test_metrics_are_prometheus_text(server):
         assert name in families, name
     for f in families.values():
         assert f.documentation and f.type != "unknown"
+        names = {s.name for s in f.samples}
+        if f.type == "counter":
+            assert names == {f.name + "_total"}
+        if f.type == "histogram":
+            assert names == {f.name + end for end in ("_bucket", "_sum", "_count")}
     h = {s.labels.get("le"): s.value
          for s in families["paceline_time_to_first_token_seconds"].samples if "le" in s.labels}
     values = list(h.values())
@@ -177,6 +183,22 @@ def test_two_hundred_clients_on_twenty_slots(server):
     assert len({r[2]["id"] for r in replies}) == 200
     assert server.resident_bytes() < before * 1.03 + (8 << 20)
     assert server.busy_slots() == 0
+
+
+def test_a_long_prompt_does_not_hold_up_the_others(server):
+    """It is tokenized on a thread of its own, while short requests go on, and then refused."""
+    result = []
+    long = ask("word " * 3_000_000)
+    thread = threading.Thread(target=lambda: result.append(server.post(CHAT, long)))
+    thread.start()
+    waits = []
+    while thread.is_alive():
+        start = time.monotonic()
+        assert server.request("GET", "/health")[0] == 200
+        waits.append(time.monotonic() - start)
+        time.sleep(0.01)
+    assert result[0][0] == 400 and result[0][2]["error"]["code"] == "context_length_exceeded"
+    assert max(waits) < 0.5, f"of {len(waits)} checks"
 
 
 def test_slow_reader_delays_nobody(server):

@@ -142,11 +142,17 @@ def test_completions(client, server):
     parts = [k.choices[0].text for k in client.completions.create(
         model="", prompt="Once upon a time", max_tokens=10, temperature=0, stream=True)]
     assert "".join(parts) == c.text
+    parts = [k.choices[0].text for k in client.completions.create(
+        model="", prompt="Once upon a time", max_tokens=10, temperature=0, stream=True, echo=True)]
+    assert "".join(parts) == echo
 
 
 def test_models(client):
     models = client.models.list().data
     assert [m.id for m in models] == ["smollm2-135m.gguf"]
+    assert client.models.retrieve("smollm2-135m").id == models[0].id
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("gpt-4")
 
 
 def test_errors_are_the_clients_own_kinds(client):

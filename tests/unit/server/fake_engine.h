@@ -49,6 +49,7 @@ struct pl_engine {
     pl_stats stats;
     uint64_t last_id;
     long step_ns;
+    long next_gap_ms, submit_gap_ms; /* widen races: a pause after "no event", after pl_submit */
     bool is_draining, is_stopping, is_unhealthy;
 };
 
@@ -326,6 +327,7 @@ pl_status pl_submit(pl_engine *e, const pl_request *r, pl_stream **out, pl_err *
     }
     pthread_mutex_unlock(&e->lock);
     if (st) fake_free(s);
+    if (e->submit_gap_ms) fake_sleep_ms(e->submit_gap_ms);
     return st;
 }
 
@@ -342,6 +344,7 @@ bool pl_stream_next(pl_stream *s, pl_event *out)
             s->top[i] = (pl_token_prob){ (out->token + (int32_t)i) % 256, out->logprob - (float)i };
     }
     pthread_mutex_unlock(&s->engine->lock);
+    if (!has && s->engine->next_gap_ms) fake_sleep_ms(s->engine->next_gap_ms);
     return has;
 }
 

@@ -155,6 +155,31 @@ static void pings_while_nothing_comes(void **state)
     close_fixture(&f);
 }
 
+/* The whole reply comes after the handler saw nothing and before it suspends, or while the request
+ * is still being submitted on a thread of its own. */
+static void wake_ups_are_neither_lost_nor_early(void **state)
+{
+    struct fixture f = open_fixture();
+    char *content = malloc(LONG_BYTES + 1);
+    (void)state;
+    memset(content, 'z', LONG_BYTES);
+    content[LONG_BYTES] = 0;
+    for (int is_long = 0; is_long < 2; is_long++) {
+        f.engine->next_gap_ms = is_long ? 0 : 30;
+        f.engine->submit_gap_ms = is_long ? 30 : 0;
+        for (int kind = 0; kind < N_KINDS; kind++) {
+            char more[64];
+            snprintf(more, sizeof more, "%s,\"max_tokens\":3", kinds[kind]);
+            struct answer a = chat(&f, is_long ? content : "abcd", more);
+            expect_status(&a, 200);
+            assert_non_null(strstr(a.body.bytes, "\"length\""));
+            answer_free(&a);
+        }
+    }
+    free(content);
+    close_fixture(&f);
+}
+
 static void one_connection_many_requests(void **state)
 {
     struct fixture f = open_fixture();
@@ -397,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_slow_reader_pauses_its_own_stream),
         cmocka_unit_test(a_long_body_holds_nobody_up),
         cmocka_unit_test(pings_while_nothing_comes),
+        cmocka_unit_test(wake_ups_are_neither_lost_nor_early),
         cmocka_unit_test(one_connection_many_requests),
         cmocka_unit_test(many_clients_at_once),
         cmocka_unit_test(closing_among_clients),
