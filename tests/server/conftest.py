@@ -1,5 +1,5 @@
-"""A real server for black-box tests: `paceline serve` on a free port of 127.0.0.1, stopped by its own
-process id."""
+"""A real server for black-box tests: `paceline serve` on a free port of 127.0.0.1, stopped by its
+own process id."""
 
 import contextlib
 import http.client
