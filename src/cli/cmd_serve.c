@@ -85,7 +85,14 @@ static void tell_start(const struct serve *s, const struct server *server, const
  * signal. */
 static void wait_for_stop(const struct serve *s, struct server *server)
 {
-    while (!stop_signals) pause();
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    /* blocked between the look and the wait, so that no signal is lost in between */
+    pthread_sigmask(SIG_BLOCK, &stops, &before);
+    while (!stop_signals) sigsuspend(&before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     const int seen = stop_signals;
     server_drain(server);
     if (!s->is_quiet && server_n_active(server))
