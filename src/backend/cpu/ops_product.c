@@ -36,31 +36,10 @@ static uint32_t n_tiles_of(const struct matrix *m, uint32_t n_cols)
     return n_tiles < n_cols ? n_tiles : n_cols;
 }
 
-void product_panels(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
-                    uint32_t n_cols, struct share panels, float *out, size_t ld_out)
-{
-    product_fn *product = b->k.product[m->format];
-    const enum act_format format = panel_act(m->format);
-    const uint32_t n_tiles = n_tiles_of(m, n_cols);
-
-    for (uint32_t t = 0; t < n_tiles; t++) {
-        const struct share tile = share_of(n_cols, t, n_tiles);
-        const uint32_t n_tile = tile.last - tile.first;
-        const uint32_t n_groups = (n_tile + MAX_PRODUCT_COLS - 1) / MAX_PRODUCT_COLS;
-        for (uint32_t p = panels.first; p < panels.last; p++)
-            for (uint32_t g = 0; g < n_groups; g++) {
-                const struct share group = share_of(n_tile, g, n_groups);
-                const uint32_t c = tile.first + group.first;
-                const bool fetch = g == 0 && p + 1 < m->n_panels;
-                product(m->panel + p * m->panel_bytes, m->n_k, act_of(act, format, c), n_cols,
-                        out + c * ld_out + (size_t)p * PANEL_ROWS, ld_out,
-                        group.last - group.first, fetch ? m->panel_bytes : 0);
-            }
-    }
-}
-
-void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
-                        uint32_t n_cols, struct share panels, float *x, size_t ld_x)
+/* The walk of both: out = product, or out += product where `adds`, a constant once inlined. */
+static inline void walk_panels(const struct cpu_backend *b, const struct matrix *m,
+                               const struct act *act, uint32_t n_cols, struct share panels,
+                               float *out, size_t ld_out, const bool adds)
 {
     product_fn *product = b->k.product[m->format];
     const enum act_format format = panel_act(m->format);
@@ -76,12 +55,26 @@ void product_panels_add(const struct cpu_backend *b, const struct matrix *m, con
                 const struct share group = share_of(n_tile, g, n_groups);
                 const uint32_t c = tile.first + group.first, n = group.last - group.first;
                 const bool fetch = g == 0 && p + 1 < m->n_panels;
+                float *to = out + c * ld_out + (size_t)p * PANEL_ROWS;
                 product(m->panel + p * m->panel_bytes, m->n_k, act_of(act, format, c), n_cols,
-                        sum[0], PANEL_ROWS, n, fetch ? m->panel_bytes : 0);
-                for (uint32_t i = 0; i < n; i++)
-                    b->k.add(x + (c + i) * ld_x + (size_t)p * PANEL_ROWS, sum[i], PANEL_ROWS);
+                        adds ? sum[0] : to, adds ? PANEL_ROWS : ld_out, n,
+                        fetch ? m->panel_bytes : 0);
+                for (uint32_t i = 0; adds && i < n; i++)
+                    b->k.add(to + i * ld_out, sum[i], PANEL_ROWS);
             }
     }
+}
+
+void product_panels(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                    uint32_t n_cols, struct share panels, float *out, size_t ld_out)
+{
+    walk_panels(b, m, act, n_cols, panels, out, ld_out, false);
+}
+
+void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                        uint32_t n_cols, struct share panels, float *x, size_t ld_x)
+{
+    walk_panels(b, m, act, n_cols, panels, x, ld_x, true);
 }
 
 void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t forms, uint32_t col,
