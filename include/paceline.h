@@ -73,6 +73,8 @@ typedef struct pl_params {
     uint32_t n_streams;         /* slots: decoded together; 0: 1 */
     uint32_t ctx_tokens;        /* prompt + reply of one stream; 0: the model's own limit */
     uint64_t kv_tokens;         /* KV pool shared by all streams; 0: n_streams * ctx_tokens */
+    const char *cache_type_k;   /* how keys are stored: "f16" (NULL), "bf16", "q8_0", "f8_e4m3" */
+    const char *cache_type_v;   /* and values */
     uint32_t n_threads;         /* computing threads; 0: one per performance core */
     uint32_t step_tokens;       /* most columns of a step; 0: 256 */
     uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64 */
@@ -109,6 +111,7 @@ typedef struct pl_plan {
     uint64_t queue_tokens;
     uint32_t page_tokens, n_pages;
     uint64_t kv_tokens, kv_bytes_per_token;
+    char cache_type_k[12], cache_type_v[12];
     uint32_t n_vocab, d_model, n_layers;
 } pl_plan;
 

@@ -1,9 +1,11 @@
 /* What happens to a column between products: quantising, normalising, gating, adding, and attention
- * over 16-bit KV pages in random order. */
+ * over KV pages in random order. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
+#include "backend/cpu/attend.h"
 #include "bench.h"
 
 enum { N_COLS = 20, N_ROUNDS = 32 };
@@ -79,36 +81,55 @@ static bool measure_columns(const struct bench *b, uint32_t n)
 
 enum { N_STREAMS = 20, D_HEAD = 128, N_GROUP = 6, MAX_CONTEXT = 1024, N_LAYERS = 8 };
 
-/* N_LAYERS KV heads of N_STREAMS streams, each stream with pages of its own in random order. */
+/* N_LAYERS KV heads of N_STREAMS streams, in random order of pages: each stream with pages of its
+ * own, or all with the same ones. */
 struct attend_bench {
     const struct cpu_kernels *kernels;
+    struct kv_layout layout;
     uint32_t context, n_pages;
-    uint8_t *kv;                /* (n_pages, N_LAYERS) of kv_head_bytes */
+    bool is_shared;
+    uint8_t *kv;                /* (n_pages, N_LAYERS) of layout.n_bytes */
     uint32_t *page;             /* (N_STREAMS, MAX_CONTEXT / PAGE_TOKENS) */
     float *q, *out;             /* (N_STREAMS, N_GROUP * D_HEAD) */
+    struct attend_state *state; /* (n_threads, MAX_JOB_ROWS) */
 };
+
+static void add_stream(const struct attend_bench *a, struct attend_job *job, uint32_t s)
+{
+    const size_t ld = N_GROUP * D_HEAD;
+    job->part[job->n_parts++] = (struct attend_part){
+        .page = a->page + (a->is_shared ? 0 : s * (MAX_CONTEXT / PAGE_TOKENS)),
+        .first_pos = a->context - 1, .n_cols = 1, .q = a->q + s * ld, .out = a->out + s * ld,
+    };
+}
 
 static void run_attend(void *arg, uint32_t id, uint32_t n_threads)
 {
     const struct attend_bench *a = arg;
-    const size_t head_bytes = kv_head_bytes(D_HEAD), ld = N_GROUP * D_HEAD;
+    const size_t head_bytes = a->layout.n_bytes;
+    struct attend_runner runner = attend_begin(a->kernels, a->state + id * MAX_JOB_ROWS);
 
-    for (uint32_t layer = 0; layer < N_LAYERS; layer++)
+    for (uint32_t layer = 0; layer < N_LAYERS; layer++) {
+        struct attend_job job = {
+            .layout = &a->layout, .kv = a->kv + layer * head_bytes,
+            .page_stride = N_LAYERS * head_bytes, .ld = N_GROUP * D_HEAD, .n_heads = N_GROUP,
+            .n_shared = a->is_shared ? (a->context - 1) / PAGE_TOKENS / 2 * 2 : 0,
+        };
         for (uint32_t s = N_STREAMS * id / n_threads; s < N_STREAMS * (id + 1) / n_threads; s++) {
-            const struct attend_job job = {
-                .d_head = D_HEAD, .n_group = N_GROUP, .n_cols = 1, .first_pos = a->context - 1,
-                .kv = a->kv + layer * head_bytes, .page_stride = N_LAYERS * head_bytes,
-                .page = a->page + s * (MAX_CONTEXT / PAGE_TOKENS), .q = a->q + s * ld,
-                .out = a->out + s * ld, .ld_q = ld, .ld_out = ld,
-            };
-            a->kernels->attend(&job);
+            add_stream(a, &job, s);
+            if (a->is_shared) continue;
+            attend_run(&runner, &job);
+            job.n_parts = 0;
         }
+        if (job.n_parts) attend_run(&runner, &job);
+    }
+    attend_end(&runner);
 }
 
 /* Random KV through kv_write and a random permutation of pages. */
 static void fill_attention(struct attend_bench *a, struct rng *r)
 {
-    const size_t head_bytes = kv_head_bytes(D_HEAD);
+    const size_t head_bytes = a->layout.n_bytes;
     float k[D_HEAD], v[D_HEAD];
 
     for (size_t h = 0; h < (size_t)a->n_pages * N_LAYERS; h++) {
@@ -118,7 +139,7 @@ static void fill_attention(struct attend_bench *a, struct rng *r)
                     k[i] = (float)rng_unit(r) - 0.5f;
                     v[i] = (float)rng_unit(r) - 0.5f;
                 }
-                a->kernels->kv_write(a->kv + h * head_bytes, D_HEAD, at, k, v);
+                a->kernels->kv_write(a->kv + h * head_bytes, &a->layout, at, k, v);
             }
         else memcpy(a->kv + h * head_bytes, a->kv + (h - h % 64) * head_bytes, head_bytes);
     }
@@ -130,39 +151,63 @@ static void fill_attention(struct attend_bench *a, struct rng *r)
     for (int i = 0; i < N_STREAMS * N_GROUP * D_HEAD; i++) a->q[i] = (float)rng_unit(r) - 0.5f;
 }
 
-static bool measure_attention(const struct bench *b)
+static bool take_attention(struct attend_bench *a, uint32_t n_threads)
 {
-    static const uint32_t contexts[] = { 160, MAX_CONTEXT };
-    struct attend_bench a = { .kernels = b->kernels,
-                              .n_pages = N_STREAMS * MAX_CONTEXT / PAGE_TOKENS };
     const size_t q_bytes = N_STREAMS * N_GROUP * D_HEAD * sizeof(float);
+    a->n_pages = N_STREAMS * MAX_CONTEXT / PAGE_TOKENS;
+    a->kv = bench_alloc((size_t)a->n_pages * N_LAYERS * a->layout.n_bytes);
+    a->page = bench_alloc(a->n_pages * sizeof *a->page);
+    a->q = bench_alloc(q_bytes);
+    a->out = bench_alloc(q_bytes);
+    a->state = bench_alloc(n_threads * MAX_JOB_ROWS * sizeof *a->state);
+    return a->kv && a->page && a->q && a->out && a->state;
+}
+
+static void free_attention(struct attend_bench *a)
+{
+    free(a->kv);
+    free(a->page);
+    free(a->q);
+    free(a->out);
+    free(a->state);
+}
+
+static bool measure_attention(const struct bench *b, enum kv_type type, const char *name)
+{
+    static const struct {
+        uint32_t context;
+        bool is_shared;
+        const char *place;
+    } cases[] = { { 160, false, "memory" }, { MAX_CONTEXT, false, "memory" },
+                  { MAX_CONTEXT, true, "shared" } };
+    struct attend_bench a = { .kernels = b->kernels, .layout = kv_layout_of(D_HEAD, type, type) };
+    const bool ok = take_attention(&a, thread_pool_n(b->pool));
     struct rng r;
 
     rng_seed(&r, 3);
-    a.kv = bench_alloc((size_t)a.n_pages * N_LAYERS * kv_head_bytes(D_HEAD));
-    a.page = bench_alloc(a.n_pages * sizeof *a.page);
-    a.q = bench_alloc(q_bytes);
-    a.out = bench_alloc(q_bytes);
-    const bool ok = a.kv && a.page && a.q && a.out;
     if (ok) fill_attention(&a, &r);
-    for (size_t i = 0; ok && i < sizeof contexts / sizeof *contexts; i++) {
-        a.context = contexts[i];
-        const double values = (double)N_LAYERS * N_STREAMS * a.context * D_HEAD * 2;
+    for (size_t i = 0; ok && i < sizeof cases / sizeof *cases; i++) {
+        a.context = cases[i].context;
+        a.is_shared = cases[i].is_shared;
+        const double tokens = (double)a.context * (a.is_shared ? 1 : N_STREAMS);
         const struct bench_result result = {
-            .kernel = "attend f16", .place = "memory", .n_k = a.context, .n_cols = N_STREAMS,
-            .bytes = values * 2, .s = bench_time(b, run_attend, &a),
+            .kernel = name, .place = cases[i].place, .n_k = a.context, .n_cols = N_STREAMS,
+            .bytes = N_LAYERS * tokens * a.layout.n_bytes / PAGE_TOKENS,
+            .s = bench_time(b, run_attend, &a),
         };
         bench_report(b, &result);
     }
-    free(a.kv);
-    free(a.page);
-    free(a.q);
-    free(a.out);
+    free_attention(&a);
     return ok;
 }
 
 bool bench_columns(const struct bench *b)
 {
     if (!measure_columns(b, 1536) || !measure_columns(b, 8960)) return false;
-    return !bench_wants(b, "attend f16") || measure_attention(b);
+    for (int type = 0; type < N_KV_TYPES; type++) {
+        char name[32];
+        snprintf(name, sizeof name, "attend %s", kv_type_name((enum kv_type)type));
+        if (bench_wants(b, name) && !measure_attention(b, (enum kv_type)type, name)) return false;
+    }
+    return true;
 }

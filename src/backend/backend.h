@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "quant/kv_type.h"
 
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
 
@@ -40,6 +41,7 @@ struct backend_params {
     uint32_t max_outs;          /* rows of logits held at once; a batch with more outputs is served
                                  * in turns */
     uint32_t n_pages;
+    enum kv_type k_type, v_type;
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
     const char *isa;            /* most capable instruction set to use; NULL: the best present */

@@ -41,7 +41,8 @@ void cli_print_plan(FILE *to, const pl_plan *p)
     fprintf(to, "memory\n");
     print_bytes(to, "weights", p->weights_bytes, "packed for this instruction set");
     snprintf(note, sizeof note, "%u pages of %u tokens = %" PRIu64 " tokens, %" PRIu64
-             " bytes each", p->n_pages, p->page_tokens, p->kv_tokens, p->kv_bytes_per_token);
+             " bytes each (K %s, V %s)", p->n_pages, p->page_tokens, p->kv_tokens,
+             p->kv_bytes_per_token, p->cache_type_k, p->cache_type_v);
     print_bytes(to, "KV pool", p->kv_bytes, note);
     snprintf(note, sizeof note, "a step of up to %u columns", p->step_tokens);
     print_bytes(to, "scratch", p->scratch_bytes, note);

@@ -27,6 +27,10 @@ void cli_log_to_stderr(bool verbose);
       "computing threads (default: one per performance core)" },                                   \
     { "--isa", NULL, ARG_STRING, &(p)->isa, 0, 0, "NAME",                                          \
       "most capable instruction set to use: scalar, avx2, avxvnni, avx512vnni, neon, i8mm" },      \
+    { "--cache-type-k", "-ctk", ARG_STRING, &(p)->cache_type_k, 0, 0, "TYPE",                      \
+      "how keys are stored: f16, bf16, q8_0, f8_e4m3 (default: f16)" },                            \
+    { "--cache-type-v", "-ctv", ARG_STRING, &(p)->cache_type_v, 0, 0, "TYPE",                      \
+      "how values are stored, likewise" },                                                         \
     { "--mlock", NULL, ARG_FLAG, &(p)->lock_memory, 0, 0, NULL,                                    \
       "keep weights and KV from being swapped out" }
 

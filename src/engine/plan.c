@@ -120,6 +120,26 @@ static pl_status longest_token(const struct tokenizer *t, size_t *out, pl_err *e
     return PL_OK;
 }
 
+static pl_status find_kv_type(const char *option, const char *name, enum kv_type *type, char out[12],
+                              pl_err *err)
+{
+    if (!kv_type_find(name, type))
+        return pl_fail(err, PL_E_PARAM, "%s: found \"%.32s\"; f16, bf16, q8_0 or f8_e4m3 is wanted",
+                       option, name);
+    snprintf(out, 12, "%s", kv_type_name(*type));
+    return PL_OK;
+}
+
+static pl_status set_kv_types(struct plan *out, const pl_params *p, pl_err *err)
+{
+    pl_plan *u = &out->public;
+    const pl_status st = find_kv_type("cache_type_k (--cache-type-k)", p->cache_type_k,
+                                      &out->backend.k_type, u->cache_type_k, err);
+    if (st) return st;
+    return find_kv_type("cache_type_v (--cache-type-v)", p->cache_type_v, &out->backend.v_type,
+                        u->cache_type_v, err);
+}
+
 static void set_parts(struct plan *out, const pl_params *p, const struct hparams *h)
 {
     const pl_plan *u = &out->public;
@@ -156,6 +176,8 @@ pl_status plan_compute(struct plan *out, const pl_params *params, const struct g
 
     describe(u, params, g, h, out->ops);
     set_parts(out, params, h);
+    st = set_kv_types(out, params, err);
+    if (st) return st;
     stream_layout(&out->streams, u->n_streams, u->queue_requests, u->ctx_tokens, longest);
 
     const struct backend_bytes backend = out->ops->plan(&out->backend);

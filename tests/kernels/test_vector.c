@@ -1,6 +1,6 @@
 /* Norms, activations, RoPE, additions and KV writing of every instruction set this machine has,
  * against double precision or, where bytes are promised, against what kernels.h says in words. */
-#include "product_fixture.h"
+#include "kv_reference.h"
 
 enum { GUARD = 16, MAX_N = 4096 };
 
@@ -220,13 +220,6 @@ static void rope_is_near_exact(void **state)
 
 /* ---- KV pages ------------------------------------------------------------------------------- */
 
-/* What a page must hold for x: kernels.h. */
-static uint16_t stored(float x)
-{
-    if (isnan(x)) return 0;
-    return f16_of_f32(x > 65504 ? 65504 : x < -65504 ? -65504 : x);
-}
-
 /* Values of all kinds: ties between neighbouring halves, denormals, beyond the range, NaN. */
 static float any_value(struct rng *r)
 {
@@ -237,31 +230,36 @@ static float any_value(struct rng *r)
     return rng_below(r, 2) ? odd[rng_below(r, COUNT(odd))] : random_normal(r);
 }
 
-static void check_kv_write_at(const struct cpu_kernels *k, struct rng *r, uint32_t d, uint32_t at)
+static void check_kv_write_at(const struct cpu_kernels *k, struct rng *r,
+                              const struct kv_setup *setup, uint32_t d, uint32_t at)
 {
-    static uint16_t page[2 * MAX_D_HEAD * PAGE_TOKENS] __attribute__((aligned(64)));
-    static uint16_t want[2 * MAX_D_HEAD * PAGE_TOKENS];
-    const uint32_t part = d % 64 ? 32 : 64, n = d * PAGE_TOKENS;
-    float key[MAX_D_HEAD], value[MAX_D_HEAD];
+    static uint8_t page[4 * MAX_D_HEAD * PAGE_TOKENS] __attribute__((aligned(64)));
+    static uint8_t want[4 * MAX_D_HEAD * PAGE_TOKENS];
+    const struct kv_layout layout = kv_layout_of(d, setup->k, setup->v);
+    float key[MAX_D_HEAD], value[MAX_D_HEAD], values[MAX_D_HEAD];
 
-    for (uint32_t i = 0; i < COUNT(page); i++) page[i] = want[i] = (uint16_t)rng_u64(r);
+    for (uint32_t i = 0; i < sizeof page; i++) page[i] = want[i] = (uint8_t)rng_u64(r);
     for (uint32_t i = 0; i < d; i++) {
         key[i] = any_value(r);
-        value[i] = any_value(r);
-        want[i * PAGE_TOKENS + at] = stored(key[i]);
-        want[n + i / part * PAGE_TOKENS * part + at * part + i % part] = stored(value[i]);
+        value[i] = rng_below(r, 4) ? random_normal(r) : any_value(r);
     }
-    k->kv_write((uint8_t *)page, d, at, key, value);
-    for (uint32_t i = 0; i < COUNT(page); i++)
+    if (rng_below(r, 8) == 0) memset(key, 0, sizeof key);
+    kv_reference_write(setup->k, d, false, want, at, key, values);
+    kv_reference_write(setup->v, d, true, want + layout.v_at, at, value, values);
+    k->kv_write(page, &layout, at, key, value);
+    for (uint32_t i = 0; i < sizeof page; i++)
         if (page[i] != want[i])
-            fail_msg("isa=%s d_head=%u token %u: place %u of %u holds %04x, wanted %04x", k->isa, d,
-                     at, i, 2 * n, page[i], want[i]);
+            fail_msg("isa=%s K %s V %s d_head=%u token %u: byte %u of %u (V at %u) holds %02x, "
+                     "wanted %02x", k->isa, kv_type_name(setup->k), kv_type_name(setup->v), d, at,
+                     i, layout.n_bytes, layout.v_at, page[i], want[i]);
 }
 
 static void check_kv_write(const struct cpu_kernels *k, struct rng *r)
 {
-    for (size_t i = 0; i < COUNT(head_sizes); i++)
-        for (uint32_t at = 0; at < PAGE_TOKENS; at++) check_kv_write_at(k, r, head_sizes[i], at);
+    for (size_t s = 0; s < COUNT(kv_setups); s++)
+        for (size_t i = 0; i < COUNT(head_sizes); i++)
+            for (uint32_t at = 0; at < PAGE_TOKENS; at++)
+                check_kv_write_at(k, r, &kv_setups[s], head_sizes[i], at);
 }
 
 static void pages_hold_bounded_numbers_and_only_their_token(void **state)

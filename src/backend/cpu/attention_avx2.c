@@ -1,9 +1,9 @@
-/* Attention over f16 pages, AVX2. */
+/* Attention over pages, AVX2. */
 #include "backend/cpu/lanes_avx2.h"
 
 #include "backend/cpu/lanes_attention.h"
 
 void cpu_attention_avx2(struct cpu_kernels *k)
 {
-    k->attend = attend;
+    set_attention(k);
 }

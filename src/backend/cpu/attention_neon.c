@@ -1,9 +1,9 @@
-/* Attention over f16 pages, NEON. */
+/* Attention over pages, NEON. */
 #include "backend/cpu/lanes_neon.h"
 
 #include "backend/cpu/lanes_attention.h"
 
 void cpu_attention_neon(struct cpu_kernels *k)
 {
-    k->attend = attend;
+    set_attention(k);
 }

@@ -1,86 +1,120 @@
-/* Attention over pages in plain C: the specification of attend().
+/* Attention over pages in plain C: the specification of walk().
  *
- * One row is one column and one query head. Positions are walked in chunks of 32 (two pages) at
- * absolute places 32 j .. 32 j + 31, so that the order of every sum depends on the row's own
- * position and window alone. Per chunk: scores, one step of the online softmax (Milakov and
- * Gimelshein, 2018) in base 2, values. Positions that the row may not see take no part at all. */
+ * Positions are walked in chunks of 32 (two pages) at absolute places 32 j .. 32 j + 31, so that the
+ * order of every sum depends on the row's own position and window alone. Per chunk: scores, one step
+ * of the online softmax (Milakov and Gimelshein, 2018) in base 2, values. Positions that the row may
+ * not see take no part at all. */
 #include <math.h>
+#include <stdint.h>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/inlining.h"
 #include "quant/quant.h"
 
-enum { CHUNK_TOKENS = 2 * PAGE_TOKENS };
+/* A register is a float. */
+enum { LANES = 1 };
+typedef float vf;
 
-struct row {
-    float max, total;
-    float out[MAX_D_HEAD];
-};
+INLINE vf set1_f(float x) { return x; }
+INLINE vf load_f(const float *p) { return *p; }
+INLINE void store_f(float *p, vf a) { *p = a; }
+INLINE vf add_f(vf a, vf b) { return a + b; }
+INLINE vf sub_f(vf a, vf b) { return a - b; }
+INLINE vf mul_f(vf a, vf b) { return a * b; }
+INLINE vf load_q8(const uint8_t *p) { return (int8_t)*p; }
 
-static const uint16_t *k_of(const struct attend_job *j, uint32_t position)
+INLINE uint16_t half_at(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+INLINE vf load_bf16(const uint8_t *p) { return f32_of_bf16(half_at(p)); }
+
+/* As a half: the same exponent and mantissa, but exponents count from 7 less 15. */
+INLINE vf load_f8(const uint8_t *p)
 {
-    return (const uint16_t *)(j->kv + j->page[position / PAGE_TOKENS] * j->page_stride);
+    return f32_of_f16((uint16_t)((*p & 0x80) << 8 | (*p & 0x7f) << 7));
 }
 
-static float score(const struct attend_job *j, const float *q, uint32_t position)
+#include "backend/cpu/kv_tiles.h"
+
+/* A page as floats, [d_head][16] and [16][d_head]. */
+struct tile {
+    float k[MAX_D_HEAD * PAGE_TOKENS], v[PAGE_TOKENS * MAX_D_HEAD];
+};
+
+static void read_page(const struct attend_walk *w, uint32_t page, struct tile *tile)
 {
-    const uint16_t *k = k_of(j, position) + position % PAGE_TOKENS;
+    const uint32_t d_head = w->layout->d_head, part = v_part(d_head), n = d_head * PAGE_TOKENS;
+    const uint8_t *from = page_of(w, page);
+    float v[PAGE_TOKENS * MAX_D_HEAD];
+
+    for (uint32_t i = 0; i < n && w->layout->k == KV_F16; i++)
+        tile->k[i] = f32_of_f16(half_at(from + 2 * i));
+    for (uint32_t i = 0; i < n && w->layout->v == KV_F16; i++)
+        v[i] = f32_of_f16(half_at(from + w->layout->v_at + 2 * i));
+    if (w->layout->k != KV_F16) read_k_page(w, page, from, tile->k);
+    if (w->layout->v != KV_F16) read_v_page(w, page, from, PAGE_TOKENS, v);
+    for (uint32_t d = 0; d < d_head; d++)
+        for (uint32_t t = 0; t < PAGE_TOKENS; t++)
+            tile->v[t * d_head + d] = v[(d / part * PAGE_TOKENS + t) * part + d % part];
+}
+
+static float score(const struct tile *tile, const float *q, uint32_t d_head, uint32_t t)
+{
     float even = 0, odd = 0;
-    for (uint32_t d = 0; d < j->d_head; d += 2) {
-        even = fmaf(f32_of_f16(k[d * PAGE_TOKENS]), q[d], even);
-        odd = fmaf(f32_of_f16(k[(d + 1) * PAGE_TOKENS]), q[d + 1], odd);
+    for (uint32_t d = 0; d < d_head; d += 2) {
+        even = fmaf(tile->k[d * PAGE_TOKENS + t], q[d], even);
+        odd = fmaf(tile->k[(d + 1) * PAGE_TOKENS + t], q[d + 1], odd);
     }
     return even + odd;
 }
 
-static void add_value(const struct attend_job *j, struct row *r, uint32_t position, float p)
+/* Positions first .. last of the chunk at `start`. */
+static void add_chunk(const struct tile *tile, const struct attend_row *row, uint32_t d_head,
+                      uint32_t start, uint32_t first, uint32_t last)
 {
-    const uint16_t *v = k_of(j, position) + (size_t)j->d_head * PAGE_TOKENS;
-    const uint32_t part = v_part(j->d_head), at = position % PAGE_TOKENS;
-    for (uint32_t d = 0; d < j->d_head; d++)
-        r->out[d] = fmaf(f32_of_f16(v[(d / part * PAGE_TOKENS + at) * part + d % part]), p,
-                         r->out[d]);
-}
-
-static void add_chunk(const struct attend_job *j, const float *q, struct row *r, uint32_t first,
-                      uint32_t last)
-{
+    struct attend_state *s = row->state;
     float p[CHUNK_TOKENS], max = -INFINITY;
-    for (uint32_t t = first; t <= last; t++) {
-        p[t - first] = score(j, q, t);
-        max = fmaxf(max, p[t - first]);
+
+    for (uint32_t t = first - start; t <= last - start; t++) {
+        p[t] = score(&tile[t / PAGE_TOKENS], row->q, d_head, t % PAGE_TOKENS);
+        max = fmaxf(max, p[t]);
     }
-    if (max > r->max) {
-        const float shrink = exp2f(r->max - max);
-        r->total *= shrink;
-        for (uint32_t d = 0; d < j->d_head; d++) r->out[d] *= shrink;
-        r->max = max;
+    if (max > s->max) {
+        const float shrink = exp2f(s->max - max);
+        s->total[0] *= shrink;
+        for (uint32_t d = 0; d < d_head; d++) s->out[d] *= shrink;
+        s->max = max;
     }
-    for (uint32_t t = first; t <= last; t++) {
-        p[t - first] = exp2f(p[t - first] - r->max);
-        r->total += p[t - first];
-        add_value(j, r, t, p[t - first]);
+    for (uint32_t t = first - start; t <= last - start; t++) {
+        const float weight = exp2f(p[t] - s->max);
+        const float *v = tile[t / PAGE_TOKENS].v + t % PAGE_TOKENS * d_head;
+        s->total[0] += weight;
+        for (uint32_t d = 0; d < d_head; d++) s->out[d] = fmaf(v[d], weight, s->out[d]);
     }
 }
 
-static void attend(const struct attend_job *j)
+static void walk(const struct attend_walk *w)
 {
-    for (uint32_t c = 0; c < j->n_cols; c++)
-        for (uint32_t h = 0; h < j->n_group; h++) {
-            const uint32_t last = j->first_pos + c;
-            const uint32_t first = j->window && last + 1 > j->window ? last + 1 - j->window : 0;
-            struct row r = { .max = -INFINITY };
-            for (uint32_t t = first; t <= last;) {
-                const uint32_t chunk_last = t / CHUNK_TOKENS * CHUNK_TOKENS + CHUNK_TOKENS - 1;
-                const uint32_t end = chunk_last < last ? chunk_last : last;
-                add_chunk(j, j->q + c * j->ld_q + h * j->d_head, &r, t, end);
-                t = end + 1;
-            }
-            float *out = j->out + c * j->ld_out + h * j->d_head;
-            for (uint32_t d = 0; d < j->d_head; d++) out[d] = r.out[d] / r.total;
+    const uint32_t d_head = w->layout->d_head;
+    struct tile tile[CHUNK_PAGES];
+
+    for (uint32_t i = 0; i < w->n_rows && w->is_first; i++)
+        *w->row[i].state = (struct attend_state){ .max = -INFINITY };
+    for (uint32_t page = w->first_page; page < w->end_page; page += CHUNK_PAGES) {
+        const uint32_t start = page * PAGE_TOKENS;
+        for (uint32_t i = 0; i < CHUNK_PAGES && page + i < w->end_page; i++)
+            read_page(w, page + i, &tile[i]);
+        for (uint32_t i = 0; i < w->n_rows; i++) {
+            const uint32_t pos = w->row[i].pos, first = first_seen(pos, w->window);
+            const uint32_t last = pos < start + CHUNK_TOKENS ? pos : start + CHUNK_TOKENS - 1;
+            if (first <= last && last >= start)
+                add_chunk(tile, &w->row[i], d_head, start, first > start ? first : start, last);
         }
+    }
+    for (uint32_t i = 0; i < w->n_rows && w->is_last; i++)
+        for (uint32_t d = 0; d < d_head; d++)
+            w->row[i].out[d] = w->row[i].state->out[d] / w->row[i].state->total[0];
 }
 
 void cpu_attention_scalar(struct cpu_kernels *k)
 {
-    k->attend = attend;
+    k->walk = walk;
+    k->max_walk_rows = MAX_WALK_ROWS;
 }

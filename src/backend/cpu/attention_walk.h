@@ -1,5 +1,5 @@
-/* What the attention of every instruction set wider than scalar shares: the rows of a job and the
- * pages it walks, those AHEAD_PAGES further on being fetched beside the arithmetic. */
+/* What the attention of every instruction set shares: the pages of a walk, those AHEAD_PAGES
+ * further on being fetched beside the arithmetic. */
 #ifndef BACKEND_CPU_ATTENTION_WALK_H
 #define BACKEND_CPU_ATTENTION_WALK_H
 
@@ -20,23 +20,29 @@ INLINE uint32_t walk_start(uint32_t first)
     return first / CHUNK_TOKENS * CHUNK_PAGES;
 }
 
-INLINE const uint8_t *page_of(const struct attend_job *j, uint32_t page)
+INLINE const uint8_t *page_of(const struct attend_walk *w, uint32_t page)
 {
-    return j->kv + j->page[page] * j->page_stride;
+    return w->kv + w->page[page] * w->page_stride;
 }
 
-/* The page AHEAD_PAGES after `page`: where this job ends, those of the next one follow. Stopping
+/* The page AHEAD_PAGES after `page`: where this walk ends, those of the next one follow. Stopping
  * the fetches at the end of a stream costs a third of the speed at short contexts. */
-INLINE const uint8_t *page_ahead(const struct attend_job *j, uint32_t page, uint32_t last_page)
+INLINE const uint8_t *page_ahead(const struct attend_walk *w, uint32_t page)
 {
     const uint32_t later = page + AHEAD_PAGES;
-    if (later <= last_page) return page_of(j, later);
-    const struct attend_job *next = j->next;
-    if (!next) return page_of(j, last_page);
-    const uint32_t n_over = later - last_page - 1;
-    const uint32_t first = walk_start(first_seen(next->first_pos, next->window)) + n_over;
-    const uint32_t last = (next->first_pos + next->n_cols - 1) / PAGE_TOKENS;
-    return page_of(next, first < last ? first : last);
+    if (later < w->end_page) return page_of(w, later);
+    const struct attend_walk *next = w->next;
+    if (!next) return page_of(w, w->end_page - 1);
+    const uint32_t place = next->first_page + later - w->end_page;
+    return page_of(next, place < next->end_page ? place : next->end_page - 1);
+}
+
+/* The latest position that any row sees. */
+INLINE uint32_t last_seen(const struct attend_walk *w)
+{
+    uint32_t last = w->row[0].pos;
+    for (uint32_t i = 1; i < w->n_rows; i++) last = w->row[i].pos > last ? w->row[i].pos : last;
+    return last;
 }
 
 #endif

@@ -16,7 +16,7 @@ struct buffer {
     void **to;
 };
 
-enum { MAX_BUFFERS = 24, PHASES_PER_LAYER = 12, OTHER_PHASES = 8 };
+enum { MAX_BUFFERS = 32, PHASES_PER_LAYER = 12, OTHER_PHASES = 8 };
 
 static size_t whole_panels(size_t n)
 {
@@ -31,7 +31,8 @@ static void set_shape(struct cpu_backend *b)
     b->ld_kv = whole_panels((size_t)d->n_kv_heads * d->d_head);
     b->ld_ff = whole_panels(d->d_ff);
     b->ld_vocab = whole_panels(d->n_vocab);
-    b->page_bytes = (size_t)d->n_layers * d->n_kv_heads * kv_head_bytes(d->d_head);
+    b->layout = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
+    b->page_bytes = (size_t)d->n_layers * d->n_kv_heads * b->layout.n_bytes;
     /* a step has at most max_cols outputs, served max_outs at a time */
     const uint32_t max_outs = b->params.max_outs ? b->params.max_outs : 1;
     const uint32_t n_turns = (b->params.max_cols + max_outs - 1) / max_outs;
@@ -71,6 +72,12 @@ static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFE
     n = add_act(list, n, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
     n = add_act(list, n, &b->ff, what, d->d_ff, n_cols);
     n = add_act(list, n, &b->head, what, d->d_model, b->params.max_outs);
+    list[n++] = (struct buffer){ "attention", (uint64_t)b->params.n_threads * MAX_JOB_ROWS *
+                                              sizeof *b->attend_state, (void **)&b->attend_state };
+    list[n++] = (struct buffer){ "attention", n_cols * sizeof *b->groups.order,
+                                 (void **)&b->groups.order };
+    list[n++] = (struct buffer){ "attention", n_cols * sizeof *b->groups.group,
+                                 (void **)&b->groups.group };
     list[n++] = (struct buffer){ "the step's phases", b->max_phases * sizeof *b->phase,
                                  (void **)&b->phase };
     return n;

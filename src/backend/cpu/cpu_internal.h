@@ -5,9 +5,11 @@
 #ifndef BACKEND_CPU_CPU_INTERNAL_H
 #define BACKEND_CPU_CPU_INTERNAL_H
 
+#include "backend/cpu/attend.h"
 #include "backend/cpu/backend_cpu.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/memory.h"
+#include "backend/cpu/prefix_groups.h"
 #include "base/thread_pool.h"
 
 struct vector {
@@ -19,6 +21,7 @@ struct rope {
     const float *cos_sin;           /* (n_positions, d_head / 2, 2) */
     uint32_t n_positions;
     bool interleaved;
+    float turn[MAX_D_HEAD * PAGE_TOKENS];   /* (d_head / 2, 2, 16), see key_bias */
 };
 
 enum {
@@ -60,7 +63,8 @@ struct cpu_backend {
     struct thread_pool *pool;
     struct memory memory;
 
-    uint8_t *kv;                    /* (n_pages, n_layers, n_kv_heads) of kv_head_bytes */
+    struct kv_layout layout;
+    uint8_t *kv;                    /* (n_pages, n_layers, n_kv_heads) of layout.n_bytes */
     size_t page_bytes;
 
     /* f32 buffers; ld_* are rows rounded up to whole panels */
@@ -73,6 +77,8 @@ struct cpu_backend {
     float *logit_rows;              /* (max_outs, ld_vocab) */
     float *norm_row;                /* (n_threads, ld_model) */
     struct act h, att, ff, head;    /* quantised */
+    struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */
+    struct prefix_groups groups;    /* of the step */
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
@@ -111,7 +117,7 @@ static inline uint8_t *kv_of(const struct cpu_backend *b, uint32_t page, uint32_
 {
     const struct dims *d = &b->params.dims;
     return b->kv + page * b->page_bytes +
-           (size_t)(layer * d->n_kv_heads + head) * kv_head_bytes(d->d_head);
+           (size_t)(layer * d->n_kv_heads + head) * b->layout.n_bytes;
 }
 
 /* Quantises n values of column `col` into the forms asked for, from value `first` on. */

@@ -17,6 +17,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/act.h"
+#include "backend/cpu/kv_layout.h"
 #include "backend/cpu/panel.h"
 
 enum { MAX_PRODUCT_COLS = 12 };
@@ -28,38 +29,47 @@ enum { MAX_PRODUCT_COLS = 12 };
 typedef void product_fn(const uint8_t *panel, uint32_t n_k, const void *x, uint32_t ld, float *out,
                         size_t ld_out, uint32_t n_cols, size_t ahead_bytes);
 
-/* KV of one page, one layer and one KV head: K as [d_head][16 tokens] f16, then V in parts of 64
- * dimensions, [d_head / 64][16 tokens][64] f16. A d_head that is no multiple of 64 (multiples of 32
- * are run) has parts of 32. Both are written saturated to +-65504 with NaN as 0, so a page never
- * holds what could spoil a sum. */
-enum { MAX_D_HEAD = 256 };
+/* The bias of keys that are stored without it. The key at position p lacks the bias turned by p,
+ * which is turned to the first position of p's page and then on by p % 16. */
+struct key_bias {
+    const float *bias;          /* (d_head) of this KV head; NULL: keys are whole */
+    const float *cos_sin;       /* (n_positions, d_head / 2, 2) */
+    const float *turn;          /* (d_head / 2, 2, 16): cosines, then sines of 0 .. 15 positions */
+    bool is_interleaved;
+};
 
-static inline uint32_t v_part(uint32_t d_head)
-{
-    return d_head % 64 ? 32 : 64;
-}
+/* What a row of attention has summed up so far. */
+struct attend_state {
+    float max;
+    float total[16] __attribute__((aligned(64)));
+    float out[MAX_D_HEAD] __attribute__((aligned(64)));
+};
 
-static inline size_t kv_head_bytes(uint32_t d_head)
-{
-    return (size_t)2 * d_head * PAGE_TOKENS * sizeof(uint16_t);
-}
+/* A row of attention: one query head of one column. */
+struct attend_row {
+    const float *q;             /* (d_head), scaled so that a score is q . k in units of log 2 */
+    float *out;                 /* (d_head), written by the last walk */
+    struct attend_state *state; /* carried from one walk to the next */
+    uint32_t pos;               /* sees positions up to this one, and `window` of them */
+};
 
-/* Attention of neighbouring columns of one stream for one KV head. */
-struct attend_job {
-    uint32_t d_head;
-    uint32_t n_group;           /* query heads of this KV head */
-    uint32_t n_cols;            /* columns, at positions first_pos .. first_pos + n_cols - 1 */
-    uint32_t first_pos;
+enum { MAX_WALK_ROWS = 8 };
+
+/* Rows of one KV head walk over neighbouring pages together, sharing all loads. Each row has
+ * arithmetic of its own: who walks with it, and how its way is cut into walks, changes no bit. */
+struct attend_walk {
+    const struct kv_layout *layout;
+    struct key_bias key_bias;
     uint32_t window;            /* 0: all earlier positions */
     const uint8_t *kv;          /* KV of page 0, this layer and KV head */
     size_t page_stride;         /* bytes from one page's to the next */
-    const uint32_t *page;       /* page table of the stream */
-    const float *q;             /* q[col * ld_q + head * d_head + i], scaled by the caller so that
-                                 * a score is q . k in units of log 2 (times log2 e) */
-    float *out;                 /* likewise, with ld_out */
-    size_t ld_q, ld_out;
-    const struct attend_job *next;  /* what this thread attends to afterwards: its pages are fetched
-                                     * while the last ones of this job are computed; may be NULL */
+    const uint32_t *page;       /* page table */
+    uint32_t first_page, end_page;  /* first_page is even: chunks of 32 positions are whole */
+    bool is_first, is_last;     /* of the rows' walks */
+    uint32_t n_rows;            /* 1 .. the kernels' max_walk_rows */
+    struct attend_row row[MAX_WALK_ROWS];
+    const struct attend_walk *next;     /* what this thread walks afterwards: its pages are fetched
+                                         * while the last ones are computed; may be NULL */
 };
 
 struct cpu_kernels {
@@ -90,9 +100,11 @@ struct cpu_kernels {
     void (*rope)(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale);
 
     /* Writes one token's K and V of one KV head to place `at` (0 .. 15) of its page. */
-    void (*kv_write)(uint8_t *kv, uint32_t d_head, uint32_t at, const float *k, const float *v);
+    void (*kv_write)(uint8_t *kv, const struct kv_layout *layout, uint32_t at, const float *k,
+                     const float *v);
 
-    void (*attend)(const struct attend_job *job);
+    void (*walk)(const struct attend_walk *walk);
+    uint32_t max_walk_rows;
 };
 
 /* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on

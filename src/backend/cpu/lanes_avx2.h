@@ -46,6 +46,26 @@ INLINE vf load_f16(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
+/* Codes of KV types, see kv_tiles.h */
+INLINE vf load_bf16(const uint8_t *p)
+{
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+INLINE vf load_q8(const uint8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
+/* As halves: the same exponents and mantissas, but exponents count from 7 less 15. Widened with its
+ * sign, a code has it in bits 7 to 15. */
+INLINE vf load_f8(const uint8_t *p)
+{
+    const __m128i wide = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p));
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(wide, 7), _mm_set1_epi16((short)0xbf80)));
+}
+
 INLINE void store_f16(uint16_t *p, vf a)
 {
     _mm_storeu_si128((__m128i *)p,

@@ -5,6 +5,7 @@
 
 #include <arm_neon.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "backend/cpu/inlining.h"
 
@@ -38,6 +39,31 @@ INLINE vf number_or_0(vf a)
 INLINE vf load_f(const float *p) { return vld1q_f32(p); }
 INLINE void store_f(float *p, vf a) { vst1q_f32(p, a); }
 INLINE vf load_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+
+/* Codes of KV types, see kv_tiles.h */
+INLINE vf load_bf16(const uint8_t *p)
+{
+    const uint32x4_t wide = vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16);
+    return vreinterpretq_f32_u32(wide);
+}
+
+/* Four bytes as 16-bit integers with their sign. */
+INLINE int16x4_t load_s8(const uint8_t *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four))));
+}
+
+INLINE vf load_q8(const uint8_t *p) { return vcvtq_f32_s32(vmovl_s16(load_s8(p))); }
+
+/* As halves: the same exponents and mantissas, but exponents count from 7 less 15. Widened with its
+ * sign, a code has it in bits 7 to 15. */
+INLINE vf load_f8(const uint8_t *p)
+{
+    const uint16x4_t up = vreinterpret_u16_s16(vshl_n_s16(load_s8(p), 7));
+    return vcvt_f32_f16(vreinterpret_f16_u16(vand_u16(up, vdup_n_u16(0xbf80))));
+}
 
 INLINE void store_f16(uint16_t *p, vf a)
 {

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kv_codes.h"
 #include "backend/cpu/lanes_math.h"
 
 /* 16 partial sums and a tree: the order of vector_scalar.c. */
@@ -87,16 +88,27 @@ INLINE void store_f16_finite(uint16_t *to, const float *from)
     store_f16(to, min_f(set1_f(65504.0f), max_f(set1_f(-65504.0f), v)));
 }
 
-static void kv_write(uint8_t *kv, uint32_t d_head, uint32_t at, const float *k, const float *v)
+static void write_k_f16(uint16_t *page, uint32_t d_head, uint32_t at, const float *k)
 {
-    uint16_t *k_page = (uint16_t *)kv, *v_page = k_page + (size_t)d_head * PAGE_TOKENS;
-    const uint32_t part = v_part(d_head);
     uint16_t column[MAX_D_HEAD];
-
     for (uint32_t i = 0; i < d_head; i += LANES) store_f16_finite(column + i, k + i);
-    for (uint32_t i = 0; i < d_head; i++) k_page[i * PAGE_TOKENS + at] = column[i];
+    for (uint32_t i = 0; i < d_head; i++) page[i * PAGE_TOKENS + at] = column[i];
+}
+
+static void write_v_f16(uint16_t *page, uint32_t d_head, uint32_t at, const float *v)
+{
+    const uint32_t part = v_part(d_head);
     for (uint32_t i = 0; i < d_head; i += LANES)
-        store_f16_finite(v_page + (i / part * PAGE_TOKENS + at) * part + i % part, v + i);
+        store_f16_finite(page + (i / part * PAGE_TOKENS + at) * part + i % part, v + i);
+}
+
+static void kv_write(uint8_t *kv, const struct kv_layout *l, uint32_t at, const float *k,
+                     const float *v)
+{
+    if (l->k == KV_F16) write_k_f16((uint16_t *)kv, l->d_head, at, k);
+    else write_k_codes(l, kv, at, k);
+    if (l->v == KV_F16) write_v_f16((uint16_t *)(kv + l->v_at), l->d_head, at, v);
+    else write_v_codes(l, kv + l->v_at, at, v);
 }
 
 static void set_vector(struct cpu_kernels *k)

@@ -86,6 +86,15 @@ pl_status cpu_load_vector(struct backend *base, const float *values, uint32_t n,
     return v->values ? PL_OK : PL_E_MEMORY;
 }
 
+/* cos 0 is what the whole table is scaled by: a turn is a turn alone. */
+static void fill_turns(struct rope *r, uint32_t d_head)
+{
+    const uint32_t n = r->n_positions < PAGE_TOKENS ? r->n_positions : PAGE_TOKENS;
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t i = 0; i < d_head; i++)   /* cosines at even places, sines at odd ones */
+            r->turn[i * PAGE_TOKENS + t] = r->cos_sin[(size_t)t * d_head + i] / r->cos_sin[0];
+}
+
 pl_status cpu_load_rope(struct backend *base, const float *cos_sin, uint32_t n_positions,
                         bool interleaved, struct rope **out, pl_err *err)
 {
@@ -93,7 +102,11 @@ pl_status cpu_load_rope(struct backend *base, const float *cos_sin, uint32_t n_p
     struct rope *r = take_record(b, sizeof *r, err);
     if (!r) return PL_E_MEMORY;
     const size_t n = (size_t)n_positions * b->params.dims.d_head;
-    *r = (struct rope){ copy_floats(b, cos_sin, n, "RoPE tables", err), n_positions, interleaved };
+    r->cos_sin = copy_floats(b, cos_sin, n, "RoPE tables", err);
+    if (!r->cos_sin) return PL_E_MEMORY;
+    r->n_positions = n_positions;
+    r->interleaved = interleaved;
+    fill_turns(r, b->params.dims.d_head);
     *out = r;
-    return r->cos_sin ? PL_OK : PL_E_MEMORY;
+    return PL_OK;
 }

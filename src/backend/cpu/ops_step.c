@@ -17,6 +17,7 @@ void cpu_begin(struct backend *base, const struct batch *batch)
     struct cpu_backend *b = (struct cpu_backend *)base;
     b->batch = *batch;
     b->n_phases = 0;
+    prefix_groups_find(&b->groups, batch);
 }
 
 static void run_embed(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kv_codes.h"
 #include "backend/cpu/math_avx512.h"
 
 static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *out)
@@ -103,18 +104,29 @@ static inline __m256i to_f16_finite(const float *x)
     return _mm512_cvtps_ph(bounded, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-static void kv_write(uint8_t *kv, uint32_t d_head, uint32_t at, const float *k, const float *v)
+static void write_k_f16(uint16_t *page, uint32_t d_head, uint32_t at, const float *k)
 {
-    uint16_t *k_page = (uint16_t *)kv, *v_page = k_page + (size_t)d_head * PAGE_TOKENS;
-    const uint32_t part = v_part(d_head);
     uint16_t column[MAX_D_HEAD];
-
     for (uint32_t i = 0; i < d_head; i += 16)
         _mm256_storeu_si256((__m256i *)(column + i), to_f16_finite(k + i));
-    for (uint32_t i = 0; i < d_head; i++) k_page[i * PAGE_TOKENS + at] = column[i];
+    for (uint32_t i = 0; i < d_head; i++) page[i * PAGE_TOKENS + at] = column[i];
+}
+
+static void write_v_f16(uint16_t *page, uint32_t d_head, uint32_t at, const float *v)
+{
+    const uint32_t part = v_part(d_head);
     for (uint32_t i = 0; i < d_head; i += 16)
-        _mm256_storeu_si256((__m256i *)(v_page + (i / part * PAGE_TOKENS + at) * part + i % part),
+        _mm256_storeu_si256((__m256i *)(page + (i / part * PAGE_TOKENS + at) * part + i % part),
                             to_f16_finite(v + i));
+}
+
+static void kv_write(uint8_t *kv, const struct kv_layout *l, uint32_t at, const float *k,
+                     const float *v)
+{
+    if (l->k == KV_F16) write_k_f16((uint16_t *)kv, l->d_head, at, k);
+    else write_k_codes(l, kv, at, k);
+    if (l->v == KV_F16) write_v_f16((uint16_t *)(kv + l->v_at), l->d_head, at, v);
+    else write_v_codes(l, kv + l->v_at, at, v);
 }
 
 void cpu_vector_avx512(struct cpu_kernels *k)

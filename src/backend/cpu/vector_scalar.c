@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kv_codes.h"
 #include "quant/quant.h"
 
 /* 16 partial sums, as a 512-bit register would hold them, added up in a tree. */
@@ -66,14 +67,18 @@ static uint16_t f16_finite(float x)
     return h & 0x3ff ? 0 : (uint16_t)((h & 0x8000) | 0x7bff);
 }
 
-static void kv_write(uint8_t *kv, uint32_t d_head, uint32_t at, const float *k, const float *v)
+static void kv_write(uint8_t *kv, const struct kv_layout *l, uint32_t at, const float *k,
+                     const float *v)
 {
-    uint16_t *k_page = (uint16_t *)kv, *v_page = k_page + (size_t)d_head * PAGE_TOKENS;
-    const uint32_t part = v_part(d_head);
+    uint16_t *k_page = (uint16_t *)kv, *v_page = (uint16_t *)(kv + l->v_at);
+    const uint32_t part = v_part(l->d_head);
 
-    for (uint32_t i = 0; i < d_head; i++) k_page[i * PAGE_TOKENS + at] = f16_finite(k[i]);
-    for (uint32_t i = 0; i < d_head; i++)
+    for (uint32_t i = 0; i < l->d_head && l->k == KV_F16; i++)
+        k_page[i * PAGE_TOKENS + at] = f16_finite(k[i]);
+    for (uint32_t i = 0; i < l->d_head && l->v == KV_F16; i++)
         v_page[(i / part * PAGE_TOKENS + at) * part + i % part] = f16_finite(v[i]);
+    if (l->k != KV_F16) write_k_codes(l, kv, at, k);
+    if (l->v != KV_F16) write_v_codes(l, kv + l->v_at, at, v);
 }
 
 void cpu_vector_scalar(struct cpu_kernels *k)

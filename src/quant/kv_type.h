@@ -1,0 +1,21 @@
+/* The types that keys and values of the KV pool may be stored in. */
+#ifndef QUANT_KV_TYPE_H
+#define QUANT_KV_TYPE_H
+
+#include <stdbool.h>
+
+enum kv_type {
+    KV_F16,
+    KV_BF16,
+    KV_Q8_0,        /* 8-bit integers, one f16 scale for 32 values */
+    KV_F8_E4M3,     /* 8-bit floats (OCP E4M3, largest 448), one f32 scale for a token and head */
+    N_KV_TYPES,
+};
+
+/* "f16", "bf16", "q8_0", "f8_e4m3" */
+const char *kv_type_name(enum kv_type type);
+
+/* NULL means f16. False: there is no such name. */
+bool kv_type_find(const char *name, enum kv_type *out);
+
+#endif
