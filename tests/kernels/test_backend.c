@@ -58,6 +58,31 @@ static void logits_are_near_exact(void **state)
         }
 }
 
+/* Errors as above, but for what a KV type adds; keys with and without a bias. 8-bit floats have 3
+ * bits of mantissa. */
+static void logits_are_near_with_every_kv_type(void **state)
+{
+    (void)state;
+    static const double most[N_KV_TYPES] = { 0.02, 0.02, 0.02, 0.06 };
+
+    for (int i = 0; i < 2 * N_KV_TYPES; i++)
+        for (size_t s = 0; s < COUNT(tiny_shapes); s++) {
+            struct tiny *t = tiny_make(&tiny_shapes[s]);
+            t->params.k_type = i < N_KV_TYPES ? (enum kv_type)i : KV_F16;
+            t->params.v_type = i < N_KV_TYPES ? KV_F16 : (enum kv_type)(i - N_KV_TYPES);
+            tiny_open(t);
+            tiny_start(t, 5, 0xff);
+            tiny_step(t, &(struct piece){ 2, 0, TINY_POSITIONS }, 1, 1);
+            const double error = error_of(t, 2, TINY_POSITIONS);
+            if (!(error < most[i % N_KV_TYPES]))
+                fail_msg("%s K %s V %s: error %.4f of the logits' size, at most %.2f",
+                         t->shape->name, kv_type_name(t->params.k_type),
+                         kv_type_name(t->params.v_type), error, most[i % N_KV_TYPES]);
+            tiny_close(t);
+            tiny_free(t);
+        }
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static uint64_t matrix_total(const struct tiny *t)
@@ -97,6 +122,8 @@ static void the_plan_is_what_is_taken(void **state)
             t->params.max_outs = n_outs[i];
             t->params.n_threads = 1 + i;
             t->params.n_pages = 3 + 50 * i;
+            t->params.k_type = (enum kv_type)(i + 1);
+            t->params.v_type = (enum kv_type)(3 - i);
             const struct backend_bytes plan = backend_cpu.plan(&t->params);
             tiny_open(t);
             const struct cpu_backend *b = (const struct cpu_backend *)t->b;
@@ -258,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_near_exact),
+        cmocka_unit_test(logits_are_near_with_every_kv_type),
         cmocka_unit_test(the_plan_is_what_is_taken),
         cmocka_unit_test(a_plan_without_a_thread_count_is_for_all_cores),
         cmocka_unit_test(memory_is_locked_or_the_limit_named),

@@ -42,24 +42,39 @@ static void sort(struct prefix_groups *g, const struct batch *batch)
     }
 }
 
-/* A group takes its next neighbour in unless the pages it would no longer share weigh more than
- * those the neighbour shares: (n - 1) reads of n_shared pages are what a group saves. */
+/* The best group to begin with span i of the order, those after it having been chosen: n spans that
+ * share n_shared pages save (n - 1) reads of them. */
+static struct prefix_group best_group(const struct prefix_groups *g, const struct batch *batch,
+                                      uint32_t i)
+{
+    const uint32_t n_spans = batch->n_spans;
+    uint32_t n_shared = n_full(&batch->span[g->order[i]]) & ~1u;
+    struct prefix_group best = {
+        .first = i, .n = 1, .n_shared = n_shared, .n_common = g->group[i].n_common,
+        .saved = i + 1 < n_spans ? g->group[i + 1].saved : 0,
+    };
+    for (uint32_t end = i + 1; end < n_spans; end++) {
+        const uint32_t n_common = g->group[end].n_common;
+        n_shared = n_common < n_shared ? n_common : n_shared;
+        if (!n_shared) break;
+        const uint64_t after = end + 1 < n_spans ? g->group[end + 1].saved : 0;
+        const uint64_t saved = after + (uint64_t)(end - i) * n_shared;
+        if (saved <= best.saved) continue;
+        best.n = end - i + 1;
+        best.n_shared = n_shared;
+        best.saved = saved;
+    }
+    return best;
+}
+
 void prefix_groups_find(struct prefix_groups *g, const struct batch *batch)
 {
     sort(g, batch);
+    for (uint32_t i = 0; i < batch->n_spans; i++)
+        g->group[i].n_common = i ? n_common(&batch->span[g->order[i - 1]],
+                                            &batch->span[g->order[i]]) & ~1u : 0;
+    for (uint32_t i = batch->n_spans; i-- > 0;) g->group[i] = best_group(g, batch, i);
     g->n_groups = 0;
-    for (uint32_t i = 0; i < batch->n_spans; i++) {
-        const struct span *span = &batch->span[g->order[i]];
-        if (i) {
-            struct prefix_group *last = &g->group[g->n_groups - 1];
-            const uint32_t common = n_common(&batch->span[g->order[i - 1]], span) & ~1u;
-            const uint32_t shared = common < last->n_shared ? common : last->n_shared;
-            if (shared && (uint64_t)last->n * shared >= (uint64_t)(last->n - 1) * last->n_shared) {
-                last->n_shared = shared;
-                last->n++;
-                continue;
-            }
-        }
-        g->group[g->n_groups++] = (struct prefix_group){ i, 1, n_full(span) & ~1u };
-    }
+    for (uint32_t i = 0; i < batch->n_spans; i += g->group[g->n_groups++].n)
+        g->group[g->n_groups] = g->group[i];
 }

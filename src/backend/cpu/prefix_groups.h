@@ -8,6 +8,8 @@
 struct prefix_group {
     uint32_t first, n;          /* spans order[first] .. order[first + n - 1] */
     uint32_t n_shared;          /* pages that all their columns see, but for windows; even */
+    uint32_t n_common;          /* pages that the first span shares with the one before it */
+    uint64_t saved;             /* page reads that this group and those after it save */
 };
 
 struct prefix_groups {
