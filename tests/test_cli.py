@@ -1,9 +1,12 @@
 """The commands as a shell sees them."""
 
 import json
+import pathlib
 import subprocess
 
 import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -67,6 +70,34 @@ def test_run(paceline, fetch_model):
     assert chat.stdout.startswith(first.stdout) and b"cached" in chat.stderr.splitlines()[1]
     raw = paceline(*ask, "--raw", "-p", "Once upon a")
     assert raw.returncode == 0 and raw.stdout.strip()
+
+
+def score(paceline, model, *options):
+    """Of each token of a text that ships with the project."""
+    text = (ROOT / "docs/architecture.md").read_bytes()[:2000]
+    ids = json.loads(paceline("tokenize", "--model", model, "--json", text=text).stdout)
+    done = paceline("score", "--model", model, "--tokens", ",".join(map(str, ids)), "--json",
+                    *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["nll"]
+
+
+@pytest.mark.parametrize("model", ["smollm2-135m", "qwen2.5-coder-0.5b"])   # without, with key bias
+@pytest.mark.parametrize("kv", ["bf16", "q8_0", "f8_e4m3"])
+def test_kv_types_stay_near_f16(paceline, fetch_model, model, kv):
+    model = fetch_model(model)
+    exact = score(paceline, model)
+    near = score(paceline, model, "--cache-type-k", kv, "-ctv", kv)
+    apart = sum(abs(a - b) for a, b in zip(near, exact)) / len(exact)
+    assert 0 < apart < {"bf16": 0.12, "q8_0": 0.15, "f8_e4m3": 0.25}[kv], apart
+
+
+def test_an_unknown_kv_type_is_named(paceline, fetch_model):
+    done = paceline("score", "--model", fetch_model("smollm2-135m"), "--tokens", "1,2",
+                    "--cache-type-v", "q4_0")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    for piece in (b"--cache-type-v", b'"q4_0"', b"f8_e4m3 is wanted"):
+        assert piece in done.stderr
 
 
 def test_bench_json(paceline, fetch_model):

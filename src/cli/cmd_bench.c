@@ -135,9 +135,10 @@ static json_t *row_json(const struct bench *b, const struct row *r)
 static json_t *machine_json(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->engine);
-    return json_pack("{s:s s:s s:s s:I s:s s:s s:I s:I s:f s:f}", "cpu", p->cpu_name, "backend",
-                     p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads, "model",
-                     p->model_name, "quantisation", p->quantisation, "step_weight_bytes",
+    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:f s:f}", "cpu", p->cpu_name,
+                     "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
+                     "model", p->model_name, "quantisation", p->quantisation, "cache_type_k",
+                     p->cache_type_k, "cache_type_v", p->cache_type_v, "step_weight_bytes",
                      (json_int_t)p->step_weight_bytes, "macs_per_token",
                      (json_int_t)p->step_macs_per_token, "limit_gmac_s",
                      b->machine.macs_per_s * 1e-9, "limit_read_gb_s",

@@ -78,7 +78,7 @@ enum MHD_Result route_props(struct exchange *x)
                                (json_int_t)p->total_bytes);
     return http_send_json(
         x, 200,
-        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:s s:s? s:s s:s s:s s:I s:o}",
+        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:s s:s? s:s s:s s:s s:I s:s s:s s:o}",
                   "default_generation_settings", defaults, "total_slots",
                   (json_int_t)p->n_streams, "ctx_tokens_per_stream", (json_int_t)p->ctx_tokens,
                   "kv_pool_tokens", (json_int_t)p->kv_tokens, "queue_requests",
@@ -86,7 +86,8 @@ enum MHD_Result route_props(struct exchange *x)
                   "model_alias", model_id(s), "model_path", s->model_path ? s->model_path : "",
                   "model_name", p->model_name, "chat_template", chat_template, "build_info",
                   "paceline " PL_VERSION, "backend", p->backend, "isa", p->isa, "threads",
-                  (json_int_t)p->n_threads, "memory", memory));
+                  (json_int_t)p->n_threads, "cache_type_k", p->cache_type_k, "cache_type_v",
+                  p->cache_type_v, "memory", memory));
 }
 
 static json_t *slot_json(const pl_slot *slot, const pl_plan *p)
