@@ -100,6 +100,8 @@ typedef struct pl_plan {
     uint64_t n_parameters;
     uint64_t weights_bytes;     /* packed weights, taken at start */
     uint64_t step_weight_bytes; /* of these, read by every step */
+    uint64_t expert_weight_bytes; /* of these, all experts: a step reads those its columns chose */
+    uint32_t n_experts, n_experts_used; /* a layer's, a column's; 0: a dense model */
     uint64_t step_macs_per_token; /* multiply-adds of the products, output head included */
     uint64_t kv_bytes;
     uint64_t scratch_bytes;     /* activations, logits, tables */

@@ -23,6 +23,8 @@ CASES = {
     "qwen2": dict(arch="qwen2"),
     "qwen2 yarn": dict(arch="qwen2", scaling=("yarn", 4.0, 1024)),
     "qwen3": dict(arch="qwen3"),
+    "qwen2moe": dict(arch="qwen2moe"),
+    "qwen3moe": dict(arch="qwen3moe"),
     "gemma3": dict(arch="gemma3", tied=True),
     "gemma3 linear": dict(arch="gemma3", tied=True, scaling=("linear", 8.0)),
 }

@@ -7,6 +7,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
+N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
 
 
 def byte_symbols():
@@ -49,6 +50,12 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
         w.add_float32(f"{arch}.rope.scaling.factor", scaling[1])
         if scaling[0] == "yarn":
             w.add_uint32(f"{arch}.rope.scaling.original_context_length", scaling[2])
+    if arch.endswith("moe"):
+        w.add_expert_count(N_EXPERTS)
+        w.add_expert_used_count(N_EXPERTS_USED)
+        w.add_expert_feed_forward_length(D_EXPERT)
+        if arch == "qwen2moe":
+            w.add_expert_shared_feed_forward_length(D_FF)
     add_vocabulary(w)
 
     def matrix(name, n_rows, n_k, scale=1.0):
@@ -58,6 +65,20 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
 
     def vector(name, n, centre=1.0, spread=0.1):
         w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
+
+    def mixture(p):
+        vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
+        for name, rows, k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
+                              ("down", D_MODEL, D_EXPERT)):
+            x = rng.standard_normal((N_EXPERTS, rows, k), dtype=np.float32) / np.sqrt(k)
+            w.add_tensor(p + f"ffn_{name}_exps.weight",
+                         quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
+                         raw_dtype=GGMLQuantizationType.Q8_0)
+        if arch == "qwen2moe":
+            matrix(p + "ffn_gate_shexp.weight", D_FF, D_MODEL)
+            matrix(p + "ffn_up_shexp.weight", D_FF, D_MODEL)
+            matrix(p + "ffn_down_shexp.weight", D_MODEL, D_FF)
+            vector(p + "ffn_gate_inp_shexp.weight", D_MODEL, 0.0, 1.0 / np.sqrt(D_MODEL))
 
     # X is large beside what a layer adds to it, as in real models; logits have a spread of about 3
     matrix("token_embd.weight", N_VOCAB, D_MODEL, 3.0 if tied else 16.0)
@@ -70,15 +91,18 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
         p = f"blk.{i}."
         for name, rows in (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS)):
             matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
-            if arch == "qwen2":
+            if arch in ("qwen2", "qwen2moe"):
                 vector(p + f"attn_{name}.bias", rows * D_HEAD, 0.0, 0.3)
-        if arch in ("qwen3", "gemma3"):
+        if arch in ("qwen3", "qwen3moe", "gemma3"):
             vector(p + "attn_q_norm.weight", D_HEAD)
             vector(p + "attn_k_norm.weight", D_HEAD)
         matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
-        matrix(p + "ffn_gate.weight", D_FF, D_MODEL)
-        matrix(p + "ffn_up.weight", D_FF, D_MODEL)
-        matrix(p + "ffn_down.weight", D_MODEL, D_FF)
+        if arch.endswith("moe"):
+            mixture(p)
+        else:
+            matrix(p + "ffn_gate.weight", D_FF, D_MODEL)
+            matrix(p + "ffn_up.weight", D_FF, D_MODEL)
+            matrix(p + "ffn_down.weight", D_MODEL, D_FF)
         vector(p + "attn_norm.weight", D_MODEL)
         vector(p + "ffn_norm.weight", D_MODEL)
         if arch == "gemma3":

@@ -33,6 +33,7 @@ enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
 /* What every buffer's size follows from. */
 struct dims {
     uint32_t d_model, d_head, d_ff, n_heads, n_kv_heads, n_layers, n_vocab;
+    uint32_t n_experts, n_experts_used, d_expert;   /* 0: dense. d_ff is then the shared expert's */
 };
 
 struct backend_params {
@@ -80,6 +81,17 @@ struct qkv_weights {
     const struct matrix *q, *k, *v;
     const struct vector *bias_q, *bias_k, *bias_v;  /* NULL: none */
     const struct vector *norm_q, *norm_k;           /* (d_head), NULL: no head norms */
+};
+
+/* A mixture of experts: every column goes through the n_experts_used experts that its router scores
+ * highest. A matrix holds the rows of all experts, one expert after the other. */
+struct expert_weights {
+    const struct vector *router;            /* (n_experts, d_model) */
+    const struct matrix *gate, *up;         /* (n_experts * d_expert, d_model) */
+    const struct matrix *down;              /* (n_experts * d_model, d_expert) */
+    bool is_normalised;                     /* weights of a column's experts sum to 1 */
+    const struct matrix *shared_gate, *shared_up, *shared_down; /* of d_ff, for every column */
+    const struct vector *shared_router;     /* (d_model). All four NULL: there is none */
 };
 
 enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
@@ -149,6 +161,11 @@ struct backend_ops {
     /* X += ACT * weight, post_norm as in attention_add */
     void (*down_add)(struct backend *b, const struct matrix *weight,
                      const struct vector *post_norm, float eps);
+    /* X += sum over a column's experts e of weight_e * down_e(activation(H gate_e) * (H up_e)), weights
+     * being a softmax of the router's scores of the column normalised by `norm`, from which H came
+     * too; and sigmoid(shared_router) times the shared expert's */
+    void (*experts_add)(struct backend *b, const struct vector *norm, float eps,
+                        const struct expert_weights *w, enum activation activation);
     /* LOGITS = rms_norm(X of the output columns) * norm * weight */
     void (*logits)(struct backend *b, const struct vector *norm, float eps,
                    const struct matrix *weight);

@@ -2,6 +2,7 @@
  * scheduler and sampler that serve requests, beside the limits measured in the same minute. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,13 +109,21 @@ static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct row *out
     return st;
 }
 
+/* Weights that a step of n columns reads: of experts, what columns that choose at random would. */
+static double step_bytes(const pl_plan *p, uint32_t n_columns)
+{
+    const double unread = p->n_experts ? pow(1 - (double)p->n_experts_used / p->n_experts,
+                                             n_columns) : 1;
+    return (double)p->step_weight_bytes + (double)p->expert_weight_bytes * (1 - unread);
+}
+
 /* What arithmetic and memory would allow at most with this many streams, in tok/s. */
 static double limit_tok_s(const struct bench *b, uint32_t n_streams)
 {
     const pl_plan *p = pl_engine_plan(b->engine);
     const double arithmetic = b->machine.macs_per_s / (double)p->step_macs_per_token;
     const double memory =
-        b->machine.read_bytes_per_s / (double)p->step_weight_bytes * (double)n_streams;
+        b->machine.read_bytes_per_s / step_bytes(p, n_streams) * (double)n_streams;
     return arithmetic < memory ? arithmetic : memory;
 }
 
@@ -126,7 +135,7 @@ static json_t *row_json(const struct bench *b, const struct row *r)
                      (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->n_prompt,
                      "gen_tokens", (json_int_t)b->n_gen, "decode_tok_s", r->decode_tok_s,
                      "prefill_tok_s", r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s",
-                     steps_per_s * (double)p->step_weight_bytes * 1e-9, "gmac_s",
+                     steps_per_s * step_bytes(p, r->n_streams) * 1e-9, "gmac_s",
                      r->decode_tok_s * (double)p->step_macs_per_token * 1e-9, "limit_tok_s",
                      limit_tok_s(b, r->n_streams), "share_of_limit",
                      r->decode_tok_s / limit_tok_s(b, r->n_streams));
@@ -150,7 +159,7 @@ static void print_row(const struct bench *b, const struct row *r)
     const pl_plan *p = pl_engine_plan(b->engine);
     printf("%7u %12.1f %12.1f %10.2f %10.1f %10.1f %8.1f %%\n", r->n_streams, r->prefill_tok_s,
            r->decode_tok_s, r->step_ms,
-           r->decode_tok_s / r->n_streams * (double)p->step_weight_bytes * 1e-9,
+           r->decode_tok_s / r->n_streams * step_bytes(p, r->n_streams) * 1e-9,
            r->decode_tok_s * (double)p->step_macs_per_token * 1e-9,
            100 * r->decode_tok_s / limit_tok_s(b, r->n_streams));
     fflush(stdout);

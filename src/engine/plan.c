@@ -183,6 +183,9 @@ pl_status plan_compute(struct plan *out, const pl_params *params, const struct g
     const struct backend_bytes backend = out->ops->plan(&out->backend);
     u->weights_bytes = model.weights_bytes;
     u->step_weight_bytes = model.step_weight_bytes;
+    u->expert_weight_bytes = model.expert_weight_bytes;
+    u->n_experts = h->dims.n_experts;
+    u->n_experts_used = h->dims.n_experts_used;
     u->step_macs_per_token = model.macs_per_token;
     u->kv_bytes = backend.kv;
     u->kv_bytes_per_token = u->kv_tokens ? backend.kv / u->kv_tokens : 0;

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static const struct arch *const archs[] = { &arch_llama, &arch_qwen2, &arch_qwen3, &arch_gemma3 };
+static const struct arch *const archs[] = { &arch_llama, &arch_qwen2, &arch_qwen3, &arch_gemma3,
+                                           &arch_qwen2moe, &arch_qwen3moe };
 
 const struct arch *arch_find(struct gguf_string name)
 {
@@ -14,5 +15,5 @@ const struct arch *arch_find(struct gguf_string name)
 
 const char *arch_names(void)
 {
-    return "llama, qwen2, qwen3, gemma3";
+    return "llama, qwen2, qwen3, gemma3, qwen2moe, qwen3moe";
 }

@@ -21,6 +21,11 @@ static void feed_forward(const struct model *m, uint32_t i)
     const struct hparams *h = &m->hparams;
 
     ops->norm(m->backend, l->feed_forward_norm, h->norm_eps);
+    if (l->experts.router) {
+        ops->experts_add(m->backend, l->feed_forward_norm, h->norm_eps, &l->experts,
+                         h->arch->activation);
+        return;
+    }
     ops->gate_up(m->backend, l->gate, l->up, h->arch->activation);
     ops->down_add(m->backend, l->down, l->post_feed_forward_norm, h->norm_eps);
 }

@@ -50,6 +50,28 @@ static pl_status read_arch(struct hparams *h, const struct gguf *g, pl_err *err)
     return PL_OK;
 }
 
+/* Where all feed-forward is done by experts, d_ff is that of the one for all columns, or 0. */
+static pl_status read_experts(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    struct dims *d = &h->dims;
+    if (!h->arch->has_experts) {
+        pl_status st = read_u32_or(h, g, "expert_count", 0, &d->n_experts, err);
+        if (!st && d->n_experts)
+            st = pl_fail(err, PL_E_UNSUPPORTED, "%s: a mixture of %" PRIu32 " experts of "
+                         "architecture %s; of mixtures, this version runs qwen2moe and qwen3moe",
+                         g->part[0].path, d->n_experts, h->arch->name);
+        return st;
+    }
+    pl_status st = read_u32(h, g, "expert_count", &d->n_experts, err);
+    if (!st) st = read_u32(h, g, "expert_used_count", &d->n_experts_used, err);
+    if (!st) st = read_u32(h, g, "expert_feed_forward_length", &d->d_expert, err);
+    if (!st && h->arch->has_shared_expert)
+        st = read_u32_or(h, g, "expert_shared_feed_forward_length", d->d_ff, &d->d_ff, err);
+    else if (!st)
+        d->d_ff = 0;
+    return st;
+}
+
 static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
 {
     struct dims *d = &h->dims;
@@ -63,16 +85,13 @@ static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
     if (d->n_heads == 0)
         return pl_fail(err, PL_E_FORMAT, "%s: attention.head_count is 0", g->part[0].path);
 
-    uint32_t d_value = 0, n_experts = 0;
+    uint32_t d_value = 0;
     st = read_u32_or(h, g, "attention.key_length", d->d_model / d->n_heads, &d->d_head, err);
     if (!st) st = read_u32_or(h, g, "attention.value_length", d->d_head, &d_value, err);
     if (!st) st = read_u32_or(h, g, "rope.dimension_count", d->d_head, &h->n_rot, err);
-    if (!st) st = read_u32_or(h, g, "expert_count", 0, &n_experts, err);
+    if (!st) st = read_experts(h, g, err);
     if (st) return st;
 
-    if (n_experts)
-        return pl_fail(err, PL_E_UNSUPPORTED, "%s: a mixture of %" PRIu32 " experts; this version "
-                       "runs dense models", g->part[0].path, n_experts);
     if (d_value != d->d_head || h->n_rot != d->d_head)
         return pl_fail(err, PL_E_UNSUPPORTED,
                        "%s: key, value and RoPE lengths %" PRIu32 ", %" PRIu32 ", %" PRIu32
@@ -85,20 +104,26 @@ static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
 static pl_status check_dims(const struct hparams *h, const struct gguf *g, pl_err *err)
 {
     const struct dims *d = &h->dims;
+    const bool has_experts = h->arch->has_experts;
     const struct {
         const char *name;
         uint32_t value, max, multiple;
+        bool is_absent;
     } limits[] = {
-        { "embedding_length", d->d_model, 1 << 17, 32 },
-        { "block_count", d->n_layers, 1024, 1 },
-        { "feed_forward_length", d->d_ff, 1 << 20, 32 },
-        { "attention.head_count", d->n_heads, 1024, 1 },
-        { "attention.head_count_kv", d->n_kv_heads, d->n_heads, 1 },
-        { "attention.key_length", d->d_head, 256, 32 },
-        { "context_length", h->ctx_tokens, 1 << 24, 1 },
-        { "vocabulary size", d->n_vocab, 1 << 21, 1 },
+        { "embedding_length", d->d_model, 1 << 17, 32, false },
+        { "block_count", d->n_layers, 1024, 1, false },
+        { "feed_forward_length", d->d_ff, 1 << 20, 32, has_experts && !h->arch->has_shared_expert },
+        { "attention.head_count", d->n_heads, 1024, 1, false },
+        { "attention.head_count_kv", d->n_kv_heads, d->n_heads, 1, false },
+        { "attention.key_length", d->d_head, 256, 32, false },
+        { "context_length", h->ctx_tokens, 1 << 24, 1, false },
+        { "vocabulary size", d->n_vocab, 1 << 21, 1, false },
+        { "expert_count", d->n_experts, 4096, 1, !has_experts },
+        { "expert_used_count", d->n_experts_used, d->n_experts, 1, !has_experts },
+        { "expert_feed_forward_length", d->d_expert, 1 << 16, 32, !has_experts },
     };
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (limits[i].is_absent) continue;
         if (limits[i].value == 0 || limits[i].value > limits[i].max ||
             limits[i].value % limits[i].multiple)
             return pl_fail(err, PL_E_UNSUPPORTED,
@@ -106,6 +131,7 @@ static pl_status check_dims(const struct hparams *h, const struct gguf *g, pl_er
                            " is wanted",
                            g->part[0].path, limits[i].name, limits[i].value, limits[i].max,
                            limits[i].multiple);
+    }
     if (d->n_heads % d->n_kv_heads)
         return pl_fail(err, PL_E_FORMAT, "%s: %" PRIu32 " query heads over %" PRIu32 " KV heads; "
                        "a multiple is wanted", g->part[0].path, d->n_heads, d->n_kv_heads);

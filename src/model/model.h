@@ -44,6 +44,7 @@ struct hparams {
 struct model_plan {
     uint64_t weights_bytes;         /* packed */
     uint64_t step_weight_bytes;     /* of these, read by every step */
+    uint64_t expert_weight_bytes;   /* of these, read where a column chose the expert */
     uint64_t macs_per_token;        /* multiply-adds of the products, output head included */
 };
 

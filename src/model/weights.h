@@ -9,7 +9,8 @@ struct layer {
     struct qkv_weights qkv;
     struct matrix *attention_output;
     struct vector *post_attention_norm, *post_feed_forward_norm;    /* NULL: none */
-    struct matrix *gate, *up, *down;
+    struct matrix *gate, *up, *down;        /* NULL where there are experts */
+    struct expert_weights experts;          /* all NULL: a dense layer */
     const struct rope *rope;
     uint32_t window;                /* 0: global */
 };

@@ -90,6 +90,62 @@ static inline double ref_activation(enum activation activation, double x)
     return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
 }
 
+/* y += weight * down(activation(gate h) * up h), the matrices' rows from one expert's first on. */
+static inline void ref_gated(const struct tiny *t, const struct tiny_matrix *gate,
+                             const struct tiny_matrix *up, const struct tiny_matrix *down,
+                             uint32_t expert, uint32_t n, const double *h, double weight, double *y)
+{
+    const uint32_t d_model = t->shape->d_model;
+    const struct tiny_matrix *all[] = { gate, up, down };
+    struct tiny_matrix part[3];
+    double a[REF_MAX], b[REF_MAX], out[REF_MAX];
+
+    for (int i = 0; i < 3; i++) {
+        part[i] = *all[i];
+        part[i].n_rows = i < 2 ? n : d_model;
+        part[i].rows += (size_t)expert * part[i].n_rows *
+                        quant_row_bytes(all[i]->type->type, all[i]->n_k);
+    }
+    ref_product(&part[0], h, a);
+    ref_product(&part[1], h, b);
+    for (uint32_t i = 0; i < n; i++) a[i] = ref_activation(t->shape->activation, a[i]) * b[i];
+    ref_product(&part[2], a, out);
+    for (uint32_t i = 0; i < d_model; i++) y[i] += weight * out[i];
+}
+
+/* x += the mixture of h: experts are taken by falling score until enough are found. */
+static inline void ref_mixture(const struct tiny *t, const struct tiny_layer *l, const double *h,
+                               double *x)
+{
+    const struct tiny_shape *s = t->shape;
+    const struct tiny_matrix *m = l->matrix;
+    double score[64], all = 0, chosen = 0, gate = 0;
+    bool is_taken[64] = { false };
+
+    for (uint32_t e = 0; e < s->n_experts; e++) {
+        score[e] = 0;
+        for (uint32_t i = 0; i < s->d_model; i++)
+            score[e] += h[i] * l->router.values[e * s->d_model + i];
+        all += exp(score[e]);
+    }
+    for (int pass = 0; pass < 2; pass++) {      /* first to know their sum, then to compute */
+        memset(is_taken, 0, sizeof is_taken);
+        for (uint32_t n = 0; n < s->n_experts_used; n++) {
+            uint32_t best = s->n_experts;
+            for (uint32_t e = 0; e < s->n_experts; e++)
+                if (!is_taken[e] && (best == s->n_experts || score[e] > score[best])) best = e;
+            is_taken[best] = true;
+            if (pass == 0) chosen += exp(score[best]);
+            else
+                ref_gated(t, &m[IN_EXPERT_GATE], &m[IN_EXPERT_UP], &m[IN_EXPERT_DOWN], best,
+                          s->d_expert, h, exp(score[best]) / (s->is_normalised ? chosen : all), x);
+        }
+    }
+    if (!s->d_ff) return;
+    for (uint32_t i = 0; i < s->d_model; i++) gate += h[i] * l->shared_router.values[i];
+    ref_gated(t, &m[IN_GATE], &m[IN_UP], &m[IN_DOWN], 0, s->d_ff, h, 1 / (1 + exp(-gate)), x);
+}
+
 static inline void ref_layer(const struct tiny *t, struct ref_cache *c, uint32_t layer,
                              uint32_t pos, double *x)
 {
@@ -110,6 +166,10 @@ static inline void ref_layer(const struct tiny *t, struct ref_cache *c, uint32_t
     for (uint32_t i = 0; i < s->d_model; i++) x[i] += y[i];
 
     ref_norm(l->ff_norm.values, x, s->d_model, h);
+    if (s->n_experts) {
+        ref_mixture(t, l, h, x);
+        return;
+    }
     ref_product(&l->matrix[IN_GATE], h, gate);
     ref_product(&l->matrix[IN_UP], h, up);
     for (uint32_t i = 0; i < s->d_ff; i++) gate[i] = ref_activation(s->activation, gate[i]) * up[i];

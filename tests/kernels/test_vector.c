@@ -220,6 +220,29 @@ static void rope_is_near_exact(void **state)
 
 /* ---- KV pages ------------------------------------------------------------------------------- */
 
+static void check_dot(const struct cpu_kernels *k, struct rng *r)
+{
+    static float a[2048], b[2048];
+    for (uint32_t n = 16; n <= COUNT(a); n += n < 256 ? 16 : 224) {
+        double want = 0, size = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            a[i] = random_normal(r);
+            b[i] = random_normal(r);
+            want += (double)a[i] * b[i];
+            size += fabs((double)a[i] * b[i]);
+        }
+        const double got = (double)k->dot(a, b, n);
+        if (!(fabs(got - want) <= 3e-7 * size))
+            fail_msg("isa=%s dot of %u: %.9g, exact %.9g", k->isa, n, got, want);
+    }
+}
+
+static void dots_are_near_exact(void **state)
+{
+    (void)state;
+    for_each_isa(check_dot);
+}
+
 /* Values of all kinds: ties between neighbouring halves, denormals, beyond the range, NaN. */
 static float any_value(struct rng *r)
 {
@@ -275,6 +298,7 @@ int main(void)
         cmocka_unit_test(activations_are_near_exact),
         cmocka_unit_test(one_bad_value_does_not_spread),
         cmocka_unit_test(sums_are_exact),
+        cmocka_unit_test(dots_are_near_exact),
         cmocka_unit_test(rope_is_near_exact),
         cmocka_unit_test(pages_hold_bounded_numbers_and_only_their_token),
     };

@@ -10,10 +10,11 @@
 #include "backend/cpu/cpu_internal.h"
 
 enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_TOKENS,
-       TINY_STREAMS = 20, TINY_MATRICES = 7 };
+       TINY_STREAMS = 20, TINY_MATRICES = 10 };
 
 /* Places in tiny_shape.type and tiny_layer.matrix */
-enum { IN_Q, IN_K, IN_V, IN_O, IN_GATE, IN_UP, IN_DOWN };
+enum { IN_Q, IN_K, IN_V, IN_O, IN_GATE, IN_UP, IN_DOWN, IN_EXPERT_GATE, IN_EXPERT_UP,
+       IN_EXPERT_DOWN };
 
 struct tiny_shape {
     const char *name;
@@ -23,16 +24,24 @@ struct tiny_shape {
     enum activation activation;
     float embed_scale;
     const char *type[TINY_MATRICES], *embedding_type, *head_type;
+    uint32_t n_experts, n_experts_used, d_expert;   /* 0: dense; d_ff is then the shared expert's */
+    bool is_normalised;
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
 static const struct tiny_shape tiny_shapes[] = {
     { "blocks of 256", 256, 64, 512, 4, 2, 100, { 0, 0 }, false, false, true, false,
       ACTIVATION_SILU, 16, { "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_K", "Q6_K", "Q5_0" }, "Q8_0",
-      "Q6_K" },
+      "Q6_K", 0, 0, 0, false },
     { "blocks of 32", 96, 32, 160, 6, 2, 70, { 20, 0 }, true, true, false, true,
       ACTIVATION_GELU_TANH, 9.797959f, { "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
-      "F32", "Q5_1" },
+      "F32", "Q5_1", 0, 0, 0, false },
+    { "experts, one shared", 256, 32, 160, 4, 2, 100, { 0, 20 }, false, false, true, false,
+      ACTIVATION_SILU, 16, { "Q4_K", "Q4_0", "Q6_K", "Q8_0", "Q8_0", "Q5_1", "Q4_0", "Q4_K", "Q8_0",
+      "Q5_0" }, "Q8_0", "Q8_0", 9, 3, 96, false },
+    { "experts alone", 256, 32, 0, 4, 2, 100, { 0, 0 }, false, true, false, false,
+      ACTIVATION_SILU, 16, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL, NULL, NULL, "Q6_K", "Q5_K",
+      "Q4_K" }, "Q8_0", "Q6_K", 17, 4, 256, true },
 };
 
 static const float tiny_eps = 1e-6f;
@@ -53,7 +62,9 @@ struct tiny_vector {
 struct tiny_layer {
     struct tiny_matrix matrix[TINY_MATRICES];
     struct tiny_vector norm, ff_norm, post_norm, post_ff_norm, norm_q, norm_k, bias[3];
+    struct tiny_vector router, shared_router;
     struct qkv_weights qkv;
+    struct expert_weights experts;
 };
 
 struct tiny {
@@ -131,12 +142,19 @@ static inline struct tiny_vector tiny_random_vector(struct rng *r, uint32_t n, f
 static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r)
 {
     const uint32_t n_q = s->n_heads * s->d_head, n_kv = s->n_kv_heads * s->d_head;
-    const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, s->d_ff, s->d_ff, s->d_model };
-    const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q,
-                             s->d_model, s->d_model, s->d_ff };
+    const uint32_t n_of_experts = s->n_experts * s->d_expert;
+    const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, s->d_ff, s->d_ff, s->d_model,
+                                n_of_experts, n_of_experts, s->n_experts * s->d_model };
+    const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model,
+                             s->d_ff, s->d_model, s->d_model, s->d_expert };
 
     for (int i = 0; i < TINY_MATRICES; i++)
-        l->matrix[i] = tiny_random_matrix(r, s->type[i], n_rows[i], n_k[i]);
+        if (s->type[i]) l->matrix[i] = tiny_random_matrix(r, s->type[i], n_rows[i], n_k[i]);
+    if (s->n_experts) {     /* scores spread by 2: few columns are near a tie */
+        l->router = tiny_random_vector(r, s->n_experts * s->d_model, 0,
+                                       2 / sqrtf((float)s->d_model));
+        if (s->d_ff) l->shared_router = tiny_random_vector(r, s->d_model, 0, 0.1f);
+    }
     l->norm = tiny_random_vector(r, s->d_model, 1, 0.2f);
     l->ff_norm = tiny_random_vector(r, s->d_model, 1, 0.2f);
     if (s->has_post_norms) {
@@ -177,7 +195,7 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s)
     assert_non_null(t->logits);
     t->params = (struct backend_params){
         .dims = { s->d_model, s->d_head, s->d_ff, s->n_heads, s->n_kv_heads, TINY_LAYERS,
-                  s->n_vocab },
+                  s->n_vocab, s->n_experts, s->n_experts_used, s->d_expert },
         .max_cols = 128, .max_outs = 30, .n_pages = 2 * TINY_STREAMS * TINY_PAGES, .n_threads = 1,
     };
     return t;
@@ -192,6 +210,7 @@ static inline void tiny_free(struct tiny *t)
         free(l->norm.values), free(l->ff_norm.values);
         free(l->post_norm.values), free(l->post_ff_norm.values);
         free(l->norm_q.values), free(l->norm_k.values);
+        free(l->router.values), free(l->shared_router.values);
     }
     free(t->embedding.rows), free(t->head.rows), free(t->head_norm.values), free(t->logits);
     free(t);
@@ -201,8 +220,9 @@ static inline void tiny_free(struct tiny *t)
 
 static inline void tiny_load_matrix(struct tiny *t, struct tiny_matrix *m)
 {
-    const struct weight_view view = { "weight", m->type->type, m->n_rows, m->n_k, m->rows };
     pl_err err;
+    if (!m->rows) return;       /* a shape without it */
+    const struct weight_view view = { "weight", m->type->type, m->n_rows, m->n_k, m->rows };
     if (backend_cpu.load_matrix(t->b, &view, &m->loaded, &err)) fail_msg("%s", err.text);
 }
 
@@ -224,13 +244,18 @@ static inline void tiny_open(struct tiny *t)
         struct tiny_layer *l = &t->layer[i];
         struct tiny_vector *vectors[] = { &l->norm, &l->ff_norm, &l->post_norm, &l->post_ff_norm,
                                           &l->norm_q, &l->norm_k, &l->bias[0], &l->bias[1],
-                                          &l->bias[2] };
+                                          &l->bias[2], &l->router, &l->shared_router };
         for (int k = 0; k < TINY_MATRICES; k++) tiny_load_matrix(t, &l->matrix[k]);
         for (size_t k = 0; k < COUNT(vectors); k++) tiny_load_vector(t, vectors[k]);
         l->qkv = (struct qkv_weights){
             l->matrix[IN_Q].loaded, l->matrix[IN_K].loaded, l->matrix[IN_V].loaded,
             l->bias[0].loaded, l->bias[1].loaded, l->bias[2].loaded, l->norm_q.loaded,
             l->norm_k.loaded,
+        };
+        l->experts = (struct expert_weights){
+            l->router.loaded, l->matrix[IN_EXPERT_GATE].loaded, l->matrix[IN_EXPERT_UP].loaded,
+            l->matrix[IN_EXPERT_DOWN].loaded, t->shape->is_normalised, l->matrix[IN_GATE].loaded,
+            l->matrix[IN_UP].loaded, l->matrix[IN_DOWN].loaded, l->shared_router.loaded,
         };
     }
     tiny_load_matrix(t, &t->embedding);
@@ -286,6 +311,10 @@ static inline void tiny_record(struct tiny *t)
         ops->attend(t->b, i, s->window[i]);
         ops->attention_add(t->b, l->matrix[IN_O].loaded, l->post_norm.loaded, tiny_eps);
         ops->norm(t->b, l->ff_norm.loaded, tiny_eps);
+        if (s->n_experts) {
+            ops->experts_add(t->b, l->ff_norm.loaded, tiny_eps, &l->experts, s->activation);
+            continue;
+        }
         ops->gate_up(t->b, l->matrix[IN_GATE].loaded, l->matrix[IN_UP].loaded, s->activation);
         ops->down_add(t->b, l->matrix[IN_DOWN].loaded, l->post_ff_norm.loaded, tiny_eps);
     }

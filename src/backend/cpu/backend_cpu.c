@@ -16,7 +16,7 @@ struct buffer {
     void **to;
 };
 
-enum { MAX_BUFFERS = 32, PHASES_PER_LAYER = 12, OTHER_PHASES = 8 };
+enum { MAX_BUFFERS = 48, PHASES_PER_LAYER = 20, OTHER_PHASES = 8 };
 
 static size_t whole_panels(size_t n)
 {
@@ -30,6 +30,7 @@ static void set_shape(struct cpu_backend *b)
     b->ld_q = whole_panels((size_t)d->n_heads * d->d_head);
     b->ld_kv = whole_panels((size_t)d->n_kv_heads * d->d_head);
     b->ld_ff = whole_panels(d->d_ff);
+    b->ld_expert = whole_panels(d->d_expert);
     b->ld_vocab = whole_panels(d->n_vocab);
     b->layout = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
     b->page_bytes = (size_t)d->n_layers * d->n_kv_heads * b->layout.n_bytes;
@@ -48,6 +49,26 @@ static uint32_t add_act(struct buffer *list, uint32_t n, struct act *act, const 
     list[n++] = (struct buffer){ what, n_256 * sizeof *act->x256u, (void **)&act->x256u };
     list[n++] = (struct buffer){ what, n_k / 32 * n_cols * sizeof *act->x32, (void **)&act->x32 };
     return n;
+}
+
+static uint32_t list_expert_buffers(struct cpu_backend *b, struct buffer *list, uint32_t n)
+{
+    const struct dims *d = &b->params.dims;
+    const uint64_t n_cols = b->params.max_cols, n_slots = n_cols * d->n_experts_used;
+    const struct {
+        uint64_t n;
+        void *to;
+    } words[] = {       /* of 4 bytes each */
+        { n_cols * d->n_experts, &b->moe.score }, { n_slots, &b->moe.chosen },
+        { n_slots, &b->moe.slot },                { n_slots, &b->moe.weight },
+        { n_cols, &b->moe.shared_weight },        { d->n_experts + 1, &b->moe.first_slot },
+        { n_slots, &b->moe.col },                 { n_slots * b->ld_expert, &b->moe.gate },
+        { n_slots * b->ld_expert, &b->moe.up },   { n_slots * b->ld_model, &b->moe.out },
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        list[n++] = (struct buffer){ "experts", words[i].n * 4, words[i].to };
+    n = add_act(list, n, &b->moe.h, "experts", d->d_model, n_slots);
+    return add_act(list, n, &b->moe.ff, "experts", d->d_expert, n_slots);
 }
 
 static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFERS])
@@ -80,7 +101,7 @@ static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFE
                                  (void **)&b->groups.group };
     list[n++] = (struct buffer){ "the step's phases", b->max_phases * sizeof *b->phase,
                                  (void **)&b->phase };
-    return n;
+    return d->n_experts ? list_expert_buffers(b, list, n) : n;
 }
 
 static void set_params(struct cpu_backend *b, const struct backend_params *params)
@@ -207,6 +228,7 @@ const struct backend_ops backend_cpu = {
     .attention_add = cpu_attention_add,
     .gate_up = cpu_gate_up,
     .down_add = cpu_down_add,
+    .experts_add = cpu_experts_add,
     .logits = cpu_logits,
     .sample = cpu_sample,
     .submit = cpu_submit,

@@ -42,6 +42,7 @@ struct phase {
     const struct matrix *matrix, *matrix2;
     const struct vector *vector;
     const struct qkv_weights *qkv;
+    const struct expert_weights *experts;
     const struct rope *rope;
     const struct act *act;          /* what a product reads */
     float *out;                     /* what it writes, (n_cols, ld_out) */
@@ -56,6 +57,17 @@ struct phase {
 
 enum { MAX_TIMINGS = 24 };
 
+/* Of a mixture of experts: see ops_experts.c. n_slots: max_cols * n_experts_used. */
+struct moe {
+    float *score;                   /* (max_cols, n_experts) the router's */
+    uint32_t *chosen, *slot;        /* (max_cols, n_experts_used) by rank */
+    float *weight, *shared_weight;  /* likewise; (max_cols) */
+    uint32_t *first_slot;           /* (n_experts + 1) */
+    uint32_t *col;                  /* (n_slots) */
+    float *gate, *up, *out;         /* (n_slots, ld_expert), out (n_slots, ld_model) */
+    struct act h, ff;               /* of slots */
+};
+
 struct cpu_backend {
     struct backend base;
     struct backend_params params;
@@ -68,7 +80,7 @@ struct cpu_backend {
     size_t page_bytes;
 
     /* f32 buffers; ld_* are rows rounded up to whole panels */
-    size_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab;
+    size_t ld_model, ld_q, ld_kv, ld_ff, ld_expert, ld_vocab;
     float *x;                       /* (max_cols, ld_model) */
     float *y;                       /* (max_cols, ld_model) before a post norm */
     float *q, *k_rows, *v_rows;     /* (max_cols, ld_q), (max_cols, ld_kv) */
@@ -79,6 +91,7 @@ struct cpu_backend {
     struct act h, att, ff, head;    /* quantised */
     struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */
     struct prefix_groups groups;    /* of the step */
+    struct moe moe;
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
@@ -128,6 +141,12 @@ void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t f
 void product_panels(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
                     uint32_t n_cols, struct share panels, float *out, size_t ld_out);
 
+/* The same for columns `cols` of act, whose ld is given; out points at where the first panel's rows
+ * of column 0 go. */
+void product_columns(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                     struct share cols, uint32_t ld, struct share panels, float *out,
+                     size_t ld_out);
+
 /* x += the same product. */
 void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
                         uint32_t n_cols, struct share panels, float *x, size_t ld_x);
@@ -145,6 +164,10 @@ void cpu_gate_up(struct backend *b, const struct matrix *gate, const struct matr
                  enum activation activation);
 void cpu_down_add(struct backend *b, const struct matrix *weight, const struct vector *post_norm,
                   float eps);
+struct phase *record_product(struct cpu_backend *b, const char *name, const struct matrix *weight,
+                             const struct act *act, float *out, size_t ld_out);
+void cpu_experts_add(struct backend *b, const struct vector *norm, float eps,
+                     const struct expert_weights *w, enum activation activation);
 void cpu_logits(struct backend *b, const struct vector *norm, float eps,
                 const struct matrix *weight);
 void cpu_sample(struct backend *b, sample_fn *fn, void *arg);

@@ -92,6 +92,9 @@ struct cpu_kernels {
     void (*gate)(const float *gate, const float *up, uint32_t n, enum activation activation,
                  float *out);
 
+    /* a . b: 64 partial sums, of places i % 64, added up in a tree */
+    float (*dot)(const float *a, const float *b, uint32_t n);
+
     /* x += y */
     void (*add)(float *x, const float *y, uint32_t n);
 

@@ -29,6 +29,22 @@ static void rms_norm(const float *x, const float *weight, uint32_t n, float eps,
         store_f(out + i, mul_f(mul_f(load_f(x + i), scale), load_f(weight + i)));
 }
 
+static float dot(const float *a, const float *b, uint32_t n)
+{
+    enum { N = 64 / LANES };
+    vf part[N];
+    UNROLL for (int g = 0; g < N; g++) part[g] = set1_f(0);
+    uint32_t i = 0;
+    for (; i + 64 <= n; i += 64)
+        UNROLL for (int g = 0; g < N; g++)
+            part[g] = fma_f(load_f(a + i + g * LANES), load_f(b + i + g * LANES), part[g]);
+    for (int g = 0; i < n; i += LANES, g++)
+        part[g] = fma_f(load_f(a + i), load_f(b + i), part[g]);
+    for (int half = N / 2; half > 0; half /= 2)
+        for (int g = 0; g < half; g++) part[g] = add_f(part[g], part[g + half]);
+    return sum_lanes(part[0]);
+}
+
 /* x / (1 + e^-x) */
 INLINE vf silu(vf x)
 {
@@ -115,6 +131,7 @@ static void set_vector(struct cpu_kernels *k)
 {
     k->rms_norm = rms_norm;
     k->gate = gate;
+    k->dot = dot;
     k->add = add_to;
     k->rope = rope;
     k->kv_write = kv_write;

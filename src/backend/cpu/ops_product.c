@@ -36,11 +36,13 @@ static uint32_t n_tiles_of(const struct matrix *m, uint32_t n_cols)
     return n_tiles < n_cols ? n_tiles : n_cols;
 }
 
-/* The walk of both: out = product, or out += product where `adds`, a constant once inlined. */
+/* The walk of all: out = product, or out += product where `adds`, a constant once inlined. out
+ * points at where the first panel's rows of column 0 go. */
 static inline void walk_panels(const struct cpu_backend *b, const struct matrix *m,
-                               const struct act *act, uint32_t n_cols, struct share panels,
-                               float *out, size_t ld_out, const bool adds)
+                               const struct act *act, struct share cols, uint32_t ld,
+                               struct share panels, float *out, size_t ld_out, const bool adds)
 {
+    const uint32_t n_cols = cols.last - cols.first;
     product_fn *product = b->k.product[m->format];
     const enum act_format format = panel_act(m->format);
     const uint32_t n_tiles = n_tiles_of(m, n_cols);
@@ -53,10 +55,10 @@ static inline void walk_panels(const struct cpu_backend *b, const struct matrix 
         for (uint32_t p = panels.first; p < panels.last; p++)
             for (uint32_t g = 0; g < n_groups; g++) {
                 const struct share group = share_of(n_tile, g, n_groups);
-                const uint32_t c = tile.first + group.first, n = group.last - group.first;
+                const uint32_t c = cols.first + tile.first + group.first, n = group.last - group.first;
                 const bool fetch = g == 0 && p + 1 < m->n_panels;
-                float *to = out + c * ld_out + (size_t)p * PANEL_ROWS;
-                product(m->panel + p * m->panel_bytes, m->n_k, act_of(act, format, c), n_cols,
+                float *to = out + c * ld_out + (size_t)(p - panels.first) * PANEL_ROWS;
+                product(m->panel + p * m->panel_bytes, m->n_k, act_of(act, format, c), ld,
                         adds ? sum[0] : to, adds ? PANEL_ROWS : ld_out, n,
                         fetch ? m->panel_bytes : 0);
                 for (uint32_t i = 0; adds && i < n; i++)
@@ -68,13 +70,21 @@ static inline void walk_panels(const struct cpu_backend *b, const struct matrix 
 void product_panels(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
                     uint32_t n_cols, struct share panels, float *out, size_t ld_out)
 {
-    walk_panels(b, m, act, n_cols, panels, out, ld_out, false);
+    walk_panels(b, m, act, (struct share){ 0, n_cols }, n_cols, panels,
+                out + (size_t)panels.first * PANEL_ROWS, ld_out, false);
+}
+
+void product_columns(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                     struct share cols, uint32_t ld, struct share panels, float *out, size_t ld_out)
+{
+    walk_panels(b, m, act, cols, ld, panels, out, ld_out, false);
 }
 
 void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
                         uint32_t n_cols, struct share panels, float *x, size_t ld_x)
 {
-    walk_panels(b, m, act, n_cols, panels, x, ld_x, true);
+    walk_panels(b, m, act, (struct share){ 0, n_cols }, n_cols, panels,
+                x + (size_t)panels.first * PANEL_ROWS, ld_x, true);
 }
 
 void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t forms, uint32_t col,
@@ -116,15 +126,25 @@ static void run_post_norm(struct cpu_backend *b, const struct phase *p, uint32_t
     }
 }
 
+struct phase *record_product(struct cpu_backend *b, const char *name, const struct matrix *weight,
+                             const struct act *act, float *out, size_t ld_out)
+{
+    struct phase *p = add_phase(b, run_product, name);
+    p->matrix = weight;
+    p->act = act;
+    p->out = out;
+    p->ld_out = ld_out;
+    return p;
+}
+
 static void record_add(struct cpu_backend *b, const char *name, const struct matrix *weight,
                        const struct act *act, const struct vector *post_norm, float eps)
 {
-    struct phase *p = add_phase(b, post_norm ? run_product : run_product_add, name);
-    p->matrix = weight;
-    p->act = act;
-    p->out = b->y;
-    p->ld_out = b->ld_model;
-    if (!post_norm) return;
+    struct phase *p = record_product(b, name, weight, act, b->y, b->ld_model);
+    if (!post_norm) {
+        p->run = run_product_add;
+        return;
+    }
     p = add_phase(b, run_post_norm, "post norm");
     p->vector = post_norm;
     p->eps = eps;

@@ -20,6 +20,21 @@ static void rms_norm(const float *x, const float *weight, uint32_t n, float eps,
                                                 _mm512_loadu_ps(weight + i)));
 }
 
+static float dot(const float *a, const float *b, uint32_t n)
+{
+    __m512 part[4];
+    for (int g = 0; g < 4; g++) part[g] = _mm512_setzero_ps();
+    uint32_t i = 0;
+    for (; i + 64 <= n; i += 64)
+        for (int g = 0; g < 4; g++)
+            part[g] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16 * g),
+                                      _mm512_loadu_ps(b + i + 16 * g), part[g]);
+    for (int g = 0; i < n; i += 16, g++)
+        part[g] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), part[g]);
+    return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(part[0], part[2]),
+                                              _mm512_add_ps(part[1], part[3])));
+}
+
 /* x / (1 + e^-x) */
 static inline __m512 silu(__m512 x)
 {
@@ -133,6 +148,7 @@ void cpu_vector_avx512(struct cpu_kernels *k)
 {
     k->rms_norm = rms_norm;
     k->gate = gate;
+    k->dot = dot;
     k->add = add;
     k->rope = rope;
     k->kv_write = kv_write;

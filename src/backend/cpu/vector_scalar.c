@@ -21,6 +21,15 @@ static void rms_norm(const float *x, const float *weight, uint32_t n, float eps,
     for (uint32_t i = 0; i < n; i++) out[i] = x[i] * scale * weight[i];
 }
 
+static float dot(const float *a, const float *b, uint32_t n)
+{
+    float part[64] = { 0 };
+    for (uint32_t i = 0; i < n; i++) part[i % 64] = fmaf(a[i], b[i], part[i % 64]);
+    for (int width = 32; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) part[i] += part[i + width];
+    return part[0];
+}
+
 static float silu(float x)
 {
     return x / (1.0f + expf(-x));
@@ -85,6 +94,7 @@ void cpu_vector_scalar(struct cpu_kernels *k)
 {
     k->rms_norm = rms_norm;
     k->gate = gate;
+    k->dot = dot;
     k->add = add;
     k->rope = rope;
     k->kv_write = kv_write;

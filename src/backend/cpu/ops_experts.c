@@ -1,0 +1,281 @@
+/* A mixture of experts. A column's share in an expert is a slot; slots are ordered by expert, so the
+ * columns of an expert lie together and each of its panels is read once for all of them. The work
+ * list is (expert, panel), shared out by cost.
+ *
+ * Which expert a column chooses follows from its own bytes: the router runs in f32 on the normalised
+ * column, in an order of sums given by d_model. An expert's product gives a column the same bytes
+ * whoever shares it, and a column adds up its experts by rank: so the batch does not matter. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu_internal.h"
+
+/* A panel costs its reading, as much as this many columns of it, and its columns. */
+enum { READ_COST = 4 };
+
+static uint32_t n_slots_of(const struct cpu_backend *b)
+{
+    return b->batch.n_cols * b->params.dims.n_experts_used;
+}
+
+/* The columns as f32: what the router reads. They stay in b->y until the experts' results come. */
+static void run_route_norm(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                           uint32_t n_threads)
+{
+    const struct dims *d = &b->params.dims;
+    const struct vector *shared = p->experts->shared_router;
+    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        float *row = b->y + c * b->ld_model;
+        b->k.rms_norm(b->x + c * b->ld_model, p->vector->values, d->d_model, p->eps, row);
+        if (shared)
+            b->moe.shared_weight[c] =
+                1.0f / (1.0f + expf(-b->k.dot(row, shared->values, d->d_model)));
+    }
+}
+
+/* Experts are shared out, not columns: a router row is read once for all columns. */
+static void run_route(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+{
+    const struct dims *d = &b->params.dims;
+    const struct share mine = share_of(d->n_experts, id, n_threads);
+    for (uint32_t e = mine.first; e < mine.last; e++)
+        for (uint32_t c = 0; c < b->batch.n_cols; c++)
+            b->moe.score[c * d->n_experts + e] =
+                b->k.dot(b->y + c * b->ld_model, p->experts->router->values +
+                         (size_t)e * d->d_model, d->d_model);
+}
+
+/* The n_used highest scores by rank, the lower index first among equals. Not a number is lowest. */
+static void choose(const float *score, uint32_t n_experts, uint32_t n_used, uint32_t *chosen)
+{
+    for (uint32_t n = 0, e = 0; e < n_experts; e++) {
+        const float mine = isnan(score[e]) ? -INFINITY : score[e];
+        uint32_t at = n < n_used ? n : n_used;
+        while (at > 0 && (isnan(score[chosen[at - 1]]) ? -INFINITY : score[chosen[at - 1]]) < mine)
+            at--;
+        if (at == n_used) continue;
+        const uint32_t n_moved = (n < n_used ? n : n_used - 1) - at;
+        memmove(chosen + at + 1, chosen + at, n_moved * sizeof *chosen);
+        chosen[at] = e;
+        n += n < n_used;
+    }
+}
+
+/* Weights: the softmax of all scores, or, normalised, of those chosen. */
+static void weigh(const float *score, uint32_t n_experts, const uint32_t *chosen, uint32_t n_used,
+                  bool is_normalised, float *weight)
+{
+    const float max = score[chosen[0]];
+    float total = 0;
+    for (uint32_t i = 0; i < n_used; i++) weight[i] = expf(score[chosen[i]] - max);
+    if (is_normalised)
+        for (uint32_t i = 0; i < n_used; i++) total += weight[i];
+    else
+        for (uint32_t e = 0; e < n_experts; e++) total += expf(score[e] - max);
+    for (uint32_t i = 0; i < n_used; i++) weight[i] /= total;
+}
+
+static void run_choose(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                       uint32_t n_threads)
+{
+    const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
+    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        const float *score = b->moe.score + (size_t)c * n_experts;
+        uint32_t *chosen = b->moe.chosen + (size_t)c * n_used;
+        choose(score, n_experts, n_used, chosen);
+        weigh(score, n_experts, chosen, n_used, p->experts->is_normalised,
+              b->moe.weight + (size_t)c * n_used);
+    }
+}
+
+/* Slots by expert, within one by column. */
+static void run_group(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+{
+    (void)p, (void)n_threads;
+    const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
+    uint32_t *first = b->moe.first_slot;
+    if (id) return;
+    memset(first, 0, (n_experts + 1) * sizeof *first);
+    for (uint32_t i = 0; i < n_slots_of(b); i++) first[b->moe.chosen[i] + 1]++;
+    for (uint32_t e = 0; e < n_experts; e++) first[e + 1] += first[e];
+    for (uint32_t i = 0; i < n_slots_of(b); i++) {
+        const uint32_t slot = first[b->moe.chosen[i]]++;
+        b->moe.slot[i] = slot;
+        b->moe.col[slot] = i / n_used;
+    }
+    memmove(first + 1, first, n_experts * sizeof *first);   /* each had moved on to the next */
+    first[0] = 0;
+}
+
+/* Copies each slot's column of H, in the forms that the experts read. */
+static void run_gather(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                       uint32_t n_threads)
+{
+    const uint32_t n_slots = n_slots_of(b), n_cols = b->batch.n_cols;
+    const uint32_t d_model = b->params.dims.d_model;
+    const struct act *from = &b->h, *to = &b->moe.h;
+    const struct share mine = share_of(n_slots, id, n_threads);
+    for (uint32_t s = mine.first; s < mine.last; s++) {
+        const uint32_t c = b->moe.col[s];
+        for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256; k++)
+            to->x256[(size_t)k * n_slots + s] = from->x256[(size_t)k * n_cols + c];
+        for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256U; k++)
+            to->x256u[(size_t)k * n_slots + s] = from->x256u[(size_t)k * n_cols + c];
+        for (uint32_t k = 0; k < d_model / 32 && p->forms & ACT_FORM_X32; k++)
+            to->x32[(size_t)k * n_slots + s] = from->x32[(size_t)k * n_cols + c];
+    }
+}
+
+/* Panels of one expert that are this thread's. */
+struct expert_share {
+    uint32_t expert;
+    struct share cols, panels;
+};
+
+/* A pass over the work list: experts in order, each with n_panels panels. */
+struct expert_pass {
+    const struct cpu_backend *b;
+    uint32_t n_panels, expert;
+    uint64_t before, first, last;   /* cost of the experts visited; this thread's part of all */
+};
+
+static struct expert_pass pass_of(const struct cpu_backend *b, uint32_t n_panels, uint32_t id,
+                                  uint32_t n_threads)
+{
+    const uint32_t *first = b->moe.first_slot;
+    uint64_t total = 0;
+    for (uint32_t e = 0; e < b->params.dims.n_experts; e++)
+        if (first[e + 1] > first[e])
+            total += (uint64_t)n_panels * (READ_COST + first[e + 1] - first[e]);
+    return (struct expert_pass){ b, n_panels, 0, 0, total * id / n_threads,
+                                 total * (id + 1) / n_threads };
+}
+
+/* How many panels of cost `cost` begin before `end`, the first one beginning at `start`. */
+static uint32_t n_before(uint64_t start, uint64_t end, uint64_t cost, uint32_t n_panels)
+{
+    const uint64_t n = end > start ? (end - start + cost - 1) / cost : 0;
+    return n < n_panels ? (uint32_t)n : n_panels;
+}
+
+/* The next expert of which this thread has panels; false: there is none. */
+static bool next_share(struct expert_pass *p, struct expert_share *out)
+{
+    const uint32_t *first = p->b->moe.first_slot;
+    while (p->expert < p->b->params.dims.n_experts) {
+        const uint32_t e = p->expert++;
+        const uint64_t cost = READ_COST + first[e + 1] - first[e], start = p->before;
+        if (first[e + 1] == first[e]) continue;
+        p->before += p->n_panels * cost;
+        *out = (struct expert_share){
+            e, { first[e], first[e + 1] },
+            { n_before(start, p->first, cost, p->n_panels),
+              n_before(start, p->last, cost, p->n_panels) },
+        };
+        if (out->panels.first < out->panels.last) return true;
+    }
+    return false;
+}
+
+/* A matrix that holds the experts' rows one after the other, times their slots. */
+static void expert_product(const struct cpu_backend *b, const struct matrix *m,
+                           const struct act *act, const struct expert_share *s, uint32_t n_panels,
+                           float *out, size_t ld_out)
+{
+    const struct share panels = { s->expert * n_panels + s->panels.first,
+                                  s->expert * n_panels + s->panels.last };
+    product_columns(b, m, act, s->cols, n_slots_of(b), panels,
+                    out + (size_t)s->panels.first * PANEL_ROWS, ld_out);
+}
+
+static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                               uint32_t n_threads)
+{
+    const uint32_t n_panels = b->params.dims.d_expert / PANEL_ROWS;
+    struct expert_pass pass = pass_of(b, n_panels, id, n_threads);
+    struct expert_share s;
+    while (next_share(&pass, &s)) {
+        expert_product(b, p->experts->gate, &b->moe.h, &s, n_panels, b->moe.gate, b->ld_expert);
+        expert_product(b, p->experts->up, &b->moe.h, &s, n_panels, b->moe.up, b->ld_expert);
+    }
+}
+
+static void run_expert_activation(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                                  uint32_t n_threads)
+{
+    const uint32_t d_expert = b->params.dims.d_expert, n_slots = n_slots_of(b);
+    const struct share mine = share_of(n_slots, id, n_threads);
+    for (uint32_t s = mine.first; s < mine.last; s++) {
+        float *gate = b->moe.gate + s * b->ld_expert;
+        b->k.gate(gate, b->moe.up + s * b->ld_expert, d_expert, p->activation, gate);
+        act_quantise(b, &b->moe.ff, p->forms, s, n_slots, gate, 0, d_expert);
+    }
+}
+
+static void run_expert_down(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                            uint32_t n_threads)
+{
+    const uint32_t n_panels = b->params.dims.d_model / PANEL_ROWS;
+    struct expert_pass pass = pass_of(b, n_panels, id, n_threads);
+    struct expert_share s;
+    while (next_share(&pass, &s))
+        expert_product(b, p->experts->down, &b->moe.ff, &s, n_panels, b->moe.out, b->ld_model);
+}
+
+static void add_weighted(float *x, const float *y, float weight, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) x[i] += weight * y[i];
+}
+
+/* The shared expert's result, if there is one, stands in b->y. */
+static void run_expert_sum(struct cpu_backend *b, const struct phase *p, uint32_t id,
+                           uint32_t n_threads)
+{
+    const uint32_t n_used = b->params.dims.n_experts_used, d_model = b->params.dims.d_model;
+    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        float *x = b->x + c * b->ld_model;
+        for (uint32_t i = 0; i < n_used; i++)
+            add_weighted(x, b->moe.out + b->moe.slot[c * n_used + i] * b->ld_model,
+                         b->moe.weight[c * n_used + i], d_model);
+        if (p->experts->shared_down)
+            add_weighted(x, b->y + c * b->ld_model, b->moe.shared_weight[c], d_model);
+    }
+}
+
+static struct phase *add_expert_phase(struct cpu_backend *b, phase_fn *run, const char *name,
+                                      const struct expert_weights *w)
+{
+    struct phase *p = add_phase(b, run, name);
+    p->experts = w;
+    return p;
+}
+
+void cpu_experts_add(struct backend *base, const struct vector *norm, float eps,
+                     const struct expert_weights *w, enum activation activation)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    const uint32_t forms = act_form(w->gate) | act_form(w->up);
+    b->phase[b->last_norm].forms |= forms;
+
+    struct phase *p = add_expert_phase(b, run_route_norm, "route", w);
+    p->vector = norm;
+    p->eps = eps;
+    add_expert_phase(b, run_route, "route", w);
+    add_expert_phase(b, run_choose, "route", w);
+    add_expert_phase(b, run_group, "route", w);
+    add_expert_phase(b, run_gather, "route", w)->forms = forms;
+    if (w->shared_down) {
+        cpu_gate_up(base, w->shared_gate, w->shared_up, activation);
+        b->phase[b->n_phases - 1].forms |= act_form(w->shared_down);
+        record_product(b, "down", w->shared_down, &b->ff, b->y, b->ld_model);
+    }
+    add_expert_phase(b, run_expert_gate_up, "gate up", w);
+    p = add_expert_phase(b, run_expert_activation, "activation", w);
+    p->activation = activation;
+    p->forms = act_form(w->down);
+    add_expert_phase(b, run_expert_down, "down", w);
+    add_expert_phase(b, run_expert_sum, "expert sum", w);
+}
