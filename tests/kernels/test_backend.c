@@ -14,9 +14,9 @@
 static const double max_error = 0.02;
 
 /* Where experts are chosen, rounding sends a column that is near a tie to another one. */
-static double bound_of(const struct tiny_shape *s, double most)
+static double max_error_of(const struct tiny_shape *s)
 {
-    return s->n_experts ? most + 0.02 : most;
+    return s->n_experts ? 0.04 : max_error;
 }
 
 static double error_of(const struct tiny *t, uint32_t stream, uint32_t n_positions)
@@ -55,9 +55,9 @@ static void logits_are_near_exact(void **state)
                       1);
             for (uint32_t stream = 2; stream <= 4; stream += 2) {
                 const double error = error_of(t, stream, TINY_POSITIONS);
-                if (!(error < bound_of(t->shape, max_error)))
+                if (!(error < max_error_of(t->shape)))
                     fail_msg("%s isa=%s stream %u: error %.4f of the logits' size, at most %.2f",
-                             t->shape->name, names[i], stream, error, bound_of(t->shape, max_error));
+                             t->shape->name, names[i], stream, error, max_error_of(t->shape));
             }
             tiny_close(t);
             tiny_free(t);
@@ -73,6 +73,7 @@ static void logits_are_near_with_every_kv_type(void **state)
 
     for (int i = 0; i < 2 * N_KV_TYPES; i++)
         for (size_t s = 0; s < COUNT(tiny_shapes); s++) {
+            if (tiny_shapes[s].n_experts) continue;     /* whose choices would hide the types' part */
             struct tiny *t = tiny_make(&tiny_shapes[s]);
             t->params.k_type = i < N_KV_TYPES ? (enum kv_type)i : KV_F16;
             t->params.v_type = i < N_KV_TYPES ? KV_F16 : (enum kv_type)(i - N_KV_TYPES);
@@ -80,11 +81,10 @@ static void logits_are_near_with_every_kv_type(void **state)
             tiny_start(t, 5, 0xff);
             tiny_step(t, &(struct piece){ 2, 0, TINY_POSITIONS }, 1, 1);
             const double error = error_of(t, 2, TINY_POSITIONS);
-            if (!(error < bound_of(t->shape, most[i % N_KV_TYPES])))
+            if (!(error < most[i % N_KV_TYPES]))
                 fail_msg("%s K %s V %s: error %.4f of the logits' size, at most %.2f",
                          t->shape->name, kv_type_name(t->params.k_type),
-                         kv_type_name(t->params.v_type), error,
-                         bound_of(t->shape, most[i % N_KV_TYPES]));
+                         kv_type_name(t->params.v_type), error, most[i % N_KV_TYPES]);
             tiny_close(t);
             tiny_free(t);
         }
