@@ -7,7 +7,8 @@ static void formats_and_sizes(void **state)
     (void)state;
     assert_int_equal(panel_format_of(QUANT_Q4_K, 512), PANEL_Q4_K);
     assert_int_equal(panel_format_of(QUANT_Q3_K, 256), PANEL_Q6_K);
-    assert_int_equal(panel_format_of(QUANT_IQ4_NL, 96), PANEL_Q8_0);
+    assert_int_equal(panel_format_of(QUANT_IQ4_NL, 96), PANEL_IQ4_NL);
+    assert_int_equal(panel_format_of(QUANT_IQ4_XS, 256), PANEL_IQ4_NL);
     assert_int_equal(panel_format_of(QUANT_F16, 32), PANEL_Q8_0);
     assert_int_equal(panel_format_of(QUANT_Q5_1, 64), PANEL_Q5_1);
 

@@ -17,9 +17,9 @@ int panel_format_of(uint32_t quant_type, uint32_t n_k)
     case QUANT_Q4_1: format = PANEL_Q4_1; break;
     case QUANT_Q5_0: format = PANEL_Q5_0; break;
     case QUANT_Q5_1: format = PANEL_Q5_1; break;
-    case QUANT_Q8_0:
     case QUANT_IQ4_NL:
-    case QUANT_IQ4_XS:
+    case QUANT_IQ4_XS: format = PANEL_IQ4_NL; break;
+    case QUANT_Q8_0:
     case QUANT_Q2_K:
     case QUANT_F32:
     case QUANT_F16:

@@ -7,8 +7,8 @@
  * product's output therefore has room for 16 * n_panels rows.
  *
  * File types without a panel of their own are packed as another format: exactly where the format
- * can hold them (Q3_K as Q6_K; IQ4_NL as Q8_0), IQ4_XS as Q8_0 with its scales rounded to f16
- * (each weight within 2^-11 of itself), else with each weight rounded to 8 bits per block of 32
+ * can hold them (Q3_K as Q6_K), IQ4_XS as IQ4_NL with its scales rounded to f16 (each weight within
+ * 2^-11 of itself), else with each weight rounded to 8 bits per block of 32
  * (F32, F16, BF16, Q2_K as Q8_0: within max|w| / 254 of the block). Bounds: panel_pack_32.c. */
 #ifndef BACKEND_CPU_PANEL_H
 #define BACKEND_CPU_PANEL_H
@@ -20,7 +20,7 @@ enum { PANEL_ROWS = 16 };
 
 enum panel_format {
     PANEL_Q4_K, PANEL_Q5_K, PANEL_Q6_K,
-    PANEL_Q8_0, PANEL_Q4_0, PANEL_Q4_1, PANEL_Q5_0, PANEL_Q5_1,
+    PANEL_Q8_0, PANEL_Q4_0, PANEL_Q4_1, PANEL_Q5_0, PANEL_Q5_1, PANEL_IQ4_NL,
     N_PANEL_FORMATS
 };
 

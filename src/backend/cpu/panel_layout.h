@@ -19,7 +19,7 @@
  *                t = (float)scaled * d;  t = fma(-(float)mins, dmin, t);  sum = fma(t, x.d, sum)
  *     Q6_K       scaled = start + sum over sub-blocks of scale * (sum of 4 (q - 32) * x.u)
  *                t = (float)scaled * (d * 0.25);  sum = fma(t, x.d, sum)
- *     Q8_0 Q4_0 Q5_0   v = (signed quantum << shift) + 128, unsigned
+ *     Q8_0 Q4_0 Q5_0 IQ4_NL   v = (signed quantum << shift) + 128, unsigned
  *                dot = x.start + sum of v * x.q
  *                sum = fma((float)dot, (d * 2^-shift) * x.d, sum)
  *     Q4_1 Q5_1  dot = sum of q * x.q
@@ -74,10 +74,16 @@ struct panel_q6_k {
  *   Q4_0  4 lines, one per 8 k: low nibble k 0..3, high nibble k 4..7, of q (w = q - 8)
  *   Q4_1  4 lines, the same (w = d q + m)
  *   Q5_0  1 line of fifth bits, bit g of a byte for k 4g .. 4g + 3, then 4 of nibbles (w = q - 16)
- *   Q5_1  the same 5 lines (w = d q + m) */
+ *   Q5_1  the same 5 lines (w = d q + m)
+ *   IQ4_NL  4 lines of nibbles that choose one of 16 quanta (iq4_codebook) */
 static inline size_t panel32_n_lines(enum panel_format format)
 {
-    return format == PANEL_Q8_0 ? 8 : format == PANEL_Q4_0 || format == PANEL_Q4_1 ? 4 : 5;
+    switch (format) {
+    case PANEL_Q8_0: return 8;
+    case PANEL_Q5_0:
+    case PANEL_Q5_1: return 5;
+    default: return 4;
+    }
 }
 
 static inline bool panel32_has_min(enum panel_format format)

@@ -1,8 +1,7 @@
-/* Packing the 32-blocks: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 as they are, and as Q8_0 the types without a
- * panel of their own.
+/* Packing the 32-blocks: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL as they are, and of the types without
+ * a panel of their own IQ4_XS as IQ4_NL, the others as Q8_0.
  *
- *   IQ4_NL        exactly: its 16 values are 8-bit integers times an f16 scale.
- *   IQ4_XS        the same quanta; its scale, f16 times an integer of -32 .. 31, is rounded to f16:
+ *   IQ4_XS        the same quanta as IQ4_NL; its scale, f16 times an integer of -32 .. 31, is rounded to f16:
  *                 every weight is off by at most 2^-11 of itself (saturates where d > 2047).
  *   F32 F16 BF16  rounded to 8 bits per 32. The scale is the smallest f16 not below
  *   Q2_K          max|w| / 127, so nothing is clipped and every weight is off by at most half a
@@ -33,13 +32,6 @@ static void nibbles(const uint8_t qs[16], uint8_t q[32])
 static void add_fifth_bits(const uint8_t qh[4], uint8_t q[32])
 {
     for (int k = 0; k < 32; k++) q[k] |= (uint8_t)((qh[k / 8] >> (k % 8) & 1) << 4);
-}
-
-/* Nibbles that choose a value of the codebook. */
-static void codebook_values(const uint8_t qs[16], uint8_t q[32])
-{
-    nibbles(qs, q);
-    for (int k = 0; k < 32; k++) q[k] = (uint8_t)(iq4_codebook[q[k]] + 128);
 }
 
 static void load_q8_0(const void *block, struct block_32 *to)
@@ -91,7 +83,7 @@ static void load_iq4_nl(const void *block, struct block_32 *to)
     const struct iq4_nl *from = block;
 
     to->d = from->d;
-    codebook_values(from->qs, to->q);
+    nibbles(from->qs, to->q);
 }
 
 /* Never infinite: a finite scale beyond f16 becomes its largest number. */
@@ -109,7 +101,7 @@ static void load_iq4_xs(const void *block, struct block_32 *to)
 
     for (int s = 0; s < 8; s++) {
         to[s].d = f16_saturated(d * (float)iq4_xs_scale(from, s));
-        codebook_values(from->qs + 16 * s, to[s].q);
+        nibbles(from->qs + 16 * s, to[s].q);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "quant/blocks.h"
 #include "quant/quant.h"
 
 static uint32_t row_word(const uint8_t *line, uint32_t row)
@@ -79,7 +80,9 @@ void panel_quanta_32(enum panel_format format, const uint8_t *lines, uint32_t ro
     } else {
         nibbles_32(lines, row, q);
     }
-    if (!panel32_has_min(format)) {
+    if (format == PANEL_IQ4_NL) {
+        for (int k = 0; k < 32; k++) q[k] = iq4_codebook[q[k]];
+    } else if (!panel32_has_min(format)) {
         const int zero = 1 << (7 - panel32_shift(format));      /* Q4_0: 8, Q5_0: 16 */
         for (int k = 0; k < 32; k++) q[k] = (int8_t)(q[k] - zero);
     }

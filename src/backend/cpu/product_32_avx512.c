@@ -1,5 +1,5 @@
-/* Products of the 32-blocks, AVX-512 with VNNI and GFNI: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1. Layouts and
- * the chain of floats: panel_layout.h.
+/* Products of the 32-blocks, AVX-512 with VNNI and GFNI: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL.
+ * Layouts and the chain of floats: panel_layout.h.
  *
  * Signed formats unpack to bytes around 128, so one start that came with the activations serves
  * them all at no arithmetic cost. Multiply-pipe operations per 16 rows x 32 x column: 8 vpdpbusd +
@@ -10,6 +10,7 @@
 #include "backend/cpu/panel_layout.h"
 #include "backend/cpu/product_avx512.h"
 #include "backend/cpu/quantise.h"
+#include "quant/blocks.h"
 
 /* Q4_0: the high nibble is in place at the top of its byte and costs one `and`. */
 INLINE void unpack_q4_0(const uint8_t *lines, __m512i v[8])
@@ -59,6 +60,22 @@ INLINE void unpack_q5_1(const uint8_t *lines, __m512i v[8])
     }
 }
 
+/* Nibbles look up their quanta + 128. */
+INLINE void unpack_iq4_nl(const uint8_t *lines, __m512i v[8])
+{
+    const __m128i signs = _mm_set1_epi8((char)0x80);
+    const __m128i quanta = _mm_loadu_si128((const __m128i *)iq4_codebook);
+    const __m512i table = _mm512_broadcast_i32x4(_mm_xor_si128(quanta, signs));
+    const __m512i nibble = _mm512_set1_epi8(15);
+
+    UNROLL for (int g = 0; g < 4; g++) {
+        const __m512i both = _mm512_load_si512(lines + g * 64);
+        const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+        v[2 * g] = _mm512_shuffle_epi8(table, _mm512_and_si512(both, nibble));
+        v[2 * g + 1] = _mm512_shuffle_epi8(table, high);
+    }
+}
+
 /* format is a constant: one branch is left. */
 INLINE void unpack(const enum panel_format format, const uint8_t *lines, __m512i v[8])
 {
@@ -67,6 +84,7 @@ INLINE void unpack(const enum panel_format format, const uint8_t *lines, __m512i
     case PANEL_Q4_1: unpack_q4_1(lines, v); break;
     case PANEL_Q5_0: unpack_q5_0(lines, v); break;
     case PANEL_Q5_1: unpack_q5_1(lines, v); break;
+    case PANEL_IQ4_NL: unpack_iq4_nl(lines, v); break;
     default:
         UNROLL for (int g = 0; g < 8; g++) v[g] = _mm512_load_si512(lines + g * 64);
     }
@@ -115,6 +133,7 @@ DEFINE_PRODUCT(product_q4_0, product_32, PANEL_Q4_0)
 DEFINE_PRODUCT(product_q4_1, product_32, PANEL_Q4_1)
 DEFINE_PRODUCT(product_q5_0, product_32, PANEL_Q5_0)
 DEFINE_PRODUCT(product_q5_1, product_32, PANEL_Q5_1)
+DEFINE_PRODUCT(product_iq4_nl, product_32, PANEL_IQ4_NL)
 
 void cpu_product_32_avx512(struct cpu_kernels *k)
 {
@@ -123,5 +142,6 @@ void cpu_product_32_avx512(struct cpu_kernels *k)
     k->product[PANEL_Q4_1] = product_q4_1;
     k->product[PANEL_Q5_0] = product_q5_0;
     k->product[PANEL_Q5_1] = product_q5_1;
+    k->product[PANEL_IQ4_NL] = product_iq4_nl;
     k->quantise_x32 = quantise_x32_avx512;
 }

@@ -1,6 +1,7 @@
 /* Panel products, AVX2: vpmaddubsw adds pairs of unsigned * signed bytes in 16 bits, saturating, so
  * every use below stays within 32767: 31 * 127 * 2, 255 * 32 * 2, 128 * 127 * 2. */
 #include "backend/cpu/product_x86.h"
+#include "backend/cpu/quantise.h"
 
 INLINE vi dot_bytes(vi acc, vi u, vi s)
 {
@@ -25,4 +26,6 @@ INLINE vi dot_q8(vi acc, vi w, int32_t x)
 void cpu_product_avx2(struct cpu_kernels *k)
 {
     set_products(k);
+    k->quantise_x256 = quantise_x256_avx2;
+    k->quantise_x32 = quantise_x32_avx2;
 }

@@ -6,6 +6,8 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/lanes_neon.h"
 #include "backend/cpu/panel_layout.h"
+#include "backend/cpu/quantise.h"
+#include "quant/blocks.h"
 
 enum { ROWS = 4, PRODUCT_GROUP = 5 };
 typedef int32x4_t vi;
@@ -30,6 +32,13 @@ INLINE int32_t four_bytes(const void *p)
 
 INLINE vi low_nibbles(vi v) { return of_bytes(vandq_u8(ubytes(v), vdupq_n_u8(15))); }
 INLINE vi high_nibbles(vi v) { return of_bytes(vshrq_n_u8(ubytes(v), 4)); }
+
+INLINE vi codebook(vi v)
+{
+    const uint8x16_t table = veorq_u8(vreinterpretq_u8_s8(vld1q_s8(iq4_codebook)),
+                                      vdupq_n_u8(0x80));
+    return of_bytes(vqtbl1q_u8(table, ubytes(v)));
+}
 
 INLINE vi with_bit(vi v, vi bits, const int g)
 {
@@ -88,4 +97,6 @@ INLINE vf to_float(vi a) { return vcvtq_f32_s32(a); }
 void cpu_product_neon(struct cpu_kernels *k)
 {
     set_products(k);
+    k->quantise_x256 = quantise_x256_neon;
+    k->quantise_x32 = quantise_x32_neon;
 }

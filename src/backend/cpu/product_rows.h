@@ -10,6 +10,7 @@
  *   ROWS, PRODUCT_GROUP     rows of a register, columns of a pass
  *   vi, vf                  ROWS int32 (or 4 * ROWS bytes), ROWS floats
  *   zero set1 add mul shl   on int32 lanes;   load_lines: 4 * ROWS bytes
+ *   codebook(v)             bytes below 16 become iq4_codebook + 128
  *   low_nibbles high_nibbles(v);  with_bit(v, bits, g): v | (bit g of bits) << 4
  *   quanta_q6(high, low, g) q - 32 of the g-th four k
  *   dot_us(acc, w, x)       += w (0 .. 31) * x (signed), fours; x: four bytes in an int32
@@ -119,6 +120,10 @@ INLINE void quanta_32(const enum panel_format format, const uint8_t *lines, vi v
             v[2 * g] = with_bit(v[2 * g], bits, 2 * g);
             v[2 * g + 1] = with_bit(v[2 * g + 1], bits, 2 * g + 1);
         }
+        if (format == PANEL_IQ4_NL) {
+            v[2 * g] = codebook(v[2 * g]);
+            v[2 * g + 1] = codebook(v[2 * g + 1]);
+        }
     }
 }
 
@@ -127,6 +132,7 @@ INLINE void rows_32(const enum panel_format format, const uint8_t *panel, uint32
                     const int n_cols)
 {
     const bool has_min = panel32_has_min(format);
+    const bool is_biased = format == PANEL_Q8_0 || format == PANEL_IQ4_NL;
     const int shift = panel32_shift(format);
     const size_t block_lines = panel32_n_lines(format) * PANEL_LINE;
     const uint16_t *scales = (const uint16_t *)panel + row;
@@ -138,10 +144,10 @@ INLINE void rows_32(const enum panel_format format, const uint8_t *panel, uint32
         vi v[8], dot[PRODUCT_GROUP];
         quanta_32(format, lines, v);
         for (int c = 0; c < n_cols; c++) {
-            dot[c] = format == PANEL_Q8_0 ? START_Q8(x[c].start) : zero();
+            dot[c] = is_biased ? START_Q8(x[c].start) : zero();
             UNROLL for (int g = 0; g < 8; g++)
-                dot[c] = format == PANEL_Q8_0 ? dot_q8(dot[c], v[g], four_bytes(x[c].q + g * 4))
-                                              : dot_us(dot[c], v[g], four_bytes(x[c].q + g * 4));
+                dot[c] = is_biased ? dot_q8(dot[c], v[g], four_bytes(x[c].q + g * 4))
+                                   : dot_us(dot[c], v[g], four_bytes(x[c].q + g * 4));
             if (shift) dot[c] = add(shl(dot[c], shift), set1(x[c].start));
         }
         vf d = load_f16(scales);
@@ -193,6 +199,7 @@ DEFINE_PRODUCT(product_q4_0, rows_32, PANEL_Q4_0)
 DEFINE_PRODUCT(product_q4_1, rows_32, PANEL_Q4_1)
 DEFINE_PRODUCT(product_q5_0, rows_32, PANEL_Q5_0)
 DEFINE_PRODUCT(product_q5_1, rows_32, PANEL_Q5_1)
+DEFINE_PRODUCT(product_iq4_nl, rows_32, PANEL_IQ4_NL)
 
 static void set_products(struct cpu_kernels *k)
 {
@@ -204,4 +211,5 @@ static void set_products(struct cpu_kernels *k)
     k->product[PANEL_Q4_1] = product_q4_1;
     k->product[PANEL_Q5_0] = product_q5_0;
     k->product[PANEL_Q5_1] = product_q5_1;
+    k->product[PANEL_IQ4_NL] = product_iq4_nl;
 }

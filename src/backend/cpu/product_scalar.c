@@ -144,6 +144,7 @@ DEFINE_PRODUCT_32(product_q4_0, PANEL_Q4_0)
 DEFINE_PRODUCT_32(product_q4_1, PANEL_Q4_1)
 DEFINE_PRODUCT_32(product_q5_0, PANEL_Q5_0)
 DEFINE_PRODUCT_32(product_q5_1, PANEL_Q5_1)
+DEFINE_PRODUCT_32(product_iq4_nl, PANEL_IQ4_NL)
 
 void cpu_product_scalar(struct cpu_kernels *k)
 {
@@ -155,6 +156,7 @@ void cpu_product_scalar(struct cpu_kernels *k)
     k->product[PANEL_Q4_1] = product_q4_1;
     k->product[PANEL_Q5_0] = product_q5_0;
     k->product[PANEL_Q5_1] = product_q5_1;
+    k->product[PANEL_IQ4_NL] = product_iq4_nl;
     k->quantise_x256 = quantise_x256_scalar;
     k->quantise_x32 = quantise_x32_scalar;
 }

@@ -6,6 +6,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/lanes_avx2.h"
 #include "backend/cpu/panel_layout.h"
+#include "quant/blocks.h"
 
 enum { ROWS = 8, PRODUCT_GROUP = 4 };   /* 4 columns: three sets of accumulators in 16 registers */
 typedef __m256i vi;
@@ -26,6 +27,13 @@ INLINE int32_t four_bytes(const void *p)
 
 INLINE vi low_nibbles(vi v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 INLINE vi high_nibbles(vi v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
+
+INLINE vi codebook(vi v)
+{
+    const __m128i quanta = _mm_loadu_si128((const __m128i *)iq4_codebook);
+    const __m128i table = _mm_xor_si128(quanta, _mm_set1_epi8((char)0x80));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), v);
+}
 
 INLINE vi with_bit(vi v, vi bits, const int g)
 {

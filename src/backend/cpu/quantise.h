@@ -24,6 +24,14 @@ void quantise_x256_avx512(const float *x, uint32_t n, struct act_x256 *to, struc
                           uint32_t ld);
 void quantise_x32_avx512(const float *x, uint32_t n, struct act_x32 *to, uint32_t ld);
 
+void quantise_x256_avx2(const float *x, uint32_t n, struct act_x256 *to, struct act_x256u *to_u,
+                        uint32_t ld);
+void quantise_x32_avx2(const float *x, uint32_t n, struct act_x32 *to, uint32_t ld);
+
+void quantise_x256_neon(const float *x, uint32_t n, struct act_x256 *to, struct act_x256u *to_u,
+                        uint32_t ld);
+void quantise_x32_neon(const float *x, uint32_t n, struct act_x32 *to, uint32_t ld);
+
 /* Bits of |x|: in this order NaN and infinity come after all numbers, so one integer maximum finds
  * the top of a block and whether it holds anything that must not be used. */
 static inline uint32_t quantise_abs_bits(float x)
