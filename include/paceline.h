@@ -83,6 +83,7 @@ typedef struct pl_params {
     bool prefill_first;         /* no reply token before every admitted prompt is read (benchmarks) */
     bool no_prefix_cache;       /* do not reuse KV pages of equal prompts */
     bool lock_memory;           /* mlock weights and KV */
+    bool time_operations;       /* fill pl_stats.operation (benchmarks) */
     bool text_only;             /* only the text functions: no weights, no streams, no threads */
     const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
     const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml") or source */
@@ -311,7 +312,7 @@ PL_API void pl_score_free(pl_score_result *result);
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 
-enum { PL_HISTOGRAM_MAX = 24 };
+enum { PL_HISTOGRAM_MAX = 24, PL_OPERATIONS_MAX = 24 };
 
 /* Cumulative as Prometheus wants it: count[i] observations were <= bound_s[i]; n all of them. */
 typedef struct pl_histogram {
@@ -321,6 +322,12 @@ typedef struct pl_histogram {
     uint64_t n;
     double sum_s;
 } pl_histogram;
+
+/* Time of one kind of operation, waiting for its slowest thread included. */
+typedef struct pl_operation {
+    const char *name;           /* "attention"; static */
+    uint64_t prefill_ns, decode_ns; /* in steps with prompt tokens; in the others */
+} pl_operation;
 
 typedef struct pl_stats {
     uint64_t n_requests;        /* submitted and kept */
@@ -335,6 +342,8 @@ typedef struct pl_stats {
     uint32_t n_pages_used, n_pages_cached, n_pages_total; /* cached: reusable, free on demand */
     double reply_tokens_per_s;  /* over the last seconds */
     pl_histogram ttft, inter_token, queue, end_to_end;
+    pl_operation operation[PL_OPERATIONS_MAX]; /* pl_params.time_operations; else none */
+    uint32_t n_operations;      /* in the order they were first seen: later ones come last */
 } pl_stats;
 
 PL_API void pl_stats_read(pl_engine *engine, pl_stats *out);

@@ -102,9 +102,18 @@ def test_an_unknown_kv_type_is_named(paceline, fetch_model):
 
 def test_bench_json(paceline, fetch_model):
     done = paceline("bench", "--model", fetch_model("smollm2-135m"), "--streams", "1,4",
-                    "--prompt-tokens", 32, "--gen-tokens", 8, "--json")
+                    "--prompt-tokens", 32, "--gen-tokens", 8, "--timing", "--json")
     result = json.loads(done.stdout)
+    machine = result["machine"]
     assert [r["streams"] for r in result["rows"]] == [1, 4]
     for row in result["rows"]:
         assert row["decode_tok_s"] > 0 and row["prefill_tok_s"] > 0 and row["share_of_limit"] > 0
-    assert result["machine"]["limit_gmac_s"] > 0 and result["machine"]["cpu"]
+        macs = row["decode_tok_s"] * machine["macs_per_token"] / (machine["limit_gmac_s"] * 1e9)
+        assert row["mac_share"] == pytest.approx(macs, rel=1e-3)
+        read = (row["weights_gb_s"] + row["kv_gb_s"]) / machine["limit_read_gb_s"]
+        assert row["read_share"] == pytest.approx(read, rel=1e-3)
+        assert row["share_of_limit"] == pytest.approx(max(macs, read), rel=1e-3)
+        times = row["operation_ms"]
+        assert {"attend", "gate up", "output head"} <= set(times)
+        assert 0.5 * row["step_ms"] < sum(times.values()) <= row["step_ms"] * 1.001
+    assert machine["limit_gmac_s"] > 0 and machine["cpu"] and machine["kv_bytes_per_token"] > 0

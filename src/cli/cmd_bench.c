@@ -1,5 +1,11 @@
 /* paceline bench: prefill and decode rates of a model on this machine, in-process, through the same
- * scheduler and sampler that serve requests, beside the limits measured in the same minute. */
+ * scheduler and sampler that serve requests, beside the limits measured in the same minute.
+ *
+ * Counted as llama-batched-bench counts: every prompt is read before any reply goes on; the
+ * prefill rate is prompt tokens over the time of those steps, the decode rate reply tokens of all
+ * streams over the time of the steps after them. The first reply token comes with the last prompt
+ * column and so counts in neither; choosing the tokens is in the time (there it is not). Before
+ * the first row a short prompt is run and thrown away, to warm up. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -9,7 +15,7 @@
 #include "base/rng.h"
 #include "cli/cli.h"
 
-enum { MAX_ROWS = 32 };
+enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16 };
 
 struct bench {
     pl_params params;
@@ -22,6 +28,18 @@ struct bench {
 struct row {
     uint32_t n_streams;
     double prefill_tok_s, decode_tok_s, step_ms;
+    struct {
+        const char *name;
+        double ms;              /* of a decode step */
+    } operation[PL_OPERATIONS_MAX];
+    uint32_t n_operations;
+};
+
+/* What a row did, and its share of what the machine can do. */
+struct shares {
+    double gmac_s, mac_share;
+    double weights_gb_s, kv_gb_s, read_share;   /* of both together */
+    double limit_tok_s, share;                  /* the nearer of the two limits */
 };
 
 static bool parse_streams(struct bench *b, const char *list)
@@ -39,13 +57,14 @@ static bool parse_streams(struct bench *b, const char *list)
     return false;
 }
 
-static pl_status submit(struct bench *b, struct rng *rng, pl_stream **out, pl_err *err)
+static pl_status submit(struct bench *b, struct rng *rng, uint32_t n_prompt, uint32_t n_gen,
+                        pl_stream **out, pl_err *err)
 {
-    int32_t *tokens = malloc(b->n_prompt * sizeof *tokens);
+    int32_t *tokens = malloc(n_prompt * sizeof *tokens);
     if (!tokens) return PL_E_MEMORY;
     const uint32_t n_vocab = pl_engine_plan(b->engine)->n_vocab;
-    for (uint32_t i = 0; i < b->n_prompt; i++) tokens[i] = (int32_t)rng_below(rng, n_vocab);
-    pl_request request = { .tokens = tokens, .n_tokens = b->n_prompt, .max_tokens = b->n_gen,
+    for (uint32_t i = 0; i < n_prompt; i++) tokens[i] = (int32_t)rng_below(rng, n_vocab);
+    pl_request request = { .tokens = tokens, .n_tokens = n_prompt, .max_tokens = n_gen,
                            .sampling = pl_sampling_default(), .ignore_eos = true };
     request.sampling.temperature = 0;
     const pl_status st = pl_submit(b->engine, &request, out, err);
@@ -62,6 +81,32 @@ static void wait_for_end(pl_stream *stream)
         }
 }
 
+static pl_status warm_up(struct bench *b, pl_err *err)
+{
+    const uint32_t n_prompt = b->n_prompt < WARM_UP_TOKENS ? b->n_prompt : WARM_UP_TOKENS;
+    pl_stream *stream = NULL;
+    struct rng rng;
+
+    rng_seed(&rng, 0);
+    const pl_status st = submit(b, &rng, n_prompt, 2, &stream, err);
+    if (!st) wait_for_end(stream);
+    pl_stream_close(stream);
+    return st;
+}
+
+/* Milliseconds of a decode step by operation. Operations are only ever added to the list. */
+static void set_operations(struct row *row, const pl_stats *before, const pl_stats *after,
+                           double n_steps)
+{
+    row->n_operations = n_steps > 0 ? after->n_operations : 0;
+    for (uint32_t i = 0; i < row->n_operations; i++) {
+        const uint64_t ns = after->operation[i].decode_ns -
+                            (i < before->n_operations ? before->operation[i].decode_ns : 0);
+        row->operation[i].name = after->operation[i].name;
+        row->operation[i].ms = (double)ns * 1e-6 / n_steps;
+    }
+}
+
 static pl_status run_row(struct bench *b, uint32_t n_streams, struct row *out, pl_err *err)
 {
     pl_stream **streams = calloc(n_streams, sizeof *streams);
@@ -71,7 +116,8 @@ static pl_status run_row(struct bench *b, uint32_t n_streams, struct row *out, p
 
     rng_seed(&rng, n_streams);
     pl_stats_read(b->engine, &before);
-    for (uint32_t i = 0; !st && i < n_streams; i++) st = submit(b, &rng, &streams[i], err);
+    for (uint32_t i = 0; !st && i < n_streams; i++)
+        st = submit(b, &rng, b->n_prompt, b->n_gen, &streams[i], err);
     for (uint32_t i = 0; streams && i < n_streams && streams[i]; i++) {
         if (!st) wait_for_end(streams[i]);
         pl_stream_close(streams[i]);
@@ -89,19 +135,21 @@ static pl_status run_row(struct bench *b, uint32_t n_streams, struct row *out, p
         .decode_tok_s = decode_ns ? (double)n_decode * 1e9 / (double)decode_ns : 0,
     };
     out->step_ms = out->decode_tok_s > 0 ? n_streams * 1e3 / out->decode_tok_s : 0;
+    set_operations(out, &before, &after, (double)n_decode / n_streams);
     return st;
 }
 
 static int by_decode_rate(const void *a, const void *b)
 {
-    const double x = ((const struct row *)a)->decode_tok_s, y = ((const struct row *)b)->decode_tok_s;
+    const double x = ((const struct row *)a)->decode_tok_s;
+    const double y = ((const struct row *)b)->decode_tok_s;
     return (x > y) - (x < y);
 }
 
 /* The round with the median decode rate. */
 static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct row *out, pl_err *err)
 {
-    struct row round[16];
+    struct row round[MAX_ROUNDS];
     pl_status st = PL_OK;
     for (uint32_t i = 0; !st && i < b->n_rounds; i++) st = run_row(b, n_streams, &round[i], err);
     qsort(round, b->n_rounds, sizeof *round, by_decode_rate);
@@ -110,75 +158,110 @@ static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct row *out
 }
 
 /* Weights that a step of n columns reads: of experts, what columns that choose at random would. */
-static double step_bytes(const pl_plan *p, uint32_t n_columns)
+static double step_weight_bytes(const pl_plan *p, uint32_t n_columns)
 {
     const double unread = p->n_experts ? pow(1 - (double)p->n_experts_used / p->n_experts,
                                              n_columns) : 1;
     return (double)p->step_weight_bytes + (double)p->expert_weight_bytes * (1 - unread);
 }
 
-/* What arithmetic and memory would allow at most with this many streams, in tok/s. */
-static double limit_tok_s(const struct bench *b, uint32_t n_streams)
+/* Of a decode step. KV as full attention reads it with half of the reply written; an attention
+ * window reads less. */
+static struct shares shares(const struct bench *b, const struct row *r)
 {
     const pl_plan *p = pl_engine_plan(b->engine);
-    const double arithmetic = b->machine.macs_per_s / (double)p->step_macs_per_token;
-    const double memory =
-        b->machine.read_bytes_per_s / step_bytes(p, n_streams) * (double)n_streams;
-    return arithmetic < memory ? arithmetic : memory;
+    const double steps_s = r->decode_tok_s / r->n_streams, macs = (double)p->step_macs_per_token;
+    const double kv_bytes = (b->n_prompt + b->n_gen / 2.0) * (double)p->kv_bytes_per_token;
+    const double weight_bytes = step_weight_bytes(p, r->n_streams);
+    const double by_macs = b->machine.macs_per_s / macs;
+    const double by_reads = b->machine.read_bytes_per_s * r->n_streams /
+                            (weight_bytes + r->n_streams * kv_bytes);
+    const double limit = by_macs < by_reads ? by_macs : by_reads;
+    return (struct shares){
+        .gmac_s = r->decode_tok_s * macs * 1e-9,
+        .mac_share = r->decode_tok_s / by_macs,
+        .weights_gb_s = steps_s * weight_bytes * 1e-9,
+        .kv_gb_s = r->decode_tok_s * kv_bytes * 1e-9,
+        .read_share = r->decode_tok_s / by_reads,
+        .limit_tok_s = limit,
+        .share = r->decode_tok_s / limit,
+    };
+}
+
+static json_t *operations_json(const struct row *r)
+{
+    json_t *all = json_object();
+    for (uint32_t i = 0; i < r->n_operations; i++)
+        json_object_set_new(all, r->operation[i].name, json_real(r->operation[i].ms));
+    return all;
 }
 
 static json_t *row_json(const struct bench *b, const struct row *r)
 {
-    const pl_plan *p = pl_engine_plan(b->engine);
-    const double steps_per_s = r->decode_tok_s / r->n_streams;
-    return json_pack("{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f}", "streams",
-                     (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->n_prompt,
-                     "gen_tokens", (json_int_t)b->n_gen, "decode_tok_s", r->decode_tok_s,
-                     "prefill_tok_s", r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s",
-                     steps_per_s * step_bytes(p, r->n_streams) * 1e-9, "gmac_s",
-                     r->decode_tok_s * (double)p->step_macs_per_token * 1e-9, "limit_tok_s",
-                     limit_tok_s(b, r->n_streams), "share_of_limit",
-                     r->decode_tok_s / limit_tok_s(b, r->n_streams));
+    const struct shares s = shares(b, r);
+    json_t *row = json_pack(
+        "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:f s:f s:f}", "streams",
+        (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->n_prompt, "gen_tokens",
+        (json_int_t)b->n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s", r->prefill_tok_s,
+        "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
+        s.gmac_s, "mac_share", s.mac_share, "read_share", s.read_share, "limit_tok_s",
+        s.limit_tok_s, "share_of_limit", s.share);
+    if (r->n_operations) json_object_set_new(row, "operation_ms", operations_json(r));
+    return row;
 }
 
 static json_t *machine_json(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->engine);
-    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:f s:f}", "cpu", p->cpu_name,
+    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f}", "cpu", p->cpu_name,
                      "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
                      "model", p->model_name, "quantisation", p->quantisation, "cache_type_k",
                      p->cache_type_k, "cache_type_v", p->cache_type_v, "step_weight_bytes",
-                     (json_int_t)p->step_weight_bytes, "macs_per_token",
+                     (json_int_t)p->step_weight_bytes, "kv_bytes_per_token",
+                     (json_int_t)p->kv_bytes_per_token, "macs_per_token",
                      (json_int_t)p->step_macs_per_token, "limit_gmac_s",
                      b->machine.macs_per_s * 1e-9, "limit_read_gb_s",
                      b->machine.read_bytes_per_s * 1e-9);
 }
 
-static void print_row(const struct bench *b, const struct row *r)
+static void print_head(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->engine);
-    printf("%7u %12.1f %12.1f %10.2f %10.1f %10.1f %8.1f %%\n", r->n_streams, r->prefill_tok_s,
-           r->decode_tok_s, r->step_ms,
-           r->decode_tok_s / r->n_streams * step_bytes(p, r->n_streams) * 1e-9,
-           r->decode_tok_s * (double)p->step_macs_per_token * 1e-9,
-           100 * r->decode_tok_s / limit_tok_s(b, r->n_streams));
+    printf("%s %s on %s, %s, %u threads, K %s, V %s\n"
+           "limits measured now: %.0f GMAC/s, %.1f GB/s; a token is %.3f GMAC, a step reads %.3f "
+           "GB of weights\n"
+           "prompt %u, generated %u; one short prompt to warm up\n"
+           "streams  prefill t/s   decode t/s    step ms     GMAC/s of limit   GB/s of limit\n",
+           p->model_name, p->quantisation, p->cpu_name, p->isa, p->n_threads, p->cache_type_k,
+           p->cache_type_v, b->machine.macs_per_s * 1e-9, b->machine.read_bytes_per_s * 1e-9,
+           (double)p->step_macs_per_token * 1e-9, (double)p->step_weight_bytes * 1e-9, b->n_prompt,
+           b->n_gen);
+}
+
+static void print_row(const struct bench *b, const struct row *r)
+{
+    const struct shares s = shares(b, r);
+    double sum_ms = 0;
+    printf("%7u %12.1f %12.1f %10.2f %10.1f %6.1f %% %6.1f %6.1f %%\n", r->n_streams,
+           r->prefill_tok_s, r->decode_tok_s, r->step_ms, s.gmac_s, 100 * s.mac_share,
+           s.weights_gb_s + s.kv_gb_s, 100 * s.read_share);
+    for (uint32_t i = 0; i < r->n_operations; i++) {
+        sum_ms += r->operation[i].ms;
+        printf("        %-24s %8.3f ms %6.1f %%\n", r->operation[i].name, r->operation[i].ms,
+               100 * r->operation[i].ms / r->step_ms);
+    }
+    if (r->n_operations)
+        printf("        %-24s %8.3f ms %6.1f %%\n", "between operations", r->step_ms - sum_ms,
+               100 * (1 - sum_ms / r->step_ms));
     fflush(stdout);
 }
 
 static pl_status run(struct bench *b, bool json, pl_err *err)
 {
     json_t *rows = json_array();
-    pl_status st = PL_OK;
+    pl_status st = warm_up(b, err);
 
-    if (!json) {
-        const pl_plan *p = pl_engine_plan(b->engine);
-        printf("%s %s on %s, %s, %u threads; limits measured now: %.0f GMAC/s, %.1f GB/s\n"
-               "prompt %u, generated %u\n"
-               "streams  prefill t/s   decode t/s    step ms       GB/s     GMAC/s  of limit\n",
-               p->model_name, p->quantisation, p->cpu_name, p->isa, p->n_threads,
-               b->machine.macs_per_s * 1e-9, b->machine.read_bytes_per_s * 1e-9, b->n_prompt,
-               b->n_gen);
-    }
+    if (!st && !json) print_head(b);
     for (uint32_t i = 0; !st && i < b->n_rows; i++) {
         struct row row;
         st = run_rounds(b, b->streams[i], &row, err);
@@ -211,7 +294,10 @@ int cmd_bench(int argc, char **argv)
         { "--gen-tokens", NULL, ARG_U32, &b.n_gen, 2, 1 << 20, "N", "of each stream (64)" },
         { "--ubatch-size", "-ub", ARG_U32, &b.params.step_tokens, 1, 4096, "N",
           "columns of a prefill step (512)" },
-        { "--rounds", NULL, ARG_U32, &b.n_rounds, 1, 16, "N", "take the median of N rounds (1)" },
+        { "--rounds", NULL, ARG_U32, &b.n_rounds, 1, MAX_ROUNDS, "N",
+          "take the median of N rounds (1)" },
+        { "--timing", NULL, ARG_FLAG, &b.params.time_operations, 0, 0, NULL,
+          "time of a decode step by operation" },
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print JSON" },
     };
     const int code = args_parse(table, N_ARGS(table), "usage: paceline bench --model FILE [OPTIONS]",

@@ -77,6 +77,7 @@ static pl_status open_model(struct pl_engine *e, const pl_params *params, const 
     pl_plan *u = &e->plan.public;
     snprintf(u->isa, sizeof u->isa, "%s", e->backend->ops->isa(e->backend));
     u->n_threads = e->backend->ops->n_threads(e->backend);
+    if (e->is_timing) e->backend->ops->timing(e->backend, true);
     st = model_open(&e->model, g, h, e->backend, u->ctx_tokens, err);
     gguf_drop_pages(g);
     return st;
@@ -113,6 +114,7 @@ PL_API pl_status pl_open(pl_engine **out, const pl_params *params, pl_err *err)
     struct pl_engine *e = calloc(1, sizeof *e);
     if (!e) return pl_fail(err, PL_E_MEMORY, "no memory for an engine");
     e->is_text_only = params->text_only;
+    e->is_timing = params->time_operations;
 
     pl_status st = open_file(e, params, &g, err);
     if (!st && !e->is_text_only) {

@@ -29,7 +29,7 @@ struct sample_room {
 struct pl_engine {
     struct text text;
     struct plan plan;
-    bool is_text_only;
+    bool is_text_only, is_timing;
 
     struct backend *backend;
     struct model *model;

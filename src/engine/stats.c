@@ -53,6 +53,20 @@ void stats_observe(pl_histogram *h, uint64_t ns)
     h->sum_s += seconds;
 }
 
+/* More kinds than there is room for are left out. */
+void stats_operation(struct stats *s, const char *name, uint64_t ns, bool is_prefill)
+{
+    uint32_t i = 0;
+    while (i < s->now.n_operations && strcmp(s->now.operation[i].name, name)) i++;
+    if (i == PL_OPERATIONS_MAX) return;
+    pl_operation *op = &s->now.operation[i];
+    if (i == s->now.n_operations) {
+        op->name = name;
+        s->now.n_operations++;
+    }
+    *(is_prefill ? &op->prefill_ns : &op->decode_ns) += ns;
+}
+
 /* Empties the parts of the ring that time has passed over. */
 static void move_window(struct stats *s, uint64_t now_ns)
 {

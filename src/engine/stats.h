@@ -28,6 +28,7 @@ void stats_unlock(struct stats *s);
 
 /* All below: with the lock held. */
 void stats_observe(pl_histogram *h, uint64_t ns);
+void stats_operation(struct stats *s, const char *name, uint64_t ns, bool is_prefill);
 void stats_reply_tokens(struct stats *s, uint64_t now_ns, uint32_t n);
 
 /* Copies with cumulative histograms and the rate as of now. */

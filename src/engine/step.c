@@ -148,10 +148,20 @@ static void admit(struct pl_engine *e, const struct step *step)
     }
 }
 
+/* With the statistics locked. */
+static void count_operations(struct pl_engine *e, bool is_prefill)
+{
+    const char *name[PL_OPERATIONS_MAX];
+    uint64_t ns[PL_OPERATIONS_MAX];
+    const uint32_t n = e->backend->ops->timings(e->backend, name, ns, PL_OPERATIONS_MAX);
+    for (uint32_t i = 0; i < n; i++) stats_operation(&e->stats, name[i], ns[i], is_prefill);
+}
+
 static void count_step(struct pl_engine *e, const struct step *step, uint64_t ns)
 {
     pl_stats *now = &e->stats.now;
     stats_lock(&e->stats);
+    if (e->is_timing) count_operations(e, step->n_prefill_cols > 0);
     now->n_steps++;
     if (step->n_prefill_cols) {
         now->n_prefill_step_tokens += step->n_prefill_cols;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <math.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -33,6 +34,29 @@ static void test_histogram_is_cumulative(void **state)
     assert_true(out.inter_token.n_bounds > 10 && out.queue.n_bounds > 10);
     stats_copy(&s, second_ns, &out);                        /* reading changes nothing */
     assert_int_equal(out.ttft.count[0], 1);
+    stats_close(&s);
+}
+
+static void test_operations(void **state)
+{
+    (void)state;
+    struct stats s;
+    pl_stats out;
+    char names[PL_OPERATIONS_MAX + 1][8];
+    assert_int_equal(stats_open(&s, NULL), PL_OK);
+    for (int round = 0; round < 2; round++)     /* one kind more than there is room for */
+        for (uint32_t i = 0; i <= PL_OPERATIONS_MAX; i++) {
+            snprintf(names[i], sizeof names[i], "op%u", i);
+            stats_operation(&s, names[i], i + 1, round == 0);
+            stats_operation(&s, names[i], 100, false);
+        }
+    stats_copy(&s, second_ns, &out);
+    assert_int_equal(out.n_operations, PL_OPERATIONS_MAX);
+    for (uint32_t i = 0; i < PL_OPERATIONS_MAX; i++) {
+        assert_string_equal(out.operation[i].name, names[i]);
+        assert_int_equal(out.operation[i].prefill_ns, i + 1);
+        assert_int_equal(out.operation[i].decode_ns, i + 201);
+    }
     stats_close(&s);
 }
 
@@ -68,6 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histogram_is_cumulative),
+        cmocka_unit_test(test_operations),
         cmocka_unit_test(test_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
