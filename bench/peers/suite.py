@@ -1,161 +1,140 @@
 #!/usr/bin/env python3
-"""Measures paceline and its peers on the same files and machine: cases in turn, engines alternating,
-three rounds. Nothing else may run meanwhile.
+"""paceline and its peers on the same files and loads, taking turns: one row a run.
 
-    bench/peers/suite.py --models DIR --llama-bin DIR [--ik-bin DIR] [--case NAME]...
+    bench/peers/suite.py --llama-bin DIR [--ik-bin DIR]             # every case, three rounds
+    bench/peers/suite.py --llama-bin DIR --case 1.5b-20 --case prefill
+    bench/peers/suite.py --llama-bin DIR --list                     # the cases and their time
 
-Every run of an engine adds its rows to --out (JSON lines) at once, with the machine's limits
-measured in the same round by `paceline bench`; a run whose row of this commit is there already is
-skipped, so an interrupted suite goes on where it was. bench/peers/report.py makes the tables and the
-plot of docs/performance.md from the rows.
+Nothing else may run meanwhile. Engines that are not given are left out. In a round every engine
+runs once, each just after the machine's limits were measured; where a case tries several settings
+of an engine, all run in the first round and the fastest goes on. A round's rows are written when
+all of it is done, so that an interrupted suite, run again with the same --session, goes on with the
+first round that is not there. bench/peers/report.py makes tables and plots of the rows.
 """
 import argparse
-import concurrent.futures
 import dataclasses
-import datetime
-import json
 import os
-import re
-import subprocess
+import pathlib
 import sys
-import time
+
+import rows as results
+from cases import CASES, MODELS, seconds
+from engines import Missing, all_engines
 
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    model: str
-    streams: tuple
-    prompt: int = 128
-    gen: int = 64
-    minutes: int = 1            # about, for three rounds of three engines on two cores
-    n_processes: int = 0        # llama.cpp also as so many processes of one stream each
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    p.add_argument("--binary", default="build/release/paceline")
+    p.add_argument("--paceline-options", default="", metavar="TEXT",
+                   help="further options of paceline bench, as \"--cache-type-k q8_0\"")
+    p.add_argument("--llama-bin", metavar="DIR", help="from build_llama_cpp.sh")
+    p.add_argument("--ik-bin", metavar="DIR", help="from build_ik_llama_cpp.sh")
+    p.add_argument("--models", default=pathlib.Path(cache) / "paceline", type=pathlib.Path)
+    p.add_argument("--case", action="append", metavar="NAME", help="a case or a group of cases")
+    p.add_argument("--list", action="store_true", help="print the cases, what they take, and end")
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--timeout-s", type=int, default=600, help="of one run of one engine (600)")
+    p.add_argument("--window-s", type=float, default=15,
+                   help="how long separate processes are watched decoding (15)")
+    p.add_argument("--session", default=results.default_session(),
+                   help="what rows of this run are known by (date and commit)")
+    p.add_argument("--prompt", type=int, help="instead of the case's; wants --out elsewhere")
+    p.add_argument("--gen", type=int, help="likewise")
+    p.add_argument("--out", type=pathlib.Path, default=results.RESULTS / "peers.jsonl")
+    args = p.parse_args()
+    if (args.prompt or args.gen) and args.out.resolve() == results.RESULTS / "peers.jsonl":
+        p.error("--prompt and --gen make another load of a case: write its rows elsewhere (--out)")
+    return args
 
 
-CASES = {
-    "1.5b": Case("qwen2.5-coder-1.5b.gguf", (1, 5, 10, 20, 30), minutes=10),
-    "1.5b-prompt-2048": Case("qwen2.5-coder-1.5b.gguf", (1,), prompt=2048, gen=16, minutes=3),
-    "1.5b-context-1024": Case("qwen2.5-coder-1.5b.gguf", (20,), prompt=1024, gen=64, minutes=12),
-    "0.5b": Case("qwen2.5-coder-0.5b.gguf", (1, 5, 10, 20, 30), minutes=4, n_processes=20),
-    "135m": Case("smollm2-135m.gguf", (1, 5, 10, 20, 30), minutes=2),
-}
+def chosen(names):
+    if not names:
+        return list(CASES.values())
+    known = set(CASES) | {c.group for c in CASES.values()}
+    for name in names:
+        if name not in known:
+            sys.exit(f"no case \"{name}\"; there are {', '.join(sorted(known))}")
+    return [c for c in CASES.values() if c.name in names or c.group in names]
 
 
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
-    return done
+def takes_part(engine, case):
+    return case.processes or not engine.name.endswith("processes")
 
 
-def paceline(args, case):
-    """(machine with its limits, {streams: (decode, prefill)})"""
-    out = json.loads(run([args.binary, "bench", "--model", f"{args.models}/{case.model}",
-                          "--streams", ",".join(map(str, case.streams)),
-                          "--prompt-tokens", str(case.prompt), "--gen-tokens", str(case.gen),
-                          "--threads", str(args.threads), "--json"]).stdout)
-    return out["machine"], {r["streams"]: (r["decode_tok_s"], r["prefill_tok_s"])
-                            for r in out["rows"]}
+def n_settings(engine, case):
+    every = case.try_all or engine.name.endswith("processes")
+    return len(engine.settings) if every else 1
 
 
-def batched_command(args, case, folder, streams, threads, *more):
-    n_ctx = max(streams) * (case.prompt + case.gen)
-    return [f"{folder}/llama-batched-bench", "-m", f"{args.models}/{case.model}", "-c", str(n_ctx),
-            "-b", "2048", "-ub", "512", "-npp", str(case.prompt), "-ntg", str(case.gen),
-            "-npl", ",".join(map(str, streams)), "-t", str(threads), "-fa", "on", *more]
+def settings_of(engine, case, number, seen):
+    """What the engine is run with in this round: the first has them all, later ones the best."""
+    first = [r for r in seen if r["engine"] == engine.name and r["round"] == 1]
+    if number == 1 or not first:
+        return engine.settings[:n_settings(engine, case)]
+    best = results.best_setting(first, case.metric)[0]["options"]
+    return [s for s in engine.settings if " ".join(s) == best] or engine.settings[:1]
 
 
-def batched_rows(done):
-    """{streams: (decode, prefill)} of llama-batched-bench's table, on either output."""
-    rows = {}
-    for line in (done.stdout + done.stderr).splitlines():
-        cells = [c.strip() for c in line.split("|")]
-        if len(cells) > 9 and re.fullmatch(r"\d+", cells[1]):
-            rows[int(cells[3])] = (float(cells[8]), float(cells[6]))    # S_TG, S_PP
-    return rows
+def measure(args, case, engine, setting, number, model):
+    cpu, limit = results.limits(args.binary, args.threads)
+    row = {"kind": "peer", "session": args.session, "case": case.name, "engine": engine.name,
+           "options": " ".join(setting), "round": number,
+           "load": {"model": model.name, "streams": case.streams, "prompt_tokens": case.prompt,
+                    "gen_tokens": case.gen, "threads": args.threads},
+           "decode_tok_s": None, "prefill_tok_s": None, "limit": limit}
+    row |= results.stamp(cpu) | {"engine_version": engine.version()}
+    try:
+        row |= engine.measure(case, model, args.threads, setting, args.timeout_s)
+    except Missing as e:
+        row["missing"] = str(e)
+    print(f"{case.name} round {number} {engine.name} {row['options']}: " +
+          (row.get("missing") or f"decode {row['decode_tok_s']} prefill {row['prefill_tok_s']}") +
+          f"  (limits {limit['gmac_s']:.0f} GMAC/s, {limit['read_gb_s']:.1f} GB/s)",
+          file=sys.stderr, flush=True)
+    return row
 
 
-def processes(args, case):
-    """As many processes of one stream and one thread, all at once: the sum of what each says of
-    itself, which is too kind to them, since the last ones have the machine to themselves."""
-    command = batched_command(args, case, args.llama_bin, [1], 1)
-    with concurrent.futures.ThreadPoolExecutor(case.n_processes) as pool:
-        rates = list(pool.map(lambda _: batched_rows(run(command)), range(case.n_processes)))
-    return {case.n_processes: tuple(sum(r[1][i] for r in rates) for i in (0, 1))}
-
-
-def engines_of(args, case):
-    """{engine: (version, options, measure)}; paceline comes first: its rows bring the limits."""
-    found = {"paceline": (args.commit, "", None)}
-    if args.llama_bin:
-        found["llama.cpp"] = (args.llama_version, "-fa on", lambda: batched_rows(run(
-            batched_command(args, case, args.llama_bin, case.streams, args.threads))))
-        if case.n_processes:
-            found["llama.cpp processes"] = (args.llama_version, "-fa on -t 1",
-                                            lambda: processes(args, case))
-    if args.ik_bin:
-        found["ik_llama.cpp"] = (args.ik_version, "-fa on -rtr", lambda: batched_rows(run(
-            batched_command(args, case, args.ik_bin, case.streams, args.threads, "-rtr"))))
-    return found
-
-
-def measure_case(args, name, done):
-    case = CASES[name]
+def run_case(args, case, engines):
+    model = args.models.resolve() / MODELS[case.model][0]
+    if not model.exists():
+        sys.exit(f"{model} is missing: scripts/fetch_models.sh {model.stem}")
+    changed = {k: v for k, v in (("prompt", args.prompt), ("gen", args.gen)) if v}
+    case = dataclasses.replace(case, **changed)
+    engines = [e for e in engines if takes_part(e, case)]
     for number in range(1, args.rounds + 1):
-        machine = None
-        for engine, (version, options, measure) in engines_of(args, case).items():
-            if (name, engine, number) in done and machine is None and engine != "paceline":
-                continue
-            if measure is None:
-                machine, rows = paceline(args, case)
-                if (name, engine, number) in done:
-                    continue
-            elif (name, engine, number) in done:
-                continue
-            else:
-                rows = measure()
-            if set(rows) - set(case.streams) or not rows:
-                sys.exit(f"{name} {engine}: rows for {sorted(rows)} streams were found, "
-                         f"{list(case.streams)} are wanted")
-            with open(args.out, "a") as out:
-                for streams, (decode, prefill) in sorted(rows.items()):
-                    out.write(json.dumps({
-                        "case": name, "engine": engine, "version": version, "options": options,
-                        "commit": args.commit, "date": datetime.date.today().isoformat(),
-                        "round": number, "model": case.model, "streams": streams,
-                        "prompt_tokens": case.prompt, "gen_tokens": case.gen,
-                        "decode_tok_s": round(decode, 2), "prefill_tok_s": round(prefill, 2),
-                        "machine": machine}) + "\n")
-            print(f"{name} round {number} {engine}: " + "  ".join(
-                f"{n}: {d:.1f}/{p:.1f}" for n, (d, p) in sorted(rows.items())), file=sys.stderr)
+        seen = [r for r in results.load(args.out)
+                if r["session"] == args.session and r["case"] == case.name]
+        there = {r["engine"] for r in seen if r["round"] == number}
+        if there >= {e.name for e in engines}:
+            print(f"{case.name} round {number}: is there", file=sys.stderr)
+            continue
+        if there:
+            sys.exit(f"{case.name} round {number} of session {args.session} has rows of "
+                     f"{', '.join(sorted(there))} only: name another --session, or the engines "
+                     "it was begun with")
+        results.append(args.out, [measure(args, case, engine, setting, number, model)
+                                  for engine in engines
+                                  for setting in settings_of(engine, case, number, seen)])
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--models", default=os.path.expanduser("~/.cache/paceline"))
-    p.add_argument("--binary", default="build/release/paceline")
-    p.add_argument("--llama-bin")
-    p.add_argument("--llama-version", default="b11434")
-    p.add_argument("--ik-bin")
-    p.add_argument("--ik-version", default="8337e4cd")
-    p.add_argument("--case", action="append", choices=CASES, help="default: all")
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--out", default="bench/results/peers.jsonl")
-    args = p.parse_args()
-
-    args.commit = run(["git", "rev-parse", "--short=7", "HEAD"]).stdout.strip()
-    done = set()
-    if os.path.exists(args.out):
-        with open(args.out) as rows:
-            done = {(r["case"], r["engine"], r["round"]) for r in map(json.loads, rows)
-                    if r["commit"] == args.commit}
-    names = args.case or list(CASES)
-    print(f"about {sum(CASES[n].minutes for n in names)} minutes", file=sys.stderr)
-    start = time.monotonic()
-    for name in names:
-        measure_case(args, name, done)
-    print(f"{(time.monotonic() - start) / 60:.1f} minutes", file=sys.stderr)
+    args = arguments()
+    engines = all_engines(args)
+    total = 0
+    for case in chosen(args.case):
+        part = [e for e in engines if takes_part(e, case)]
+        time_s = sum(seconds(case, e.name, n_settings(e, case), args.rounds) for e in part)
+        total += time_s
+        print(f"{case.name:24} {case.streams:3} x {case.prompt:4} + {case.gen:2}  about "
+              f"{time_s / 60:4.1f} min  {', '.join(e.name for e in part)}", file=sys.stderr)
+    print(f"about {total / 60:.0f} min in all, session {args.session}", file=sys.stderr, flush=True)
+    if args.list:
+        return
+    for case in chosen(args.case):
+        run_case(args, case, engines)
 
 
 if __name__ == "__main__":

@@ -228,13 +228,13 @@ static void print_head(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->engine);
     printf("%s %s on %s, %s, %u threads, K %s, V %s\n"
-           "limits measured now: %.0f GMAC/s, %.1f GB/s; a token is %.3f GMAC, a step reads %.3f "
-           "GB of weights\n"
+           "limits measured now: %.0f GMAC/s, %.1f GB/s; a token is %.3f GMAC, one stream's "
+           "step reads %.3f GB of weights\n"
            "prompt %u, generated %u; one short prompt to warm up\n"
            "streams  prefill t/s   decode t/s    step ms     GMAC/s of limit   GB/s of limit\n",
            p->model_name, p->quantisation, p->cpu_name, p->isa, p->n_threads, p->cache_type_k,
            p->cache_type_v, b->machine.macs_per_s * 1e-9, b->machine.read_bytes_per_s * 1e-9,
-           (double)p->step_macs_per_token * 1e-9, (double)p->step_weight_bytes * 1e-9, b->n_prompt,
+           (double)p->step_macs_per_token * 1e-9, step_weight_bytes(p, 1) * 1e-9, b->n_prompt,
            b->n_gen);
 }
 
