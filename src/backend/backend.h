@@ -98,7 +98,11 @@ enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
 
 /* Picks from one row of logits; called once for each output column, from any of the backend's
  * threads, rows in no particular order. */
-typedef void sample_fn(void *arg, uint32_t out, float *logits /* (n_vocab), may be changed */);
+enum { LOGIT_BLOCK = 256 };
+
+/* logits: (n_vocab); largest[i]: the largest of logits LOGIT_BLOCK i .. LOGIT_BLOCK (i + 1) - 1, NaN
+ * counting as minus infinity. Both may be changed. */
+typedef void sample_fn(void *arg, uint32_t out, float *logits, float *largest);
 
 /* Bytes a backend will take, for plan_compute. */
 struct backend_bytes {

@@ -30,40 +30,42 @@ EVERY_WIDTH static float block_max(const float *x)
     return max;
 }
 
-/* The max of block b of a row, whose last block may be short. */
-static float max_of_block(const float *row, uint32_t n, uint32_t first)
+void row_measure_block(const struct row *row, uint32_t i)
 {
-    if (n - first >= ROW_BLOCK) return block_max(row + first);
+    const uint32_t first = i * ROW_BLOCK, n_left = row->n - first;
     float max = -INFINITY;
-    for (uint32_t i = first; i < n; i++) max = larger(row[i], max);
-    return max;
+    if (n_left >= ROW_BLOCK) {
+        row->largest[i] = block_max(row->x + first);
+        return;
+    }
+    for (uint32_t k = first; k < row->n; k++) max = larger(row->x[k], max);
+    row->largest[i] = max;
 }
 
-static struct row_max find_max(const float *row, uint32_t n)
+static struct row_max find_max(const struct row *row)
 {
     struct row_max m = { -INFINITY, -1 };
-    uint32_t block = 0;
-    for (uint32_t first = 0; first < n; first += ROW_BLOCK) {
-        const float max = max_of_block(row, n, first);
-        if (max > m.value) {
-            m.value = max;
-            block = first;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < row_n_blocks(row->n); i++)
+        if (row->largest[i] > m.value) {
+            m.value = row->largest[i];
+            at = i * ROW_BLOCK;
         }
-    }
     if (m.value > -INFINITY) {
-        while (!(row[block] == m.value)) block++;
-        m.token = (int32_t)block;
+        while (!(row->x[at] == m.value)) at++;
+        m.token = (int32_t)at;
     }
     return m;
 }
 
-struct row_max row_max(float *row, uint32_t n)
+struct row_max row_max(const struct row *row)
 {
-    struct row_max m = find_max(row, n);
+    const struct row_max m = find_max(row);
     if (m.value <= FLT_MAX) return m;
-    for (uint32_t i = 0; i < n; i++)
-        if (!(fabsf(row[i]) <= FLT_MAX)) row[i] = -INFINITY;
-    return find_max(row, n);
+    for (uint32_t i = 0; i < row->n; i++)
+        if (!(fabsf(row->x[i]) <= FLT_MAX)) row->x[i] = -INFINITY;
+    for (uint32_t i = 0; i < row_n_blocks(row->n); i++) row_measure_block(row, i);
+    return find_max(row);
 }
 
 /* ---- exponentials --------------------------------------------------------------------------- */
@@ -168,14 +170,15 @@ static uint32_t gather_block(const float *row, uint32_t first, uint32_t end, flo
     return n;
 }
 
-uint32_t row_gather(const float *row, uint32_t n, float least, struct candidate *out)
+uint32_t row_gather(const struct row *row, float least, struct candidate *out)
 {
     uint32_t n_out = 0;
     if (!(least >= -FLT_MAX)) least = -FLT_MAX;
-    for (uint32_t first = 0; first < n; first += ROW_BLOCK) {
-        if (max_of_block(row, n, first) < least) continue;
-        const uint32_t end = n - first < ROW_BLOCK ? n : first + ROW_BLOCK;
-        n_out += gather_block(row, first, end, least, out + n_out);
+    for (uint32_t i = 0; i < row_n_blocks(row->n); i++) {
+        const uint32_t first = i * ROW_BLOCK, n_left = row->n - first;
+        if (row->largest[i] < least) continue;
+        n_out += gather_block(row->x, first, first + (n_left < ROW_BLOCK ? n_left : ROW_BLOCK),
+                              least, out + n_out);
     }
     return n_out;
 }
@@ -246,22 +249,19 @@ static uint32_t keep_best(const float *row, uint32_t n, uint32_t k, float least,
 
 /* With at least k blocks, no value below the k-th largest of their maxima can be among the k best:
  * then little more than k blocks are looked into. */
-static uint32_t keep_best_of_row(const float *row, uint32_t n, uint32_t k, struct candidate *c)
+static uint32_t keep_best_of_row(const struct row *row, uint32_t k, struct candidate *c)
 {
-    enum { MAX_BLOCKS = 2048 };
-    float maxima[MAX_BLOCKS];
-    const uint32_t n_blocks = (n + ROW_BLOCK - 1) / ROW_BLOCK;
-    if (n_blocks > MAX_BLOCKS || k > n_blocks) return keep_best(row, n, k, -FLT_MAX, NULL, c);
-
-    for (uint32_t i = 0; i < n_blocks; i++) maxima[i] = max_of_block(row, n, i * ROW_BLOCK);
-    const bool is_full = keep_best(maxima, n_blocks, k, -FLT_MAX, NULL, c) == k;
-    return keep_best(row, n, k, is_full ? c[0].value : -FLT_MAX, maxima, c);
+    const uint32_t n_blocks = row_n_blocks(row->n);
+    float least = -FLT_MAX;
+    if (k <= n_blocks && keep_best(row->largest, n_blocks, k, least, NULL, c) == k)
+        least = c[0].value;
+    return keep_best(row->x, row->n, k, least, row->largest, c);
 }
 
-uint32_t row_top(const float *row, uint32_t n, uint32_t k, struct candidate *out)
+uint32_t row_top(const struct row *row, uint32_t k, struct candidate *out)
 {
     if (k == 0) return 0;
-    const uint32_t n_kept = keep_best_of_row(row, n, k < n ? k : n, out);
+    const uint32_t n_kept = keep_best_of_row(row, k < row->n ? k : row->n, out);
     for (uint32_t left = n_kept; left > 1; left--) {    /* heap sort: the worst goes to the end */
         const struct candidate worst = out[0];
         out[0] = out[left - 1];

@@ -12,6 +12,22 @@
 
 enum { ROW_LANES = 16, ROW_BLOCK = 256 };
 
+/* The logits of one output column. largest[i] is the largest of block i: whoever computed the logits
+ * knows it, and with it most blocks need not be looked into. */
+struct row {
+    float *x;                   /* (n) */
+    float *largest;             /* (row_n_blocks(n)) */
+    uint32_t n;
+};
+
+static inline uint32_t row_n_blocks(uint32_t n)
+{
+    return (n + ROW_BLOCK - 1) / ROW_BLOCK;
+}
+
+/* Makes largest[i] right, after the block's values have changed. */
+void row_measure_block(const struct row *row, uint32_t i);
+
 /* The largest value and the first place it stands at; place -1: no finite value. An infinite value
  * (a broken row) is replaced by -INFINITY first. */
 struct row_max {
@@ -19,7 +35,7 @@ struct row_max {
     int32_t token;
 };
 
-struct row_max row_max(float *row, uint32_t n);
+struct row_max row_max(const struct row *row);
 
 /* Sum of exp((row[i] - max) * scale); values far below max count as nothing. */
 double row_sum_exp(const float *row, uint32_t n, float max, float scale);
@@ -29,11 +45,11 @@ double row_sum_exp(const float *row, uint32_t n, float max, float scale);
 int32_t row_find(const float *row, uint32_t n, float max, float scale, double target);
 
 /* Tokens whose value is at least `least` (and above -INFINITY), in ascending order of token. */
-uint32_t row_gather(const float *row, uint32_t n, float least, struct candidate *out);
+uint32_t row_gather(const struct row *row, float least, struct candidate *out);
 
 /* The k largest values, or all above -INFINITY if they are fewer, best first, ties by smaller
  * token; returns how many. out has room for k. */
-uint32_t row_top(const float *row, uint32_t n, uint32_t k, struct candidate *out);
+uint32_t row_top(const struct row *row, uint32_t k, struct candidate *out);
 
 /* Orders candidates best first, as far as asked: each heap_next moves the next best to the end of
  * what is left, so that after j calls on n candidates c[n - 1], c[n - 2] ... c[n - j] are the best.

@@ -54,11 +54,17 @@ static bool has_penalties(const pl_sampling *p)
            p->frequency_penalty != 0 || p->presence_penalty != 0;
 }
 
-static struct touched apply_penalties(const struct sampler *s, float *logits,
+static void measure_around(const struct row *row, int32_t token)
+{
+    row_measure_block(row, (uint32_t)token / ROW_BLOCK);
+}
+
+static struct touched apply_penalties(const struct sampler *s, const struct row *row,
                                       const int32_t *history, uint32_t n_history,
                                       struct candidate *of)
 {
     const pl_sampling *p = &s->params;
+    float *logits = row->x;
     struct touched t = { .of = of };
     if (has_penalties(p)) {
         t.n_window = n_history < p->penalty_last_n ? n_history : p->penalty_last_n;
@@ -69,10 +75,12 @@ static struct touched apply_penalties(const struct sampler *s, float *logits,
         t.of[t.window[i]].token++;
     }
     for (uint32_t i = 0; i < t.n_window; i++) penalise(p, &t, logits, t.window[i]);
+    for (uint32_t i = 0; i < t.n_window; i++) measure_around(row, t.window[i]);
     for (size_t i = 0; i < p->n_bias; i++) {
         touch(&t, logits, p->bias[i].token);
         t.of[p->bias[i].token].token = -1;
         logits[p->bias[i].token] += p->bias[i].bias;
+        measure_around(row, p->bias[i].token);
     }
     return t;
 }
@@ -234,34 +242,34 @@ static void filter_min_p(struct left *l, float min_p)
 
 /* Candidates that hold top_p of the mass, and few others: looks ever deeper below the best until
  * what is found is enough, or min_p ends the search. */
-static void gather_mass(struct left *l, const pl_sampling *p, const float *logits, uint32_t n_vocab)
+static void gather_mass(struct left *l, const pl_sampling *p, const struct row *row)
 {
     const float deepest = p->min_p > 0 ? -logf(p->min_p) : INFINITY;
     for (float depth = 4;; depth *= 2) {
         const float least = depth < 200 && depth < deepest ? l->max - depth : l->max - deepest;
-        l->n = row_gather(logits, n_vocab, least, l->c);
+        l->n = row_gather(row, least, l->c);
         if (depth >= 200 || depth >= deepest || sum_exp(l) >= (double)p->top_p * l->sum) return;
     }
 }
 
 /* The first filter's candidates, with all that none of the active ones could keep left out. */
-static struct left first_candidates(const pl_sampling *p, const float *logits, uint32_t n_vocab,
-                                    float max, struct candidate *scratch)
+static struct left first_candidates(const pl_sampling *p, const struct row *row, float max,
+                                    struct candidate *scratch)
 {
     struct left l = { .c = scratch, .max = max };
-    if (p->top_k && p->top_k < n_vocab) {
-        l.n = row_top(logits, n_vocab, p->top_k, scratch);
+    if (p->top_k && p->top_k < row->n) {
+        l.n = row_top(row, p->top_k, scratch);
         l.is_sorted = true;
         l.sum = sum_exp(&l);
         return l;
     }
-    if (p->typical_p < 1 || p->top_p < 1) l.sum = row_sum_exp(logits, n_vocab, max, 1);
+    if (p->typical_p < 1 || p->top_p < 1) l.sum = row_sum_exp(row->x, row->n, max, 1);
     if (p->typical_p < 1)
-        l.n = row_gather(logits, n_vocab, -FLT_MAX, scratch);
+        l.n = row_gather(row, -FLT_MAX, scratch);
     else if (p->top_p < 1)
-        gather_mass(&l, p, logits, n_vocab);
+        gather_mass(&l, p, row);
     else
-        l.n = row_gather(logits, n_vocab, max + logf(p->min_p), scratch);
+        l.n = row_gather(row, max + logf(p->min_p), scratch);
     return l;
 }
 
@@ -282,20 +290,20 @@ static int32_t draw(struct left *l, float temperature, struct rng *rng)
     return l->c[0].token;       /* rounding left none */
 }
 
-static int32_t pick(struct sampler *s, float *logits, struct candidate *scratch)
+static int32_t pick(struct sampler *s, const struct row *row, struct candidate *scratch)
 {
     const pl_sampling *p = &s->params;
-    const struct row_max max = row_max(logits, s->n_vocab);
+    const struct row_max max = row_max(row);
     if (max.token < 0 || p->temperature == 0 || p->top_k == 1) return max.token;
 
     const bool has_top_k = p->top_k && p->top_k < s->n_vocab;
     if (!has_top_k && !(p->typical_p < 1) && !(p->top_p < 1) && !(p->min_p > 0)) {
         const float scale = 1 / p->temperature;
-        const double sum = row_sum_exp(logits, s->n_vocab, max.value, scale);
-        return row_find(logits, s->n_vocab, max.value, scale, rng_unit(&s->rng) * sum);
+        const double sum = row_sum_exp(row->x, row->n, max.value, scale);
+        return row_find(row->x, row->n, max.value, scale, rng_unit(&s->rng) * sum);
     }
-    struct left l = first_candidates(p, logits, s->n_vocab, max.value, scratch);
-    if (p->typical_p < 1) filter_typical(&l, p->typical_p, logits);
+    struct left l = first_candidates(p, row, max.value, scratch);
+    if (p->typical_p < 1) filter_typical(&l, p->typical_p, row->x);
     if (p->top_p < 1) keep_mass(&l, (double)p->top_p * l.sum, NULL);
     if (p->min_p > 0) filter_min_p(&l, p->min_p);
     return draw(&l, p->temperature, &s->rng);
@@ -304,52 +312,51 @@ static int32_t pick(struct sampler *s, float *logits, struct candidate *scratch)
 /* ---- log-probabilities ---------------------------------------------------------------------- */
 
 /* Log of the row's sum; the row must hold a finite value. */
-static double log_sum_exp(float *logits, uint32_t n_vocab, float max)
+static double log_sum_exp(const struct row *row, float max)
 {
-    return (double)max + log(row_sum_exp(logits, n_vocab, max, 1));
+    return (double)max + log(row_sum_exp(row->x, row->n, max, 1));
 }
 
-static uint32_t best_tokens(const float *logits, uint32_t n_vocab, double log_sum, uint32_t n_top,
+static uint32_t best_tokens(const struct row *row, double log_sum, uint32_t n_top,
                             pl_token_prob *top)
 {
     struct candidate c[SAMPLER_MAX_TOP];
-    const uint32_t n = row_top(logits, n_vocab, n_top, c);
+    const uint32_t n = row_top(row, n_top, c);
     for (uint32_t i = 0; i < n; i++)
         top[i] = (pl_token_prob){ c[i].token, (float)((double)c[i].value - log_sum) };
     return n;
 }
 
-void sampler_pick(struct sampler *s, float *logits, const int32_t *history, uint32_t n_history,
-                  bool want_logprob, uint32_t n_top, struct candidate *scratch,
-                  struct sampled *out)
+void sampler_pick(struct sampler *s, const struct row *row, const int32_t *history,
+                  uint32_t n_history, bool want_logprob, uint32_t n_top,
+                  struct candidate *scratch, struct sampled *out)
 {
     double log_sum = 0;
     *out = (struct sampled){ .token = -1 };
     if (n_top > SAMPLER_MAX_TOP) n_top = SAMPLER_MAX_TOP;
     if (want_logprob || n_top) {
-        const struct row_max max = row_max(logits, s->n_vocab);
+        const struct row_max max = row_max(row);
         if (max.token < 0) return;
-        log_sum = log_sum_exp(logits, s->n_vocab, max.value);
-        out->n_top = best_tokens(logits, s->n_vocab, log_sum, n_top, out->top);
+        log_sum = log_sum_exp(row, max.value);
+        out->n_top = best_tokens(row, log_sum, n_top, out->top);
     }
     const struct touched touched =
-        apply_penalties(s, logits, history, n_history, scratch + s->n_vocab);
-    out->token = pick(s, logits, scratch);
+        apply_penalties(s, row, history, n_history, scratch + s->n_vocab);
+    out->token = pick(s, row, scratch);
     if (out->token >= 0 && (want_logprob || n_top))
-        out->logprob = (float)((double)raw_logit(&touched, logits, out->token) - log_sum);
+        out->logprob = (float)((double)raw_logit(&touched, row->x, out->token) - log_sum);
     forget_penalties(s, &touched);
 }
 
-float sampler_score(float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
-                    pl_token_prob *top)
+float sampler_score(const struct row *row, int32_t token, uint32_t n_top, pl_token_prob *top)
 {
-    const struct row_max max = row_max(logits, n_vocab);
+    const struct row_max max = row_max(row);
     if (n_top > SAMPLER_MAX_TOP) n_top = SAMPLER_MAX_TOP;
     for (uint32_t i = 0; i < n_top; i++) top[i] = (pl_token_prob){ -1, -INFINITY };
     if (max.token < 0) return INFINITY;
 
-    const double log_sum = log_sum_exp(logits, n_vocab, max.value);
-    best_tokens(logits, n_vocab, log_sum, n_top, top);
-    if (token < 0 || (uint32_t)token >= n_vocab || !(logits[token] >= -FLT_MAX)) return INFINITY;
-    return (float)(log_sum - (double)logits[token]);
+    const double log_sum = log_sum_exp(row, max.value);
+    best_tokens(row, log_sum, n_top, top);
+    if (token < 0 || (uint32_t)token >= row->n || !(row->x[token] >= -FLT_MAX)) return INFINITY;
+    return (float)(log_sum - (double)row->x[token]);
 }

@@ -46,16 +46,17 @@ pl_status sampling_check(const pl_sampling *p, uint32_t n_vocab, pl_err *err);
 
 void sampler_init(struct sampler *s, const pl_sampling *params, uint32_t n_vocab);
 
-/* Draws the next token. history: prompt and reply so far, what the penalties look at. logits may
- * be changed. want_logprob and n_top fill the rest of *out. Ties go to the smaller token id. A row
+struct row;
+
+/* Draws the next token. history: prompt and reply so far, what the penalties look at. The row may be
+ * changed. want_logprob and n_top fill the rest of *out. Ties go to the smaller token id. A row
  * that holds no finite logit, or that forbids every token, gives token -1. */
-void sampler_pick(struct sampler *s, float *logits, const int32_t *history, uint32_t n_history,
-                  bool want_logprob, uint32_t n_top, struct candidate *scratch,
-                  struct sampled *out);
+void sampler_pick(struct sampler *s, const struct row *row, const int32_t *history,
+                  uint32_t n_history, bool want_logprob, uint32_t n_top,
+                  struct candidate *scratch, struct sampled *out);
 
 /* -log p(token) under the logits, and the n_top best (missing ones: token -1); for pl_score. A
  * token outside the vocabulary, or a row without a finite logit, gives +INFINITY. */
-float sampler_score(float *logits, uint32_t n_vocab, int32_t token, uint32_t n_top,
-                    pl_token_prob *top);
+float sampler_score(const struct row *row, int32_t token, uint32_t n_top, pl_token_prob *top);
 
 #endif

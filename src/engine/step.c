@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/row.h"
 
 static struct pl_stream *stream_of(struct seq *q)
 {
@@ -106,27 +107,30 @@ static uint32_t claim_room(struct sample_room *rooms)
     }
 }
 
-static void score_row(struct pl_stream *s, uint32_t pos, float *logits, uint32_t n_vocab)
+_Static_assert((int)ROW_BLOCK == LOGIT_BLOCK, "the backend measures the blocks of a row");
+
+static void score_row(struct pl_stream *s, uint32_t pos, const struct row *row)
 {
     const struct score_job *job = s->score;
     const bool has_next = pos + 1 < s->seq.n_prompt;
-    const float nll = sampler_score(logits, n_vocab, has_next ? s->seq.token[pos + 1] : -1,
+    const float nll = sampler_score(row, has_next ? s->seq.token[pos + 1] : -1,
                                     job->n_top, job->top + (size_t)pos * job->n_top);
     if (has_next) job->nll[pos] = nll;
 }
 
 /* On any of the backend's threads. Never more of them than rooms, so a room is free soon. */
-static void sample_row(void *arg, uint32_t out, float *logits)
+static void sample_row(void *arg, uint32_t out, float *logits, float *largest)
 {
     struct pl_engine *e = arg;
     struct pl_stream *s = stream_of(e->step->out_seq[out]);
     const uint32_t n_vocab = e->plan.public.n_vocab;
+    const struct row row = { logits, largest, n_vocab };
     if (s->score) {
-        score_row(s, e->step->out_pos[out], logits, n_vocab);
+        score_row(s, e->step->out_pos[out], &row);
         return;
     }
     const uint32_t room = claim_room(&e->rooms);
-    sampler_pick(&s->sampler, logits, s->seq.token, s->seq.n_tokens, s->logprobs, s->n_top,
+    sampler_pick(&s->sampler, &row, s->seq.token, s->seq.n_tokens, s->logprobs, s->n_top,
                  e->rooms.scratch + room * sampler_scratch_n(n_vocab), &e->sampled[out]);
     atomic_store_explicit(&e->rooms.is_taken[room], false, memory_order_release);
 }

@@ -327,16 +327,22 @@ static inline float *tiny_logits(const struct tiny *t, uint32_t stream, uint32_t
 }
 
 /* The backend lets a sampler change the row: this one does. */
-static void tiny_keep_logits(void *arg, uint32_t out, float *logits)
+static void tiny_keep_logits(void *arg, uint32_t out, float *logits, float *largest)
 {
     struct tiny *t = arg;
     const size_t n = t->shape->n_vocab;
+    uint32_t n_found = 0;       /* a bit for each block whose largest stands in it */
     for (uint32_t i = 0; i < t->n_spans; i++) {
         const uint32_t at = t->out_col[out] - t->span[i].first_col;
         if (at >= t->span[i].n_cols) continue;
         float *to = tiny_logits(t, t->stream_of_span[i], t->span[i].first_pos + at);
         for (size_t k = 0; k < n; k++) to[k] += logits[k];  /* a second call would be seen */
     }
+    for (size_t i = 0; i < n; i++) {
+        assert_true(!(logits[i] > largest[i / LOGIT_BLOCK]));
+        if (logits[i] == largest[i / LOGIT_BLOCK]) n_found |= 1u << i / LOGIT_BLOCK;
+    }
+    assert_int_equal(n_found, (1u << (n + LOGIT_BLOCK - 1) / LOGIT_BLOCK) - 1);
     memset(logits, 0xff, n * sizeof *logits);
 }
 

@@ -32,6 +32,7 @@ static void set_shape(struct cpu_backend *b)
     b->ld_ff = whole_panels(d->d_ff);
     b->ld_expert = whole_panels(d->d_expert);
     b->ld_vocab = whole_panels(d->n_vocab);
+    b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
     b->layout = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
     b->page_bytes = (size_t)d->n_layers * d->n_kv_heads * b->layout.n_bytes;
     /* a step has at most max_cols outputs, served max_outs at a time */
@@ -87,6 +88,8 @@ static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFE
     list[n++] = (struct buffer){ what, n_cols * b->ld_ff * row, (void **)&b->up };
     list[n++] = (struct buffer){ "logits", b->params.max_outs * b->ld_vocab * row,
                                  (void **)&b->logit_rows };
+    list[n++] = (struct buffer){ "logits", b->params.max_outs * b->n_logit_blocks * row,
+                                 (void **)&b->logit_largest };
     list[n++] = (struct buffer){ what, b->params.n_threads * b->ld_model * row,
                                  (void **)&b->norm_row };
     n = add_act(list, n, &b->h, what, d->d_model, 2 * n_cols);

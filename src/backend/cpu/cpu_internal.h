@@ -87,6 +87,8 @@ struct cpu_backend {
     float *attended;                /* (max_cols, ld_q) */
     float *gate, *up;               /* (max_cols, ld_ff) */
     float *logit_rows;              /* (max_outs, ld_vocab) */
+    float *logit_largest;           /* (max_outs, n_logit_blocks) */
+    uint32_t n_logit_blocks;
     float *norm_row;                /* (n_threads, ld_model) */
     struct act h, att, ff, head;    /* quantised */
     struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */

@@ -95,6 +95,9 @@ struct cpu_kernels {
     /* a . b: 64 partial sums, of places i % 64, added up in a tree */
     float (*dot)(const float *a, const float *b, uint32_t n);
 
+    /* The largest of n values, NaN counting as minus infinity; any n. */
+    float (*largest)(const float *x, uint32_t n);
+
     /* x += y */
     void (*add)(float *x, const float *y, uint32_t n);
 

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv_codes.h"
+#include "backend/cpu/largest.h"
 #include "backend/cpu/lanes_math.h"
 
 /* 16 partial sums and a tree: the order of vector_scalar.c. */
@@ -132,6 +133,7 @@ static void set_vector(struct cpu_kernels *k)
     k->rms_norm = rms_norm;
     k->gate = gate;
     k->dot = dot;
+    k->largest = largest;
     k->add = add_to;
     k->rope = rope;
     k->kv_write = kv_write;

@@ -87,10 +87,22 @@ static void run_head_norm(struct cpu_backend *b, const struct phase *p, uint32_t
     }
 }
 
+/* Block by block of logits: the largest of each is taken while they are in the cache, so that a
+ * sampler need not read whole rows again. */
 static void run_head(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
 {
-    product_panels(b, p->matrix, &b->head, p->n_outs, share_of(p->matrix->n_panels, id, n_threads),
-                   b->logit_rows, b->ld_vocab);
+    const uint32_t n_vocab = b->params.dims.n_vocab, n_panels = p->matrix->n_panels;
+    const struct share blocks = share_of(b->n_logit_blocks, id, n_threads);
+    for (uint32_t i = blocks.first; i < blocks.last; i++) {
+        const uint32_t first = i * LOGIT_BLOCK, n_left = n_vocab - first;
+        const uint32_t panel = first / PANEL_ROWS, n = LOGIT_BLOCK / PANEL_ROWS;
+        const struct share panels = { panel, n < n_panels - panel ? panel + n : n_panels };
+        product_panels(b, p->matrix, &b->head, p->n_outs, panels, b->logit_rows, b->ld_vocab);
+        for (uint32_t o = 0; o < p->n_outs; o++)
+            b->logit_largest[o * b->n_logit_blocks + i] =
+                b->k.largest(b->logit_rows + o * b->ld_vocab + first,
+                             n_left < LOGIT_BLOCK ? n_left : LOGIT_BLOCK);
+    }
 }
 
 static void run_sample(struct cpu_backend *b, const struct phase *p, uint32_t id,
@@ -98,7 +110,8 @@ static void run_sample(struct cpu_backend *b, const struct phase *p, uint32_t id
 {
     const struct share outs = share_of(p->n_outs, id, n_threads);
     for (uint32_t o = outs.first; o < outs.last; o++)
-        p->sample(p->sample_arg, p->first_out + o, b->logit_rows + o * b->ld_vocab);
+        p->sample(p->sample_arg, p->first_out + o, b->logit_rows + o * b->ld_vocab,
+                  b->logit_largest + o * b->n_logit_blocks);
 }
 
 void cpu_logits(struct backend *base, const struct vector *norm, float eps,

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv_codes.h"
+#include "backend/cpu/largest.h"
 #include "backend/cpu/math_avx512.h"
 
 static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *out)
@@ -149,6 +150,7 @@ void cpu_vector_avx512(struct cpu_kernels *k)
     k->rms_norm = rms_norm;
     k->gate = gate;
     k->dot = dot;
+    k->largest = largest;
     k->add = add;
     k->rope = rope;
     k->kv_write = kv_write;

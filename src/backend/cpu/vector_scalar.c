@@ -3,6 +3,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv_codes.h"
+#include "backend/cpu/largest.h"
 #include "quant/quant.h"
 
 /* 16 partial sums, as a 512-bit register would hold them, added up in a tree. */
@@ -95,6 +96,7 @@ void cpu_vector_scalar(struct cpu_kernels *k)
     k->rms_norm = rms_norm;
     k->gate = gate;
     k->dot = dot;
+    k->largest = largest;
     k->add = add;
     k->rope = rope;
     k->kv_write = kv_write;

@@ -16,7 +16,7 @@
 
 enum { MAX_VOCAB = 5000 };
 
-static float row[MAX_VOCAB], changed[MAX_VOCAB];
+static float row[MAX_VOCAB], changed[MAX_VOCAB], largest[MAX_VOCAB / ROW_BLOCK + 1];
 static struct candidate scratch[2 * MAX_VOCAB];
 
 /* Standard normal by Box and Muller. */
@@ -30,6 +30,14 @@ static void make_row(struct rng *rng, uint32_t n, double spread)
     for (uint32_t i = 0; i < n; i++) row[i] = (float)(normal(rng) * spread);
 }
 
+/* Of n logits, as a backend hands them over. */
+static struct row measured(float *x, uint32_t n)
+{
+    const struct row r = { x, largest, n };
+    for (uint32_t i = 0; i < row_n_blocks(n); i++) row_measure_block(&r, i);
+    return r;
+}
+
 static struct sampled pick(struct sampler *s, const int32_t *history, uint32_t n_history,
                            uint32_t n_top)
 {
@@ -38,7 +46,8 @@ static struct sampled pick(struct sampler *s, const int32_t *history, uint32_t n
     if (s->n_vocab != n_vocab_before) memset(scratch, 0, sizeof scratch);
     n_vocab_before = s->n_vocab;
     memcpy(changed, row, s->n_vocab * sizeof *row);
-    sampler_pick(s, changed, history, n_history, true, n_top, scratch, &out);
+    const struct row all = measured(changed, s->n_vocab);
+    sampler_pick(s, &all, history, n_history, true, n_top, scratch, &out);
     for (uint32_t i = 0; i < s->n_vocab; i++)   /* the second half is left as it was */
         assert_int_equal(scratch[s->n_vocab + i].token, 0);
     return out;
@@ -339,7 +348,8 @@ static void test_top_and_score(void **state)
         sampler_init(&s, &p, n);
         const struct sampled got = pick(&s, NULL, 0, 20);
         pl_token_prob top[20];
-        const float nll = sampler_score(row, n, entries[0].token, 20, top);
+        const struct row all = measured(row, n);
+        const float nll = sampler_score(&all, entries[0].token, 20, top);
         assert_true(fabs((double)nll + (entries[0].logit - log(sum))) < 1e-5);
         assert_int_equal(got.n_top, n < 20 ? n : 20);
         for (uint32_t i = 0; i < got.n_top; i++) {
@@ -349,8 +359,9 @@ static void test_top_and_score(void **state)
         }
         if (n < 20) assert_int_equal(top[19].token, -1);
     }
-    assert_true(isinf(sampler_score(row, 10, -1, 0, NULL)));
-    assert_true(isinf(sampler_score(row, 10, 10, 0, NULL)));
+    const struct row ten = measured(row, 10);
+    assert_true(isinf(sampler_score(&ten, -1, 0, NULL)));
+    assert_true(isinf(sampler_score(&ten, 10, 0, NULL)));
 }
 
 static void test_check_names_the_value(void **state)
