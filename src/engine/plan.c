@@ -77,7 +77,8 @@ static const char *likely_isa(const char *most)
         bool is_present;
     } known[] = { { "scalar", true },             { "avx2", isa.avx2 },
                   { "avxvnni", isa.avxvnni },     { "avx512vnni", isa.avx512vnni },
-                  { "neon", isa.neon } };
+                  { "neon", isa.neon },
+                  { "i8mm", isa.i8mm } };
     const char *best = "scalar";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (known[i].is_present) best = known[i].name;

@@ -61,6 +61,7 @@ static uint32_t list_sets(struct set sets[MAX_SETS])
 #elif defined(__aarch64__)
     const struct cpu_isa isa = cpu_isa_read();
     sets[n++] = (struct set){ "neon", isa.neon, fill_neon };
+    sets[n++] = (struct set){ "i8mm", isa.i8mm, cpu_product_i8mm };
 #endif
     return n;
 }

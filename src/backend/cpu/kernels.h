@@ -114,7 +114,7 @@ struct cpu_kernels {
 };
 
 /* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on
- * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon". */
+ * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon" "i8mm". */
 bool cpu_kernels_get(struct cpu_kernels *out, const char *isa);
 
 /* Names of the sets this machine can run, ascending; for tests. Returns how many. */
@@ -133,6 +133,7 @@ void cpu_product_32_avx512(struct cpu_kernels *k);
 void cpu_vector_avx512(struct cpu_kernels *k);
 void cpu_attention_avx512(struct cpu_kernels *k);
 void cpu_product_neon(struct cpu_kernels *k);
+void cpu_product_i8mm(struct cpu_kernels *k);
 void cpu_vector_neon(struct cpu_kernels *k);
 void cpu_attention_neon(struct cpu_kernels *k);
 

@@ -20,6 +20,25 @@
  *   dot_pairs(acc, p, sums) += ROWS pairs of u8 times a pair of int16
  *   to_float mul_f fma_f fnma_f set1_f load_f16 store_f */
 
+/* Eight k of ROWS rows (`low`: the first four) times the eight bytes at x of each column, whose
+ * columns lie `stride` bytes apart. Sums are complete after finish_dots; an instruction set with
+ * matrix products (HAS_DOTS_OF_8) keeps them in an order of its own until then. */
+#ifndef HAS_DOTS_OF_8
+#define DEFINE_DOTS(name, dot_of)                                                                  \
+    INLINE void name(vi *dot, vi low, vi high, const void *x, size_t stride, const int n_cols)     \
+    {                                                                                              \
+        UNROLL for (int c = 0; c < n_cols; c++) {                                                  \
+            const uint8_t *at = (const uint8_t *)x + (size_t)c * stride;                           \
+            dot[c] = dot_of(dot_of(dot[c], low, four_bytes(at)), high, four_bytes(at + 4));        \
+        }                                                                                          \
+    }
+DEFINE_DOTS(dots_us, dot_us)
+DEFINE_DOTS(dots_q8, dot_q8)
+DEFINE_DOTS(dots_q6, dot_q6)
+
+INLINE void finish_dots(vi *dot, const int n_cols) { (void)dot, (void)n_cols; }
+#endif
+
 INLINE void rows_q45_k(const enum panel_format format, const uint8_t *panel, uint32_t n_k,
                        const struct act_x256 *x, uint32_t ld, float *out, size_t ld_out,
                        const int row, const int n_cols)
@@ -48,12 +67,9 @@ INLINE void rows_q45_k(const enum panel_format format, const uint8_t *panel, uin
                     low = with_bit(low, bits, 2 * g);
                     high = with_bit(high, bits, 2 * g + 1);
                 }
-                const int k = s * 32 + g * 8;
-                for (int c = 0; c < n_cols; c++) {
-                    dot[c] = dot_us(dot[c], low, four_bytes(x[c].q + k));
-                    dot[c] = dot_us(dot[c], high, four_bytes(x[c].q + k + 4));
-                }
+                dots_us(dot, low, high, x->q + s * 32 + g * 8, sizeof *x, n_cols);
             }
+            finish_dots(dot, n_cols);
             for (int c = 0; c < n_cols; c++) scaled[c] = add(scaled[c], mul(dot[c], scale));
         }
         for (int p = 0; p < 4; p++)
@@ -87,11 +103,12 @@ INLINE void rows_q6_k(const enum panel_format format, const uint8_t *panel, uint
             const vi scale = widen_s8(w->scale[s] + row);
             vi dot[PRODUCT_GROUP];
             for (int c = 0; c < n_cols; c++) dot[c] = zero();
-            UNROLL for (int g = 0; g < 4; g++) {
-                const vi v = quanta_q6(high, load_lines(w->q[s].low[g / 2] + 4 * row), g);
-                for (int c = 0; c < n_cols; c++)
-                    dot[c] = dot_q6(dot[c], v, four_bytes(x[c].u + s * 16 + g * 4));
+            UNROLL for (int g = 0; g < 2; g++) {
+                const vi both = load_lines(w->q[s].low[g] + 4 * row);
+                dots_q6(dot, quanta_q6(high, both, 2 * g), quanta_q6(high, both, 2 * g + 1),
+                        x->u + s * 16 + g * 8, sizeof *x, n_cols);
             }
+            finish_dots(dot, n_cols);
             for (int c = 0; c < n_cols; c++) scaled[c] = add(scaled[c], mul(shl(dot[c], 2), scale));
         }
         const vf d = mul_f(load_f16(w->d + row), set1_f(0.25f));
@@ -143,13 +160,14 @@ INLINE void rows_32(const enum panel_format format, const uint8_t *panel, uint32
     for (uint32_t b = 0; b < n_k / 32; b++, lines += block_lines, x += ld) {
         vi v[8], dot[PRODUCT_GROUP];
         quanta_32(format, lines, v);
-        for (int c = 0; c < n_cols; c++) {
-            dot[c] = is_biased ? START_Q8(x[c].start) : zero();
-            UNROLL for (int g = 0; g < 8; g++)
-                dot[c] = is_biased ? dot_q8(dot[c], v[g], four_bytes(x[c].q + g * 4))
-                                   : dot_us(dot[c], v[g], four_bytes(x[c].q + g * 4));
-            if (shift) dot[c] = add(shl(dot[c], shift), set1(x[c].start));
+        for (int c = 0; c < n_cols; c++) dot[c] = is_biased ? START_Q8(x[c].start) : zero();
+        UNROLL for (int g = 0; g < 4; g++) {
+            if (is_biased) dots_q8(dot, v[2 * g], v[2 * g + 1], x->q + 8 * g, sizeof *x, n_cols);
+            else dots_us(dot, v[2 * g], v[2 * g + 1], x->q + 8 * g, sizeof *x, n_cols);
         }
+        finish_dots(dot, n_cols);
+        for (int c = 0; c < n_cols && shift; c++)
+            dot[c] = add(shl(dot[c], shift), set1(x[c].start));
         vf d = load_f16(scales);
         if (shift) d = mul_f(d, set1_f(1.0f / (float)(1 << shift)));
         for (int c = 0; c < n_cols; c++)

@@ -86,9 +86,10 @@ static const char *choose(struct probe *p)
     return name;
 #elif defined(__aarch64__)
     if (cpu_isa_read().neon) {
-        p->dot = rate_dot_neon;
+        const bool has_i8mm = cpu_isa_read().i8mm;
+        p->dot = has_i8mm ? rate_dot_i8mm : rate_dot_neon;
         p->read = rate_read_neon;
-        return "neon";
+        return has_i8mm ? "i8mm" : "neon";
     }
 #endif
     return "scalar";
