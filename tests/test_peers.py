@@ -1,14 +1,14 @@
 """bench/peers: the page is what the committed rows make of it; the suite takes turns, goes on where
 it stood, and says why a peer has no figure. Programs that answer at once stand in for engines."""
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from conftest import ROOT
-
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench/peers"
 sys.path.insert(0, str(PEERS))
 import plot  # noqa: E402

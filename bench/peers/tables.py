@@ -163,21 +163,25 @@ def serve(rows):
                            for some in by_engine.values())] for key, name, digits in SERVE])
 
 
+def kv_cell(row, base):
+    """Of one model and pair; base: the same model's row of f16."""
+    if not row:
+        return "–"
+    if row.get("refused"):
+        return f"refused: {row['refused']}"
+    needles = f"{row['needles_found']}/{row['needles']}"
+    if not base or base is row or base["text_sha256"] != row["text_sha256"]:
+        return f"{row['mean_nll']:.4f}, {needles}"
+    return f"{row['mean_nll'] - base['mean_nll']:+.4f}, {needles}"
+
+
 def kv_quality(rows):
-    """The last row of each model and pair of types."""
-    last = {(r["model"], r["k"], r["v"]): r for r in rows if r["kind"] == "kv_quality"}
-    base = {m: r["mean_nll"] for (m, k, v), r in last.items() if (k, v) == ("f16", "f16")}
-    lines = []
-    for (model, k, v), r in last.items():
-        if r.get("refused"):
-            lines.append([model, k, v, f"refused: {r['refused']}", "–", "–"])
-            continue
-        distance = r["mean_nll"] - base[model] if model in base else None
-        lines.append([model, k, v, f"{r['mean_nll']:.4f}",
-                      "–" if distance is None else f"{distance:+.4f}",
-                      f"{r['needles_found']} of {r['needles']} in {r['haystack_tokens']} tokens"])
-    return table(["model", "K", "V", "mean nll", "against f16", "needles found"],
-                 lines) if lines else NOTHING
+    """The last row of each model and pair of types: a line a pair, a column a model."""
+    last = {(r["k"], r["v"], r["model"]): r for r in rows if r["kind"] == "kv_quality"}
+    models = list(dict.fromkeys(model for _, _, model in last))
+    lines = [[k, v, *(kv_cell(last.get((k, v, m)), last.get(("f16", "f16", m))) for m in models)]
+             for k, v in dict.fromkeys((k, v) for k, v, _ in last)]
+    return table(["K", "V", *models], lines) if lines else NOTHING
 
 
 def tables(rows):
