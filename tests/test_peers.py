@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench/peers"
 sys.path.insert(0, str(PEERS))
 import plot  # noqa: E402
+import rows as results  # noqa: E402
 import tables  # noqa: E402
 from cases import CASES  # noqa: E402
 
@@ -90,28 +91,28 @@ def test_suite_leaves_out_engines_that_are_not_given(machine):
 
 
 def test_other_loads_stay_out_of_the_results(machine):
-    results = ROOT / "bench/results/peers.jsonl"
-    done = subprocess.run([sys.executable, PEERS / "suite.py", "--gen", "2", "--out", results],
+    committed = ROOT / "bench/results/peers.jsonl"
+    done = subprocess.run([sys.executable, PEERS / "suite.py", "--gen", "2", "--out", committed],
                           capture_output=True, text=True)
     assert done.returncode == 2 and "--out" in done.stderr
 
 
 def test_tables_and_check(machine):
     suite(machine, "--rounds", "3")
-    results, page = machine / "results", machine / "page.md"
-    results.mkdir()
-    shutil.move(machine / "rows.jsonl", results / "peers.jsonl")
+    folder, page = machine / "results", machine / "page.md"
+    folder.mkdir()
+    shutil.move(machine / "rows.jsonl", folder / "peers.jsonl")
     page.write_text("before\n<!-- rows: peers-1.5b -->\nold\n<!-- end rows -->\nafter\n")
-    assert report(page, results, "--check").returncode == 1
-    assert report(page, results, "--no-plots").returncode == 0
+    assert report(page, folder, "--check").returncode == 1
+    assert report(page, folder, "--no-plots").returncode == 0
     lines = page.read_text().splitlines()
     # 400 GMAC/s of 1000; (1e9 bytes / 20 + 160 * 1000) * 400 of 50 GB/s
     assert lines[4] == ("| 20 | 400.0 | 90.2 | no result: exit code 7: out of luck | 4.43 | 4.43 "
                         "| 40 % | 40 % |")
     assert lines[0] == "before" and lines[-1] == "after"
-    assert report(page, results, "--check").returncode == 0
+    assert report(page, folder, "--check").returncode == 0
     page.write_text(page.read_text().replace("400.0", "500.0"))
-    done = report(page, results, "--check")
+    done = report(page, folder, "--check")
     assert done.returncode == 1 and "peers-1.5b" in done.stdout
 
 
@@ -131,6 +132,27 @@ def test_medians_of_one_session_and_the_best_setting():
     found = tables.of_case(rows, CASES["1.5b-20"])
     assert tables.rate(found, "paceline", "decode") == 20
     assert tables.rate(found, "llama.cpp", "decode") == 7.5
+
+
+def test_new_rows_do_not_change_the_commit(tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=t", "-c", "user.email=t@t", *words],
+                       check=True, capture_output=True)
+
+    files = [tmp_path / "bench/results/peers.jsonl", tmp_path / "code.c"]
+    files[0].parent.mkdir(parents=True)
+    git("init")
+    for file in files:
+        file.write_text("a\n")
+    git("add", ".")
+    git("commit", "-m", "x")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    clean = results.commit()
+    assert len(clean) == 7
+    files[0].write_text("b\n")
+    assert results.commit() == clean
+    files[1].write_text("b\n")
+    assert results.commit() == clean + "-dirty"
 
 
 def test_plot_says_what_it_was_drawn_from(tmp_path):

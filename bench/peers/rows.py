@@ -34,8 +34,15 @@ def append(path, rows):
 
 
 def commit():
-    return subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--exclude=*"],
-                          capture_output=True, text=True).stdout.strip() or "unknown"
+    """"-dirty" where tracked files differ; new rows and the page made of them do not count."""
+    def git(*words):
+        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True,
+                              text=True).stdout.strip()
+
+    name = git("rev-parse", "--short=7", "HEAD") or "unknown"
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results",
+                  ":!docs")
+    return name + ("-dirty" if changed else "")
 
 
 def default_session():
