@@ -95,6 +95,9 @@ struct cpu_kernels {
     /* a . b: 64 partial sums, of places i % 64, added up in a tree */
     float (*dot)(const float *a, const float *b, uint32_t n);
 
+    /* row -= what its column of 32-blocks stands for: what is left are the rounding errors. */
+    void (*take_off)(const struct act_x32 *x, uint32_t ld, float *row, uint32_t n);
+
     /* The largest of n values, NaN counting as minus infinity; any n. */
     float (*largest)(const float *x, uint32_t n);
 

@@ -5,8 +5,8 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv_codes.h"
-#include "backend/cpu/largest.h"
 #include "backend/cpu/lanes_math.h"
+#include "backend/cpu/plain_loops.h"
 
 /* 16 partial sums and a tree: the order of vector_scalar.c. */
 static float sum_of_squares(const float *x, uint32_t n)
@@ -134,6 +134,7 @@ static void set_vector(struct cpu_kernels *k)
     k->gate = gate;
     k->dot = dot;
     k->largest = largest;
+    k->take_off = take_off;
     k->add = add_to;
     k->rope = rope;
     k->kv_write = kv_write;

@@ -1,5 +1,4 @@
 /* Begin and submit, and the operations on whole columns: embed, norm, logits, sample. */
-#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/cpu_internal.h"
@@ -41,13 +40,6 @@ void cpu_embed(struct backend *base, const struct matrix *embedding, float scale
     p->scale = scale;
 }
 
-/* row -= what its column of 32-blocks stands for: the rounding errors. */
-static void take_off(const struct act_x32 *x, uint32_t ld, float *row, uint32_t n)
-{
-    for (uint32_t b = 0; b < n / 32; b++, x += ld, row += 32)
-        for (int k = 0; k < 32; k++) row[k] = fmaf(-x->d, x->q[k], row[k]);
-}
-
 static void run_norm(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
 {
     const uint32_t d_model = b->params.dims.d_model, n_cols = b->batch.n_cols;
@@ -58,7 +50,7 @@ static void run_norm(struct cpu_backend *b, const struct phase *p, uint32_t id, 
         b->k.rms_norm(b->x + c * b->ld_model, p->vector->values, d_model, p->eps, row);
         act_quantise(b, &b->h, p->forms, c, ld, row, 0, d_model);
         if (!p->has_residuals) continue;
-        take_off(b->h.x32 + c, ld, row, d_model);
+        b->k.take_off(b->h.x32 + c, ld, row, d_model);
         act_quantise(b, &b->h, p->forms, n_cols + c, ld, row, 0, d_model);
     }
 }

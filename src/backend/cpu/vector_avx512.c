@@ -4,8 +4,8 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv_codes.h"
-#include "backend/cpu/largest.h"
 #include "backend/cpu/math_avx512.h"
+#include "backend/cpu/plain_loops.h"
 
 static void rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *out)
 {
@@ -151,6 +151,7 @@ void cpu_vector_avx512(struct cpu_kernels *k)
     k->gate = gate;
     k->dot = dot;
     k->largest = largest;
+    k->take_off = take_off;
     k->add = add;
     k->rope = rope;
     k->kv_write = kv_write;

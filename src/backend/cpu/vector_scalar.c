@@ -3,7 +3,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv_codes.h"
-#include "backend/cpu/largest.h"
+#include "backend/cpu/plain_loops.h"
 #include "quant/quant.h"
 
 /* 16 partial sums, as a 512-bit register would hold them, added up in a tree. */
@@ -97,6 +97,7 @@ void cpu_vector_scalar(struct cpu_kernels *k)
     k->gate = gate;
     k->dot = dot;
     k->largest = largest;
+    k->take_off = take_off;
     k->add = add;
     k->rope = rope;
     k->kv_write = kv_write;

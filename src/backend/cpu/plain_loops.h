@@ -1,10 +1,19 @@
-/* The largest of n values in 16 lanes, which a compiler makes vectors of; NaN never wins. */
-#ifndef BACKEND_CPU_LARGEST_H
-#define BACKEND_CPU_LARGEST_H
+/* Kernels that a compiler makes vectors of with the flags of the including file. */
+#ifndef BACKEND_CPU_PLAIN_LOOPS_H
+#define BACKEND_CPU_PLAIN_LOOPS_H
 
 #include <math.h>
 #include <stdint.h>
 
+#include "backend/cpu/act.h"
+
+static void take_off(const struct act_x32 *x, uint32_t ld, float *row, uint32_t n)
+{
+    for (uint32_t b = 0; b < n / 32; b++, x += ld, row += 32)
+        for (int k = 0; k < 32; k++) row[k] = fmaf(-x->d, x->q[k], row[k]);
+}
+
+/* In 16 lanes; NaN never wins. */
 static float largest(const float *x, uint32_t n)
 {
     float lane[16], top = -INFINITY;
