@@ -87,6 +87,9 @@ typedef struct pl_params {
     bool text_only;             /* only the text functions: no weights, no streams, no threads */
     const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
     const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml") or source */
+    const char *pack_cache;     /* folder, made if missing, where packed weights are kept and mapped
+                                 * from at later starts; processes share that memory. Trouble with
+                                 * it is logged and never fails pl_open. NULL: none */
 } pl_params;
 
 /* Everything the engine will allocate, to the byte, and the limits it took. */
@@ -100,6 +103,7 @@ typedef struct pl_plan {
     uint64_t file_bytes;        /* of all parts */
     uint64_t n_parameters;
     uint64_t weights_bytes;     /* packed weights, taken at start */
+    uint64_t shared_bytes;      /* of these, mapped from the pack cache; known by an open engine */
     uint64_t step_weight_bytes; /* of these, read by every step */
     uint64_t expert_weight_bytes; /* of these, all experts: a step reads those its columns chose */
     uint32_t n_experts, n_experts_used; /* a layer's, a column's; 0: a dense model */

@@ -116,6 +116,7 @@ setup_apt() {
     apt_need libmicrohttpd-dev "HTTP"
     apt_need libjansson-dev "JSON"
     apt_need libpcre2-dev "the tokenizers' patterns"
+    apt_need libxxhash-dev "checksums of model files and of the pack cache"
     command -v python3 > /dev/null || want python3 "scripts"
     python3 -m pip --version > /dev/null 2>&1 || want python3-pip "fetches the models"
     if rust_is_missing; then apt_want_rust; fi
@@ -146,6 +147,7 @@ setup_brew() {
     brew_need libmicrohttpd "HTTP"
     brew_need jansson "JSON"
     brew_need pcre2 "the tokenizers' patterns"
+    brew_need xxhash "checksums of model files and of the pack cache"
     # numpy's current wheels want 3.11, the system's Python is older.
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
         brew_need python "scripts, and fetching the models"
@@ -181,6 +183,6 @@ elif [ "$(uname -s)" = Darwin ]; then
     setup_brew
 else
     fail "neither apt-get nor macOS: install cmake, ninja, pkg-config, libmicrohttpd, jansson," \
-        "pcre2, python3 with pip and Rust 1.$MIN_RUST yourself"
+        "pcre2, xxhash, python3 with pip and Rust 1.$MIN_RUST yourself"
 fi
 if $tests; then setup_venv; fi

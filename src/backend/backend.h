@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "quant/kv_type.h"
 
@@ -46,6 +47,8 @@ struct backend_params {
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
     const char *isa;            /* most capable instruction set to use; NULL: the best present */
+    const char *pack_dir;       /* where packed weights are kept; NULL: nowhere. Read by open alone */
+    struct hash128 model_hash;  /* of the model file's content: what they are kept under */
 };
 
 /* A weight as the file holds it: rows of quantised blocks. Rows are outputs. */
@@ -143,6 +146,10 @@ struct backend_ops {
      * halves (i, i + d_head / 2). */
     pl_status (*load_rope)(struct backend *b, const float *cos_sin, uint32_t n_positions,
                            bool interleaved, struct rope **out, pl_err *err);
+    /* After the last of them, before the first step. */
+    pl_status (*load_done)(struct backend *b, pl_err *err);
+    /* Bytes of the weights that are mapped from pack_dir, and so shared with other processes. */
+    uint64_t (*shared_bytes)(const struct backend *b);
 
     /* Recording of one step. */
     void (*begin)(struct backend *b, const struct batch *batch);

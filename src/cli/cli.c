@@ -39,7 +39,9 @@ void cli_print_plan(FILE *to, const pl_plan *p)
     fprintf(to, "machine    %s, backend %s, %s, %u threads\n", p->cpu_name, p->backend, p->isa,
             p->n_threads);
     fprintf(to, "memory\n");
-    print_bytes(to, "weights", p->weights_bytes, "packed for this instruction set");
+    print_bytes(to, "weights", p->weights_bytes,
+                p->shared_bytes ? "packed for this instruction set, mapped from the pack cache"
+                                : "packed for this instruction set");
     snprintf(note, sizeof note, "%u pages of %u tokens = %" PRIu64 " tokens, %" PRIu64
              " bytes each (K %s, V %s)", p->n_pages, p->page_tokens, p->kv_tokens,
              p->kv_bytes_per_token, p->cache_type_k, p->cache_type_v);

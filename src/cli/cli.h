@@ -32,7 +32,9 @@ void cli_log_to_stderr(bool verbose);
     { "--cache-type-v", "-ctv", ARG_STRING, &(p)->cache_type_v, 0, 0, "TYPE",                      \
       "how values are stored, likewise" },                                                         \
     { "--mlock", NULL, ARG_FLAG, &(p)->lock_memory, 0, 0, NULL,                                    \
-      "keep weights and KV from being swapped out" }
+      "keep weights and KV from being swapped out" },                                              \
+    { "--pack-cache", NULL, ARG_STRING, &(p)->pack_cache, 0, 0, "DIR",                             \
+      "keep packed weights in this folder: later starts map them, processes share them" }
 
 /* The plan as a table for people. */
 void cli_print_plan(FILE *to, const pl_plan *plan);

@@ -8,6 +8,7 @@
 #include "base/cond.h"
 #include "base/cpu_isa.h"
 #include "base/log.h"
+#include "engine/model_hash.h"
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -67,11 +68,28 @@ static pl_status take_memory(struct pl_engine *e, pl_err *err)
 
 /* ---- open and close ------------------------------------------------------------------------- */
 
+/* What the backend needs for its pack cache. Trouble here means to do without. */
+static void set_pack_cache(struct plan *plan, const pl_params *params, const struct gguf *g)
+{
+    struct backend_params *b = &plan->backend;
+    struct cache_dir dir = { 0 };
+    bool was_known = false;
+    pl_err why;
+    if (!params->pack_cache) return;
+    pl_status st = cache_dir_open(&dir, params->pack_cache, &why);
+    if (!st) st = model_hash(g, &dir, plan->public.n_threads, &b->model_hash, &was_known, &why);
+    cache_dir_close(&dir);
+    if (!st) b->pack_dir = params->pack_cache;
+    if (st) PL_LOG(WARN, "pack", "%s; weights are packed in memory", why.text);
+    else PL_LOG(INFO, "pack", "model hash %s", was_known ? "known" : "computed");
+}
+
 static pl_status open_model(struct pl_engine *e, const pl_params *params, const struct gguf *g,
                             const struct hparams *h, pl_err *err)
 {
     pl_status st = plan_compute(&e->plan, params, g, h, e->text.tokenizer, err);
     if (!st) st = plan_check_memory(&e->plan, err);
+    if (!st) set_pack_cache(&e->plan, params, g);
     if (!st) st = e->plan.ops->open(&e->backend, &e->plan.backend, err);
     if (st) return st;
     pl_plan *u = &e->plan.public;
@@ -79,6 +97,7 @@ static pl_status open_model(struct pl_engine *e, const pl_params *params, const 
     u->n_threads = e->backend->ops->n_threads(e->backend);
     if (e->is_timing) e->backend->ops->timing(e->backend, true);
     st = model_open(&e->model, g, h, e->backend, u->ctx_tokens, err);
+    if (!st) u->shared_bytes = e->backend->ops->shared_bytes(e->backend);
     gguf_drop_pages(g);
     return st;
 }

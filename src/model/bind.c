@@ -248,6 +248,7 @@ static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
     }
     if (!st) st = bind_ropes(k, k->b ? m->layer : NULL, err);
     if (!st) st = check_all_bound(k, err);
+    if (!st && k->b) st = k->ops->load_done(k->b, err);
     free(k->is_bound);
     free(k->scratch);
     return st;

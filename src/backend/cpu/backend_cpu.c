@@ -149,6 +149,8 @@ static void close_backend(struct backend *base)
     struct cpu_backend *b = (struct cpu_backend *)base;
     if (!b) return;
     thread_pool_close(b->pool);
+    pack_cache_close(b->pack);
+    memory_free(&b->panels);
     memory_free(&b->memory);
     free(b);
 }
@@ -187,6 +189,8 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     if (!st) st = thread_pool_open(&b->pool, b->params.n_threads, err);
     for (uint32_t i = 0; i < n && !st; i++) st = take(b, &list[i], err);
     if (!st) st = take(b, &kv, err);
+    if (!st && params->pack_dir)
+        b->pack = pack_cache_open(params->pack_dir, params->model_hash, b->k.isa, b->pool);
     if (st) {
         close_backend(&b->base);
         return st;
@@ -223,6 +227,8 @@ const struct backend_ops backend_cpu = {
     .load_matrix = cpu_load_matrix,
     .load_vector = cpu_load_vector,
     .load_rope = cpu_load_rope,
+    .load_done = cpu_load_done,
+    .shared_bytes = cpu_shared_bytes,
     .begin = cpu_begin,
     .embed = cpu_embed,
     .norm = cpu_norm,

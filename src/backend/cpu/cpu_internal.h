@@ -9,6 +9,7 @@
 #include "backend/cpu/backend_cpu.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/memory.h"
+#include "backend/cpu/pack_cache.h"
 #include "backend/cpu/prefix_groups.h"
 #include "base/thread_pool.h"
 
@@ -74,6 +75,8 @@ struct cpu_backend {
     struct cpu_kernels k;
     struct thread_pool *pool;
     struct memory memory;
+    struct memory panels;           /* apart: given back when panels are mapped. Counted in memory */
+    struct pack_cache *pack;        /* NULL: none */
 
     struct kv_layout layout;
     uint8_t *kv;                    /* (n_pages, n_layers, n_kv_heads) of layout.n_bytes */
@@ -186,5 +189,7 @@ pl_status cpu_load_vector(struct backend *b, const float *values, uint32_t n, st
                           pl_err *err);
 pl_status cpu_load_rope(struct backend *b, const float *cos_sin, uint32_t n_positions,
                         bool interleaved, struct rope **out, pl_err *err);
+pl_status cpu_load_done(struct backend *b, pl_err *err);
+uint64_t cpu_shared_bytes(const struct backend *b);
 
 #endif

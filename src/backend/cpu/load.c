@@ -40,6 +40,20 @@ static void *take_record(struct cpu_backend *b, size_t n_bytes, pl_err *err)
     return record;
 }
 
+/* Panels from the pack cache, or an arena and a packing of their own. NULL: no memory. */
+static uint8_t *load_panels(struct cpu_backend *b, const struct weight_view *view, struct matrix *m,
+                            pl_err *err)
+{
+    const uint64_t n_bytes = cpu_matrix_bytes(view->type, view->n_rows, view->n_k);
+    b->memory.given_bytes += memory_rounded(n_bytes);
+    if (b->pack && pack_cache_take(b->pack, view, m)) return m->panel;
+    m->panel = memory_take(&b->panels, n_bytes, view->name, err);
+    if (!m->panel) return NULL;
+    struct packing p = { view, m, quant_row_bytes(view->type, view->n_k) };
+    thread_pool_run(b->pool, pack_share, &p);
+    return m->panel;
+}
+
 pl_status cpu_load_matrix(struct backend *base, const struct weight_view *view, struct matrix **out,
                           pl_err *err)
 {
@@ -48,20 +62,15 @@ pl_status cpu_load_matrix(struct backend *base, const struct weight_view *view, 
     if (format < 0)
         return pl_fail(err, PL_E_UNSUPPORTED, "%s: rows of %u weights of type %u cannot be packed",
                        view->name, view->n_k, view->type);
-    const uint64_t n_bytes = cpu_matrix_bytes(view->type, view->n_rows, view->n_k);
     struct matrix *m = take_record(b, sizeof *m, err);
     if (!m) return PL_E_MEMORY;
     *m = (struct matrix){
         .format = (enum panel_format)format, .n_rows = view->n_rows, .n_k = view->n_k,
         .n_panels = (view->n_rows + PANEL_ROWS - 1) / PANEL_ROWS,
         .panel_bytes = panel_bytes((enum panel_format)format, view->n_k),
-        .panel = memory_take(&b->memory, n_bytes, view->name, err),
     };
-    if (!m->panel) return PL_E_MEMORY;
-    struct packing p = { view, m, quant_row_bytes(view->type, view->n_k) };
-    thread_pool_run(b->pool, pack_share, &p);
     *out = m;
-    return b->params.lock_memory ? memory_lock(m->panel, n_bytes, err) : PL_OK;
+    return load_panels(b, view, m, err) ? PL_OK : PL_E_MEMORY;
 }
 
 /* NULL: no memory, or none that can be locked. */
@@ -109,4 +118,19 @@ pl_status cpu_load_rope(struct backend *base, const float *cos_sin, uint32_t n_p
     fill_turns(r, b->params.dims.d_head);
     *out = r;
     return PL_OK;
+}
+
+/* Panels are locked once they lie where they stay. */
+pl_status cpu_load_done(struct backend *base, pl_err *err)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    if (b->pack) pack_cache_finish(b->pack, b->pool, &b->panels);
+    if (!b->params.lock_memory) return PL_OK;
+    const pl_status st = b->pack ? pack_cache_lock(b->pack, err) : PL_OK;
+    return st ? st : memory_lock_all(&b->panels, err);
+}
+
+uint64_t cpu_shared_bytes(const struct backend *b)
+{
+    return pack_cache_shared_bytes(((const struct cpu_backend *)b)->pack);
 }

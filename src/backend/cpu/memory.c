@@ -58,6 +58,14 @@ pl_status memory_lock(const void *from, uint64_t n_bytes, pl_err *err)
                    "(ulimit -l) or leave out --mlock", n_bytes, strerror(errno));
 }
 
+pl_status memory_lock_all(const struct memory *m, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (const struct memory_chunk *c = m->chunk; c && !st; c = c->next)
+        st = memory_lock(c->start, c->n_used, err);
+    return st;
+}
+
 void memory_free(struct memory *m)
 {
     while (m->chunk) {

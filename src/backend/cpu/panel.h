@@ -18,6 +18,11 @@
 
 enum { PANEL_ROWS = 16 };
 
+/* Raise this with every change of what panel_pack writes for the same input: layouts, rounding, the
+ * numbers of panel_format, the format a type is packed as. Packed weights that are kept on disk
+ * (pack_file.h) are known by it; tests/kernels/test_pack_file.c notices when it was forgotten. */
+enum { PANEL_LAYOUT_VERSION = 1 };
+
 enum panel_format {
     PANEL_Q4_K, PANEL_Q5_K, PANEL_Q6_K,
     PANEL_Q8_0, PANEL_Q4_0, PANEL_Q4_1, PANEL_Q5_0, PANEL_Q5_1, PANEL_IQ4_NL,

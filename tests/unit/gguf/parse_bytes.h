@@ -22,7 +22,7 @@ static inline pl_status parse_bytes(struct parsed *p, const void *bytes, size_t 
     void *copy = malloc(n ? n : 1);
     if (!copy) return pl_fail(err, PL_E_MEMORY, "no memory for a copy of the file");
     if (n) memcpy(copy, bytes, n);
-    p->map = (struct file_map){ copy, n, "memory.gguf" };
+    p->map = (struct file_map){ .data = copy, .n_bytes = n, .path = "memory.gguf" };
     p->g.part = &p->map;
     p->g.n_parts = 1;
     p->g.file_bytes = n;
