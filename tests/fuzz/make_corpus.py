@@ -80,9 +80,24 @@ def fuzz_request():
     yield "ids", b'{"prompt":[[1,2],[3]],"n":3,"best_of":1,"suffix":null}'
 
 
+def fuzz_pack():
+    """Header and tables; the target fills in hashes and sizes."""
+    for sizes in [(), (64,), (64, 128), (100, 60, 1)]:
+        payload = sum(-(-n // 64) * 64 for n in sizes)
+        head = b"plpacked" + struct.pack("<IIII", 0x01020304, 1, 1, len(sizes)) + bytes(32)
+        head += struct.pack("<4Q", 4 << 20, min(payload, 1), 2 << 20, payload) + bytes(16)
+        entries, offset = b"", 0
+        for n in sizes:
+            entries += struct.pack("<QIIIIQQ", 7, 8, 16, 32, 3, offset, n)
+            offset += -(-n // 64) * 64
+        tables = entries + bytes(8 * min(payload, 1))
+        whole = head + tables
+        yield f"n{len(sizes)}", whole + bytes((payload - len(whole)) % 300)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in [fuzz_gguf, fuzz_request]:
+    for target in [fuzz_gguf, fuzz_request, fuzz_pack]:
         (folder / target.__name__).mkdir(parents=True, exist_ok=True)
         for name, content in target():
             (folder / target.__name__ / name).write_bytes(content)

@@ -68,11 +68,11 @@ static pl_params params_of(void)
                         .n_threads = 2, .queue_requests = 8 };
 }
 
-static void test_every_allocation_may_fail(void **state)
-{
-    (void)state;
 #ifdef HAS_OWN_ALLOCATOR
-    const pl_params params = params_of();
+static void every_allocation_may_fail(const char *pack_cache)
+{
+    pl_params params = params_of();
+    params.pack_cache = pack_cache;
     long n_needed = 0;
     for (long i = 0;; i++) {
         pl_err err = { .text = "" };
@@ -83,7 +83,8 @@ static void test_every_allocation_may_fail(void **state)
         const bool was_reached = atomic_load(&n_allocations) > i;
         atomic_store(&fail_at, -1);
         if (!st) {
-            /* what is not needed may fail: the pre-tokenizer does without compiled patterns */
+            /* what is not needed may fail: the pre-tokenizer does without compiled patterns, and
+             * the weights are packed in memory */
             pl_close(e);
             if (!was_reached) break;
             continue;
@@ -94,6 +95,30 @@ static void test_every_allocation_may_fail(void **state)
         assert_true(err.text[0] != 0);
     }
     if (n_needed < 30) fail_msg("only %ld allocations were needed", n_needed);
+}
+#endif
+
+static void test_every_allocation_may_fail(void **state)
+{
+    (void)state;
+#ifdef HAS_OWN_ALLOCATOR
+    every_allocation_may_fail(NULL);
+#else
+    skip();
+#endif
+}
+
+/* With an empty pack cache, whose file is written at some time on the way, and with a full one. */
+static void test_every_allocation_may_fail_with_a_pack_cache(void **state)
+{
+    (void)state;
+#ifdef HAS_OWN_ALLOCATOR
+    char folder[] = "/tmp/paceline-pack-XXXXXX", command[64];
+    assert_non_null(mkdtemp(folder));
+    every_allocation_may_fail(folder);
+    every_allocation_may_fail(folder);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
 #else
     skip();
 #endif
@@ -153,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_every_allocation_may_fail_with_a_pack_cache),
         cmocka_unit_test(test_decoding_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, write_model, remove_model);
