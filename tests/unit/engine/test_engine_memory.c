@@ -62,13 +62,13 @@ int posix_memalign(void **out, size_t alignment, size_t n)
 
 static char model_path[64];
 
+#ifdef HAS_OWN_ALLOCATOR
 static pl_params params_of(void)
 {
     return (pl_params){ .model_path = model_path, .n_streams = 2, .ctx_tokens = 2048,
                         .n_threads = 2, .queue_requests = 8 };
 }
 
-#ifdef HAS_OWN_ALLOCATOR
 static void every_allocation_may_fail(const char *pack_cache)
 {
     pl_params params = params_of();
