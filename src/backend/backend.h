@@ -172,9 +172,9 @@ struct backend_ops {
     /* X += ACT * weight, post_norm as in attention_add */
     void (*down_add)(struct backend *b, const struct matrix *weight,
                      const struct vector *post_norm, float eps);
-    /* X += sum over a column's experts e of weight_e * down_e(activation(H gate_e) * (H up_e)), weights
-     * being a softmax of the router's scores of the column normalised by `norm`, from which H came
-     * too; and sigmoid(shared_router) times the shared expert's */
+    /* X += sum over a column's experts e of weight_e * down_e(activation(H gate_e) * (H up_e)),
+     * weights being a softmax of the router's scores of the column normalised by `norm`, from which
+     * H came too; and sigmoid(shared_router) times the shared expert's */
     void (*experts_add)(struct backend *b, const struct vector *norm, float eps,
                         const struct expert_weights *w, enum activation activation);
     /* LOGITS = rms_norm(X of the output columns) * norm * weight */

@@ -73,7 +73,7 @@ static void logits_are_near_with_every_kv_type(void **state)
 
     for (int i = 0; i < 2 * N_KV_TYPES; i++)
         for (size_t s = 0; s < COUNT(tiny_shapes); s++) {
-            if (tiny_shapes[s].n_experts) continue;     /* whose choices would hide the types' part */
+            if (tiny_shapes[s].n_experts) continue;     /* choices would hide the types' part */
             struct tiny *t = tiny_make(&tiny_shapes[s]);
             t->params.k_type = i < N_KV_TYPES ? (enum kv_type)i : KV_F16;
             t->params.v_type = i < N_KV_TYPES ? KV_F16 : (enum kv_type)(i - N_KV_TYPES);

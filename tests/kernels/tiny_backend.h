@@ -1,6 +1,6 @@
 /* A small random model run directly through the operations of the backend: what the tests of the
- * CPU backend share. Weights follow from a seed; streams have tokens and pages of their own, and what a
- * step computes lands in one table of logits by stream and position, so that two ways to run the
+ * CPU backend share. Weights follow from a seed; streams have tokens and pages of their own, and
+ * what a step computes lands in one table of logits by stream and position, so that two ways to run the
  * same streams are compared by memcmp. */
 #ifndef TESTS_KERNELS_TINY_BACKEND_H
 #define TESTS_KERNELS_TINY_BACKEND_H

@@ -117,7 +117,8 @@ struct cpu_kernels {
 };
 
 /* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on
- * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon" "i8mm". */
+ * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon"
+ * "i8mm". */
 bool cpu_kernels_get(struct cpu_kernels *out, const char *isa);
 
 /* Names of the sets this machine can run, ascending; for tests. Returns how many. */

@@ -55,7 +55,8 @@ static inline void walk_panels(const struct cpu_backend *b, const struct matrix 
         for (uint32_t p = panels.first; p < panels.last; p++)
             for (uint32_t g = 0; g < n_groups; g++) {
                 const struct share group = share_of(n_tile, g, n_groups);
-                const uint32_t c = cols.first + tile.first + group.first, n = group.last - group.first;
+                const uint32_t c = cols.first + tile.first + group.first;
+                const uint32_t n = group.last - group.first;
                 const bool fetch = g == 0 && p + 1 < m->n_panels;
                 float *to = out + c * ld_out + (size_t)(p - panels.first) * PANEL_ROWS;
                 product(m->panel + p * m->panel_bytes, m->n_k, act_of(act, format, c), ld,
