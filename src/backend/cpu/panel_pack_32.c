@@ -2,7 +2,8 @@
  * a panel of their own IQ4_XS as IQ4_NL, the others as Q8_0.
  *
  *   IQ4_XS        the same quanta as IQ4_NL; its scale, f16 times an integer of -32 .. 31, is
- *                 rounded to f16: every weight is off by at most 2^-11 of itself (saturates where d > 2047).
+ *                 rounded to f16: every weight is off by at most 2^-11 of itself (saturates where
+ *                 d > 2047).
  *   F32 F16 BF16  rounded to 8 bits per 32. The scale is the smallest f16 not below
  *   Q2_K          max|w| / 127, so nothing is clipped and every weight is off by at most half a
  *                 step, that is by max|w| / 254 * (1 + 2^-10) + 2^-25. Q2_K holds 2-bit steps, so
