@@ -1,5 +1,5 @@
-"""The pack cache on a real model, as a shell sees it: the numbers do not change, damage and replaced
-files are noticed, processes share the memory."""
+"""The pack cache on a real model, as a shell sees it: the numbers do not change, damage and
+replaced files are noticed, processes share the memory."""
 
 import json
 import os
@@ -17,8 +17,8 @@ TOKENS = ",".join(str(i) for i in range(100, 140))
 @pytest.fixture
 def score(build_dir):
     def run(model, *words):
-        done = subprocess.run([build_dir / "paceline", "score", "--model", model, "--tokens", TOKENS,
-                               "--every", "--json", *map(str, words)], capture_output=True,
+        ask = ["score", "--model", model, "--tokens", TOKENS, "--every", "--json", *words]
+        done = subprocess.run([build_dir / "paceline", *map(str, ask)], capture_output=True,
                               timeout=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout), done.stderr.decode()

@@ -68,7 +68,7 @@ static pl_status check_room(const struct cache_writer *w, uint64_t n_bytes, pl_e
         return pl_fail(err, PL_E_IO, "%s/%s: %" PRIu64 " bytes are wanted; this process may write "
                        "%" PRIu64 " (ulimit -f)", w->dir->path, w->name, n_bytes,
                        (uint64_t)limit.rlim_cur);
-    if (fstatvfs(w->fd, &fs) == 0 && n_bytes / fs.f_frsize >= fs.f_bavail)
+    if (fstatvfs(w->fd, &fs) == 0 && fs.f_frsize && n_bytes / fs.f_frsize >= fs.f_bavail)
         return pl_fail(err, PL_E_IO, "%s/%s: %" PRIu64 " bytes are wanted; %" PRIu64 " are free",
                        w->dir->path, w->name, n_bytes, (uint64_t)fs.f_bavail * fs.f_frsize);
     return PL_OK;
@@ -138,7 +138,7 @@ pl_status cache_write_commit(struct cache_writer *w, pl_err *err)
         return PL_E_IO;
     }
     close(w->fd);
-    /* Only whether the name survives a loss of power hangs on this, and some file systems cannot. */
+    /* only whether the name survives a loss of power hangs on this; some systems cannot */
     fsync(d->fd);
     return PL_OK;
 }

@@ -1,8 +1,8 @@
 /* A folder of files that can be made again: each appears under its name whole and on disk, or not
  * at all, and only what this user alone may write is believed.
  *
- * A writer holds an advisory lock on NAME.tmp, so that two processes never write one file twice; what
- * a process that died left there is written over by the next. One thread at a time. */
+ * A writer holds an advisory lock on NAME.tmp, so that two processes never write one file twice;
+ * what a process that died left there is written over by the next. One thread at a time. */
 #ifndef BASE_CACHE_DIR_H
 #define BASE_CACHE_DIR_H
 

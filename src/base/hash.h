@@ -22,8 +22,8 @@ static inline bool hash128_equal(struct hash128 a, struct hash128 b)
 uint64_t hash64(const void *bytes, size_t n);
 struct hash128 hash128(const void *bytes, size_t n);
 
-/* The hash of the hashes of equal pieces, which the team's threads take in turns: another value than
- * hash128's, the same for every number of threads. The calling thread runs the pool. */
+/* The hash of the hashes of equal pieces, which the team's threads take in turns: another value
+ * than hash128's, the same for every number of threads. The calling thread runs the pool. */
 pl_status hash128_by_team(struct thread_pool *pool, const void *bytes, size_t n,
                           struct hash128 *out, pl_err *err);
 

@@ -87,7 +87,7 @@ static void what_was_written_is_believed(void **state)
     free(f.bytes);
 }
 
-/* No byte of header, tables or payload can change unseen; the filling between them is never read. */
+/* No byte of header, tables or payload can change unseen; what is between is never read. */
 static void every_flipped_byte_is_noticed(void **state)
 {
     (void)state;
@@ -205,8 +205,8 @@ static void a_changed_layout_has_a_new_version(void **state)
     const uint64_t found = layout_fingerprint();
 
     if (PANEL_LAYOUT_VERSION >= COUNT(fingerprints) || fingerprints[PANEL_LAYOUT_VERSION] != found)
-        fail_msg("panels have the fingerprint 0x%llx, which is not that of PANEL_LAYOUT_VERSION %d: "
-                 "raise it (panel.h) and add the fingerprint here",
+        fail_msg("panels have the fingerprint 0x%llx, not that of PANEL_LAYOUT_VERSION %d: raise "
+                 "it (panel.h) and add the fingerprint here",
                  (unsigned long long)found, PANEL_LAYOUT_VERSION);
 }
 

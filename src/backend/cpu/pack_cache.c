@@ -196,11 +196,11 @@ static pl_status write_file(struct pack_cache *c, struct thread_pool *pool, stru
     struct cache_writer w;
     const struct pack_header h = pack_header_of(&c->key, c->entry, c->n);
     pl_status st = cache_write_begin(&w, &c->dir, c->name, h.payload_offset + h.payload_bytes, err);
-    if (st) return st;
     if (use_file(c, pool, arena)) {     /* another process was faster: its file is as good */
-        cache_write_abandon(&w);
+        if (!st) cache_write_abandon(&w);
         return PL_OK;
     }
+    if (st) return st;
     st = pack_write(&w, &c->key, c->entry, c->matrix, c->n, pool, err);
     if (st) return st;
     const uint32_t n_old = cache_dir_remove_versions(&c->dir, c->start, ".pack", c->name);

@@ -1,6 +1,6 @@
 /* Packed weights kept on disk: written after a first load, mapped read-only and shared at later
- * ones, so that processes share their memory. It only ever helps: whatever is wrong with the folder,
- * the file or the disk is a warning, and the weights are packed in memory as without it.
+ * ones, so that processes share their memory. It only ever helps: whatever is wrong with the
+ * folder, the file or the disk is a warning, and the weights are packed in memory as without it.
  *
  *     open     maps DIR/<model hash>-cpu-<isa>-v<versions>.pack and checks every byte (the
  *              team's threads, at memory speed, which also brings the pages in)

@@ -2,7 +2,7 @@
  *
  *     header        struct pack_header
  *     entries       (n_entries) struct pack_entry, one a matrix in the order they are loaded
- *     block hashes  (n_blocks) hash64 of each PACK_BLOCK_BYTES of the payload; the last may be short
+ *     block hashes  (n_blocks) hash64 of each PACK_BLOCK_BYTES of payload; the last may be short
  *     payload       from a multiple of PACK_ALIGN on: panels, each matrix at a multiple of 64
  *
  * I1  the header's hash covers the header, the tables' hash entries and block hashes, the block

@@ -1,6 +1,6 @@
 /* The payload is written block by block, each gathered in a buffer first: one hash, one large
- * aligned write. A file system with large folios then keeps the file in huge pages, which later maps
- * profit from; writes matrix by matrix would cut them into small ones. */
+ * aligned write. A file system with large folios then keeps the file in huge pages, which later
+ * maps profit from; writes matrix by matrix would cut them into small ones. */
 #include "backend/cpu/pack_write.h"
 
 #include <errno.h>
@@ -46,9 +46,10 @@ static void gather(const struct writing *w, uint64_t first, size_t n, uint8_t *t
     for (uint32_t i = low; i < w->header->n_entries && w->entry[i].offset < first + n; i++) {
         const struct pack_entry *e = &w->entry[i];
         const uint64_t from = e->offset > first ? e->offset : first;
-        const uint64_t end = e->offset + e->n_bytes < first + n ? e->offset + e->n_bytes : first + n;
-        if (from < end) memcpy(to + (from - first), w->matrix[i]->panel + (from - e->offset),
-                               end - from);
+        uint64_t end = e->offset + e->n_bytes;
+        if (end > first + n) end = first + n;
+        if (from < end)
+            memcpy(to + (from - first), w->matrix[i]->panel + (from - e->offset), end - from);
     }
 }
 
@@ -87,7 +88,8 @@ static pl_status write_parts(struct cache_writer *to, uint8_t *head, uint8_t *bu
 }
 
 pl_status pack_write(struct cache_writer *w, const struct pack_key *key, struct pack_entry *entry,
-                     struct matrix *const *matrix, uint32_t n, struct thread_pool *pool, pl_err *err)
+                     struct matrix *const *matrix, uint32_t n, struct thread_pool *pool,
+                     pl_err *err)
 {
     const struct pack_header h = pack_header_of(key, entry, n);
     uint8_t *head = calloc(1, sizeof h + pack_tables_bytes(&h));

@@ -1,5 +1,5 @@
-/* model_hash: the content decides, an unchanged file is not read again, and every change is noticed.
- * A model is any files here: only their maps are looked at. */
+/* model_hash: the content decides, an unchanged file is not read again, every change is noticed. A
+ * model is any files here: only their maps are looked at. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -136,7 +136,7 @@ static void test_changes_are_noticed(void **state)
     const struct found one = hash_one(path);
     assert_true(hash_one(path).was_known);
 
-    put("c", "two");                            /* the same size and, as far as can be seen, times */
+    put("c", "two");                          /* the same size and, as far as can be seen, times */
     assert_int_equal(utimensat(AT_FDCWD, path, (const struct timespec[2]){ { 5, 0 }, { 5, 0 } }, 0),
                      0);
     const struct found two = hash_one(path);
