@@ -123,7 +123,8 @@ static void check_shape(const struct tiny_shape *shape, const char *isa, uint32_
     tiny_free(t);
 }
 
-/* The best set with one to three threads, whatever the cores; the others with two at most. */
+/* The best set with one to three threads, whatever the cores; the others with two at most, and
+ * without the shapes that have experts: an emulator takes minutes for them. */
 static void a_column_gets_the_same_bytes(void **state)
 {
     (void)state;
@@ -132,7 +133,8 @@ static void a_column_gets_the_same_bytes(void **state)
 
     for (uint32_t i = 0; i < n; i++)
         for (size_t s = 0; s < COUNT(tiny_shapes); s++)
-            check_shape(&tiny_shapes[s], names[i], i + 1 == n ? 3 : i == 0 ? 1 : 2);
+            if (i + 1 == n || !tiny_shapes[s].n_experts)
+                check_shape(&tiny_shapes[s], names[i], i + 1 == n ? 3 : i == 0 ? 1 : 2);
 }
 
 /* One stream and many threads: its few heads are shared out among them, in other ways for each
@@ -236,10 +238,10 @@ static void check_shared(const struct tiny_shape *shape, enum kv_type k, enum kv
 static void shared_pages_give_the_same_bytes(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < COUNT(tiny_shapes); s++)
-        for (int type = 0; type < N_KV_TYPES; type++)
-            check_shared(&tiny_shapes[s], (enum kv_type)type,
-                         (enum kv_type)((type + (int)s) % N_KV_TYPES));
+    for (int type = 0; type < N_KV_TYPES; type++)       /* with biases, and each shape once */
+        check_shared(&tiny_shapes[0], (enum kv_type)type, (enum kv_type)(N_KV_TYPES - 1 - type));
+    for (size_t s = 1; s < COUNT(tiny_shapes); s++)
+        check_shared(&tiny_shapes[s], (enum kv_type)(s % N_KV_TYPES), KV_F16);
 }
 
 /* Prompts that leave no logits behind, and steps with logits for some columns only. */
