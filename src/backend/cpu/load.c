@@ -125,6 +125,8 @@ pl_status cpu_load_done(struct backend *base, pl_err *err)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     if (b->pack) pack_cache_finish(b->pack, b->pool, &b->panels);
+    memory_trim(&b->memory);
+    memory_trim(&b->panels);
     if (!b->params.lock_memory) return PL_OK;
     const pl_status st = b->pack ? pack_cache_lock(b->pack, err) : PL_OK;
     return st ? st : memory_lock_all(&b->panels, err);

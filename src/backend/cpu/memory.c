@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct memory_chunk {
     struct memory_chunk *next;
@@ -15,6 +16,18 @@ struct memory_chunk {
 /* Small requests share chunks of this size; the untouched end of a chunk is never resident. */
 static const uint64_t chunk_bytes = (uint64_t)64 << 20;
 static const uint64_t huge_bytes = (uint64_t)2 << 20;
+
+/* Lets go of what is not given out: the rest of the last huge page is resident without use. */
+static void trim(const struct memory_chunk *c)
+{
+#if defined __linux__
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t used = (c->n_used + page - 1) / page * page;
+    if (used < c->n_bytes) madvise(c->start + used, c->n_bytes - used, MADV_DONTNEED);
+#else
+    (void)c;
+#endif
+}
 
 static struct memory_chunk *add_chunk(struct memory *m, uint64_t n_bytes)
 {
@@ -30,6 +43,7 @@ static struct memory_chunk *add_chunk(struct memory *m, uint64_t n_bytes)
 #ifdef MADV_HUGEPAGE
     madvise(start, rounded, MADV_HUGEPAGE);
 #endif
+    if (m->chunk) trim(m->chunk);
     *c = (struct memory_chunk){ m->chunk, start, rounded, 0 };
     m->chunk = c;
     return c;
@@ -56,6 +70,11 @@ pl_status memory_lock(const void *from, uint64_t n_bytes, pl_err *err)
     if (mlock(from, n_bytes) == 0) return PL_OK;
     return pl_fail(err, PL_E_MEMORY, "cannot lock %" PRIu64 " bytes in memory: %s; raise the limit "
                    "(ulimit -l) or leave out --mlock", n_bytes, strerror(errno));
+}
+
+void memory_trim(const struct memory *m)
+{
+    if (m->chunk) trim(m->chunk);
 }
 
 pl_status memory_lock_all(const struct memory *m, pl_err *err)

@@ -34,6 +34,9 @@ pl_status memory_lock(const void *from, uint64_t n_bytes, pl_err *err);
 /* The same for all that was given out. */
 pl_status memory_lock_all(const struct memory *m, pl_err *err);
 
+/* Nothing more will be taken: what huge pages hold beyond it goes back to the system. */
+void memory_trim(const struct memory *m);
+
 void memory_free(struct memory *m);
 
 #endif
