@@ -1,5 +1,6 @@
 """Every architecture and RoPE scaling against the exact forward pass, on small random models."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -43,6 +44,21 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
     print(f"{name}: mean distance {total / n:.4f}, worst {worst:.3f}")
     assert total / n < 0.08     # 8-bit activations alone; a wrong pass is off by whole units
     assert abs(np.mean(got["nll"]) / nll.mean() - 1) < 0.005
+
+
+@pytest.mark.parametrize("wrong,piece", [
+    (dict(n_experts_used=13), b"expert_used_count is 13; 1..12"),
+    (dict(n_experts=0), b"expert_count is 0"),
+    (dict(n_experts=11), b"ffn_gate_inp.weight is 256 x 12; 256 x 11 is wanted"),
+    (dict(d_expert=128), b"ffn_gate_exps.weight is 256 x 96 x 12; 256 x 128 x 12 is wanted"),
+    (dict(d_expert=100), b"expert_feed_forward_length is 100"),
+])
+def test_a_mixture_that_is_not_what_it_says_is_refused(build_dir, tmp_path, wrong, piece):
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch="qwen3moe", **wrong)
+    done = subprocess.run([build_dir / "paceline", "score", "--model", path, "--tokens", "1,2"],
+                          capture_output=True, timeout=60)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert piece in done.stderr, done.stderr
 
 
 def test_the_check_can_fail(build_dir, tmp_path):

@@ -28,8 +28,10 @@ def add_vocabulary(w):
     w.add_bos_token_id(N_VOCAB - 1)
 
 
-def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
-    """scaling: None, ("linear", factor) or ("yarn", factor, original context)."""
+def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
+          n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT):
+    """scaling: None, ("linear", factor) or ("yarn", factor, original context). What is said of the
+    experts need not be true of the tensors."""
     rng = np.random.default_rng(seed)
     w = GGUFWriter(path, arch)
     w.add_name(f"random {arch}")
@@ -51,9 +53,9 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False):
         if scaling[0] == "yarn":
             w.add_uint32(f"{arch}.rope.scaling.original_context_length", scaling[2])
     if arch.endswith("moe"):
-        w.add_expert_count(N_EXPERTS)
-        w.add_expert_used_count(N_EXPERTS_USED)
-        w.add_expert_feed_forward_length(D_EXPERT)
+        w.add_expert_count(n_experts)
+        w.add_expert_used_count(n_experts_used)
+        w.add_expert_feed_forward_length(d_expert)
         if arch == "qwen2moe":
             w.add_expert_shared_feed_forward_length(D_FF)
     add_vocabulary(w)

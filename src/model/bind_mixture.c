@@ -1,6 +1,30 @@
 #include "model/bind.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+struct shape {
+    char text[96];
+};
+
+/* "256 x 96 x 12" */
+static struct shape shape_of(const uint64_t *dim, uint32_t n_dims)
+{
+    struct shape s = { "" };
+    for (uint32_t i = 0, at = 0; i < n_dims && at < sizeof s.text; i++)
+        at += (uint32_t)snprintf(s.text + at, sizeof s.text - at, "%s%" PRIu64, i ? " x " : "",
+                                 dim[i]);
+    return s;
+}
+
+/* third: 0 where two dimensions are wanted. */
+static pl_status wrong_shape(const struct binder *k, const struct gguf_tensor *t, const char *name,
+                             uint64_t first, uint64_t second, uint64_t third, pl_err *err)
+{
+    const uint64_t wanted[] = { first, second, third };
+    return pl_fail(err, PL_E_FORMAT, "%s: tensor %s is %s; %s is wanted", k->g->part[0].path, name,
+                   shape_of(t->dim, t->n_dims).text, shape_of(wanted, third ? 3 : 2).text);
+}
 
 /* n_rows rows of each expert, one expert after the other. */
 static pl_status bind_experts(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
@@ -11,12 +35,7 @@ static pl_status bind_experts(struct binder *k, const char *name, uint32_t n_row
     uint64_t n_bytes;
     if (!t) return missing_tensor(k, name, err);
     if (t->n_dims != 3 || t->dim[0] != n_k || t->dim[1] != n_rows || t->dim[2] != d->n_experts)
-        return pl_fail(err, PL_E_FORMAT,
-                       "%s: tensor %s has %" PRIu32 " dimensions, the first two "
-                       "%" PRIu64 " x %" PRIu64 "; %" PRIu32 " x %" PRIu32 " x %" PRIu32
-                       " is wanted",
-                       k->g->part[0].path, name, t->n_dims, t->dim[0],
-                       t->n_dims > 1 ? t->dim[1] : 1, n_k, n_rows, d->n_experts);
+        return wrong_shape(k, t, name, n_k, n_rows, d->n_experts, err);
     const pl_status st = load_rows(k, t, name, n_rows * d->n_experts, n_k, &n_bytes, out, err);
     if (st) return st;
     k->plan.expert_weight_bytes += n_bytes;
@@ -32,8 +51,7 @@ static pl_status bind_router(struct binder *k, const char *name, const struct ve
     const struct gguf_tensor *t = find_tensor(k, name);
     if (!t) return missing_tensor(k, name, err);
     if (t->n_dims != 2 || t->dim[0] != d->d_model || t->dim[1] != d->n_experts)
-        return pl_fail(err, PL_E_FORMAT, "%s: tensor %s is not %" PRIu32 " x %" PRIu32,
-                       k->g->part[0].path, name, d->d_model, d->n_experts);
+        return wrong_shape(k, t, name, d->d_model, d->n_experts, 0, err);
     k->plan.step_weight_bytes += (uint64_t)d->d_model * d->n_experts * sizeof(float);
     k->plan.macs_per_token += (uint64_t)d->d_model * d->n_experts;
     return load_floats(k, t, d->d_model * d->n_experts, out, err);

@@ -16,7 +16,7 @@ struct buffer {
     void **to;
 };
 
-enum { MAX_BUFFERS = 48, PHASES_PER_LAYER = 20, OTHER_PHASES = 8 };
+enum { MAX_BUFFERS = 48, PHASES_PER_LAYER = 24, OTHER_PHASES = 8 };
 
 static size_t whole_panels(size_t n)
 {
