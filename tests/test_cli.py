@@ -35,11 +35,72 @@ def test_wrong_command_lines(paceline, words, piece):
     assert len(done.stderr.splitlines()) == 1 or b"usage" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "run", "bench", "score", "tokenize"])
-def test_help(paceline, command):
-    done = paceline(command, "--help")
-    assert done.returncode == 0 and done.stdout.startswith(b"usage: paceline " + command.encode())
-    assert b"--model" in done.stdout
+def commands(paceline):
+    lines = paceline("--help").stdout.decode().splitlines()
+    return [line.split()[0] for line in lines if line.startswith("  ")]
+
+
+def options(paceline, command):
+    words = paceline(command, "--help").stdout.decode().split()
+    return {word.strip(",") for word in words if word.startswith("--")}
+
+
+def test_help(paceline):
+    assert {"serve", "run", "bench", "score", "tokenize"} <= set(commands(paceline))
+    for command in commands(paceline):
+        done = paceline(command, "--help")
+        assert done.returncode == 0, command
+        assert done.stdout.startswith(b"usage: paceline " + command.encode())
+        assert b"example" in done.stdout, f"{command} --help has no example"
+
+
+def test_manual_pages(paceline, tmp_path):
+    """man(1) has nothing to complain about, and no option of --help is missing."""
+    for command in commands(paceline):
+        page = tmp_path / f"paceline-{command}.1"
+        page.write_bytes(paceline("man", command).stdout)
+        shown = subprocess.run(["man", "--warnings", "-l", page], capture_output=True, timeout=60,
+                               env={"MANWIDTH": "500", "PATH": "/usr/bin:/bin", "LC_ALL": "C"})
+        assert shown.returncode == 0 and not shown.stderr, shown.stderr
+        for word in options(paceline, command):
+            assert word.rstrip(".;:)").encode() in shown.stdout, (command, word)
+    assert b"paceline-serve(1)" in subprocess.run(
+        ["man", "-l", "-"], input=paceline("man").stdout, capture_output=True, timeout=60).stdout
+
+
+def bash_completes(paceline, line):
+    """What bash offers after `line`."""
+    words = line.split(" ")
+    script = paceline("completion", "bash").stdout.decode() + f"""
+        COMP_WORDS=({" ".join(f"'{w}'" for w in words)}); COMP_CWORD={len(words) - 1}
+        compopt() {{ :; }}
+        _paceline; printf '%s\n' "${{COMPREPLY[@]}}" """
+    return subprocess.run(["bash", "-c", script], capture_output=True, timeout=60,
+                          check=True).stdout.decode().split()
+
+
+def test_bash_completion(paceline, tmp_path):
+    assert bash_completes(paceline, "paceline se") == ["serve"]
+    assert "--parallel" in bash_completes(paceline, "paceline serve --p")
+    assert "--parallel" not in bash_completes(paceline, "paceline score --p")
+    (tmp_path / "model.gguf").touch()
+    assert bash_completes(paceline, f"paceline serve --model {tmp_path}/mo") == [
+        f"{tmp_path}/model.gguf"]
+    assert bash_completes(paceline, "paceline serve --port ") == []
+
+
+@pytest.mark.parametrize("shell,check", [("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])])
+def test_other_completions(paceline, tmp_path, shell, check):
+    script = paceline("completion", shell).stdout
+    path = tmp_path / "_paceline"
+    path.write_bytes(script)
+    done = subprocess.run([*check, path], capture_output=True, timeout=60)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert script.count(b"parallel") >= 1
+    if shell == "fish":
+        offered = subprocess.run(["fish", "-c", f"source {path}; complete -C 'paceline serve --pa'"],
+                                 capture_output=True, timeout=60, check=True).stdout
+        assert b"--parallel" in offered
 
 
 def test_a_missing_or_bad_model_is_one_line(paceline, tmp_path):

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/help.h"
+
 enum { EXIT_USAGE = 2, GO_ON = -1, MAX_WORD = 48 };
 
 struct parser {
-    const struct arg *table;
-    size_t n_table;
-    const char *usage;
+    const struct arg_page *page;
     int argc, at;
     char **argv;
     struct arg_strings *rest, *given_always;
@@ -29,10 +29,10 @@ static bool is_one_of(const char *words, const char *word, size_t n)
 
 static const struct arg *find(const struct parser *p, const char *word, size_t n)
 {
-    for (size_t i = 0; i < p->n_table; i++)
-        if ((strlen(p->table[i].name) == n && !memcmp(p->table[i].name, word, n)) ||
-            is_one_of(p->table[i].shorts, word, n))
-            return &p->table[i];
+    for (size_t i = 0; i < p->page->n_table; i++)
+        if ((strlen(p->page->table[i].name) == n && !memcmp(p->page->table[i].name, word, n)) ||
+            is_one_of(p->page->table[i].shorts, word, n))
+            return &p->page->table[i];
     return NULL;
 }
 
@@ -61,8 +61,8 @@ static int unknown(const struct parser *p, const char *word, size_t n)
 {
     const char *nearest = NULL;
     size_t least = n / 2 + 1;
-    for (size_t i = 0; i < p->n_table; i++) {
-        const char *name = p->table[i].name;
+    for (size_t i = 0; i < p->page->n_table; i++) {
+        const char *name = p->page->table[i].name;
         const size_t distance = edit_distance(word, n, name, strlen(name));
         if (distance < least) {
             least = distance;
@@ -180,28 +180,16 @@ static int parse_option(struct parser *p)
     return store(p, a, value ? value : p->argv[++p->at]);
 }
 
-static void print_help(const struct parser *p)
+int args_parse(const struct arg_page *page, int argc, char **argv, struct arg_strings *rest,
+               struct arg_strings *given_always)
 {
-    printf("%s\n", p->usage);
-    for (size_t i = 0; i < p->n_table; i++) {
-        const struct arg *a = &p->table[i];
-        char left[80];
-        snprintf(left, sizeof left, "%s%s%s%s%s", a->name, a->shorts ? ", " : "",
-                 a->shorts ? a->shorts : "", a->value ? " " : "", a->value ? a->value : "");
-        printf("  %-32s %s%s\n", left, a->kind == ARG_ALWAYS ? "accepted: " : "", a->help);
-    }
-}
-
-int args_parse(const struct arg *table, size_t n_table, const char *usage, int argc, char **argv,
-               struct arg_strings *rest, struct arg_strings *given_always)
-{
-    struct parser p = { table, n_table, usage, argc, 1, argv, rest, given_always };
+    struct parser p = { page, argc, 1, argv, rest, given_always };
     bool only_words = false;
 
     for (; p.at < argc; p.at++) {
         const char *word = argv[p.at];
         if (!only_words && (!strcmp(word, "--help") || !strcmp(word, "-h"))) {
-            print_help(&p);
+            help_print(page);
             return 0;
         }
         if (!only_words && !strcmp(word, "--")) {
@@ -217,4 +205,10 @@ int args_parse(const struct arg *table, size_t n_table, const char *usage, int a
         }
     }
     return GO_ON;
+}
+
+int args_missing(const struct arg_page *page, const char *what)
+{
+    fprintf(stderr, "paceline: %s needs %s\n", page->name, what);
+    return EXIT_USAGE;
 }

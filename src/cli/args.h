@@ -36,12 +36,25 @@ struct arg {
     const char *help;
 };
 
+/* What --help, the man page and the completions say of a command. Texts end without a newline. */
+struct arg_page {
+    const char *name;       /* "serve" */
+    const char *usage;      /* what follows the name: "--model FILE [OPTIONS]" */
+    const char *about;      /* sentences for the man page, wrapped as help is; NULL: none */
+    const char *example;    /* command lines, one a line */
+    const struct arg *table;
+    size_t n_table;
+};
+
 /* Fills the table's targets from argv[1..]; words that are no options go to `rest`. Prints one line
  * and returns 2 where something is wrong (an unknown option with the nearest one that exists), or
  * prints the help and returns 0 for --help; -1: go on. ARG_ALWAYS options that were given are
  * collected in `given_always` (may be NULL). */
-int args_parse(const struct arg *table, size_t n_table, const char *usage, int argc, char **argv,
-               struct arg_strings *rest, struct arg_strings *given_always);
+int args_parse(const struct arg_page *page, int argc, char **argv, struct arg_strings *rest,
+               struct arg_strings *given_always);
+
+/* "paceline: serve needs --model FILE" to standard error; returns the exit code of it: 2. */
+int args_missing(const struct arg_page *page, const char *what);
 
 #define N_ARGS(table) (sizeof(table) / sizeof *(table))
 

@@ -7,12 +7,6 @@
 #include "cli/args.h"
 #include "paceline.h"
 
-int cmd_serve(int argc, char **argv);
-int cmd_run(int argc, char **argv);
-int cmd_tokenize(int argc, char **argv);
-int cmd_score(int argc, char **argv);
-int cmd_bench(int argc, char **argv);
-
 /* Prints "paceline: <text>" and returns the exit code of a failure: 1, or 2 for PL_E_PARAM. */
 int cli_fail(const pl_err *err);
 

@@ -300,9 +300,15 @@ int cmd_bench(int argc, char **argv)
           "time of a decode step by operation" },
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print JSON" },
     };
-    const int code = args_parse(table, N_ARGS(table), "usage: paceline bench --model FILE [OPTIONS]",
-                                argc, argv, NULL, NULL);
+    const struct arg_page page = {
+        "bench", "--model FILE [OPTIONS]",
+        "Measures how fast this machine reads prompts and generates replies of a model, for several "
+        "numbers of streams, beside what the machine could do at most in the same minute.",
+        "paceline bench --model model.gguf --streams 1,20 --rounds 3", table, N_ARGS(table)
+    };
+    const int code = args_parse(&page, argc, argv, NULL, NULL);
     if (code >= 0) return code;
+    if (!b.params.model_path) return args_missing(&page, "--model FILE");
     if (!parse_streams(&b, streams)) return 2;
     cli_log_to_stderr(false);
 

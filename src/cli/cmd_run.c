@@ -147,9 +147,15 @@ int cmd_run(int argc, char **argv)
         { "--seed", "-s", ARG_U64, &seed, 0, 0x1p53, "N", "of the random numbers" },
         CLI_SAMPLING_ARGS(&r.sampling),
     };
-    const int code = args_parse(table, N_ARGS(table), "usage: paceline run --model FILE [OPTIONS]",
-                                argc, argv, NULL, NULL);
+    const struct arg_page page = {
+        "run", "--model FILE [OPTIONS]",
+        "Answers one prompt, or lines of standard input as a chat. Ctrl-C ends a reply.",
+        "paceline run --model model.gguf --prompt 'Why is the sky blue?'\n"
+        "paceline run --model model.gguf", table, N_ARGS(table)
+    };
+    const int code = args_parse(&page, argc, argv, NULL, NULL);
     if (code >= 0) return code;
+    if (!r.params.model_path) return args_missing(&page, "--model FILE");
     cli_log_to_stderr(false);
 
     pl_err err = { .text = "out of memory" };

@@ -85,14 +85,16 @@ int cmd_score(int argc, char **argv)
           "columns of a step (default 256); does not change the result" },
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print JSON" },
     };
-    const int code = args_parse(table, N_ARGS(table),
-                                "usage: paceline score --model FILE --tokens 1,2,3 [OPTIONS]",
-                                argc, argv, NULL, NULL);
+    const struct arg_page page = {
+        "score", "--model FILE --tokens IDS [OPTIONS]",
+        "Prints how likely a model finds a given sequence of tokens: the mean negative "
+        "log-likelihood, and the best tokens after it.",
+        "paceline score --model model.gguf --tokens 1,2,3 --json", table, N_ARGS(table)
+    };
+    const int code = args_parse(&page, argc, argv, NULL, NULL);
     if (code >= 0) return code;
-    if (!list) {
-        fputs("paceline: score needs --tokens\n", stderr);
-        return 2;
-    }
+    if (!params.model_path) return args_missing(&page, "--model FILE");
+    if (!list) return args_missing(&page, "--tokens IDS");
     cli_log_to_stderr(false);
 
     pl_err err = { 0 };

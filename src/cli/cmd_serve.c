@@ -189,14 +189,17 @@ int cmd_serve(int argc, char **argv)
         { "--n-gpu-layers", "-ngl", ARG_ALWAYS, NULL, 0, 0, "N",
           "this build computes on the CPU" },
     };
-    const int code = args_parse(table, N_ARGS(table),
-                                "usage: paceline serve --model FILE [OPTIONS]", argc, argv, NULL,
-                                &s.always);
+    const struct arg_page page = {
+        "serve", "--model FILE [OPTIONS]",
+        "Serves a model over HTTP with OpenAI's API. All memory is taken at start; what it takes is "
+        "printed. SIGTERM lets running requests finish.",
+        "paceline serve --model model.gguf --parallel 20 --ctx-size 4096\n"
+        "paceline serve --model model.gguf --host 0.0.0.0 --api-key-file keys.txt", table,
+        N_ARGS(table)
+    };
+    const int code = args_parse(&page, argc, argv, NULL, &s.always);
     if (code >= 0) return code;
-    if (!s.params.model_path) {
-        fputs("paceline: serve needs --model FILE\n", stderr);
-        return 2;
-    }
+    if (!s.params.model_path) return args_missing(&page, "--model FILE");
     cli_log_to_stderr(s.is_verbose);
     s.server.port = (uint16_t)s.port;
     s.server.model_path = s.params.model_path;

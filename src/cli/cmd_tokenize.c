@@ -25,10 +25,14 @@ int cmd_tokenize(int argc, char **argv)
           "begin token first, where the model asks for one" },
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print one JSON array" },
     };
-    const int code = args_parse(table, N_ARGS(table),
-                                "usage: paceline tokenize --model FILE [OPTIONS] < TEXT", argc,
-                                argv, NULL, NULL);
+    const struct arg_page page = {
+        "tokenize", "--model FILE [OPTIONS] < TEXT",
+        "Prints the token ids of a text, one a line.",
+        "echo hello | paceline tokenize --model model.gguf", table, N_ARGS(table)
+    };
+    const int code = args_parse(&page, argc, argv, NULL, NULL);
     if (code >= 0) return code;
+    if (!params.model_path) return args_missing(&page, "--model FILE");
     cli_log_to_stderr(false);
 
     pl_err err = { 0 };

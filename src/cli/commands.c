@@ -1,0 +1,21 @@
+#include "cli/commands.h"
+
+#include <string.h>
+
+const struct command commands[] = {
+    { "serve", cmd_serve, "serve a model over an OpenAI-compatible API" },
+    { "run", cmd_run, "answer a prompt, or chat, in the terminal" },
+    { "bench", cmd_bench, "measure a model on this machine" },
+    { "score", cmd_score, "log-probabilities of a given token sequence" },
+    { "tokenize", cmd_tokenize, "text to token ids" },
+    { "man", cmd_man, "a command's manual page" },
+    { "completion", cmd_completion, "completions for a shell" },
+};
+const size_t n_commands = sizeof commands / sizeof *commands;
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < n_commands; i++)
+        if (!strcmp(name, commands[i].name)) return &commands[i];
+    return NULL;
+}
