@@ -119,7 +119,8 @@ typedef struct pl_plan {
     uint32_t page_tokens, n_pages;
     uint64_t kv_tokens, kv_bytes_per_token;
     char cache_type_k[12], cache_type_v[12];
-    uint32_t n_vocab, d_model, n_layers;
+    uint32_t n_vocab, d_model, n_layers, n_heads, n_kv_heads, d_head;
+    uint32_t window_tokens, window_period; /* all layers but one of each period look back so far; 0 */
 } pl_plan;
 
 /* What pl_open would take, from the file's header alone. */

@@ -91,6 +91,7 @@ apt_want_tests() {
     apt_need python3-venv "an environment for the tests' Python packages"
     apt_need clang "fuzzing"
     apt_need man-db "manual pages are read as man(1) reads them"
+    command -v systemd-analyze > /dev/null || want systemd "units are verified"
     apt_need zsh "completions are loaded as this shell does"
     apt_need fish "likewise"
     # The fuzzer's runtime is packaged by version.

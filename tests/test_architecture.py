@@ -19,7 +19,8 @@ MAY_INCLUDE = {
     "model": {"base", "quant", "gguf", "backend"},
     "engine": {"base", "quant", "gguf", "tokenizer", "text", "backend", "model"},
     "server": {"base"},
-    "cli": {"base", "server"},
+    "plan": {"base", "quant"},
+    "cli": {"base", "server", "plan"},
 }
 # Each folder below backend is a layer of its own: backend/cpu, backend/cuda, ...
 OF_A_BACKEND = {"base", "quant", "backend"}

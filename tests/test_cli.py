@@ -80,7 +80,7 @@ def bash_completes(paceline, line):
 
 
 def test_bash_completion(paceline, tmp_path):
-    assert bash_completes(paceline, "paceline se") == ["serve"]
+    assert bash_completes(paceline, "paceline ser") == ["serve", "service"]
     assert "--parallel" in bash_completes(paceline, "paceline serve --p")
     assert "--parallel" not in bash_completes(paceline, "paceline score --p")
     (tmp_path / "model.gguf").touch()

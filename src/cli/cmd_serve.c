@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/power_assertion.h"
 #include "cli/sampling_args.h"
 #include "server/server.h"
 
@@ -119,7 +120,9 @@ static int serve(struct serve *s)
     if (!st) {
         tell_start(s, server, pl_engine_plan(engine));
         server_ready(server, engine);
+        power_assertion_hold();
         wait_for_stop(s, server);
+        power_assertion_release();
     }
     server_close(server);
     pl_close(engine);

@@ -5,6 +5,11 @@
 const struct command commands[] = {
     { "serve", cmd_serve, "serve a model over an OpenAI-compatible API" },
     { "run", cmd_run, "answer a prompt, or chat, in the terminal" },
+    { "up", cmd_up, "plan a model, start a server, wait until it answers" },
+    { "down", cmd_down, "stop a server that up started" },
+    { "plan", cmd_plan, "what a model takes of a machine, and how fast it will be" },
+    { "doctor", cmd_doctor, "what of this machine needs mending" },
+    { "service", cmd_service, "have the system run a server" },
     { "bench", cmd_bench, "measure a model on this machine" },
     { "score", cmd_score, "log-probabilities of a given token sequence" },
     { "tokenize", cmd_tokenize, "text to token ids" },

@@ -6,11 +6,16 @@
 
 int cmd_bench(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_down(int argc, char **argv);
 int cmd_man(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_service(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+int cmd_up(int argc, char **argv);
 
 struct command {
     const char *name;

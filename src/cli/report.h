@@ -1,4 +1,5 @@
-/* A page of tables and plots in one file that needs nothing else, for --html of plan and load.
+/* Reports of tables and plots: as a page in one file that needs nothing else (--html of plan and
+ * load), or as text.
  *
  * The JSON of a report; members of a section but "heading" may be missing, null stands for no value:
  *   { "title": "", "lead": "", "made": "by what and when", "sections": [
@@ -14,10 +15,15 @@
 #define CLI_REPORT_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
 /* Writes the page of `report` (borrowed) to a new file at `path`. PL_E_IO with the reason. */
 pl_status report_write(const char *path, const json_t *report, pl_err *err);
+
+/* Titles, text and tables, as lines of a terminal; plots are left out. */
+void report_print(FILE *to, const json_t *report, bool is_bold);
 
 #endif

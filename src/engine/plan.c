@@ -104,6 +104,11 @@ static void describe(pl_plan *out, const pl_params *p, const struct gguf *g,
     out->n_vocab = h->dims.n_vocab;
     out->d_model = h->dims.d_model;
     out->n_layers = h->dims.n_layers;
+    out->n_heads = h->dims.n_heads;
+    out->n_kv_heads = h->dims.n_kv_heads;
+    out->d_head = h->dims.d_head;
+    out->window_tokens = h->window;
+    out->window_period = h->window ? h->window_period : 0;
 }
 
 static pl_status longest_token(const struct tokenizer *t, size_t *out, pl_err *err)
