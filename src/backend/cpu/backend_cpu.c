@@ -104,6 +104,8 @@ static uint32_t list_buffers(struct cpu_backend *b, struct buffer list[MAX_BUFFE
                                  (void **)&b->groups.group };
     list[n++] = (struct buffer){ "the step's phases", b->max_phases * sizeof *b->phase,
                                  (void **)&b->phase };
+    list[n++] = (struct buffer){ "the step's phases", b->max_phases * sizeof *b->n_taken,
+                                 (void **)&b->n_taken };
     return d->n_experts ? list_expert_buffers(b, list, n) : n;
 }
 

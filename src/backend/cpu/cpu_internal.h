@@ -1,9 +1,14 @@
 /* Inside the CPU backend: its state, and one recorded operation.
  *
- * Operations are recorded as phases: a function that every thread runs on its share, with a barrier
- * after each. submit wakes the team once for the whole step. */
+ * Operations are recorded as phases: work cut into parts, with a barrier after each. A small phase has
+ * one part for each thread. A large one has more, and threads take the next that is free, so that
+ * one that is slow or was held up leaves its work to the others
+ * (docs/decisions/002-parts-taken-by-threads.md). No result depends on how a phase is cut or by whom
+ * a part is computed. submit wakes the team once for the whole step. */
 #ifndef BACKEND_CPU_CPU_INTERNAL_H
 #define BACKEND_CPU_CPU_INTERNAL_H
+
+#include <stdatomic.h>
 
 #include "backend/cpu/attend.h"
 #include "backend/cpu/backend_cpu.h"
@@ -34,12 +39,17 @@ enum {
 struct cpu_backend;
 struct phase;
 
-typedef void phase_fn(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                      uint32_t n_threads);
+/* Part `index` of the n that a phase is cut into, computed by this thread. */
+struct part {
+    uint32_t index, n, thread;
+};
+
+typedef void phase_fn(struct cpu_backend *b, const struct phase *p, struct part part);
 
 struct phase {
     phase_fn *run;
     const char *name;               /* of the operation, for timing */
+    uint32_t n_parts;
     const struct matrix *matrix, *matrix2;
     const struct vector *vector;
     const struct qkv_weights *qkv;
@@ -100,6 +110,7 @@ struct cpu_backend {
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
+    atomic_uint *n_taken;           /* (max_phases) parts of each that threads have begun */
     uint32_t n_phases, max_phases;
     uint32_t last_norm;             /* phase whose forms its readers still add to */
     const struct vector *head_norm; /* logits, as recorded; sample runs it in turns */
@@ -114,15 +125,21 @@ struct cpu_backend {
     } timing[MAX_TIMINGS];
 };
 
-/* This thread's share of n items: [first, last). */
+/* Items [first, last). */
 struct share {
     uint32_t first, last;
 };
 
-static inline struct share share_of(uint32_t n, uint32_t id, uint32_t n_threads)
+static inline struct share even_share(uint32_t n, uint32_t index, uint32_t n_shares)
 {
-    return (struct share){ (uint32_t)((uint64_t)n * id / n_threads),
-                           (uint32_t)((uint64_t)n * (id + 1) / n_threads) };
+    return (struct share){ (uint32_t)((uint64_t)n * index / n_shares),
+                           (uint32_t)((uint64_t)n * (index + 1) / n_shares) };
+}
+
+/* A part's share of n items. */
+static inline struct share share_of(uint32_t n, struct part part)
+{
+    return even_share(n, part.index, part.n);
 }
 
 static inline uint32_t act_form(const struct matrix *m)
@@ -156,8 +173,26 @@ void product_columns(const struct cpu_backend *b, const struct matrix *m, const 
 void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
                         uint32_t n_cols, struct share panels, float *x, size_t ld_x);
 
-/* The operations of the seam; each file of ops_*.c records some. */
+/* What work takes of one core, roughly: only how finely a phase is cut depends on it. */
+#define PRODUCT_NS (1 / 300.0)      /* a multiply-add */
+#define READ_NS (1 / 20.0)          /* a byte of weights */
+#define ATTEND_NS (2 / 60.0)        /* a value of a head and position: K and V */
+#define NORM_NS 0.3                 /* a float, quantising included */
+#define ACTIVATION_NS 0.5
+#define ROPE_NS 0.5
+#define QUANTISE_NS 0.2
+#define SAMPLE_NS 20000.0           /* a row of logits */
+
+/* A part takes a core about so long at least: a shorter one loses more by its ends (panels that were
+ * fetched for nothing, activations that another core has) than it can even out. */
+#define PART_NS 60000.0
+enum { MAX_PARTS_A_THREAD = 8 };
+
+/* The operations of the seam; each file of ops_*.c records some. A phase has one part a thread unless
+ * its cost is told: in multiply-adds of products, or as many nanoseconds of a core. */
 struct phase *add_phase(struct cpu_backend *b, phase_fn *run, const char *name);
+void set_cost(struct cpu_backend *b, struct phase *p, double ns);
+double product_cost(const struct matrix *m, uint32_t n_cols);
 void cpu_embed(struct backend *b, const struct matrix *embedding, float scale);
 void cpu_norm(struct backend *b, const struct vector *weight, float eps);
 void cpu_qkv(struct backend *b, uint32_t layer, const struct qkv_weights *w,

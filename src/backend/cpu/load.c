@@ -21,7 +21,7 @@ static void pack_share(void *arg, uint32_t id, uint32_t n_threads)
 {
     const struct packing *p = arg;
     const struct matrix *m = p->matrix;
-    const struct share panels = share_of(m->n_panels, id, n_threads);
+    const struct share panels = even_share(m->n_panels, id, n_threads);
 
     for (uint32_t i = panels.first; i < panels.last; i++) {
         const uint32_t first_row = i * PANEL_ROWS, n_left = m->n_rows - first_row;

@@ -68,7 +68,7 @@ static struct item item_of(const struct dims *d, const struct span *s, const str
     const uint32_t first = c * cut->cols_per_item, n_left = s->n_cols - first;
     const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
     return (struct item){
-        s, part / cut->head_parts, share_of(n_group, part % cut->head_parts, cut->head_parts),
+        s, part / cut->head_parts, even_share(n_group, part % cut->head_parts, cut->head_parts),
         { first, first + n },
     };
 }
@@ -141,7 +141,7 @@ static uint64_t total_cost(const struct cpu_backend *b, const struct phase *p,
     return total;
 }
 
-/* A thread's pass over the items of a step, which all threads visit in one order. */
+/* A part's pass over the items of a step, which all parts visit in one order. */
 struct attend_pass {
     struct attend_runner runner;
     struct attend_job job;
@@ -156,14 +156,14 @@ static void flush(struct attend_pass *pass)
     pass->job_rows = 0;
 }
 
-/* Runs the item if its middle lies in this thread's part of the total cost: with the ones before it
+/* Runs the item if its middle lies in this part of the total cost: with the ones before it
  * where they share pages and there is room. */
 static void visit(const struct cpu_backend *b, const struct phase *p, struct attend_pass *pass,
                   const struct prefix_group *group, uint32_t part, const struct item *item,
-                  uint32_t id, uint32_t n_threads)
+                  struct part mine)
 {
     const uint64_t cost = item_cost(item, p->window);
-    const bool is_mine = (pass->before + cost / 2) * n_threads / pass->total == id;
+    const bool is_mine = (pass->before + cost / 2) * mine.n / pass->total == mine.index;
     const uint32_t n_rows = (item->cols.last - item->cols.first) *
                             (item->heads.last - item->heads.first);
     pass->before += cost;
@@ -179,13 +179,12 @@ static void visit(const struct cpu_backend *b, const struct phase *p, struct att
     pass->job_rows += n_rows;
 }
 
-static void run_attend(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                       uint32_t n_threads)
+static void run_attend(struct cpu_backend *b, const struct phase *p, struct part mine)
 {
     const struct dims *d = &b->params.dims;
-    const struct cut cut = cut_of(b, n_threads);
+    const struct cut cut = cut_of(b, b->params.n_threads);
     struct attend_pass pass = {
-        .runner = attend_begin(&b->k, b->attend_state + (size_t)id * MAX_JOB_ROWS),
+        .runner = attend_begin(&b->k, b->attend_state + (size_t)mine.thread * MAX_JOB_ROWS),
         .total = total_cost(b, p, &cut),
     };
 
@@ -197,7 +196,7 @@ static void run_attend(struct cpu_backend *b, const struct phase *p, uint32_t id
                 const uint32_t n_col = n_col_items(s, &cut);
                 for (uint32_t c = 0; c < n_col; c++) {
                     const struct item item = item_of(d, s, &cut, part, c);
-                    visit(b, p, &pass, group, part, &item, id, n_threads);
+                    visit(b, p, &pass, group, part, &item, mine);
                 }
             }
     }
@@ -205,11 +204,10 @@ static void run_attend(struct cpu_backend *b, const struct phase *p, uint32_t id
     attend_end(&pass.runner);
 }
 
-static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                                  uint32_t n_threads)
+static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n = b->params.dims.n_heads * b->params.dims.d_head;
-    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    const struct share cols = share_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++)
         act_quantise(b, &b->att, p->forms, c, b->batch.n_cols, b->attended + c * b->ld_q, 0, n);
 }
@@ -223,5 +221,8 @@ void cpu_attend(struct backend *base, uint32_t layer, uint32_t window)
     p->rope = rope->rope;
     p->layer = layer;
     p->window = window;
-    add_phase(b, run_quantise_attended, "quantise");
+    const struct cut cut = cut_of(b, b->params.n_threads);
+    set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * b->params.dims.d_head);
+    p = add_phase(b, run_quantise_attended, "quantise");
+    set_cost(b, p, QUANTISE_NS * b->batch.n_cols * b->ld_q);
 }

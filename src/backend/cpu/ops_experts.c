@@ -19,12 +19,11 @@ static uint32_t n_slots_of(const struct cpu_backend *b)
 }
 
 /* The columns as f32: what the router reads. They stay in b->y until the experts' results come. */
-static void run_route_norm(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                           uint32_t n_threads)
+static void run_route_norm(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct dims *d = &b->params.dims;
     const struct vector *shared = p->experts->shared_router;
-    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    const struct share cols = share_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *row = b->y + c * b->ld_model;
         b->k.rms_norm(b->x + c * b->ld_model, p->vector->values, d->d_model, p->eps, row);
@@ -35,10 +34,10 @@ static void run_route_norm(struct cpu_backend *b, const struct phase *p, uint32_
 }
 
 /* Experts are shared out, not columns: a router row is read once for all columns. */
-static void run_route(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+static void run_route(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct dims *d = &b->params.dims;
-    const struct share mine = share_of(d->n_experts, id, n_threads);
+    const struct share mine = share_of(d->n_experts, part);
     for (uint32_t e = mine.first; e < mine.last; e++)
         for (uint32_t c = 0; c < b->batch.n_cols; c++)
             b->moe.score[c * d->n_experts + e] =
@@ -76,11 +75,10 @@ static void weigh(const float *score, uint32_t n_experts, const uint32_t *chosen
     for (uint32_t i = 0; i < n_used; i++) weight[i] /= total;
 }
 
-static void run_choose(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                       uint32_t n_threads)
+static void run_choose(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
-    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    const struct share cols = share_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         const float *score = b->moe.score + (size_t)c * n_experts;
         uint32_t *chosen = b->moe.chosen + (size_t)c * n_used;
@@ -91,12 +89,12 @@ static void run_choose(struct cpu_backend *b, const struct phase *p, uint32_t id
 }
 
 /* Slots by expert, within one by column. */
-static void run_group(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+static void run_group(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    (void)p, (void)n_threads;
+    (void)p;
     const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
     uint32_t *first = b->moe.first_slot;
-    if (id) return;
+    if (part.index) return;
     memset(first, 0, (n_experts + 1) * sizeof *first);
     for (uint32_t i = 0; i < n_slots_of(b); i++) first[b->moe.chosen[i] + 1]++;
     for (uint32_t e = 0; e < n_experts; e++) first[e + 1] += first[e];
@@ -110,13 +108,12 @@ static void run_group(struct cpu_backend *b, const struct phase *p, uint32_t id,
 }
 
 /* Copies each slot's column of H, in the forms that the experts read. */
-static void run_gather(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                       uint32_t n_threads)
+static void run_gather(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_slots = n_slots_of(b), n_cols = b->batch.n_cols;
     const uint32_t d_model = b->params.dims.d_model;
     const struct act *from = &b->h, *to = &b->moe.h;
-    const struct share mine = share_of(n_slots, id, n_threads);
+    const struct share mine = share_of(n_slots, part);
     for (uint32_t s = mine.first; s < mine.last; s++) {
         const uint32_t c = b->moe.col[s];
         for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256; k++)
@@ -128,7 +125,7 @@ static void run_gather(struct cpu_backend *b, const struct phase *p, uint32_t id
     }
 }
 
-/* Panels of one expert that are this thread's. */
+/* Panels of one expert that are this part's. */
 struct expert_share {
     uint32_t expert;
     struct share cols, panels;
@@ -138,19 +135,19 @@ struct expert_share {
 struct expert_pass {
     const struct cpu_backend *b;
     uint32_t n_panels, expert;
-    uint64_t before, first, last;   /* cost of the experts visited; this thread's part of all */
+    uint64_t before, first, last;   /* cost of the experts visited; this part of all */
 };
 
-static struct expert_pass pass_of(const struct cpu_backend *b, uint32_t n_panels, uint32_t id,
-                                  uint32_t n_threads)
+static struct expert_pass pass_of(const struct cpu_backend *b, uint32_t n_panels,
+                                  struct part part)
 {
     const uint32_t *first = b->moe.first_slot;
     uint64_t total = 0;
     for (uint32_t e = 0; e < b->params.dims.n_experts; e++)
         if (first[e + 1] > first[e])
             total += (uint64_t)n_panels * (READ_COST + first[e + 1] - first[e]);
-    return (struct expert_pass){ b, n_panels, 0, 0, total * id / n_threads,
-                                 total * (id + 1) / n_threads };
+    return (struct expert_pass){ b, n_panels, 0, 0, total * part.index / part.n,
+                                 total * (part.index + 1) / part.n };
 }
 
 /* How many panels of cost `cost` begin before `end`, the first one beginning at `start`. */
@@ -160,7 +157,7 @@ static uint32_t n_before(uint64_t start, uint64_t end, uint64_t cost, uint32_t n
     return n < n_panels ? (uint32_t)n : n_panels;
 }
 
-/* The next expert of which this thread has panels; false: there is none. */
+/* The next expert of which this part has panels; false: there is none. */
 static bool next_share(struct expert_pass *p, struct expert_share *out)
 {
     const uint32_t *first = p->b->moe.first_slot;
@@ -190,11 +187,10 @@ static void expert_product(const struct cpu_backend *b, const struct matrix *m,
                     out + (size_t)s->panels.first * PANEL_ROWS, ld_out);
 }
 
-static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                               uint32_t n_threads)
+static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_panels = b->params.dims.d_expert / PANEL_ROWS;
-    struct expert_pass pass = pass_of(b, n_panels, id, n_threads);
+    struct expert_pass pass = pass_of(b, n_panels, part);
     struct expert_share s;
     while (next_share(&pass, &s)) {
         expert_product(b, p->experts->gate, &b->moe.h, &s, n_panels, b->moe.gate, b->ld_expert);
@@ -202,11 +198,10 @@ static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, uin
     }
 }
 
-static void run_expert_activation(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                                  uint32_t n_threads)
+static void run_expert_activation(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t d_expert = b->params.dims.d_expert, n_slots = n_slots_of(b);
-    const struct share mine = share_of(n_slots, id, n_threads);
+    const struct share mine = share_of(n_slots, part);
     for (uint32_t s = mine.first; s < mine.last; s++) {
         float *gate = b->moe.gate + s * b->ld_expert;
         b->k.gate(gate, b->moe.up + s * b->ld_expert, d_expert, p->activation, gate);
@@ -214,11 +209,10 @@ static void run_expert_activation(struct cpu_backend *b, const struct phase *p, 
     }
 }
 
-static void run_expert_down(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                            uint32_t n_threads)
+static void run_expert_down(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_panels = b->params.dims.d_model / PANEL_ROWS;
-    struct expert_pass pass = pass_of(b, n_panels, id, n_threads);
+    struct expert_pass pass = pass_of(b, n_panels, part);
     struct expert_share s;
     while (next_share(&pass, &s))
         expert_product(b, p->experts->down, &b->moe.ff, &s, n_panels, b->moe.out, b->ld_model);
@@ -230,11 +224,10 @@ static void add_weighted(float *x, const float *y, float weight, uint32_t n)
 }
 
 /* The shared expert's result, if there is one, stands in b->y. */
-static void run_expert_sum(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                           uint32_t n_threads)
+static void run_expert_sum(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_used = b->params.dims.n_experts_used, d_model = b->params.dims.d_model;
-    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    const struct share cols = share_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *x = b->x + c * b->ld_model;
         for (uint32_t i = 0; i < n_used; i++)
@@ -272,10 +265,13 @@ void cpu_experts_add(struct backend *base, const struct vector *norm, float eps,
         b->phase[b->n_phases - 1].forms |= act_form(w->shared_down);
         record_product(b, "down", w->shared_down, &b->ff, b->y, b->ld_model);
     }
-    add_expert_phase(b, run_expert_gate_up, "gate up", w);
+    const double product_ns = PRODUCT_NS * n_slots_of(b) * b->params.dims.d_expert *
+                              b->params.dims.d_model;
+    set_cost(b, add_expert_phase(b, run_expert_gate_up, "gate up", w), 2 * product_ns);
     p = add_expert_phase(b, run_expert_activation, "activation", w);
     p->activation = activation;
     p->forms = act_form(w->down);
-    add_expert_phase(b, run_expert_down, "down", w);
+    set_cost(b, p, ACTIVATION_NS * n_slots_of(b) * b->params.dims.d_expert);
+    set_cost(b, add_expert_phase(b, run_expert_down, "down", w), product_ns);
     add_expert_phase(b, run_expert_sum, "expert sum", w);
 }

@@ -49,12 +49,12 @@ static inline void walk_panels(const struct cpu_backend *b, const struct matrix 
     float sum[MAX_PRODUCT_COLS][PANEL_ROWS] __attribute__((aligned(64)));
 
     for (uint32_t t = 0; t < n_tiles; t++) {
-        const struct share tile = share_of(n_cols, t, n_tiles);
+        const struct share tile = even_share(n_cols, t, n_tiles);
         const uint32_t n_tile = tile.last - tile.first;
         const uint32_t n_groups = (n_tile + MAX_PRODUCT_COLS - 1) / MAX_PRODUCT_COLS;
         for (uint32_t p = panels.first; p < panels.last; p++)
             for (uint32_t g = 0; g < n_groups; g++) {
-                const struct share group = share_of(n_tile, g, n_groups);
+                const struct share group = even_share(n_tile, g, n_groups);
                 const uint32_t c = cols.first + tile.first + group.first;
                 const uint32_t n = group.last - group.first;
                 const bool fetch = g == 0 && p + 1 < m->n_panels;
@@ -100,25 +100,22 @@ void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t f
         b->k.quantise_x32(x, n, act->x32 + (size_t)(first / 32) * ld + col, ld);
 }
 
-static void run_product(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                        uint32_t n_threads)
+static void run_product(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     product_panels(b, p->matrix, p->act, b->batch.n_cols,
-                   share_of(p->matrix->n_panels, id, n_threads), p->out, p->ld_out);
+                   share_of(p->matrix->n_panels, part), p->out, p->ld_out);
 }
 
-static void run_product_add(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                            uint32_t n_threads)
+static void run_product_add(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     product_panels_add(b, p->matrix, p->act, b->batch.n_cols,
-                       share_of(p->matrix->n_panels, id, n_threads), b->x, b->ld_model);
+                       share_of(p->matrix->n_panels, part), b->x, b->ld_model);
 }
 
 /* x += rms_norm(y) * weight */
-static void run_post_norm(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                          uint32_t n_threads)
+static void run_post_norm(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const struct share cols = share_of(b->batch.n_cols, id, n_threads);
+    const struct share cols = share_of(b->batch.n_cols, part);
     const uint32_t d_model = b->params.dims.d_model;
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *y = b->y + c * b->ld_model;
@@ -135,6 +132,7 @@ struct phase *record_product(struct cpu_backend *b, const char *name, const stru
     p->act = act;
     p->out = out;
     p->ld_out = ld_out;
+    set_cost(b, p, product_cost(weight, b->batch.n_cols));
     return p;
 }
 
@@ -149,6 +147,7 @@ static void record_add(struct cpu_backend *b, const char *name, const struct mat
     p = add_phase(b, run_post_norm, "post norm");
     p->vector = post_norm;
     p->eps = eps;
+    set_cost(b, p, NORM_NS * b->batch.n_cols * b->params.dims.d_model);
 }
 
 void cpu_attention_add(struct backend *base, const struct matrix *weight,
@@ -167,20 +166,18 @@ void cpu_down_add(struct backend *base, const struct matrix *weight,
     record_add(b, "down", weight, &b->ff, post_norm, eps);
 }
 
-static void run_gate_up(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                        uint32_t n_threads)
+static void run_gate_up(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const struct share panels = share_of(p->matrix->n_panels, id, n_threads);
+    const struct share panels = share_of(p->matrix->n_panels, part);
     product_panels(b, p->matrix, &b->h, b->batch.n_cols, panels, b->gate, b->ld_ff);
     product_panels(b, p->matrix2, &b->h, b->batch.n_cols, panels, b->up, b->ld_ff);
 }
 
 /* Items are pieces of 256 values of a column: the unit of quantising. */
-static void run_activation(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                           uint32_t n_threads)
+static void run_activation(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t d_ff = b->params.dims.d_ff, n_pieces = (d_ff + 255) / 256;
-    const struct share items = share_of(b->batch.n_cols * n_pieces, id, n_threads);
+    const struct share items = share_of(b->batch.n_cols * n_pieces, part);
     for (uint32_t i = items.first; i < items.last; i++) {
         const uint32_t c = i / n_pieces, first = i % n_pieces * 256;
         const uint32_t n = d_ff - first < 256 ? d_ff - first : 256;
@@ -198,6 +195,8 @@ void cpu_gate_up(struct backend *base, const struct matrix *gate, const struct m
     struct phase *p = add_phase(b, run_gate_up, "gate up");
     p->matrix = gate;
     p->matrix2 = up;
+    set_cost(b, p, product_cost(gate, b->batch.n_cols) + product_cost(up, b->batch.n_cols));
     p = add_phase(b, run_activation, "activation");
     p->activation = activation;
+    set_cost(b, p, ACTIVATION_NS * b->batch.n_cols * b->params.dims.d_ff);
 }

@@ -2,8 +2,7 @@
 #include "backend/cpu/cpu_internal.h"
 
 /* The three products are one range of panels, so that the split is even whatever their sizes. */
-static void run_qkv_product(struct cpu_backend *b, const struct phase *p, uint32_t id,
-                            uint32_t n_threads)
+static void run_qkv_product(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct {
         const struct matrix *m;
@@ -16,7 +15,7 @@ static void run_qkv_product(struct cpu_backend *b, const struct phase *p, uint32
     };
     const uint32_t n_cols = p->has_residuals ? 2 * b->batch.n_cols : b->batch.n_cols;
     const uint32_t n_all = p->qkv->q->n_panels + p->qkv->k->n_panels + p->qkv->v->n_panels;
-    const struct share all = share_of(n_all, id, n_threads);
+    const struct share all = share_of(n_all, part);
     uint32_t start = 0;
     for (int i = 0; i < 3; i++) {
         const uint32_t end = start + parts[i].m->n_panels;
@@ -70,12 +69,12 @@ static void write_kv(struct cpu_backend *b, const struct phase *p, uint32_t head
 
 /* Items are heads, queries first, times columns; the columns of a KV head stay on one thread where
  * the split allows, since neighbouring tokens share cache lines of a page. */
-static void run_heads(struct cpu_backend *b, const struct phase *p, uint32_t id, uint32_t n_threads)
+static void run_heads(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct dims *d = &b->params.dims;
     const uint32_t n_cols = b->batch.n_cols;
     const struct vector *bias_q = p->qkv->bias_q;
-    const struct share items = share_of((d->n_heads + d->n_kv_heads) * n_cols, id, n_threads);
+    const struct share items = share_of((d->n_heads + d->n_kv_heads) * n_cols, part);
     const struct span *span = NULL;
 
     for (uint32_t i = items.first; i < items.last; i++) {
@@ -106,7 +105,11 @@ void cpu_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w,
     struct phase *p = add_phase(b, run_qkv_product, "qkv");
     p->qkv = w;
     p->has_residuals = has_residuals;
+    const uint32_t n_cols = has_residuals ? 2 * b->batch.n_cols : b->batch.n_cols;
+    set_cost(b, p, product_cost(w->q, n_cols) + product_cost(w->k, n_cols) +
+                       product_cost(w->v, n_cols));
     p = add_phase(b, run_heads, "rope");
+    set_cost(b, p, ROPE_NS * b->batch.n_cols * (b->ld_q + 2.0 * b->ld_kv));
     p->qkv = w;
     p->has_residuals = has_residuals;
     p->rope = rope;
