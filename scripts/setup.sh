@@ -92,6 +92,7 @@ apt_want_tests() {
     apt_need clang "fuzzing"
     apt_need man-db "manual pages are read as man(1) reads them"
     command -v systemd-analyze > /dev/null || want systemd "units are verified"
+    command -v chromium > /dev/null || want chromium "report pages are opened in a real browser"
     apt_need zsh "completions are loaded as this shell does"
     apt_need fish "likewise"
     # The fuzzer's runtime is packaged by version.

@@ -29,12 +29,12 @@ def add_vocabulary(w):
 
 
 def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
-          n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT):
+          n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, name=None):
     """scaling: None, ("linear", factor) or ("yarn", factor, original context). What is said of the
     experts need not be true of the tensors."""
     rng = np.random.default_rng(seed)
     w = GGUFWriter(path, arch)
-    w.add_name(f"random {arch}")
+    w.add_name(name or f"random {arch}")
     w.add_block_count(N_LAYERS)
     w.add_context_length(4096)
     w.add_embedding_length(D_MODEL)

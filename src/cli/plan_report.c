@@ -43,15 +43,25 @@ static json_t *cell_of(const json_t *row, const struct column *c)
     }
 }
 
+static bool has_values(const json_t *rows, const struct column *c)
+{
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        if (json_object_get(json_array_get(rows, i), c->key)) return true;
+    return false;
+}
+
+/* Columns of which no row has a value are left out. */
 static json_t *table_of(const json_t *rows, const struct column *columns, size_t n_columns)
 {
     json_t *head = json_array(), *body = json_array();
     for (size_t i = 0; i < n_columns; i++)
-        json_array_append_new(head, json_string(columns[i].head));
+        if (has_values(rows, &columns[i]))
+            json_array_append_new(head, json_string(columns[i].head));
     for (size_t r = 0; r < json_array_size(rows); r++) {
         json_t *cells = json_array();
         for (size_t i = 0; i < n_columns; i++)
-            json_array_append_new(cells, cell_of(json_array_get(rows, r), &columns[i]));
+            if (has_values(rows, &columns[i]))
+                json_array_append_new(cells, cell_of(json_array_get(rows, r), &columns[i]));
         json_array_append_new(body, cells);
     }
     return json_pack("{s:o s:o}", "head", head, "rows", body);

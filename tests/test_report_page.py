@@ -1,0 +1,49 @@
+"""Report pages in a real browser."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import tiny_models
+
+
+@pytest.fixture
+def browser():
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert found, "no Chromium: scripts/setup.sh --tests"
+
+    def dump(page, tmp_path):
+        """The page's elements after its script ran, and what it said on the console."""
+        done = subprocess.run(
+            [found, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+             f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=5000", "--dump-dom",
+             page.as_uri()], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
+    return dump
+
+
+def test_a_plan_as_a_page(build_dir, tmp_path, browser):
+    page = tmp_path / "plan.html"
+    done = subprocess.run([build_dir / "paceline", "plan", "llama-3.1-8b", "--machine", "m4-pro-48",
+                           "--html", page], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    text, console = browser(page, tmp_path)
+    assert not console, console
+    assert "<title>llama-3.1-8b Q4_K_M, 20 streams</title>" in text
+    assert text.count("<canvas") >= 2 and text.count("<table") >= 7
+    assert re.search(r'<td class="number">20</td>', text) and ">arithmetic</td>" in text
+
+
+def test_what_a_model_is_called_is_text_not_markup(build_dir, tmp_path, browser):
+    page = tmp_path / "x.html"
+    name = '</script><script>document.title="owned"</script><b>'
+    model = tiny_models.write(str(tmp_path / "x.gguf"), arch="llama", name=name)
+    done = subprocess.run([build_dir / "paceline", "plan", model, "--parallel", "2", "--ctx-size",
+                           "64", "--html", page], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    shown, console = browser(page, tmp_path)
+    assert not console and "<title>owned" not in shown
+    assert '<h1>&lt;/script&gt;&lt;script&gt;document.title="owned"' in shown
