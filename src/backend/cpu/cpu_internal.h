@@ -1,8 +1,8 @@
 /* Inside the CPU backend: its state, and one recorded operation.
  *
- * Operations are recorded as phases: work cut into parts, with a barrier after each. A small phase has
- * one part for each thread. A large one has more, and threads take the next that is free, so that
- * one that is slow or was held up leaves its work to the others
+ * Operations are recorded as phases: work cut into parts, with a barrier after each. In steps of few
+ * columns, and where a phase is small, each thread has one part. Else there are more, and threads
+ * take the next that is free, so that one that is slow or was held up leaves its work to the others
  * (docs/decisions/002-parts-taken-by-threads.md). No result depends on how a phase is cut or by whom
  * a part is computed. submit wakes the team once for the whole step. */
 #ifndef BACKEND_CPU_CPU_INTERNAL_H
@@ -186,7 +186,7 @@ void product_panels_add(const struct cpu_backend *b, const struct matrix *m, con
 /* A part takes a core about so long at least: a shorter one loses more by its ends (panels that were
  * fetched for nothing, activations that another core has) than it can even out. */
 #define PART_NS 60000.0
-enum { MAX_PARTS_A_THREAD = 8 };
+enum { MAX_PARTS_A_THREAD = 8, MANY_COLS = 64 };
 
 /* The operations of the seam; each file of ops_*.c records some. A phase has one part a thread unless
  * its cost is told: in multiply-adds of products, or as many nanoseconds of a core. */

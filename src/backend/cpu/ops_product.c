@@ -9,7 +9,10 @@
 
 #include "backend/cpu/cpu_internal.h"
 
-enum { TILE_BYTES = 448 << 10 };    /* of activations: under half of a 1 MB second-level cache */
+enum {
+    TILE_BYTES = 448 << 10,     /* of activations: under half of a 1 MB second-level cache */
+    FUSED_TILE = 256,           /* columns of gate, up and activation at a time */
+};
 
 static const void *act_of(const struct act *act, enum act_format format, uint32_t col)
 {
@@ -187,11 +190,51 @@ static void run_activation(struct cpu_backend *b, const struct phase *p, struct 
     }
 }
 
+/* Both at once, for steps of many columns: their gates and ups together are larger than any cache, and
+ * would be written to memory and read again. Items are pieces of 256 values of a tile of columns; a
+ * thread keeps those of one item in rows of its own, (n_cols, 256), of the buffers. */
+static void run_fused_gate_up(struct cpu_backend *b, const struct phase *p, struct part part)
+{
+    const uint32_t d_ff = b->params.dims.d_ff, n_pieces = (d_ff + 255) / 256;
+    const uint32_t n_cols = b->batch.n_cols, n_tiles = (n_cols + FUSED_TILE - 1) / FUSED_TILE;
+    const struct share items = share_of(n_pieces * n_tiles, part);
+    float *gates = b->gate + (size_t)part.thread * n_cols * 256;
+    float *ups = b->up + (size_t)part.thread * n_cols * 256;
+
+    for (uint32_t i = items.first; i < items.last; i++) {
+        const struct share cols = even_share(n_cols, i % n_tiles, n_tiles);
+        const uint32_t first = i / n_tiles * 256, n = d_ff - first < 256 ? d_ff - first : 256;
+        const struct share panels = { first / PANEL_ROWS, (first + n + PANEL_ROWS - 1) / PANEL_ROWS };
+        product_columns(b, p->matrix, &b->h, cols, n_cols, panels, gates, 256);
+        product_columns(b, p->matrix2, &b->h, cols, n_cols, panels, ups, 256);
+        for (uint32_t c = cols.first; c < cols.last; c++) {
+            float *gate = gates + (size_t)c * 256;
+            b->k.gate(gate, ups + (size_t)c * 256, n, p->activation, gate);
+            act_quantise(b, &b->ff, p->forms, c, n_cols, gate, first, n);
+        }
+    }
+}
+
+static void record_fused_gate_up(struct cpu_backend *b, const struct matrix *gate,
+                                 const struct matrix *up, enum activation activation)
+{
+    const uint32_t n_cols = b->batch.n_cols;
+    struct phase *p = add_phase(b, run_fused_gate_up, "gate up");
+    p->matrix = gate;
+    p->matrix2 = up;
+    p->activation = activation;
+    set_cost(b, p, product_cost(gate, n_cols) + product_cost(up, n_cols));
+}
+
 void cpu_gate_up(struct backend *base, const struct matrix *gate, const struct matrix *up,
                  enum activation activation)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     b->phase[b->last_norm].forms |= act_form(gate) | act_form(up);
+    if (b->batch.n_cols >= MANY_COLS && b->params.n_threads * 256 <= b->ld_ff) {
+        record_fused_gate_up(b, gate, up, activation);
+        return;
+    }
     struct phase *p = add_phase(b, run_gate_up, "gate up");
     p->matrix = gate;
     p->matrix2 = up;

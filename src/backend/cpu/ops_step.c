@@ -16,7 +16,7 @@ void set_cost(struct cpu_backend *b, struct phase *p, double ns)
 {
     const uint32_t n_threads = b->params.n_threads;
     const double parts_a_thread = ns / n_threads / PART_NS;
-    if (n_threads == 1 || parts_a_thread < 2) return;
+    if (n_threads == 1 || b->batch.n_cols < MANY_COLS || parts_a_thread < 2) return;
     p->n_parts = n_threads * (parts_a_thread < MAX_PARTS_A_THREAD ? (uint32_t)parts_a_thread
                                                                    : MAX_PARTS_A_THREAD);
 }
