@@ -102,7 +102,8 @@ static void compare_speed(struct doctor *d, const pl_plan *plan, double tok_s,
                           const pl_machine *limits)
 {
     const struct work work = work_of(plan);
-    const struct rates rates = rates_of_cpu(limits->macs_per_s, limits->read_bytes_per_s);
+    const struct rates rates = rates_of_cpu(limits->macs_per_s, limits->read_bytes_per_s,
+                                             !strstr(plan->quantisation, "_K"));
     const double expected = estimate_decode(&work, &rates, 1, 32).tok_s;
     const bool is_fine = tok_s >= 0.7 * expected;
     doctor_find(d, "speed", is_fine ? FINDING_FINE : FINDING_WRONG,

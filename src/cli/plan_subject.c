@@ -1,6 +1,7 @@
 #include "cli/plan_subject.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/memory_available.h"
@@ -140,7 +141,9 @@ void plan_subject_limits(struct plan_subject *s, const char *title, const char *
         .memory_bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
         .usable_bytes = (double)memory_available(),
     };
-    s->rates = rates_of_cpu(macs_per_s, read_bytes_per_s);
+    s->rates = rates_of_cpu(macs_per_s, read_bytes_per_s,
+                            s->is_file ? !strstr(s->file.quantisation, "_K")
+                                       : s->shape.d_model % 256 != 0);
     s->is_this_machine = true;
 }
 

@@ -50,8 +50,9 @@ struct work work_of_shape(const struct shape *shape, const struct weights *weigh
 struct rates rates_of_machine(const struct machine *machine);
 
 /* A CPU's, from what its cores can multiply and its memory deliver at most: the shares of it that
- * this engine reaches, as measured (docs/performance.md). */
-struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s);
+ * this engine reaches, as measured (docs/performance.md). Types whose blocks have 32 weights want a
+ * scale eight times as often as those of 256. */
+struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s, bool has_blocks_of_32);
 
 /* A step in which `n_streams` streams, each with `ctx_tokens` in its KV, get a token each. */
 struct estimate estimate_decode(const struct work *work, const struct rates *rates,
