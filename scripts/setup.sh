@@ -123,6 +123,7 @@ setup_apt() {
     apt_need libpcre2-dev "the tokenizers' patterns"
     apt_need libxxhash-dev "checksums of model files and of the pack cache"
     apt_need libncurses-dev "the monitor"
+    apt_need libgnutls28-dev "TLS of the server, SHA-256 of what is pulled"
     # any flavour of the library will do: what is there stays
     pkg-config --exists libcurl 2> /dev/null || want libcurl4-openssl-dev "downloads, load generator"
     command -v npm > /dev/null || want npm "bundles the report page"
@@ -158,6 +159,7 @@ setup_brew() {
     brew_need pcre2 "the tokenizers' patterns"
     brew_need xxhash "checksums of model files and of the pack cache"
     brew_need curl "downloads, load generator"
+    brew_need gnutls "TLS of the server, SHA-256 of what is pulled"
     brew_need ncurses "the monitor"
     command -v npm > /dev/null || brew_need node "bundles the report page"
     # numpy's current wheels want 3.11, the system's Python is older.

@@ -16,7 +16,7 @@ void cli_log_to_stderr(bool verbose);
 /* Rows of the options that say which model is run and how; `p` receives them. */
 #define CLI_MODEL_ARGS(p)                                                                          \
     { "--model", "-m", ARG_STRING, &(p)->model_path, 0, 0, "FILE",                                 \
-      "GGUF file, or the first part of a split one" },                                             \
+      "GGUF file, or the first part of a split one, or the name of a pulled model" },                                             \
     { "--threads", "-t", ARG_U32, &(p)->n_threads, 0, 1024, "N",                                   \
       "computing threads (default: one per performance core)" },                                   \
     { "--isa", NULL, ARG_STRING, &(p)->isa, 0, 0, "NAME",                                          \

@@ -14,6 +14,7 @@
 
 #include "base/rng.h"
 #include "cli/cli.h"
+#include "cli/models.h"
 
 enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16 };
 
@@ -313,6 +314,7 @@ int cmd_bench(int argc, char **argv)
     cli_log_to_stderr(false);
 
     pl_err err = { .text = "out of memory" };
+    if (models_resolve(&b.params.model_path, &err)) return cli_fail(&err);
     for (uint32_t i = 0; i < b.n_rows; i++)
         if (b.streams[i] > b.params.n_streams) b.params.n_streams = b.streams[i];
     if (b.params.step_tokens < b.params.n_streams) b.params.step_tokens = b.params.n_streams;

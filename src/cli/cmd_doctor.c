@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/doctor.h"
+#include "cli/models.h"
 
 #if !defined(__linux__) && !defined(__APPLE__)
 void doctor_ask_system(struct doctor *d)
@@ -71,6 +72,8 @@ int cmd_doctor(int argc, char **argv)
     const int code = args_parse(&page, argc, argv, NULL, NULL);
     if (code >= 0) return code;
     cli_log_to_stderr(false);
+    pl_err err;
+    if (params.model_path && models_resolve(&params.model_path, &err)) return cli_fail(&err);
     doctor_ask_system(&d);
     doctor_ask_limits(&d);
     doctor_ask_port(&d, host, (uint16_t)port);

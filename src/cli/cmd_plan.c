@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "cli/plan_json.h"
 #include "cli/report.h"
 
@@ -43,6 +44,8 @@ static pl_status choose_model(struct plan_subject *s, struct options *o, pl_err 
     if (access(o->model, F_OK) && !strchr(o->model, '/') && !strstr(o->model, ".gguf"))
         return wrong(err, "model", o->model, "a GGUF file or a preset is wanted (paceline plan "
                      "--list)");
+    const pl_status st = models_resolve(&o->model, err);
+    if (st) return st;
     o->params.model_path = o->model;
     o->params.n_streams = s->load.n_streams;
     o->params.ctx_tokens = s->load.ctx_tokens;
@@ -196,7 +199,7 @@ int cmd_plan(int argc, char **argv)
     struct options o = { .prompt_tokens = 1024 };
     const struct arg table[] = {
         { "--model", "-m", ARG_STRING, &o.model, 0, 0, "FILE",
-          "GGUF file or the name of a preset; also as a word of its own" },
+          "GGUF file, the name of a pulled model or of a preset; also as a word of its own" },
         { "--quant", NULL, ARG_STRING, &o.quant, 0, 0, "NAME",
           "of a preset: Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, F16 (Q4_K_M)" },
         { "--machine", NULL, ARG_STRING, &o.machine, 0, 0, "NAME",

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "cli/sampling_args.h"
 
 static volatile sig_atomic_t interrupted;
@@ -159,6 +160,7 @@ int cmd_run(int argc, char **argv)
     cli_log_to_stderr(false);
 
     pl_err err = { .text = "out of memory" };
+    if (models_resolve(&r.params.model_path, &err)) return cli_fail(&err);
     char *template_text = NULL;
     size_t n_template;
     if (template_file && !(template_text = cli_read_all(template_file, &n_template))) return 1;

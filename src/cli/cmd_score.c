@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 
 /* "1,2,3" -> ids; NULL and a message where it is not that. */
 static int32_t *parse_ids(const char *list, size_t *n)
@@ -103,6 +104,10 @@ int cmd_score(int argc, char **argv)
     size_t n_tokens;
     int32_t *tokens = parse_ids(list, &n_tokens);
     if (!tokens) return 2;
+    if (models_resolve(&params.model_path, &err)) {
+        free(tokens);
+        return cli_fail(&err);
+    }
     params.ctx_tokens = (uint32_t)n_tokens + 1;
     params.prefill_tokens = params.step_tokens;
     pl_status st = pl_open(&engine, &params, &err);

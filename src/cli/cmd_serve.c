@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "cli/power_assertion.h"
 #include "cli/sampling_args.h"
 #include "server/server.h"
@@ -204,6 +205,8 @@ int cmd_serve(int argc, char **argv)
     if (code >= 0) return code;
     if (!s.params.model_path) return args_missing(&page, "--model FILE");
     cli_log_to_stderr(s.is_verbose);
+    pl_err err;
+    if (models_resolve(&s.params.model_path, &err)) return cli_fail(&err);
     s.server.port = (uint16_t)s.port;
     s.server.model_path = s.params.model_path;
     s.server.max_tokens = s.n_predict > 0 ? (uint32_t)s.n_predict : 0;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 
 static void print_ids(const pl_tokens *tokens, bool json)
 {
@@ -17,7 +18,8 @@ int cmd_tokenize(int argc, char **argv)
     bool special = false, json = false, bos = false;
     const char *file = "-";
     const struct arg table[] = {
-        { "--model", "-m", ARG_STRING, &params.model_path, 0, 0, "FILE", "GGUF file" },
+        { "--model", "-m", ARG_STRING, &params.model_path, 0, 0, "FILE",
+          "GGUF file, or the name of a pulled model" },
         { "--file", "-f", ARG_STRING, &file, 0, 0, "FILE", "text to read (default: standard input)" },
         { "--special", NULL, ARG_FLAG, &special, 0, 0, NULL,
           "names of control tokens in the text become those tokens" },
@@ -39,6 +41,7 @@ int cmd_tokenize(int argc, char **argv)
     pl_engine *engine = NULL;
     pl_tokens tokens = { 0 };
     size_t n_bytes;
+    if (models_resolve(&params.model_path, &err)) return cli_fail(&err);
     char *text = cli_read_all(file, &n_bytes);
     if (!text) return 1;
     pl_status st = pl_open(&engine, &params, &err);
