@@ -19,7 +19,7 @@ function append(parent, ...children) {
   return parent;
 }
 
-const isNumber = (value) => /^[<>~]?\s*[-+]?[\d,.]+(e[-+]?\d+)?(\s*(%|x|[kKMGT]?i?B(\/s)?|m?s|tok\/s|t\/s))?$/.test(value);
+const isNumber = (value) => /^[-+]?[\d,.]+(e[-+]?\d+)?%?$/.test(value);
 
 function table({ caption, head, rows }) {
   const t = element("table");
@@ -28,8 +28,8 @@ function table({ caption, head, rows }) {
   const body = element("tbody");
   for (const row of rows)
     body.append(append(element("tr"), ...row.map((cell) => {
-      const text = cell === null ? "–" : String(cell);
-      return element("td", text, isNumber(text) || cell === null ? "number" : undefined);
+      const text = cell === null ? "" : String(cell);
+      return element("td", text, isNumber(text) ? "number" : undefined);
     })));
   return append(element("div", undefined, "scroll"), append(t, body));
 }
@@ -66,7 +66,7 @@ function plot({ caption, x, y, series }) {
   };
   const chart = new uPlot(options, [x.values, ...series.map((s) => s.values)], figure);
   const fit = () => chart.setSize({ width: Math.max(280, figure.clientWidth), height: 320 });
-  new ResizeObserver(fit).observe(figure);
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(figure);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     const { text, grid } = colours();
     for (const a of chart.axes) Object.assign(a, { stroke: () => text, grid: { ...a.grid, stroke: () => grid } });
