@@ -14,6 +14,7 @@ const struct command commands[] = {
     { "list", cmd_list, "the models that were pulled" },
     { "rm", cmd_rm, "remove a pulled model" },
     { "bench", cmd_bench, "measure a model on this machine" },
+    { "load", cmd_load, "load a server with requests and report how it took them" },
     { "score", cmd_score, "log-probabilities of a given token sequence" },
     { "tokenize", cmd_tokenize, "text to token ids" },
     { "man", cmd_man, "a command's manual page" },

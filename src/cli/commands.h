@@ -9,6 +9,7 @@ int cmd_completion(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 int cmd_man(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
