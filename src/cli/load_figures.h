@@ -1,8 +1,8 @@
 /* The figures of a run, computed from its records; docs/load.md defines them for users.
  *
  * Latencies are of requests that ended well and streamed; end to end also of those that did not
- * stream. In an open loop the first four count from the scheduled arrival, so that time a request had
- * to wait for this program is not left out (coordinated omission). */
+ * stream. In an open loop time to first token and end to end count from the scheduled arrival, so that
+ * time a request waited in this program is not left out (coordinated omission). */
 #ifndef CLI_LOAD_FIGURES_H
 #define CLI_LOAD_FIGURES_H
 
@@ -59,8 +59,7 @@ void load_figures_free(struct load_figures *f);
 /* "HTTP 429", "timeout", "cut stream" */
 void load_error_name(const struct load_error *e, char *out, size_t n_out);
 
-/* Tokens that a chunk of the record stands for, on average: all but the first chunk's, and that one's
- * first, come after it. 1 where nobody knows better. */
+/* Tokens that a chunk after the first stands for, on average; the first one counts as one token. */
 double load_chunk_tokens(const struct load_record *r);
 
 #endif
