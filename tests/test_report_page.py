@@ -1,12 +1,17 @@
 """Report pages in a real browser."""
 
+import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 import tiny_models
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "server"))
+from odd_server import OddServer  # noqa: E402
 
 
 @pytest.fixture
@@ -47,3 +52,20 @@ def test_what_a_model_is_called_is_text_not_markup(build_dir, tmp_path, browser)
     shown, console = browser(page, tmp_path)
     assert not console and "<title>owned" not in shown
     assert '<h1>&lt;/script&gt;&lt;script&gt;document.title="owned"' in shown
+
+
+def test_a_load_as_a_page(build_dir, tmp_path, browser):
+    page = tmp_path / "load.html"
+    prompts = tmp_path / "prompts"
+    prompts.write_text("good\nthree\nbroken\n")
+    with OddServer(model="<b>odd</b>") as s:
+        done = subprocess.run([build_dir / "paceline", "load", "--url", s.url, "--rate", "200",
+                               "-n", "30", "--prompt-file", prompts, "--html", page],
+                              capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "20 ok, 10 failed" in done.stdout, done.stderr
+    text, console = browser(page, tmp_path)
+    assert not console, console
+    assert "<title>Load report</title>" in text and "&lt;b&gt;odd&lt;/b&gt;" in text
+    assert text.count("<canvas") == 5 and text.count("<table") >= 3
+    assert re.search(r'<td[^>]*>requests ok</td><td class="number">20</td>', text)
+    assert re.search(r'<td[^>]*>HTTP 500</td><td class="number">10</td>', text)

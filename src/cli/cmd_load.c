@@ -55,8 +55,8 @@ static pl_status set_base_url(struct front *f, pl_err *err)
     const char *url = f->url;
     size_t n = strlen(url);
     if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8))
-        return pl_fail(err, PL_E_PARAM, "--url: found \"%s\"; an address that begins with http:// or "
-                       "https:// is wanted", url);
+        return pl_fail(err, PL_E_PARAM, "--url: found \"%s\"; an address that begins with "
+                       "http:// or https:// is wanted", url);
     while (n && url[n - 1] == '/') n--;
     if (n > sizeof version - 1 && !strncmp(url + n - (sizeof version - 1), version,
                                            sizeof version - 1))
@@ -119,8 +119,8 @@ static pl_status set_prompts(struct front *f, struct load_prompts **out, pl_err 
 {
     struct load_prompts_params *p = &f->prompts;
     if (!!p->text + !!p->file + !!f->prompt_words > 1)
-        return pl_fail(err, PL_E_PARAM, "--prompt, --prompt-file and --prompt-tokens: one of them is "
-                       "wanted");
+        return pl_fail(err, PL_E_PARAM, "--prompt, --prompt-file and --prompt-tokens: one of them "
+                       "is wanted");
     p->shared = (double)f->shared;
     if (p->shared > 0 && (p->text || p->file))
         return pl_fail(err, PL_E_PARAM, "--shared-prefix is of drawn prompts (--prompt-tokens)");
@@ -144,7 +144,8 @@ static pl_status set_extra(struct front *f, pl_err *err)
     f->o.extra = json_loads(f->extra_json, 0, &why);
     if (!f->o.extra) return pl_fail(err, PL_E_PARAM, "--extra-json: %s", why.text);
     if (json_is_object(f->o.extra)) return PL_OK;
-    return pl_fail(err, PL_E_PARAM, "--extra-json: an object of members is wanted: '{\"top_p\": 0.9}'");
+    return pl_fail(err, PL_E_PARAM, "--extra-json: an object of members is wanted: "
+                   "'{\"top_p\": 0.9}'");
 }
 
 /* Before the load and not after it. */
@@ -290,19 +291,21 @@ int cmd_load(int argc, char **argv)
           "default: none, also where the environment names one" },
         { "--json", NULL, ARG_STRING, &f.json_path, 0, 0, "FILE",
           "write the report as JSON; - is standard output, in place of the text" },
-        { "--records", NULL, ARG_FLAG, &f.records, 0, 0, NULL, "every request's record in the JSON" },
-        { "--html", NULL, ARG_STRING, &f.html_path, 0, 0, "FILE", "write the report as a page of plots" },
+        { "--records", NULL, ARG_FLAG, &f.records, 0, 0, NULL,
+          "every request's record in the JSON" },
+        { "--html", NULL, ARG_STRING, &f.html_path, 0, 0, "FILE",
+          "write the report as a page of plots" },
         { "--compare", NULL, ARG_STRING, &f.compare, 0, 0, "FILE",
           "no load: the report of FILE beside that of a second file (the next word)" },
     };
     const struct arg_page page = {
         "load", "[--url URL] [OPTIONS] | --compare FILE FILE",
-        "Sends requests to an OpenAI-compatible server and reports throughput, latencies and errors. "
-        "A closed loop keeps a number of requests running; an open loop lets them arrive at a rate, "
-        "whatever the server does. Ctrl-C ends the load and reports what has ended by then. Exit "
-        "code 0: all requests went well; 1: some failed, or nothing could be measured.",
+        "Sends requests to an OpenAI-compatible server and reports throughput, latencies and "
+        "errors. A closed loop keeps a number of requests running; an open loop lets them arrive "
+        "at a rate, whatever the server does. Ctrl-C ends the load and reports what has ended by "
+        "then. Exit code 0: all requests went well; 1: some failed, or nothing could be measured.",
         "paceline load --concurrency 20 --requests 100 --warmup 5\n"
-        "paceline load --rate 4 --duration 60 --prompt-tokens 512:100 --shared-prefix 0.5 --html load.html\n"
+        "paceline load --rate 4 --duration 60 --prompt-tokens 512:100 --html load.html\n"
         "paceline load --compare before.json after.json", table, N_ARGS(table)
     };
     pl_err err = { 0 };
@@ -311,7 +314,8 @@ int cmd_load(int argc, char **argv)
     if (code >= 0) return code;
     if (f.compare && (f.words.n != 1 || f.json_path || f.html_path))
         return args_missing(&page, "--compare FILE FILE: two reports and nothing else");
-    if (f.compare) return load_compare(stdout, f.compare, f.words.text[0], &err) ? cli_fail(&err) : 0;
+    if (f.compare)
+        return load_compare(stdout, f.compare, f.words.text[0], &err) ? cli_fail(&err) : 0;
     if (f.words.n) {
         fprintf(stderr, "paceline: unexpected word \"%s\" (see --help)\n", f.words.text[0]);
         return 2;

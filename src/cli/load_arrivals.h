@@ -1,5 +1,5 @@
-/* When requests of an open loop arrive: a Poisson process, so gaps are exponential with mean 1/rate.
- * The times follow from rate and seed alone; what the server does moves none of them. */
+/* When requests of an open loop arrive: a Poisson process, so gaps are exponential with mean
+ * 1/rate. The times follow from rate and seed alone; what the server does moves none of them. */
 #ifndef CLI_LOAD_ARRIVALS_H
 #define CLI_LOAD_ARRIVALS_H
 

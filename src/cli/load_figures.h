@@ -1,8 +1,8 @@
 /* The figures of a run, computed from its records; docs/load.md defines them for users.
  *
  * Latencies are of requests that ended well and streamed; end to end also of those that did not
- * stream. In an open loop time to first token and end to end count from the scheduled arrival, so that
- * time a request waited in this program is not left out (coordinated omission). */
+ * stream. In an open loop time to first token and end to end count from the scheduled arrival, so
+ * that time a request waited in this program is not left out (coordinated omission). */
 #ifndef CLI_LOAD_FIGURES_H
 #define CLI_LOAD_FIGURES_H
 

@@ -22,7 +22,8 @@ void progress_line_text(struct progress_line *l, const struct load_progress *p, 
     char total[32] = "", limit[32] = "";
     if (p->n_requests) snprintf(total, sizeof total, "/%" PRIu64, p->n_requests);
     if (p->duration_s > 0) snprintf(limit, sizeof limit, "/%.0f", p->duration_s);
-    snprintf(out, n_out, "%s%" PRIu64 "%s done, %u running, %.0f tok/s, %" PRIu64 " errors, %.0f%s s",
+    snprintf(out, n_out,
+             "%s%" PRIu64 "%s done, %u running, %.0f tok/s, %" PRIu64 " errors, %.0f%s s",
              p->is_warmup ? "warm-up: " : "", p->n_done, total, p->n_running, recent_rate(l, p),
              p->n_failed, p->elapsed_s, limit);
 }

@@ -81,7 +81,8 @@ static void on_event(void *arg, const char *data, size_t n_bytes)
         return;
     }
     json_t *event = json_loadb(data, n_bytes, 0, &why);
-    const json_t *choices = json_object_get(event, "choices"), *error = json_object_get(event, "error");
+    const json_t *choices = json_object_get(event, "choices");
+    const json_t *error = json_object_get(event, "error");
     if (!event) {
         fail_json(r, "bad JSON in the stream", data, why.text);
     } else if (error && !json_is_null(error)) {

@@ -1,9 +1,9 @@
 /* Reads one reply of a chat or text completion, streamed or whole, into a record. Knows bytes and
  * times, no sockets.
  *
- * A chunk is an event with generated text: content, reasoning, a piece of a tool call. Comments, the
- * role that opens a chat, the usage that ends it and empty text are none. A stream has ended well
- * when "[DONE]" came, or a finish_reason and then the end of the transfer. */
+ * A chunk is an event with generated text: content, reasoning, a piece of a tool call. Comments,
+ * the role that opens a chat, the usage that ends it and empty text are none. A stream has ended
+ * well when "[DONE]" came, or a finish_reason and then the end of the transfer. */
 #ifndef CLI_LOAD_REPLY_H
 #define CLI_LOAD_REPLY_H
 
@@ -26,8 +26,9 @@ void load_reply_head(struct load_reply *r, int status, const char *content_type)
 
 void load_reply_bytes(struct load_reply *r, const char *bytes, size_t n_bytes, uint64_t now_ns);
 
-/* The transfer is over: sets the record's outcome. `transport` is LOAD_OK where it ended well, else
- * what went wrong with `text`. Frees what was collected; the reply may be used for another record. */
+/* The transfer is over: sets the record's outcome. `transport` is LOAD_OK where it ended well,
+ * else what went wrong with `text`. Frees what was collected; the reply may be used for another
+ * record. */
 void load_reply_end(struct load_reply *r, enum load_outcome transport, const char *text);
 
 #endif

@@ -9,7 +9,8 @@ void load_describe_loop(const struct load_options *o, char *out, size_t n_out)
     if (o->duration_s > 0) snprintf(seconds, sizeof seconds, ", for %g s", o->duration_s);
     if (load_is_open(o))
         snprintf(out, n_out, "open loop, %g requests/s arriving at random (seed %" PRIu64
-                 "), at most %u in flight%s%s", o->rate, o->seed, o->max_in_flight, number, seconds);
+                 "), at most %u in flight%s%s", o->rate, o->seed, o->max_in_flight, number,
+                 seconds);
     else
         snprintf(out, n_out, "closed loop, %u at a time%s%s", o->concurrency, number, seconds);
 }
@@ -39,12 +40,12 @@ static void print_counts(FILE *to, const struct load_result *r)
                 r->run->n_warmup, r->run->n_warmup_failed);
     fprintf(to, "%s\n", r->run->was_interrupted ? "; INTERRUPTED" : "");
     fprintf(to, "wall time  %.2f s, %.2f requests/s\n", f->wall_s, f->requests_per_s);
-    fprintf(to, "tokens     %" PRIu64 " prompt (%" PRIu64 " cached), %" PRIu64 " output: %.1f output "
-            "tok/s, %.1f total tok/s\n", f->n_prompt, f->n_cached, f->n_output, f->output_tok_s,
-            f->total_tok_s);
+    fprintf(to, "tokens     %" PRIu64 " prompt (%" PRIu64 " cached), %" PRIu64 " output: "
+            "%.1f output tok/s, %.1f total tok/s\n", f->n_prompt, f->n_cached, f->n_output,
+            f->output_tok_s, f->total_tok_s);
     if (f->n_without_usage)
-        fprintf(to, "           %" PRIu64 " replies without usage: output counted as chunks, prompts "
-                "not at all\n", f->n_without_usage);
+        fprintf(to, "           %" PRIu64 " replies without usage: output counted as chunks, "
+                "prompts not at all\n", f->n_without_usage);
     if (f->n_not_streamed)
         fprintf(to, "           %" PRIu64 " replies came whole though a stream was asked for\n",
                 f->n_not_streamed);

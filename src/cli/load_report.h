@@ -1,5 +1,5 @@
-/* A run's report: as text for people, as JSON for programs (docs/load.md lists the members), as a page
- * of plots; and two reports of JSON beside each other. */
+/* A run's report: as text for people, as JSON for programs (docs/load.md lists the members), as a
+ * page of plots; and two reports of JSON beside each other. */
 #ifndef CLI_LOAD_REPORT_H
 #define CLI_LOAD_REPORT_H
 

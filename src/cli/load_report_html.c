@@ -28,7 +28,8 @@ static json_t *counts_table(const struct load_result *r)
     add_row(rows, "requests ok", json_integer((json_int_t)f->n_ok));
     add_row(rows, "requests failed", json_integer((json_int_t)f->n_failed));
     if (f->n_dropped)
-        add_row(rows, "dropped while running (interrupted)", json_integer((json_int_t)f->n_dropped));
+        add_row(rows, "dropped while running, at the interruption",
+                json_integer((json_int_t)f->n_dropped));
     add_row(rows, "to warm up, not counted", json_integer((json_int_t)r->run->n_warmup));
     add_row(rows, "wall time, s", text_cell("%.2f", f->wall_s));
     add_row(rows, "requests/s", text_cell("%.3f", f->requests_per_s));

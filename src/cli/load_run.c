@@ -150,8 +150,8 @@ static struct client *free_client(struct phase *p, uint64_t now_ns)
     return NULL;
 }
 
-/* Whether another request is to begin, now or later. In the open loop those that arrived in time but
- * had to wait are still due: leaving them out would leave out the slowest. */
+/* Whether another request is to begin, now or later. In the open loop those that arrived in time
+ * but had to wait are still due: leaving them out would leave out the slowest. */
 static bool has_more(const struct phase *p, uint64_t now_ns)
 {
     if (p->has_failed || *p->stop) return false;
@@ -173,8 +173,8 @@ static void begin_due(struct phase *p)
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-/* When something will be due that no socket tells; rounded down, so that the last millisecond before
- * an arrival is spent looking and not oversleeping. */
+/* When something will be due that no socket tells; rounded down, so that the last millisecond
+ * before an arrival is spent looking and not oversleeping. */
 static int wait_ms(const struct phase *p)
 {
     const uint64_t now = clock_ns();
@@ -265,8 +265,9 @@ static void close_phase(struct phase *p)
     free(p->clients);
 }
 
-pl_status load_run(struct load_run *out, const struct load_options *o, const volatile sig_atomic_t *stop,
-                   load_progress_fn *progress, void *arg, pl_err *err)
+pl_status load_run(struct load_run *out, const struct load_options *o,
+                   const volatile sig_atomic_t *stop, load_progress_fn *progress, void *arg,
+                   pl_err *err)
 {
     struct phase p = { .o = o, .run = out, .stop = stop, .progress = progress, .arg = arg,
                        .err = err };

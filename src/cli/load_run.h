@@ -1,10 +1,10 @@
 /* Runs a load: one thread, one libcurl multi handle, all times of one monotonic clock.
  *
- * Closed loop: `concurrency` clients each send their next request when the last has ended, or after a
- * tenth of a second where it failed, so that a server that refuses is not flooded. Open loop: requests
- * arrive when load_arrivals.h says, whatever the server does; one that finds max_in_flight running
- * waits, and its scheduled_ns stays the time it arrived. Warm-up is a run of its own before the
- * counted one begins. */
+ * Closed loop: `concurrency` clients each send their next request when the last has ended, or
+ * after a tenth of a second where it failed, so that a server that refuses is not flooded. Open
+ * loop: requests arrive when load_arrivals.h says, whatever the server does; one that finds
+ * max_in_flight running waits, and its scheduled_ns stays the time it arrived. Warm-up is a run of
+ * its own before the counted one begins. */
 #ifndef CLI_LOAD_RUN_H
 #define CLI_LOAD_RUN_H
 
@@ -36,8 +36,9 @@ typedef void load_progress_fn(void *arg, const struct load_progress *p);
 /* Ends early, keeping what has ended, when *stop becomes nonzero (a signal handler may set it).
  * Requests that failed are records, not a failure of this. Release with load_run_free, also after a
  * failure. */
-pl_status load_run(struct load_run *out, const struct load_options *o, const volatile sig_atomic_t *stop,
-                   load_progress_fn *progress, void *arg, pl_err *err);
+pl_status load_run(struct load_run *out, const struct load_options *o,
+                   const volatile sig_atomic_t *stop, load_progress_fn *progress, void *arg,
+                   pl_err *err);
 void load_run_free(struct load_run *run);
 
 #endif

@@ -1,8 +1,8 @@
 /* Samples with weights, and what a report says of them.
  *
- * Percentiles are nearest-rank: the p-th is the smallest sample such that samples up to and including
- * it have at least p % of all weight. It is always a value that was measured; of few samples the high
- * percentiles are the maximum. */
+ * Percentiles are nearest-rank: the p-th is the smallest sample such that samples up to and
+ * including it have at least p % of all weight. It is always a value that was measured; of few
+ * samples the high percentiles are the maximum. */
 #ifndef CLI_LOAD_STATS_H
 #define CLI_LOAD_STATS_H
 

@@ -226,8 +226,8 @@ static pl_status read_model_name(char **out, const struct load_options *o, int s
                                                             "message"));
     pl_status st = PL_OK;
     if (status != 200)
-        st = pl_fail(err, PL_E_IO, "%s/v1/models answered %d%s%s; give --model NAME to do without it",
-                     o->base_url, status, message ? ": " : "", message ? message : "");
+        st = pl_fail(err, PL_E_IO, "%s/v1/models answered %d%s%s; give --model NAME to do without "
+                     "it", o->base_url, status, message ? ": " : "", message ? message : "");
     else if (!name)
         st = pl_fail(err, PL_E_IO, "%s/v1/models names no model; give --model NAME", o->base_url);
     else if (!(*out = strdup(name)))
@@ -254,7 +254,8 @@ pl_status load_model_name(char **out, const struct load_options *o, pl_err *err)
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, collect);
         curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
         const CURLcode code = curl_easy_perform(easy);
-        st = code ? pl_fail(err, PL_E_IO, "%s: %s", o->base_url, *why ? why : curl_easy_strerror(code))
+        st = code ? pl_fail(err, PL_E_IO, "%s: %s", o->base_url,
+                            *why ? why : curl_easy_strerror(code))
                   : read_model_name(out, o, response_status(easy), &body, err);
     }
     curl_easy_cleanup(easy);

@@ -21,8 +21,8 @@ struct load_transfer {          /* does not move while its handle is in use */
 pl_status load_transfer_open(struct load_transfer *t, const struct load_options *o, pl_err *err);
 void load_transfer_close(struct load_transfer *t);
 
-/* Makes ready request `number`, which should have been sent at `scheduled_ns`: to be given to a multi
- * handle next. */
+/* Makes ready request `number`, which should have been sent at `scheduled_ns`: to be given to a
+ * multi handle next. */
 pl_status load_transfer_prepare(struct load_transfer *t, const struct load_options *o,
                                 uint64_t number, uint64_t scheduled_ns, pl_err *err);
 

@@ -127,8 +127,13 @@ class OddServer(http.server.ThreadingHTTPServer):
         self.model = model
         self.lock = threading.Lock()
         self.seen = []
+        self.n_connections = 0
         self.is_closing = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def process_request(self, request, client_address):
+        self.n_connections += 1
+        super().process_request(request, client_address)
 
     def handle_error(self, request, client_address):
         pass                            # a client that went away

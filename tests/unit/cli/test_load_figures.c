@@ -1,5 +1,5 @@
-/* The figures of hand-made records: what each latency counts from and to, rates, errors by kind, the
- * run over time, the line on the terminal. */
+/* The figures of hand-made records: what each latency counts from and to, rates, errors by kind,
+ * the run over time, the line on the terminal. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,7 +61,8 @@ static void end(struct load_figures *f)
 
 static void near_to(double got, double want, const char *what)
 {
-    if (fabs(got - want) > 1e-9 * (1 + fabs(want))) fail_msg("%s is %.12g, not %.12g", what, got, want);
+    if (fabs(got - want) > 1e-9 * (1 + fabs(want)))
+        fail_msg("%s is %.12g, not %.12g", what, got, want);
 }
 
 static const struct load_options closed = { .stream = true, .concurrency = 2 };
@@ -205,7 +206,8 @@ static void test_nothing_was_measured(void **state)
 static void test_timeline_keeps_totals(void **state)
 {
     (void)state;
-    static const uint64_t lengths[] = { 1, 7, 99, 100, 119, 120, 121, 1000, 12345, 600000, 9999999 };
+    static const uint64_t lengths[] = { 1, 7, 99, 100, 119, 120, 121, 1000, 12345, 600000,
+                                        9999999 };
     struct load_timeline t;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         const uint64_t last = lengths[i];

@@ -156,7 +156,8 @@ static void test_file_of_both_kinds(void **state)
     static const char first[] =
         "{\"messages\":[{\"content\":\"first \\\"line\\\"\",\"role\":\"user\"}]}";
     expect_body(p, 0, first);
-    expect_body(p, 1, "{\"max_tokens\":9,\"messages\":[{\"content\":\"second\",\"role\":\"user\"}]}");
+    expect_body(p, 1, "{\"max_tokens\":9,\"messages\":"
+                "[{\"content\":\"second\",\"role\":\"user\"}]}");
     expect_body(p, 2, "{\"messages\":[{\"content\":\"s\",\"role\":\"system\"}]}");
     expect_body(p, 3, first);                   /* in turn */
     load_prompts_close(p);

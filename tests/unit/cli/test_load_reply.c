@@ -13,8 +13,9 @@
 #define DELTA(x) "data: {\"choices\":[{\"index\":0,\"delta\":{" x "},\"finish_reason\":null}]}\n\n"
 #define TOKEN DELTA("\"content\":\"a\"")
 #define FINISH "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-#define USAGE "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,"          \
-              "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\n"
+#define USAGE                                                                                      \
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,"                \
+    "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\n"
 #define DONE "data: [DONE]\n\n"
 #define EVENTS "text/event-stream; charset=utf-8"
 
@@ -101,7 +102,7 @@ static void test_ends_of_streams(void **state)
     (void)state;
     expect(stream(TOKEN FINISH, LOAD_OK), LOAD_OK, NULL);       /* no [DONE], but a finish_reason */
     expect(stream(TOKEN DONE, LOAD_OK), LOAD_OK, NULL);
-    expect(stream(TOKEN FINISH DONE, LOAD_CUT), LOAD_OK, NULL); /* all there: how it closed is no matter */
+    expect(stream(TOKEN FINISH DONE, LOAD_CUT), LOAD_OK, NULL); /* all there, however it closed */
     expect(stream(TOKEN TOKEN, LOAD_OK), LOAD_CUT, "before a finish_reason");
     expect(stream(TOKEN FINISH, LOAD_CUT), LOAD_CUT, "the transport's words");
     expect(stream(TOKEN, LOAD_TIMEOUT), LOAD_TIMEOUT, "the transport's words");

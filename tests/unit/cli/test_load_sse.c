@@ -1,4 +1,5 @@
-/* The parser of event streams: what is an event, and that it does not matter where bytes are cut. */
+/* The parser of event streams: what is an event, and that it does not matter where bytes are
+ * cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

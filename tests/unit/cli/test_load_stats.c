@@ -1,5 +1,5 @@
-/* Percentiles by their definition, with and without weights; arrivals of the open loop; the spans of
- * a run over time. */
+/* Percentiles by their definition, with and without weights; arrivals of the open loop; the spans
+ * of a run over time. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
