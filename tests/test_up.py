@@ -9,15 +9,17 @@ import urllib.request
 
 import pytest
 
+from hub import Hub
+
 
 @pytest.fixture
 def paceline(build_dir, tmp_path):
     """Runs commands whose servers keep their files in a folder of the test; stops what is left."""
     env = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
 
-    def run(*words):
+    def run(*words, **more):
         return subprocess.run([build_dir / "paceline", *map(str, words)], capture_output=True,
-                              timeout=120, text=True, env=env)
+                              timeout=120, text=True, env=env | more)
     yield run
     for file in (tmp_path / "paceline").glob("*.run"):
         run("down", "--name", file.stem)
@@ -51,6 +53,24 @@ def test_up_and_down(paceline, fetch_model, tmp_path):
     assert paceline("down", "--name", "two").returncode == 0
     again = paceline("down")
     assert again.returncode == 1 and "no server" in again.stderr
+
+
+def test_a_model_that_is_missing_is_pulled(paceline, fetch_model, tmp_path):
+    name, content = "owner/tiny-GGUF:Q4_1", fetch_model("smollm2-135m").read_bytes()
+    words = ["up", name, "--parallel", 1, "--ctx-size", 128, "--port", 0]
+    with Hub() as hub:
+        hub.add("owner/tiny-GGUF", {"tiny-q4_1.gguf": content})
+        env = {"HF_ENDPOINT": hub.url, "XDG_CACHE_HOME": str(tmp_path / "cache"), "no_proxy": "*"}
+        dry = paceline(*words, "--dry-run", **env)
+        assert dry.returncode == 2 and f"paceline pull {name}" in dry.stderr
+        url = address(paceline(*words, **env))
+        assert json.load(urllib.request.urlopen(f"{url}/v1/models"))["data"]
+        assert paceline("down").returncode == 0
+        n_requests = len(hub.requests)
+        address(paceline(*words, **env))
+        assert len(hub.requests) == n_requests      # what is there is not fetched again
+        none = paceline("up", "owner/none-GGUF:Q4_1", "--name", "x", **env)
+        assert none.returncode == 1 and "none-GGUF" in none.stderr
 
 
 def test_a_server_that_was_killed_is_not_running(paceline, fetch_model, tmp_path):

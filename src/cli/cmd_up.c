@@ -6,8 +6,10 @@
 #include "base/status.h"
 #include "cli/background.h"
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "cli/plan_json.h"
 #include "cli/program.h"
+#include "cli/pull.h"
 #include "cli/report.h"
 #include "cli/service_file.h"
 
@@ -18,7 +20,7 @@ struct up {
     const char *host, *name, *key_file;
     uint32_t port, timeout_s;
     bool dry_run;
-    char program[PATH_MAX], numbers[4][16];
+    char program[PATH_MAX], model[MODELS_PATH_MAX], numbers[4][16];
     const char *argv[MAX_WORDS];
     size_t n;
 };
@@ -50,6 +52,22 @@ static void set_server_words(struct up *u, const struct arg_strings *rest)
     word(u, "--cache-type-v", u->params.cache_type_v);
     word(u, "--api-key-file", u->key_file);
     for (size_t i = 1; i < rest->n && u->n + 1 < MAX_WORDS; i++) u->argv[u->n++] = rest->text[i];
+}
+
+/* The model is a file, or a name: of one that was pulled, or else of one that is pulled now. */
+static pl_status find_model(struct up *u, const char *name, pl_err *err)
+{
+    struct pull_options options;
+    u->params.model_path = name;
+    if (!access(name, F_OK) || name[0] == '/' || name[0] == '.')
+        return models_resolve(&u->params.model_path, err);
+    u->params.model_path = u->model;
+    if (!models_find(name, u->model, err)) return PL_OK;
+    if (u->dry_run)
+        return pl_fail(err, PL_E_PARAM, "%s is not pulled yet: paceline pull %s, then plan", name,
+                       name);
+    pull_options_default(&options);
+    return pull_model(name, &options, u->model, err);
 }
 
 /* The plan; where it does not fit, what would. */
@@ -136,10 +154,11 @@ int cmd_up(int argc, char **argv)
     };
     const struct arg_page page = {
         "up", "MODEL [OPTIONS] [-- SERVE OPTIONS]",
-        "Plans a model on this machine, refuses with what would fit where it does not, starts a "
+        "Pulls a model where it is missing, plans it on this machine, refuses with what would fit where it does not, starts a "
         "server in the background, waits until it answers, and prints its address. paceline down "
         "stops it. Exit code 3: it does not fit.",
         "paceline up model.gguf --parallel 20\n"
+        "paceline up Qwen/Qwen2.5-7B-Instruct-GGUF:Q4_K_M\n"
         "paceline up model.gguf --port 9000 --name two -- --api-key secret", table, N_ARGS(table)
     };
     struct arg_strings words = { .n = 0 };
@@ -153,7 +172,7 @@ int cmd_up(int argc, char **argv)
         return 1;
     }
     cli_log_to_stderr(false);
-    u.params.model_path = words.text[0];
+    if (find_model(&u, words.text[0], &err)) return cli_fail(&err);
     const int refused = check_plan(&u, &err);
     if (refused) return refused;
     set_server_words(&u, &words);
