@@ -346,7 +346,7 @@ typedef struct pl_stats {
     uint64_t n_queued_tokens;
     uint32_t n_pages_used, n_pages_cached, n_pages_total; /* cached: reusable, free on demand */
     double reply_tokens_per_s;  /* over the last seconds */
-    pl_histogram ttft, inter_token, queue, end_to_end;
+    pl_histogram ttft, inter_token, queue, prefill, decode, end_to_end;
     pl_operation operation[PL_OPERATIONS_MAX]; /* pl_params.time_operations; else none */
     uint32_t n_operations;      /* in the order they were first seen: later ones come last */
 } pl_stats;
@@ -360,6 +360,7 @@ typedef struct pl_slot {
     pl_slot_state state;
     uint64_t stream_id;
     uint32_t n_prompt, n_prompt_done, n_cached, n_reply, max_tokens;
+    uint64_t age_ns;            /* since the stream got the slot, as of its last step */
 } pl_slot;
 
 /* Fills at most max_slots; returns how many there are. */

@@ -17,7 +17,7 @@ struct serve {
     uint32_t port, grace_s;
     int32_t n_predict;
     struct arg_strings api_keys, always;
-    const char *api_key_file, *template_file;
+    const char *api_key_file, *template_file, *metrics_compat;
     bool is_quiet, is_verbose;
     char *template_text, *key_text;
     const char *keys[2 * ARG_MAX_STRINGS];
@@ -175,6 +175,8 @@ int cmd_serve(int argc, char **argv)
           "time that running requests get after SIGTERM (30)" },
         { "--max-connections", NULL, ARG_U32, &s.server.max_connections, 1, 1 << 16, "N", "(1024)" },
         { "--metrics", NULL, ARG_SWITCH, &metrics, 0, 0, NULL, "GET /metrics (on)" },
+        { "--metrics-compat", NULL, ARG_STRING, &s.metrics_compat, 0, 0, "NAME",
+          "/metrics also under another server's names: vllm" },
         { "--slots", NULL, ARG_SWITCH, &slots, 0, 0, NULL, "GET /slots (on)" },
         { "--chat-template", NULL, ARG_STRING, &s.params.chat_template, 0, 0, "NAME",
           "a built-in template instead of the file's: chatml, llama2, llama3, gemma, ..." },
@@ -204,6 +206,11 @@ int cmd_serve(int argc, char **argv)
     const int code = args_parse(&page, argc, argv, NULL, &s.always);
     if (code >= 0) return code;
     if (!s.params.model_path) return args_missing(&page, "--model FILE");
+    if (s.metrics_compat && strcmp(s.metrics_compat, "vllm")) {
+        fprintf(stderr, "paceline: --metrics-compat: found \"%s\", vllm is wanted\n",
+                s.metrics_compat);
+        return 2;
+    }
     cli_log_to_stderr(s.is_verbose);
     pl_err err;
     if (models_resolve(&s.params.model_path, &err)) return cli_fail(&err);
@@ -212,7 +219,8 @@ int cmd_serve(int argc, char **argv)
     s.server.max_tokens = s.n_predict > 0 ? (uint32_t)s.n_predict : 0;
     s.server.no_metrics = !metrics;
     s.server.no_slots = !slots;
-    s.params.no_prefix_cache = !prefix_cache;
+    s.server.has_vllm_metrics = s.metrics_compat != NULL;
+    s.params.no_prefix_cache = s.server.no_prefix_cache = !prefix_cache;
     const int result = read_files(&s) ? serve(&s) : 1;
     free(s.template_text);
     free(s.key_text);

@@ -19,6 +19,7 @@ static void observe_token(const struct reply_context *c, struct pl_stream *s, ui
     } else {
         s->first_token_ns = now_ns;
         stats_observe(&c->stats->now.ttft, now_ns - s->submitted_ns);
+        stats_observe(&c->stats->now.prefill, now_ns - s->admitted_ns);
     }
     s->last_token_ns = now_ns;
     stats_reply_tokens(c->stats, now_ns, 1);
@@ -85,6 +86,7 @@ void reply_end(const struct reply_context *c, struct pl_stream *s, pl_finish fin
                                    .n_text_bytes = (uint32_t)rest.n_released,
                                    .stop_index = stop_index };
     c->stats->now.n_finished[finish]++;
+    if (s->first_token_ns) stats_observe(&c->stats->now.decode, usage.decode_ns);
     stats_observe(&c->stats->now.end_to_end, now_ns - s->submitted_ns);
     const pl_token_prob none = { 0 };
     record_emit(s, &record, &none, &usage, text);

@@ -24,6 +24,8 @@ pl_status stats_open(struct stats *s, pl_err *err)
     SET_BOUNDS(&s->now.ttft, ttft_bounds);
     SET_BOUNDS(&s->now.inter_token, inter_token_bounds);
     SET_BOUNDS(&s->now.queue, long_bounds);
+    SET_BOUNDS(&s->now.prefill, long_bounds);
+    SET_BOUNDS(&s->now.decode, long_bounds);
     SET_BOUNDS(&s->now.end_to_end, long_bounds);
     return PL_OK;
 }
@@ -117,5 +119,7 @@ void stats_copy(struct stats *s, uint64_t now_ns, pl_stats *out)
     accumulate(&out->ttft);
     accumulate(&out->inter_token);
     accumulate(&out->queue);
+    accumulate(&out->prefill);
+    accumulate(&out->decode);
     accumulate(&out->end_to_end);
 }

@@ -205,6 +205,7 @@ static void deliver(struct pl_engine *e, uint32_t out, uint64_t now_ns)
 static void publish(struct pl_engine *e)
 {
     const struct kv_pool_counts kv = kv_pool_counts(e->kv);
+    const uint64_t now_ns = clock_ns();
     stats_lock(&e->stats);
     pl_stats *now = &e->stats.now;
     now->n_running = scheduler_n_running(e->scheduler);
@@ -212,7 +213,7 @@ static void publish(struct pl_engine *e)
     now->n_pages_used = kv.n_held;
     now->n_pages_cached = kv.n_cached;
     for (uint32_t i = 0; i < e->plan.public.n_streams; i++) {
-        const struct seq *q = scheduler_slot(e->scheduler, i);
+        struct seq *q = scheduler_slot(e->scheduler, i);
         e->slot[i] = (pl_slot){ .id = i };
         if (!q) continue;
         const bool is_prefill = q->state == SEQ_PREFILL;
@@ -220,7 +221,8 @@ static void publish(struct pl_engine *e)
             .id = i, .state = is_prefill ? PL_SLOT_PREFILL : PL_SLOT_DECODE, .stream_id = q->id,
             .n_prompt = q->n_prompt, .n_cached = q->n_cached,
             .n_prompt_done = q->n_computed < q->n_prompt ? q->n_computed : q->n_prompt,
-            .n_reply = q->n_tokens - q->n_prompt, .max_tokens = q->max_tokens };
+            .n_reply = q->n_tokens - q->n_prompt, .max_tokens = q->max_tokens,
+            .age_ns = now_ns - stream_of(q)->admitted_ns };
     }
     stats_unlock(&e->stats);
 }

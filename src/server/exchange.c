@@ -151,6 +151,7 @@ static bool refuse(struct exchange *x, const char *method, const char *path)
         x->result = http_fail(x, 413, NULL, "body_too_large",
                               "the body is larger than %zu bytes", x->server->max_body_bytes);
     } else if (x->is_over_budget) {
+        x->server->n_refused_bodies++;
         x->result = http_fail(x, 429, NULL, "queue_full", "the bodies of requests being received "
                               "fill %zu bytes; try again later", x->server->max_bodies_bytes);
     } else if (x->body.failed) {

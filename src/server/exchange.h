@@ -65,7 +65,7 @@ struct server {
     size_t n_api_keys, max_body_bytes, max_bodies_bytes;
     pl_sampling sampling;
     uint32_t max_tokens, ping_interval_s;
-    bool no_metrics, no_slots;
+    bool no_metrics, no_slots, has_vllm_metrics, no_prefix_cache;
 
     _Atomic(pl_engine *) engine;    /* release: server_ready, acquire: handlers; NULL: loading */
     /* is_draining is stored before n_active is read and read after n_active grew, both sequentially
@@ -76,6 +76,7 @@ struct server {
     atomic_ulong n_refused_draining;
     atomic_size_t n_body_bytes;     /* of all bodies in memory */
     uint64_t n_answers[MAX_STATUS]; /* by status; libmicrohttpd's thread */
+    uint64_t n_refused_bodies;      /* likewise: for want of room for bodies */
     uint64_t started_s;
     struct watcher watcher;
     struct preparer preparer;
@@ -167,6 +168,9 @@ route_fn route_chat, route_completions, route_models, route_model, route_health,
 
 /* Whether a request may call the model so; completion.c. */
 bool server_knows_model(const struct server *s, const char *name);
+
+/* The name that answers call the model; route_info.c. */
+const char *server_model_id(const struct server *s);
 
 static inline pl_engine *server_engine(const struct exchange *x)
 {

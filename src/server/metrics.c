@@ -1,52 +1,38 @@
-/* GET /metrics: Prometheus text, version 0.0.4. */
+/* GET /metrics: Prometheus text. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/strbuf.h"
+#include "base/thermal.h"
 #include "server/http.h"
+#include "server/metrics.h"
+#include "server/metrics_text.h"
 
 #if defined(__APPLE__)
 #include <mach/mach.h>
 #endif
 
-static void head(struct strbuf *b, const char *name, const char *type, const char *help)
-{
-    strbuf_addf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 static void counter(struct strbuf *b, const char *name, const char *help, uint64_t value)
 {
-    head(b, name, "counter", help);
-    strbuf_addf(b, "%s %" PRIu64 "\n", name, value);
-}
-
-static void seconds_counter(struct strbuf *b, const char *name, const char *help, uint64_t ns)
-{
-    head(b, name, "counter", help);
-    strbuf_addf(b, "%s %.9f\n", name, (double)ns * 1e-9);
+    metric_counter(b, name, NULL, help, value);
 }
 
 static void gauge(struct strbuf *b, const char *name, const char *help, double value)
 {
-    head(b, name, "gauge", help);
-    strbuf_addf(b, "%s %.15g\n", name, value);
-}
-
-static void labelled(struct strbuf *b, const char *name, const char *label, const char *value,
-                     double number)
-{
-    strbuf_addf(b, "%s{%s=\"%s\"} %.15g\n", name, label, value, number);
+    metric_gauge(b, name, NULL, help, value);
 }
 
 static void histogram(struct strbuf *b, const char *name, const char *help, const pl_histogram *h)
 {
-    head(b, name, "histogram", help);
-    for (uint32_t i = 0; i < h->n_bounds; i++)
-        strbuf_addf(b, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, h->bound_s[i], h->count[i]);
-    strbuf_addf(b, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n", name,
-                h->n, name, h->sum_s, name, h->n);
+    metric_histogram(b, name, NULL, help, h);
+}
+
+static void seconds_counter(struct strbuf *b, const char *name, const char *help, uint64_t ns)
+{
+    metric_head(b, name, "counter", help);
+    strbuf_addf(b, "%s %.9f\n", name, (double)ns * 1e-9);
 }
 
 static double resident_bytes(void)
@@ -70,38 +56,36 @@ static double resident_bytes(void)
 
 static void requests(struct strbuf *b, const pl_stats *s, const struct server *server)
 {
-    const unsigned long n_refused_draining = atomic_load(&server->n_refused_draining);
+    const double n_refused_draining = (double)atomic_load(&server->n_refused_draining);
+    const char *name = "paceline_rejected_total";
     counter(b, "paceline_requests_total", "Requests taken into the queue.", s->n_requests);
-    head(b, "paceline_rejected_total", "counter", "Requests answered with an error at once.");
-    labelled(b, "paceline_rejected_total", "reason", "queue_full", (double)s->n_rejected_busy);
-    labelled(b, "paceline_rejected_total", "reason", "context", (double)s->n_rejected_context);
-    labelled(b, "paceline_rejected_total", "reason", "shutting_down",
-             (double)s->n_rejected_closing + (double)n_refused_draining);
-    head(b, "paceline_finished_total", "counter", "Requests that ended, by reason.");
-    labelled(b, "paceline_finished_total", "reason", "stop",
-             (double)s->n_finished[PL_FINISH_STOP]);
-    labelled(b, "paceline_finished_total", "reason", "length",
-             (double)s->n_finished[PL_FINISH_LENGTH]);
-    labelled(b, "paceline_finished_total", "reason", "cancelled",
-             (double)s->n_finished[PL_FINISH_CANCELLED]);
-    labelled(b, "paceline_finished_total", "reason", "error",
-             (double)s->n_finished[PL_FINISH_ERROR]);
+    metric_head(b, name, "counter", "Requests answered with an error at once.");
+    metric_labelled(b, name, "reason", "queue_full", (double)s->n_rejected_busy);
+    metric_labelled(b, name, "reason", "bodies_full", (double)server->n_refused_bodies);
+    metric_labelled(b, name, "reason", "context", (double)s->n_rejected_context);
+    metric_labelled(b, name, "reason", "shutting_down",
+                    (double)s->n_rejected_closing + n_refused_draining);
+    name = "paceline_finished_total";
+    metric_head(b, name, "counter", "Requests that ended, by reason.");
+    metric_labelled(b, name, "reason", "stop", (double)s->n_finished[PL_FINISH_STOP]);
+    metric_labelled(b, name, "reason", "length", (double)s->n_finished[PL_FINISH_LENGTH]);
+    metric_labelled(b, name, "reason", "cancelled", (double)s->n_finished[PL_FINISH_CANCELLED]);
+    metric_labelled(b, name, "reason", "error", (double)s->n_finished[PL_FINISH_ERROR]);
 }
 
 static void answers(struct strbuf *b, const struct server *s)
 {
     char code[8];
     const char *name = "paceline_http_answers_total";
-    head(b, name, "counter", "HTTP answers, by status.");
+    metric_head(b, name, "counter", "HTTP answers, by status.");
     for (unsigned i = 0; i < MAX_STATUS; i++) {
         if (!s->n_answers[i] && i != 200) continue;
         snprintf(code, sizeof code, "%u", i);
-        labelled(b, name, "code", code, (double)s->n_answers[i]);
+        metric_labelled(b, name, "code", code, (double)s->n_answers[i]);
     }
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    gauge(b, "paceline_http_connections", "Open connections.",
-          info ? info->num_connections : 0);
+    gauge(b, "paceline_http_connections", "Open connections.", info ? info->num_connections : 0);
     gauge(b, "paceline_http_active_requests", "Requests for text that are being answered.",
           atomic_load(&s->n_active));
     gauge(b, "paceline_http_body_bytes", "Request bodies in memory.",
@@ -110,7 +94,7 @@ static void answers(struct strbuf *b, const struct server *s)
 
 static void tokens(struct strbuf *b, const pl_stats *s)
 {
-    counter(b, "paceline_prompt_tokens_total", "Prompt tokens of admitted requests.",
+    counter(b, "paceline_prompt_tokens_total", "Prompt tokens of requests taken into the queue.",
             s->n_prompt_tokens);
     counter(b, "paceline_cached_tokens_total", "Prompt tokens whose KV was at hand.",
             s->n_cached_tokens);
@@ -124,11 +108,17 @@ static void tokens(struct strbuf *b, const pl_stats *s)
                     s->prefill_step_ns);
     seconds_counter(b, "paceline_decode_step_seconds_total", "Time in steps without prompts.",
                     s->decode_step_ns);
+}
+
+static void latencies(struct strbuf *b, const pl_stats *s)
+{
     histogram(b, "paceline_time_to_first_token_seconds", "From submission to the first token.",
               &s->ttft);
     histogram(b, "paceline_inter_token_latency_seconds", "Between tokens of one stream.",
               &s->inter_token);
     histogram(b, "paceline_queue_seconds", "From submission to a slot.", &s->queue);
+    histogram(b, "paceline_prefill_seconds", "From the slot to the first token.", &s->prefill);
+    histogram(b, "paceline_decode_seconds", "From the first token to the last.", &s->decode);
     histogram(b, "paceline_end_to_end_seconds", "From submission to the last token.",
               &s->end_to_end);
 }
@@ -140,18 +130,38 @@ static void pools(struct strbuf *b, const pl_stats *s, const pl_plan *p)
     gauge(b, "paceline_streams_queued", "Streams waiting for a slot.", s->n_queued);
     gauge(b, "paceline_queued_tokens", "Prompt tokens waiting.", (double)s->n_queued_tokens);
     gauge(b, "paceline_slots", "Slots in all.", p->n_streams);
+    gauge(b, "paceline_context_tokens", "Prompt and reply tokens a stream may hold.",
+          p->ctx_tokens);
     gauge(b, "paceline_kv_pages", "KV pages in all.", s->n_pages_total);
     gauge(b, "paceline_kv_pages_used", "KV pages held by streams.", s->n_pages_used);
     gauge(b, "paceline_kv_pages_cached", "KV pages kept for equal prompts, free on demand.",
           s->n_pages_cached);
-    head(b, name, "gauge", "Memory taken at start, by pool.");
-    labelled(b, name, "pool", "weights", (double)p->weights_bytes);
-    labelled(b, name, "pool", "kv", (double)p->kv_bytes);
-    labelled(b, name, "pool", "scratch", (double)p->scratch_bytes);
-    labelled(b, name, "pool", "streams", (double)p->stream_bytes);
-    labelled(b, name, "pool", "vocabulary", (double)p->vocab_bytes);
+    gauge(b, "paceline_kv_page_tokens", "Tokens of a KV page.", p->page_tokens);
+    metric_head(b, name, "gauge", "Memory taken at start, by pool.");
+    metric_labelled(b, name, "pool", "weights", (double)p->weights_bytes);
+    metric_labelled(b, name, "pool", "kv", (double)p->kv_bytes);
+    metric_labelled(b, name, "pool", "scratch", (double)p->scratch_bytes);
+    metric_labelled(b, name, "pool", "streams", (double)p->stream_bytes);
+    metric_labelled(b, name, "pool", "vocabulary", (double)p->vocab_bytes);
     gauge(b, "paceline_resident_memory_bytes", "Resident memory of the process.",
           resident_bytes());
+}
+
+/* Only what this machine tells: a missing name is not a cool machine. */
+static void heat(struct strbuf *b)
+{
+    struct thermal t;
+    thermal_read(&t);
+    if (t.tells_throttled)
+        gauge(b, "paceline_thermal_throttled", "1 while the system holds processors back for heat.",
+              t.is_throttled);
+    if (t.tells_events)
+        counter(b, "paceline_thermal_throttle_events_total",
+                "Times the processors were slowed for heat since boot, counted by core.",
+                t.n_events);
+    if (t.tells_pressure)
+        gauge(b, "paceline_thermal_pressure", "macOS: 0 nominal, 1 moderate, 2 heavy, 3 trapping.",
+              t.pressure);
 }
 
 /* Names that the capacity planner's alert rules use. */
@@ -163,23 +173,41 @@ static void planner_names(struct strbuf *b, const pl_stats *s, const pl_plan *p)
     gauge(b, "llm_memory_usage_gb", "Resident memory in GB.", resident_bytes() * 1e-9);
 }
 
+/* What runs, and whether it moves. */
+static void identity(struct strbuf *b, const char *model, const pl_plan *p, pl_engine *engine)
+{
+    const char *name = "paceline_build_info";
+    struct strbuf labels = { 0 };
+    metric_label(&labels, "version", PL_VERSION);
+    metric_label(&labels, "backend", p->backend);
+    metric_label(&labels, "isa", p->isa);
+    metric_label(&labels, "model", model);
+    metric_gauge(b, name, labels.bytes, "Always 1; labels say what runs.", 1);
+    strbuf_free(&labels);
+    gauge(b, "paceline_healthy", "1 while the engine makes progress or has nothing to do.",
+          pl_is_healthy(engine));
+}
+
 enum MHD_Result route_metrics(struct exchange *x)
 {
+    const struct server *s = x->server;
     pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
     struct strbuf text = { 0 };
     pl_stats stats;
-    if (x->server->no_metrics)
+    if (s->no_metrics)
         return http_fail(x, 404, NULL, "not_found", "/metrics was switched off with --no-metrics");
     pl_stats_read(engine, &stats);
-    head(&text, "paceline_build_info", "gauge", "Always 1; labels say what runs.");
-    strbuf_addf(&text, "paceline_build_info{version=\"%s\",backend=\"%s\",isa=\"%s\"} 1\n",
-                PL_VERSION, p->backend, p->isa);
-    requests(&text, &stats, x->server);
-    answers(&text, x->server);
+    identity(&text, server_model_id(s), p, engine);
+    requests(&text, &stats, s);
+    answers(&text, s);
     tokens(&text, &stats);
+    latencies(&text, &stats);
     pools(&text, &stats, p);
+    heat(&text);
     planner_names(&text, &stats, p);
+    if (s->has_vllm_metrics)
+        metrics_vllm(&text, server_model_id(s), &stats, p, !s->no_prefix_cache);
     const enum MHD_Result result =
         text.failed ? http_fail(x, 500, NULL, NULL, "out of memory")
                     : http_send(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.bytes,

@@ -4,7 +4,7 @@
 
 #include "server/http.h"
 
-static const char *model_id(const struct server *s)
+const char *server_model_id(const struct server *s)
 {
     return s->alias ? s->alias : s->file_name;
 }
@@ -34,8 +34,8 @@ static json_t *model_json(const struct server *s, const pl_plan *p)
                              (json_int_t)p->d_model, "n_params", (json_int_t)p->n_parameters,
                              "size", (json_int_t)p->file_bytes, "architecture", p->architecture,
                              "quantisation", p->quantisation);
-    return json_pack("{s:s s:s s:I s:s s:I s:o}", "id", model_id(s), "object", "model", "created",
-                     (json_int_t)s->started_s, "owned_by", "paceline", "max_model_len",
+    return json_pack("{s:s s:s s:I s:s s:I s:o}", "id", server_model_id(s), "object", "model",
+                     "created", (json_int_t)s->started_s, "owned_by", "paceline", "max_model_len",
                      (json_int_t)p->ctx_tokens, "meta", meta);
 }
 
@@ -51,7 +51,7 @@ enum MHD_Result route_model(struct exchange *x)
     const char *name = x->path + strlen(x->route->path);
     if (!server_knows_model(x->server, name))
         return http_fail(x, 404, "model", "model_not_found", "the model \"%.100s\" is not here; "
-                         "\"%s\" is", name, model_id(x->server));
+                         "\"%s\" is", name, server_model_id(x->server));
     return http_send_json(x, 200, model_json(x->server, pl_engine_plan(server_engine(x))));
 }
 
@@ -83,7 +83,8 @@ enum MHD_Result route_props(struct exchange *x)
                   (json_int_t)p->n_streams, "ctx_tokens_per_stream", (json_int_t)p->ctx_tokens,
                   "kv_pool_tokens", (json_int_t)p->kv_tokens, "queue_requests",
                   (json_int_t)p->queue_requests, "queue_tokens", (json_int_t)p->queue_tokens,
-                  "model_alias", model_id(s), "model_path", s->model_path ? s->model_path : "",
+                  "model_alias", server_model_id(s),
+                  "model_path", s->model_path ? s->model_path : "",
                   "model_name", p->model_name, "chat_template", chat_template, "build_info",
                   "paceline " PL_VERSION, "backend", p->backend, "isa", p->isa, "threads",
                   (json_int_t)p->n_threads, "cache_type_k", p->cache_type_k, "cache_type_v",
@@ -93,13 +94,14 @@ enum MHD_Result route_props(struct exchange *x)
 static json_t *slot_json(const pl_slot *slot, const pl_plan *p)
 {
     static const char *const states[] = { "idle", "prefill", "decode" };
-    return json_pack("{s:I s:I s:b s:s s:I s:I s:I s:I s:I s:I}", "id", (json_int_t)slot->id,
+    return json_pack("{s:I s:I s:b s:s s:I s:I s:I s:I s:I s:I s:I}", "id", (json_int_t)slot->id,
                      "n_ctx", (json_int_t)p->ctx_tokens, "is_processing",
                      slot->state != PL_SLOT_IDLE, "state", states[slot->state], "id_task",
                      (json_int_t)slot->stream_id, "n_prompt_tokens", (json_int_t)slot->n_prompt,
                      "n_prompt_tokens_processed", (json_int_t)slot->n_prompt_done,
                      "n_prompt_tokens_cache", (json_int_t)slot->n_cached, "n_decoded",
-                     (json_int_t)slot->n_reply, "max_tokens", (json_int_t)slot->max_tokens);
+                     (json_int_t)slot->n_reply, "max_tokens", (json_int_t)slot->max_tokens,
+                     "age_ms", (json_int_t)(slot->age_ns / 1000000));
 }
 
 enum MHD_Result route_slots(struct exchange *x)

@@ -95,6 +95,8 @@ static pl_status copy_params(struct server *s, const struct server_params *p, pl
     s->ping_interval_s = p->ping_interval_s;
     s->no_metrics = p->no_metrics;
     s->no_slots = p->no_slots;
+    s->has_vllm_metrics = p->has_vllm_metrics;
+    s->no_prefix_cache = p->no_prefix_cache;
     return PL_OK;
 }
 

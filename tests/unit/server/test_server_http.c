@@ -350,6 +350,9 @@ static void bodies_are_bounded_one_by_one_and_together(void **state)
     struct answer a = chat(&f, "again", "");
     expect_status(&a, 200);
     answer_free(&a);
+    a = get(&f, "/metrics");
+    assert_non_null(strstr(a.body.bytes, "\npaceline_rejected_total{reason=\"bodies_full\"} 1\n"));
+    answer_free(&a);
     close_fixture(&f);
 }
 
@@ -393,6 +396,28 @@ static void metrics_count_answers(void **state)
     close_fixture(&f);
 }
 
+/* Figures of vLLM's are said only when asked for, under a model name that needs escaping. */
+static void metrics_under_other_names(void **state)
+{
+    struct server_params params = params_of_test();
+    (void)state;
+    params.alias = "a \"b\"\\c";
+    for (int round = 0; round < 3; round++) {
+        params.has_vllm_metrics = round > 0;
+        params.no_prefix_cache = round == 2;
+        struct fixture f = open_with(&params, 4, 16);
+        struct answer a = get(&f, "/metrics");
+        expect_status(&a, 200);
+        assert_non_null(strstr(a.body.bytes, ",model=\"a \\\"b\\\"\\\\c\"} 1\n"));
+        const char *running = strstr(a.body.bytes, "\nvllm:num_requests_running{model_name="
+                                     "\"a \\\"b\\\"\\\\c\",engine=\"0\"} 0\n");
+        assert_true((running != NULL) == params.has_vllm_metrics);
+        assert_true((strstr(a.body.bytes, "vllm:prefix_cache") != NULL) == (round == 1));
+        answer_free(&a);
+        close_fixture(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +436,7 @@ int main(void)
         cmocka_unit_test(bodies_are_bounded_one_by_one_and_together),
         cmocka_unit_test(text_routes),
         cmocka_unit_test(metrics_count_answers),
+        cmocka_unit_test(metrics_under_other_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,25 @@
+/* What the operating system says of heat slowing this machine, as far as it tells without root.
+ *
+ * Linux: cooling devices that hold processors back, and the processors' own counts of having been
+ * slowed (x86). macOS: the thermal pressure level. Elsewhere, and in virtual machines: nothing. */
+#ifndef BASE_THERMAL_H
+#define BASE_THERMAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct thermal {
+    bool tells_throttled, is_throttled; /* processors are held back now */
+    bool tells_events;
+    uint64_t n_events;                  /* since boot; an event of a package counts for each core */
+    bool tells_pressure;
+    uint32_t pressure;                  /* macOS: 0 nominal, 1 moderate, 2 heavy, 3 trapping, ... */
+};
+
+/* Any thread. */
+void thermal_read(struct thermal *out);
+
+/* Linux's files below `root` instead of /sys. */
+void thermal_read_sysfs(struct thermal *out, const char *root);
+
+#endif
