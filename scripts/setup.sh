@@ -95,6 +95,7 @@ apt_want_tests() {
     command -v chromium > /dev/null || want chromium "report pages are opened in a real browser"
     apt_need zsh "completions are loaded as this shell does"
     apt_need fish "likewise"
+    apt_need tmux "the monitor is tested in it"
     # The fuzzer's runtime is packaged by version.
     local major
     if command -v clang > /dev/null; then
@@ -169,11 +170,31 @@ setup_brew() {
     if $tests; then
         brew_need cmocka "C unit tests"
         brew_need llvm "fuzzing: Apple's compiler has no fuzzer runtime"
+        brew_need tmux "the monitor is tested in it"
+        brew_need prometheus "alert rules and boards are tested with it"
     fi
     [ ${#wanted[@]} -gt 0 ] || return 0
 
     say_why brew
     brew install --quiet "${wanted[@]}" || fail "brew could not install: ${wanted[*]}"
+}
+
+# ---- Prometheus for the tests ----------------------------------------------------------------
+
+# Debian's package is unpacked, not installed: installing it would start a service.
+setup_prometheus() {
+    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/prometheus
+    command -v prometheus > /dev/null && command -v promtool > /dev/null && return
+    [ -x "$folder/usr/bin/promtool" ] && return
+    apt_refresh
+    echo "setup: unpacks Debian's prometheus into $folder: alert rules and boards are tested with it"
+    rm -rf "$folder.part"
+    mkdir -p "$folder.part"
+    (cd "$folder.part" && apt-get download -qq prometheus > /dev/null &&
+        dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb) ||
+        fail "cannot download the package prometheus"
+    rm -rf "$folder"
+    mv "$folder.part" "$folder"
 }
 
 # ---- Python packages of the tests ------------------------------------------------------------
@@ -193,6 +214,7 @@ setup_venv() {
 
 if command -v apt-get > /dev/null; then
     setup_apt
+    if $tests; then setup_prometheus; fi
 elif [ "$(uname -s)" = Darwin ]; then
     setup_brew
 else
