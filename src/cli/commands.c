@@ -15,6 +15,7 @@ const struct command commands[] = {
     { "rm", cmd_rm, "remove a pulled model" },
     { "bench", cmd_bench, "measure a model on this machine" },
     { "load", cmd_load, "load a server with requests and report how it took them" },
+    { "top", cmd_top, "watch servers in the terminal" },
     { "score", cmd_score, "log-probabilities of a given token sequence" },
     { "tokenize", cmd_tokenize, "text to token ids" },
     { "man", cmd_man, "a command's manual page" },

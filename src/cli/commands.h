@@ -19,6 +19,7 @@ int cmd_score(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_service(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 
 struct command {

@@ -95,9 +95,24 @@ def fuzz_pack():
         yield f"n{len(sizes)}", whole + bytes((payload - len(whole)) % 300)
 
 
+def fuzz_top():
+    slots = (b'\xff[{"id":0,"is_processing":true,"state":"decode","id_task":5,"n_prompt_tokens":9,'
+             b'"n_decoded":30,"age_ms":1000},{"id":1,"next_token":[{"n_decoded":1}]}]')
+    own = (b'# HELP paceline_slots Slots.\npaceline_build_info{model="a\\"b\\n",backend="c"} 1\n'
+           b'paceline_slots 2\npaceline_streams_running 1\npaceline_kv_pages 9\n'
+           b'paceline_rejected_total{reason="x"} 3\npaceline_reply_tokens_total 1e3\n'
+           b'paceline_resident_memory_bytes 5\npaceline_memory_planned_bytes{pool="kv"} 4\n'
+           b'paceline_queue_seconds_bucket{le="0.5"} 3\n'
+           b'paceline_time_to_first_token_seconds_bucket{le="0.5"} 3\n'
+           b'paceline_time_to_first_token_seconds_bucket{le="+Inf"} 4 1700000000000\n')
+    yield "own", own + slots
+    yield "vllm", b'vllm:num_requests_running{engine="0",model_name="m"} 3.0 # {a="b"} 1\n'
+    yield "llama", b"llamacpp:requests_processing 2\nllamacpp:requests_deferred NaN\n"
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in [fuzz_gguf, fuzz_request, fuzz_pack]:
+    for target in [fuzz_gguf, fuzz_request, fuzz_pack, fuzz_top]:
         (folder / target.__name__).mkdir(parents=True, exist_ok=True)
         for name, content in target():
             (folder / target.__name__ / name).write_bytes(content)
