@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "cli/alerts.h"
 #include "cli/cli.h"
 #include "cli/models.h"
 #include "cli/plan_json.h"
@@ -16,7 +17,7 @@ struct options {
     struct arg_strings prices;
     uint32_t depth, prompt_tokens;
     float memory_gib, read_gb_s, tflops;
-    bool measure, json, explain, list;
+    bool measure, json, explain, list, alerts;
 };
 
 static pl_status wrong(pl_err *err, const char *what, const char *found, const char *wanted)
@@ -172,6 +173,20 @@ static pl_status choose(struct plan_subject *s, struct plan_extras *x, struct op
     return st;
 }
 
+/* Rules for a server that keeps to the plan: six tenths of its speed, a tenth more than its memory,
+ * three times the modelled latencies under full load. */
+static void print_alerts(const struct plan_subject *s, const json_t *plan)
+{
+    const json_t *step = json_object_get(plan, "step"), *memory = json_object_get(plan, "memory");
+    struct alert_thresholds t = alert_thresholds_default();
+    t.tokens_per_s = 0.6 * json_number_value(json_object_get(step, "tok_s"));
+    t.memory_gb = 1.1e-9 * json_number_value(json_object_get(memory, "total_bytes"));
+    t.ttft_p95_s = 3 * json_number_value(json_object_get(step, "busy_prefill_s"));
+    t.inter_token_p95_s = 3e-3 * json_number_value(json_object_get(step, "step_ms"));
+    t.queued = s->load.n_streams;
+    alerts_print(stdout, &t);
+}
+
 static int show(const struct plan_subject *s, const struct plan_extras *x, const struct options *o)
 {
     pl_err err = { .text = "out of memory" };
@@ -182,6 +197,8 @@ static int show(const struct plan_subject *s, const struct plan_extras *x, const
     if (!st && o->json) {
         json_dumpf(plan, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
         putchar('\n');
+    } else if (!st && o->alerts) {
+        print_alerts(s, plan);
     } else if (!st) {
         report_print(stdout, report, isatty(STDOUT_FILENO) && !getenv("NO_COLOR"));
     }
@@ -235,6 +252,8 @@ int cmd_plan(int argc, char **argv)
           "of a preset machine, for its price per tok/s; may be given several times" },
         { "--explain", NULL, ARG_FLAG, &o.explain, 0, 0, NULL,
           "every figure's formula with its numbers" },
+        { "--alerts", NULL, ARG_FLAG, &o.alerts, 0, 0, NULL,
+          "print alert rules for Prometheus with the plan's figures as thresholds" },
         { "--json", NULL, ARG_FLAG, &o.json, 0, 0, NULL, "print JSON" },
         { "--html", NULL, ARG_STRING, &o.html, 0, 0, "FILE", "also write a page with plots" },
     };

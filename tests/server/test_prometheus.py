@@ -45,6 +45,20 @@ def test_rules_and_configuration_are_sound():
     assert done.returncode == 0, done
 
 
+def test_rules_of_a_plan_are_sound(build_dir, tmp_path):
+    """With the plan's figures in them."""
+    words = [build_dir / "paceline", "plan", "qwen2.5-14b", "--machine", "m4-pro-48"]
+    plan = json.loads(subprocess.run([*words, "--json"], capture_output=True, timeout=60,
+                                     check=True).stdout)
+    rules = subprocess.run([*words, "--alerts"], capture_output=True, text=True, timeout=60,
+                           check=True).stdout
+    (tmp_path / "rules.yml").write_text(rules)
+    done = promtool("check", "rules", tmp_path / "rules.yml")
+    assert done.returncode == 0, done.stderr
+    assert f"< {0.6 * plan['step']['tok_s']:.6g}" in rules
+    assert f"> {1.1e-9 * plan['memory']['total_bytes']:.6g}" in rules
+
+
 def test_each_alert_fires_when_it_should_and_only_then():
     done = promtool("test", "rules", "alerts_test.yml")
     assert done.returncode == 0, done.stdout + done.stderr
