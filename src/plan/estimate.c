@@ -53,7 +53,7 @@ struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s, bool has_b
 {
     return (struct rates){ .macs_per_s = (has_blocks_of_32 ? 0.54 : 0.66) * macs_per_s,
                            .attend_macs_per_s = 0.12 * macs_per_s,
-                           .read_bytes_per_s = 0.9 * read_bytes_per_s,
+                           .read_bytes_per_s = 0.97 * read_bytes_per_s,
                            .extra_columns = 1.4,
                            .layer_s = 45e-6 };
 }
