@@ -262,11 +262,17 @@ static void add_formulas(json_t *sections, const struct plan_subject *s)
     LINE("KV reads = streams x context x KV a token / rate = %u x %u x %.0f / %.1f GB/s = %.2f ms%s",
          n, s->depth, w.kv_bytes_per_token, r->read_bytes_per_s * 1e-9, e.kv_s * 1e3,
          w.window_share > 0 ? " (less where an attention window hides tokens)" : "");
-    LINE("launches = layers x time a layer = %u x %.0f us = %.2f ms", w.n_layers, r->layer_s * 1e6,
-         e.launches_s * 1e3);
-    LINE("step = the longer of arithmetic and reads, + launches = max(%.2f, %.2f + %.2f) + %.2f = "
-         "%.2f ms", e.arithmetic_s * 1e3, e.weights_s * 1e3, e.kv_s * 1e3, e.launches_s * 1e3,
-         e.step_s * 1e3);
+    LINE("launches = layers x (time a layer + streams x time a column) = %u x (%.0f + %u x %.0f) us = "
+         "%.2f ms", w.n_layers, r->layer_s * 1e6, n, r->column_layer_s * 1e6, e.launches_s * 1e3);
+    if (r->overlaps_in_part)
+        LINE("step = third root of (arithmetic^3 + reads^3), + launches = (%.2f^3 + (%.2f + %.2f)^3)^(1/3) "
+             "+ %.2f = %.2f ms: they overlap, but hold each other up where they take alike",
+             e.arithmetic_s * 1e3, e.weights_s * 1e3, e.kv_s * 1e3, e.launches_s * 1e3,
+             e.step_s * 1e3);
+    else
+        LINE("step = the longer of arithmetic and reads, + launches = max(%.2f, %.2f + %.2f) + %.2f = "
+             "%.2f ms", e.arithmetic_s * 1e3, e.weights_s * 1e3, e.kv_s * 1e3, e.launches_s * 1e3,
+             e.step_s * 1e3);
     LINE("tok/s = streams / step = %u / %.2f ms = %.1f", n, e.step_s * 1e3, e.tok_s);
     LINE("rates of the machine: %s", s->machine.source);
 #undef LINE

@@ -51,11 +51,12 @@ struct rates rates_of_machine(const struct machine *machine)
 
 struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s, bool has_blocks_of_32)
 {
-    return (struct rates){ .macs_per_s = (has_blocks_of_32 ? 0.54 : 0.66) * macs_per_s,
+    return (struct rates){ .macs_per_s = (has_blocks_of_32 ? 0.54 : 0.68) * macs_per_s,
                            .attend_macs_per_s = 0.12 * macs_per_s,
                            .read_bytes_per_s = 0.97 * read_bytes_per_s,
                            .extra_columns = 1.4,
-                           .layer_s = 45e-6 };
+                           .layer_s = 20e-6, .column_layer_s = 3e-6,
+                           .overlaps_in_part = true };
 }
 
 /* Tokens of context that a column looks at, on the average of the layers. */
@@ -87,9 +88,12 @@ static struct estimate estimate_step(const struct work *w, const struct rates *r
         .arithmetic_s = macs / r->macs_per_s + attend_macs / r->attend_macs_per_s,
         .weights_s = read_weight_bytes(w, n_streams + n_prompt) / r->read_bytes_per_s,
         .kv_s = (n_streams * ctx_seen + prompt_seen) * w->kv_bytes_per_token / r->read_bytes_per_s,
-        .launches_s = w->n_layers * r->layer_s,
+        .launches_s =
+            w->n_layers * (r->layer_s + (n_streams + n_prompt) * r->column_layer_s),
     };
-    const double reads_s = e.weights_s + e.kv_s, work_s = fmax(e.arithmetic_s, reads_s);
+    const double reads_s = e.weights_s + e.kv_s;
+    const double work_s = r->overlaps_in_part ? cbrt(pow(e.arithmetic_s, 3) + pow(reads_s, 3))
+                                              : fmax(e.arithmetic_s, reads_s);
     e.step_s = work_s + e.launches_s;
     e.tok_s = n_streams / e.step_s;
     if (e.launches_s > work_s) e.bound = BOUND_LAUNCHES;

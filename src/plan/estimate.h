@@ -26,14 +26,15 @@ struct work {
 struct rates {
     double macs_per_s, attend_macs_per_s, read_bytes_per_s;
     double extra_columns;       /* unpacking weights takes a pass as long as this many columns do */
-    double layer_s;             /* a step's time that is neither, by layer */
+    double layer_s, column_layer_s; /* a step's time that is neither, by layer; by column and layer */
+    bool overlaps_in_part;      /* arithmetic and reads hold each other up where they take alike */
 };
 
 enum bound { BOUND_ARITHMETIC, BOUND_WEIGHTS, BOUND_KV, BOUND_LAUNCHES };
 
 struct estimate {
     double arithmetic_s, weights_s, kv_s, launches_s;
-    double step_s;              /* arithmetic beside reads, then launches */
+    double step_s;              /* arithmetic beside reads, and launches */
     enum bound bound;
     double tok_s;               /* of all streams together */
 };
