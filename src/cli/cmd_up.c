@@ -154,9 +154,9 @@ int cmd_up(int argc, char **argv)
     };
     const struct arg_page page = {
         "up", "MODEL [OPTIONS] [-- SERVE OPTIONS]",
-        "Pulls a model where it is missing, plans it on this machine, refuses with what would fit where it does not, starts a "
-        "server in the background, waits until it answers, and prints its address. paceline down "
-        "stops it. Exit code 3: it does not fit.",
+        "Pulls a model where it is missing, plans it on this machine, refuses with what would fit "
+        "where it does not, starts a server in the background, waits until it answers, and prints "
+        "its address. paceline down stops it. Exit code 3: it does not fit.",
         "paceline up model.gguf --parallel 20\n"
         "paceline up Qwen/Qwen2.5-7B-Instruct-GGUF:Q4_K_M\n"
         "paceline up model.gguf --port 9000 --name two -- --api-key secret", table, N_ARGS(table)
