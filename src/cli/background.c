@@ -13,12 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 50, LOG_END_BYTES = 2048 };
+#include "base/clock.h"
+#include "cli/folders.h"
 
-static void sleep_ms(long ms)
-{
-    nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
-}
+enum { POLL_MS = 50, LOG_END_BYTES = 2048 };
 
 static pl_status io_error(const char *path, pl_err *err)
 {
@@ -34,12 +32,7 @@ static pl_status state_folder(char *out, size_t n, pl_err *err)
                        "server's files go?");
     if (state && state[0] == '/') snprintf(out, n, "%s/paceline", state);
     else snprintf(out, n, "%s/.local/state/paceline", home);
-    for (char *at = strchr(out + 1, '/');; at = strchr(at + 1, '/')) {
-        if (at) *at = 0;
-        if (mkdir(out, 0700) && errno != EEXIST) return io_error(out, err);
-        if (!at) return PL_OK;
-        *at = '/';
-    }
+    return folders_make(out, 0700, err);
 }
 
 /* Its file, locked: PL_E_BUSY where a server holds the lock. */
@@ -150,7 +143,7 @@ pl_status background_wait(struct background *b, unsigned timeout_s, pl_err *err)
             end_of_log(b, last, sizeof last);
             return pl_fail(err, PL_E_IO, "the server ended: %s (all of it: %s)", last, b->log_file);
         }
-        sleep_ms(POLL_MS);
+        clock_sleep_ms(POLL_MS);
     }
     return pl_fail(err, PL_E_BUSY, "the server is not ready after %u s; see %s", timeout_s,
                    b->log_file);
@@ -169,7 +162,7 @@ pl_status background_stop(struct background *b, unsigned timeout_s, pl_err *err)
             close(fd);
             return PL_OK;
         }
-        sleep_ms(POLL_MS);
+        clock_sleep_ms(POLL_MS);
     }
     return pl_fail(err, PL_E_BUSY, "process %ld still finishes requests after %u s", (long)b->pid,
                    timeout_s);

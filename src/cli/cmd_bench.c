@@ -8,13 +8,13 @@
  * the first row a short prompt is run and thrown away, to warm up. */
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
 #include "cli/cli.h"
 #include "cli/models.h"
+#include "plan/estimate.h"
 
 enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16 };
 
@@ -158,12 +158,10 @@ static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct row *out
     return st;
 }
 
-/* Weights that a step of n columns reads: of experts, what columns that choose at random would. */
 static double step_weight_bytes(const pl_plan *p, uint32_t n_columns)
 {
-    const double unread = p->n_experts ? pow(1 - (double)p->n_experts_used / p->n_experts,
-                                             n_columns) : 1;
-    return (double)p->step_weight_bytes + (double)p->expert_weight_bytes * (1 - unread);
+    return estimate_weight_bytes((double)p->step_weight_bytes, (double)p->expert_weight_bytes,
+                                 p->n_experts, p->n_experts_used, n_columns);
 }
 
 /* Of a decode step. KV as full attention reads it with half of the reply written; an attention

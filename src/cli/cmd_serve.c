@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/models.h"
 #include "cli/power_assertion.h"
@@ -29,11 +30,6 @@ static void on_stop(int number)
 {
     (void)number;
     stop_signals++;
-}
-
-static void sleep_ms(long ms)
-{
-    nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 }
 
 /* Commas inside one --api-key and lines of a file both separate keys. */
@@ -102,8 +98,8 @@ static void wait_for_stop(const struct serve *s, struct server *server)
                 s->grace_s);
     for (uint32_t ms = 0; ms < s->grace_s * 1000 && server_n_active(server) && stop_signals == seen;
          ms += 20)
-        sleep_ms(20);
-    sleep_ms(50);       /* answers that are finished leave the sockets */
+        clock_sleep_ms(20);
+    clock_sleep_ms(50);       /* answers that are finished leave the sockets */
 }
 
 static int serve(struct serve *s)

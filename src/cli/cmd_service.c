@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "cli/cli.h"
+#include "cli/folders.h"
 #include "cli/mac_settings.h"
 #include "cli/program.h"
 #include "cli/service_file.h"
@@ -115,18 +116,6 @@ static void print_file(const struct job *j, FILE *to)
     (j->is_launchd ? service_print_plist : service_print_unit)(to, &j->service);
 }
 
-/* All folders on the way to the file. */
-static bool make_folders(char *file)
-{
-    for (char *at = strchr(file + 1, '/'); at; at = strchr(at + 1, '/')) {
-        *at = 0;
-        const bool is_made = !mkdir(file, 0755) || errno == EEXIST;
-        *at = '/';
-        if (!is_made) return false;
-    }
-    return true;
-}
-
 static pl_status write_file(struct job *j, pl_err *err)
 {
     char new_file[PATH_MAX + 8];
@@ -135,8 +124,12 @@ static pl_status write_file(struct job *j, pl_err *err)
         print_file(j, stdout);
         return PL_OK;
     }
+    snprintf(new_file, sizeof new_file, "%s", j->file);
+    *strrchr(new_file, '/') = 0;
+    const pl_status st = folders_make(new_file, 0755, err);
+    if (st) return st;
     snprintf(new_file, sizeof new_file, "%s.new", j->file);
-    FILE *to = make_folders(j->file) ? fopen(new_file, "w") : NULL;
+    FILE *to = fopen(new_file, "w");
     if (!to) return pl_fail(err, PL_E_IO, "%s: %s", j->file, strerror(errno));
     print_file(j, to);
     const bool is_bad = ferror(to) || fflush(to) || fsync(fileno(to));

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "plan/estimate.h"
+#include "cli/plan_subject.h"
 
 void doctor_find(struct doctor *d, const char *name, enum finding_state state, const char *text,
                  const char *mend, ...)
@@ -87,24 +87,14 @@ static double decode_rate(pl_engine *engine, pl_err *err)
                ? (double)stats.n_decode_step_tokens * 1e9 / (double)stats.decode_step_ns : 0;
 }
 
-static struct work work_of(const pl_plan *p)
-{
-    return (struct work){
-        .macs_per_token = (double)p->step_macs_per_token,
-        .step_bytes = (double)p->step_weight_bytes, .expert_bytes = (double)p->expert_weight_bytes,
-        .n_experts = p->n_experts, .n_experts_used = p->n_experts_used,
-        .kv_bytes_per_token = (double)p->kv_bytes_per_token,
-        .attend_macs = 2.0 * p->n_heads * p->d_head * p->n_layers, .n_layers = p->n_layers,
-    };
-}
-
 static void compare_speed(struct doctor *d, const pl_plan *plan, double tok_s,
                           const pl_machine *limits)
 {
-    const struct work work = work_of(plan);
-    const struct rates rates = rates_of_cpu(limits->macs_per_s, limits->read_bytes_per_s,
-                                             !strstr(plan->quantisation, "_K"));
-    const double expected = estimate_decode(&work, &rates, 1, 32).tok_s;
+    struct plan_subject s = { .load = { .n_streams = 1 } };
+    plan_subject_of_plan(&s, plan);
+    plan_subject_limits(&s, limits->cpu_name, "limits measured before", limits->macs_per_s,
+                        limits->read_bytes_per_s);
+    const double expected = plan_step_of(&s, &s.load, 32).tok_s;
     const bool is_fine = tok_s >= 0.7 * expected;
     doctor_find(d, "speed", is_fine ? FINDING_FINE : FINDING_WRONG,
                 "one stream decodes %.1f tok/s; by %.0f GMAC/s and %.1f GB/s, measured before, %.1f "

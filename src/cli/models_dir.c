@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/folders.h"
 #include "cli/pull_note.h"
 
 enum { MAX_DEPTH = 8, OPEN_FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW };
@@ -26,22 +27,6 @@ static pl_status default_path(char *to, size_t capacity, pl_err *err)
                                 : pl_fail(err, PL_E_PARAM, "the path of the folder is too long");
 }
 
-static pl_status make_folders(char *path, pl_err *err)
-{
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash) *slash = 0;
-        const bool is_made = mkdir(path, 0755) == 0 || errno == EEXIST || errno == EISDIR;
-        const int why = errno;
-        if (slash && (is_made || why == EROFS || why == EACCES)) {      /* may be there already */
-            *slash = '/';
-            continue;
-        }
-        if (!is_made)
-            return pl_fail(err, PL_E_IO, "%s: cannot make this folder: %s", path, strerror(why));
-        if (!slash) return PL_OK;
-    }
-}
-
 pl_status models_dir_open(struct models_dir *d, const char *path, bool make, pl_err *err)
 {
     *d = (struct models_dir){ 0 };
@@ -51,7 +36,7 @@ pl_status models_dir_open(struct models_dir *d, const char *path, bool make, pl_
         st = pl_fail(err, PL_E_PARAM, "--dir: the path of the folder is empty or too long");
     else snprintf(d->path, sizeof d->path, "%s", path);
     for (size_t n = strlen(d->path); n > 1 && d->path[n - 1] == '/';) d->path[--n] = 0;
-    if (!st && make) st = make_folders(d->path, err);
+    if (!st && make) st = folders_make(d->path, 0755, err);
     if (st) return st;
     d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     d->is_open = d->fd >= 0;

@@ -117,14 +117,20 @@ static struct shape shape_of_file(const pl_plan *p)
     };
 }
 
+void plan_subject_of_plan(struct plan_subject *s, const pl_plan *plan)
+{
+    s->file = *plan;
+    s->is_file = true;
+    s->load.ctx_tokens = plan->ctx_tokens;
+    s->shape = shape_of_file(plan);
+}
+
 pl_status plan_subject_of_file(struct plan_subject *s, const pl_params *params, pl_err *err)
 {
-    const pl_status st = pl_plan_compute(&s->file, params, err);
-    if (st) return st;
-    s->is_file = true;
-    s->load.ctx_tokens = s->file.ctx_tokens;
-    s->shape = shape_of_file(&s->file);
-    return PL_OK;
+    pl_plan plan;
+    const pl_status st = pl_plan_compute(&plan, params, err);
+    if (!st) plan_subject_of_plan(s, &plan);
+    return st;
 }
 
 bool plan_fits_now(const struct plan_subject *s)

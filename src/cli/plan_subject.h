@@ -26,6 +26,7 @@ struct plan_subject {
 };
 
 /* A model file as pl_open would take it under these parameters; sets the load's context. */
+void plan_subject_of_plan(struct plan_subject *s, const pl_plan *plan);
 pl_status plan_subject_of_file(struct plan_subject *s, const pl_params *params, pl_err *err);
 
 /* This machine, its limits measured now (half a second) or given. s must not move afterwards. */

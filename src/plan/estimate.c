@@ -66,12 +66,11 @@ static double seen_tokens(const struct work *w, double ctx_tokens)
     return w->window_share * in_window + (1 - w->window_share) * ctx_tokens;
 }
 
-/* Of the experts, those that n columns choose at random. */
-static double read_weight_bytes(const struct work *w, double n_columns)
+double estimate_weight_bytes(double step_bytes, double expert_bytes, uint32_t n_experts,
+                             uint32_t n_experts_used, double n_columns)
 {
-    if (!w->n_experts) return w->step_bytes;
-    const double unread = pow(1 - (double)w->n_experts_used / w->n_experts, n_columns);
-    return w->step_bytes + w->expert_bytes * (1 - unread);
+    if (!n_experts) return step_bytes;
+    return step_bytes + expert_bytes * (1 - pow(1 - (double)n_experts_used / n_experts, n_columns));
 }
 
 /* A step of n_streams tokens, each behind ctx_tokens of its own, and of n_prompt columns of one
@@ -86,7 +85,9 @@ static struct estimate estimate_step(const struct work *w, const struct rates *r
     const double attend_macs = (n_streams * ctx_seen + n_prompt * prompt_seen) * w->attend_macs;
     struct estimate e = {
         .arithmetic_s = macs / r->macs_per_s + attend_macs / r->attend_macs_per_s,
-        .weights_s = read_weight_bytes(w, n_streams + n_prompt) / r->read_bytes_per_s,
+        .weights_s = estimate_weight_bytes(w->step_bytes, w->expert_bytes, w->n_experts,
+                                           w->n_experts_used, n_streams + n_prompt) /
+                     r->read_bytes_per_s,
         .kv_s = (n_streams * ctx_seen + prompt_seen) * w->kv_bytes_per_token / r->read_bytes_per_s,
         .launches_s =
             w->n_layers * (r->layer_s + (n_streams + n_prompt) * r->column_layer_s),

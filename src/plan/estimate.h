@@ -55,6 +55,10 @@ struct rates rates_of_machine(const struct machine *machine);
  * scale eight times as often as those of 256. */
 struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s, bool has_blocks_of_32);
 
+/* Weights that a step of n columns reads: of experts, those that columns choose at random. */
+double estimate_weight_bytes(double step_bytes, double expert_bytes, uint32_t n_experts,
+                             uint32_t n_experts_used, double n_columns);
+
 /* A step in which `n_streams` streams, each with `ctx_tokens` in its KV, get a token each. */
 struct estimate estimate_decode(const struct work *work, const struct rates *rates,
                                 double n_streams, double ctx_tokens);

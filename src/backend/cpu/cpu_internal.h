@@ -189,7 +189,7 @@ void product_panels_add(const struct cpu_backend *b, const struct matrix *m, con
 enum { MAX_PARTS_A_THREAD = 8, MANY_COLS = 64 };
 
 /* The operations of the seam; each file of ops_*.c records some. A phase has one part a thread unless
- * its cost is told: in multiply-adds of products, or as many nanoseconds of a core. */
+ * its cost, in nanoseconds of one core, is told, is large, and the step has MANY_COLS or more. */
 struct phase *add_phase(struct cpu_backend *b, phase_fn *run, const char *name);
 void set_cost(struct cpu_backend *b, struct phase *p, double ns);
 double product_cost(const struct matrix *m, uint32_t n_cols);

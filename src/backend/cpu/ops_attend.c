@@ -221,8 +221,10 @@ void cpu_attend(struct backend *base, uint32_t layer, uint32_t window)
     p->rope = rope->rope;
     p->layer = layer;
     p->window = window;
-    const struct cut cut = cut_of(b, b->params.n_threads);
-    set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * b->params.dims.d_head);
+    if (b->batch.n_cols >= MANY_COLS) {     /* else its cost is not asked for */
+        const struct cut cut = cut_of(b, b->params.n_threads);
+        set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * b->params.dims.d_head);
+    }
     p = add_phase(b, run_quantise_attended, "quantise");
     set_cost(b, p, QUANTISE_NS * b->batch.n_cols * b->ld_q);
 }
