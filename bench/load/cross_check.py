@@ -3,9 +3,10 @@
 
     bench/load/cross_check.py --model M.gguf --peers VENV/bin
 
-The same prompts, clients, requests and reply lengths, in turn, several rounds. The server gets
-fewer threads than the machine has cores, so that the client takes none of its time. Nothing else
-may run meanwhile. One row for each tool and round goes to --out. Exit code 1 where a figure's
+The same prompts, clients, requests and reply lengths, in turn, several rounds. The server runs on
+the first --threads cores and the client on the others, so that neither takes the other's time; the
+model should be slow enough for one core to read its replies in Python. Nothing else may run
+meanwhile. One row for each tool and round goes to --out. Exit code 1 where a figure's
 median over the rounds differs by more than --within.
 
 What is compared, each as its tool defines it: output tok/s; median time to first token; median over
@@ -15,6 +16,7 @@ paceline time per output token.
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import random
 import signal
@@ -36,6 +38,10 @@ FIGURES = {"output_tok_s": "output tok/s", "ttft_p50_ms": "time to first token p
            "tpot_p50_ms": "time per output token p50, ms"}
 
 
+def on_cores(first, last, command):
+    return ["taskset", "--cpu-list", f"{first}-{last}", *map(str, command)]
+
+
 def run(command, timeout=900):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
                           timeout=timeout)
@@ -43,6 +49,10 @@ def run(command, timeout=900):
         sys.exit(f"{command[0]} ended with exit code {done.returncode}:\n{done.stdout[-2000:]}\n"
                  f"{done.stderr[-2000:]}")
     return done.stdout
+
+
+def run_client(args, command):
+    return run(on_cores(args.threads, os.cpu_count() - 1, command))
 
 
 def write_lines(path, objects):
@@ -53,9 +63,10 @@ def write_lines(path, objects):
 def by_paceline(args, url, prompts, folder):
     lines = write_lines(folder / "paceline.jsonl", [{"prompt": p} for p in prompts])
     out = folder / "paceline.json"
-    run([args.binary, "load", "--url", url, "--concurrency", args.clients, "--requests",
-         args.requests, "--warmup", args.clients, "--prompt-file", lines, "--max-tokens",
-         args.tokens, "--ignore-eos", "--temperature", 0, "--json", out])
+    run_client(args, [
+        args.binary, "load", "--url", url, "--concurrency", args.clients, "--requests",
+        args.requests, "--warmup", args.clients, "--prompt-file", lines, "--max-tokens",
+        args.tokens, "--ignore-eos", "--temperature", 0, "--json", out])
     r = json.loads(out.read_text())
     return {"requests": r["requests"]["ok"], "output_tokens": r["output_tokens"],
             "output_tok_s": r["output_tok_s"], "ttft_p50_ms": r["ttft_s"]["p50"] * 1e3,
@@ -74,14 +85,15 @@ fast.save_pretrained(sys.argv[1])
 def by_aiperf(args, url, prompts, folder):
     run([args.peers / "python", "-c", TOKENIZER, folder / "tokenizer"])
     lines = write_lines(folder / "aiperf.jsonl", [{"text": p} for p in prompts])
-    run([args.peers / "aiperf", "profile", "--model", args.name, "--url", url, "--endpoint-type",
-         "chat", "--streaming", "--concurrency", args.clients, "--request-count", args.requests,
-         "--warmup-request-count", args.clients, "--input-file", lines, "--custom-dataset-type",
-         "single_turn", "--dataset-sampling-strategy", "sequential", "--use-server-token-count",
-         "--tokenizer", folder / "tokenizer", "--extra-inputs", f"max_tokens:{args.tokens}",
-         "--extra-inputs", "ignore_eos:true", "--extra-inputs", "temperature:0", "--workers-max", 1,
-         "--ui", "none", "--no-gpu-telemetry", "--no-server-metrics", "--artifact-dir",
-         folder / "aiperf"])
+    run_client(args, [
+        args.peers / "aiperf", "profile", "--model", args.name, "--url", url, "--endpoint-type",
+        "chat", "--streaming", "--concurrency", args.clients, "--request-count", args.requests,
+        "--warmup-request-count", args.clients, "--input-file", lines, "--custom-dataset-type",
+        "single_turn", "--dataset-sampling-strategy", "sequential", "--use-server-token-count",
+        "--tokenizer", folder / "tokenizer", "--extra-inputs", f"max_tokens:{args.tokens}",
+        "--extra-inputs", "ignore_eos:true", "--extra-inputs", "temperature:0", "--workers-max", 1,
+        "--ui", "none", "--no-gpu-telemetry", "--no-server-metrics", "--artifact-dir",
+        folder / "aiperf"])
     r = json.loads((folder / "aiperf/profile_export_aiperf.json").read_text())
     return {"requests": int(r["request_count"]["avg"]),
             "output_tokens": round(r["output_sequence_length"]["avg"] * r["request_count"]["avg"]),
@@ -96,10 +108,11 @@ def by_guidellm(args, url, prompts, folder):
     backend = {"kind": "openai_http", "target": url, "model": args.name, "stream": True,
                "max_tokens": args.tokens,
                "extras": {"body": {"ignore_eos": True, "temperature": 0}}}
-    run([args.peers / "guidellm", "run", "--backend", json.dumps(backend), "--profile",
-         f"kind=concurrent,streams={args.clients}", "--constraint",
-         f"kind=max_requests,count={args.requests}", "--data", f"kind=json_file,path={lines}",
-         "--output", f"kind=json,path={out}"])
+    run_client(args, [
+        args.peers / "guidellm", "run", "--backend", json.dumps(backend), "--profile",
+        f"kind=concurrent,streams={args.clients}", "--constraint",
+        f"kind=max_requests,count={args.requests}", "--data", f"kind=json_file,path={lines}",
+        "--output", f"kind=json,path={out}"])
     m = json.loads(out.read_text())["benchmarks"][0]["metrics"]
 
     def median(name):
@@ -121,10 +134,10 @@ def server(args):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [args.binary, "serve", "--model", args.model, "--alias", args.name, "--port", str(port),
-         "--parallel", str(args.clients), "--ctx-size", "1024", "--threads", str(args.threads),
-         "--no-prefix-cache"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(on_cores(0, args.threads - 1, [
+        args.binary, "serve", "--model", args.model, "--alias", args.name, "--port", port,
+        "--parallel", args.clients, "--ctx-size", 1024, "--threads", args.threads,
+        "--no-prefix-cache"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):
             with contextlib.suppress(OSError):
