@@ -1,0 +1,91 @@
+/* The one door to Metal: a device, its memory, its compiled kernels and the recording of work. Behind
+ * it is Objective-C (device.m); all else of the backend is C.
+ *
+ * I1  All memory is taken between open and the first metal_begin, stays resident until close and is
+ *     never given back in between.
+ * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait.
+ * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the last
+ *     barrier, by the host before metal_begin, or by earlier command buffers.
+ *
+ * Threads: one thread opens, records and waits. */
+#ifndef BACKEND_METAL_DEVICE_H
+#define BACKEND_METAL_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct metal_device;
+struct metal_pipeline;          /* a compiled kernel, owned by its device */
+
+struct metal_facts {
+    char name[64];              /* "Apple M4 Pro" */
+    uint64_t working_set_bytes; /* that the GPU may keep resident; 0: not told */
+    uint64_t max_buffer_bytes;
+    bool is_emulated;
+};
+
+/* Memory that host and GPU both see (storage mode shared). */
+struct metal_buffer {
+    void *bytes;                /* aligned to 64 at least, zeroed when taken */
+    uint64_t n_bytes;
+    void *object;               /* id<MTLBuffer>, the device's */
+};
+
+/* Opens the system's default GPU and compiles `source`. When the compiler refuses it, err has its
+ * first lines and `log`, unless NULL, gets all of what it said (malloc'ed; the caller frees it).
+ * pipeline_dir: where compiled kernels are kept between runs; NULL: nowhere. */
+pl_status metal_device_open(struct metal_device **out, const char *source, const char *pipeline_dir,
+                            char **log, pl_err *err);
+void metal_device_close(struct metal_device *d);        /* NULL: nothing to do */
+const struct metal_facts *metal_device_facts(const struct metal_device *d);
+
+/* Takes memory; `what` is for messages. 0 bytes give a buffer that must not be read. */
+pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
+                            struct metal_buffer *out, pl_err *err);
+
+/* After the last buffer, before the first step: asks for residency of all of them. */
+pl_status metal_device_settle(struct metal_device *d, pl_err *err);
+
+/* The kernel of this name. Function constants 0 .. n_constants - 1 are 32-bit integers. Made once and
+ * kept: asking again gives the same. */
+pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int32_t *constant,
+                             uint32_t n_constants, struct metal_pipeline **out, pl_err *err);
+uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p);
+
+/* ---- recording ------------------------------------------------------------------------------ */
+
+enum { METAL_MAX_BUFFERS = 12, METAL_MAX_ARGS = 256 };
+
+struct metal_binding {
+    const struct metal_buffer *buffer;  /* NULL: not bound, the kernel does not read it */
+    uint64_t offset;                    /* bytes; a multiple of 4 */
+};
+
+/* One dispatch of whole threadgroups. Buffer indices 0 .. n_buffers - 1 are `buffer`; the arguments
+ * are index n_buffers. */
+struct metal_dispatch {
+    const struct metal_pipeline *pipeline;
+    struct metal_binding buffer[METAL_MAX_BUFFERS];
+    uint32_t n_buffers;
+    const void *args;                   /* copied */
+    uint32_t args_bytes;                /* METAL_MAX_ARGS at most; a multiple of 4 */
+    uint32_t n_groups[3];               /* threadgroups; none may be 0 */
+    uint32_t n_threads;                 /* a threadgroup, a multiple of 32 */
+    uint32_t shared_bytes;              /* threadgroup memory at index 0, a multiple of 16; 0: none */
+};
+
+void metal_begin(struct metal_device *d);
+void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what);
+void metal_barrier(struct metal_device *d);
+/* Ends recording and hands the work to the GPU. */
+void metal_commit(struct metal_device *d);
+/* Waits for what was committed. A failed command buffer gives PL_E_INTERNAL and what Metal said;
+ * after `METAL_MAX_FAILURES` in a row the queue is made anew. gpu_ns, unless NULL, gets the time the
+ * GPU was busy. */
+enum { METAL_MAX_FAILURES = 3 };
+pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err);
+
+#endif

@@ -1,0 +1,56 @@
+/* Arguments of the kernels, as the host fills and the shaders read them: 32-bit fields alone, so that
+ * both compilers lay them out alike. Columns are the step's tokens; ld_* count elements from one
+ * column to the next. */
+#ifndef BACKEND_METAL_OP_ARGS_H
+#define BACKEND_METAL_OP_ARGS_H
+
+#ifdef __METAL_VERSION__
+#include <metal_stdlib>
+#define U32 uint
+#define I32 int
+#define F32 float
+#else
+#include <stdint.h>
+#define U32 uint32_t
+#define I32 int32_t
+#define F32 float
+#endif
+
+enum {
+    TILE_ROWS = 32,         /* of a packed weight: four fragments of 8 rows */
+    CHUNK = 32,             /* weights of a row that a lane group unpacks at once */
+    MAX_FRAGMENTS = 8,      /* of 8 columns, that one product holds */
+    PRODUCT_SIMDGROUPS = 4, /* share a tile's chunks: chunk c is simdgroup c % 4's */
+    SPLIT = 128,            /* positions of a part of attention's sum: a multiple of the page's 16 */
+};
+
+/* What a product does with its sums. */
+enum { EPILOGUE_STORE, EPILOGUE_ADD, EPILOGUE_GATED, EPILOGUE_TIMES_GATE };
+
+struct product_args {
+    U32 n_tiles, n_chunks, tile_bytes;
+    U32 first_col;          /* of the columns of this dispatch */
+    U32 ld_x, ld_out, ld_gate;
+    U32 activation;         /* enum activation, for the gated epilogues */
+};
+
+/* By column: embed, norm, add_norm, head rows. */
+struct row_args {
+    U32 n, ld_in, ld_out;
+    F32 eps, scale;
+    U32 n_chunks, tile_bytes;
+};
+
+/* After the products of Q, K and V: biases, head norms, RoPE, pages. */
+struct qkv_args {
+    U32 n_cols, n_heads, n_kv_heads, d_head;
+    U32 ld_q, ld_kv, ld_att;
+    U32 layer, page_bytes, head_bytes, v_at;
+    U32 flags;              /* QKV_* */
+    F32 q_scale, eps;
+};
+
+enum { QKV_BIAS_Q = 1, QKV_BIAS_K = 2, QKV_BIAS_V = 4, QKV_NORM_Q = 8, QKV_NORM_K = 16,
+       QKV_INTERLEAVED = 32, QKV_KEEPS_BIAS_OUT = 64 };
+
+#endif
