@@ -3,23 +3,25 @@
  * A fragment is 8 rows x 8 k; a lane holds two elements of one row. A tile is 32 rows (four row tiles
  * of 8) and all k, in chunks of 32 k: eight weights a lane and row tile. Chunks lie one after another,
  *
- *     chunk    [super-block's header, before the first chunk of each 256, of K-quants]
- *              scales   [8 rows of a row tile][4 row tiles] of the format's scale
- *              quanta   [32 lanes][4 row tiles] words: see fragment_pack
+ *     chunk    head     [8 rows of a row tile][4 row tiles], before the first chunk of each 256 k
+ *              scales   [8 rows of a row tile][4 row tiles]
+ *              quanta   [words][32 lanes][4 row tiles], then [more words][32 lanes] for all row tiles
  *
- * so a lane reads its four row tiles' quanta, and their scales, in one load each.
+ * so that a lane reads the same field of its four row tiles in one load, and a simdgroup reads a chunk
+ * as one run of bytes. Words are of 32 bits; the lower half is the lane's first element's. f is the
+ * fragment (0..3) of the chunk, r the row tile, q the quantum of the scalar definition.
  *
- *     format      scale of 32 k          header of 256 k      quanta of a lane, by row tile
- *     F16         none                   none                 4 words: halves
- *     Q8_0        d f16                  none                 2 words: q + 128
- *     Q4_0 IQ4_NL d f16                  none                 1 word
- *     Q4_1        d, m f16               none                 1 word
- *     Q5_0        d f16                  none                 1 word; one word of fifth bits for all
- *     Q5_1        d, m f16               none                 likewise
- *     Q4_K        scale, min u8          d, dmin f16          1 word
- *     Q5_K        scale, min u8          d, dmin f16          as Q5_0
- *     Q6_K        two scales i8          d f16, and 2 unused  1 word; two words of high bits for all
- *     IQ4_XS      scale i8, 1 unused     d f16, and 2 unused  1 word
+ *     format       head (f16)   scales of 32 k      words: where element bits stand in each half
+ *     F16          -            -                   4, one a fragment: the half itself
+ *     Q8_0         -            d f16               2: q + 128 at 8 (f % 2) of word f / 2
+ *     Q4_0 IQ4_NL  -            d f16               1: q at 4 f
+ *     Q4_1         -            d, m f16            1: likewise
+ *     Q5_0         -            d f16               1, and 1 more: fifth bit at 4 r + f
+ *     Q5_1         -            d, m f16            likewise
+ *     Q4_K         d, dmin      scale, min u8       1
+ *     Q5_K         d, dmin      scale, min u8       1, and 1 more as Q5_0
+ *     Q6_K         d            two scales i8       1, and 2 more: upper bits at 8 (r % 2) + 2 f of r / 2
+ *     IQ4_XS       d            scale i8            1
  *
  * No state, any thread. */
 #ifndef BACKEND_METAL_FRAGMENT_H

@@ -31,26 +31,33 @@ struct product_args {
     U32 n_tiles, n_chunks, tile_bytes;
     U32 first_col;          /* of the columns of this dispatch */
     U32 ld_x, ld_out, ld_gate;
-    U32 activation;         /* enum activation, for the gated epilogues */
+    F32 scale;              /* of the sums: the inverse of what the columns are scaled by */
 };
 
-/* By column: embed, norm, add_norm, head rows. */
+struct embed_args {
+    U32 n_chunks, tile_bytes, ld_x;
+    F32 scale;
+};
+
+/* By column: norm, add_norm, largest. */
 struct row_args {
     U32 n, ld_in, ld_out;
-    F32 eps, scale;
-    U32 n_chunks, tile_bytes;
+    F32 eps;
 };
 
 /* After the products of Q, K and V: biases, head norms, RoPE, pages. */
 struct qkv_args {
-    U32 n_cols, n_heads, n_kv_heads, d_head;
-    U32 ld_q, ld_kv, ld_att;
-    U32 layer, page_bytes, head_bytes, v_at;
+    U32 n_heads, n_kv_heads, d_head, ld_q, ld_kv;
+    U32 n_page_heads;       /* KV heads of a page: layers times heads */
+    U32 layer, head_bytes, v_at, k_type, v_type;
     U32 flags;              /* QKV_* */
     F32 q_scale, eps;
 };
 
 enum { QKV_BIAS_Q = 1, QKV_BIAS_K = 2, QKV_BIAS_V = 4, QKV_NORM_Q = 8, QKV_NORM_K = 16,
-       QKV_INTERLEAVED = 32, QKV_KEEPS_BIAS_OUT = 64 };
+       QKV_INTERLEAVED = 32 };
+
+/* As enum kv_type. */
+enum { METAL_KV_F16, METAL_KV_BF16, METAL_KV_Q8_0, METAL_KV_F8_E4M3 };
 
 #endif
