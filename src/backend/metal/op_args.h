@@ -45,17 +45,17 @@ struct row_args {
     F32 eps;
 };
 
-/* After the products of Q, K and V: biases, head norms, RoPE, pages. */
-struct qkv_args {
-    U32 n_heads, n_kv_heads, d_head, ld_q, ld_kv;
-    U32 n_page_heads;       /* KV heads of a page: layers times heads */
-    U32 layer, head_bytes, v_at, k_type, v_type;
-    U32 flags;              /* QKV_* */
-    F32 q_scale, eps;
+/* After the products of Q, K or V: biases, head norms, RoPE, and where they go. */
+struct heads_args {
+    U32 d_head, ld;
+    U32 flags;              /* HEADS_* */
+    F32 scale, eps;         /* scale: of queries */
+    U32 kv_type, part_at;   /* METAL_KV_*; bytes from a page head's start to its K or V */
+    U32 n_page_heads;       /* of a page: layers times KV heads */
+    U32 first_head, head_bytes; /* the layer's first of them; bytes of one */
 };
 
-enum { QKV_BIAS_Q = 1, QKV_BIAS_K = 2, QKV_BIAS_V = 4, QKV_NORM_Q = 8, QKV_NORM_K = 16,
-       QKV_INTERLEAVED = 32 };
+enum { HEADS_BIAS = 1, HEADS_NORM = 2, HEADS_INTERLEAVED = 4, HEADS_ARE_VALUES = 8 };
 
 /* As enum kv_type. */
 enum { METAL_KV_F16, METAL_KV_BF16, METAL_KV_Q8_0, METAL_KV_F8_E4M3 };

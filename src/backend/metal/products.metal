@@ -6,8 +6,8 @@ constant uint epilogue [[function_constant(0)]];
 constant uint activation_kind [[function_constant(1)]];
 
 template <int NB>
-static inline void finish(thread row_sums<NB> &sums, device float *out, device const float *gate_rows,
-                          uint row, uint col, constant product_args &a)
+static inline void finish(thread row_sums<NB> &sums, device float *out, uint row, uint col,
+                          constant product_args &a)
 {
 #pragma unroll
     for (int j = 0; j < NB; j++) {
@@ -81,14 +81,12 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
     if (epilogue == EPILOGUE_GATED || epilogue == EPILOGUE_TIMES_GATE)
         finish_gated<NB>(gate, own, act, row, col, a);
     else
-        finish<NB>(own, out, gate_rows, row, col, a);
+        finish<NB>(own, out, row, col, a);
 }
 
 #define PRODUCT(format, n)                                                                         \
-    template [[host_name("product_" #format "_" #n)]] kernel void product<weights_##format, n>(   \
-        device const uchar *, device const uchar *, device const half *, device float *,          \
-        device half *, device const float *, device const uchar4 *, constant product_args &,      \
-        threadgroup float2 *, uint2, uint, uint);
+    template [[host_name("product_" #format "_" #n)]] kernel                                       \
+    decltype(product<weights_##format, n>) product<weights_##format, n>;
 #define PRODUCTS(format)                                                                           \
     PRODUCT(format, 1) PRODUCT(format, 2) PRODUCT(format, 3) PRODUCT(format, 4)                    \
     PRODUCT(format, 5) PRODUCT(format, 6) PRODUCT(format, 7) PRODUCT(format, 8)

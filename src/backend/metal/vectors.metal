@@ -1,0 +1,262 @@
+/* Work on single columns: the embedding, norms, and what happens to Q, K and V between their products
+ * and attention. A threadgroup a column, or a column's head. */
+
+/* ---- the lanes' elements -------------------------------------------------------------------- */
+
+/* Writes where known values went when a fragment was loaded, for the host to learn which elements a
+ * lane holds. values: (8, 8), element = 8 row + k. found: (32, 2) each. */
+kernel void probe(device const half *half_values [[buffer(0)]],
+                  device const float *float_values [[buffer(1)]],
+                  device float *half_found [[buffer(2)]],
+                  device float *float_found [[buffer(3)]],
+                  uint lane [[thread_index_in_simdgroup]])
+{
+    simdgroup_half8x8 h;
+    simdgroup_float8x8 f;
+    simdgroup_load(h, half_values, 8);
+    simdgroup_load(f, float_values, 8);
+    for (uint e = 0; e < 2; e++) {
+        half_found[2 * lane + e] = float(h.thread_elements()[e]);
+        float_found[2 * lane + e] = f.thread_elements()[e];
+    }
+}
+
+/* ---- embedding ------------------------------------------------------------------------------ */
+
+/* X = scale * row of the embedding. Grid: (chunks of 32, columns), a simdgroup each. */
+template <typename W>
+kernel void embed(device const uchar *tiles [[buffer(0)]],
+                  device const int *token [[buffer(1)]],
+                  device float *x [[buffer(2)]],
+                  device const uchar4 *lanes [[buffer(3)]],
+                  constant embed_args &a [[buffer(4)]],
+                  uint2 group [[threadgroup_position_in_grid]],
+                  uint lane [[thread_index_in_simdgroup]])
+{
+    const uint row = uint(token[group.y]), chunk = group.x;
+    const uchar4 mine = lanes[lane];
+    device float *to = x + ulong(group.y) * a.ld_x + chunk * CHUNK;
+    if (mine.x != row % 8) return;
+    W w;
+    w.load(tiles + ulong(row / TILE_ROWS) * a.tile_bytes, chunk, lane, mine.x);
+    for (uint f = 0; f < 4; f++) {
+        const half2 pair = w.get(row % TILE_ROWS / 8, f);
+        to[f * 8 + mine.y] = float(pair.x) * a.scale;
+        to[f * 8 + mine.z] = float(pair.y) * a.scale;
+    }
+}
+
+#define EMBED(format)                                                                              \
+    template [[host_name("embed_" #format)]] kernel                                                \
+    decltype(embed<weights_##format>) embed<weights_##format>;
+
+EMBED(f16)
+EMBED(q8_0)
+EMBED(q4_0)
+EMBED(q4_1)
+EMBED(q5_0)
+EMBED(q5_1)
+EMBED(q4_k)
+EMBED(q5_k)
+EMBED(q6_k)
+EMBED(iq4_nl)
+EMBED(iq4_xs)
+
+/* ---- norms ---------------------------------------------------------------------------------- */
+
+enum { NORM_THREADS = 128 };
+
+/* 1 / rms of n values, by the 128 threads of a group: each sums every 128th, then lanes, then
+ * simdgroups, in this order. */
+static inline float inverse_rms(device const float *x, uint n, float eps, threadgroup float *shared,
+                                uint thread_index, uint simd, uint lane)
+{
+    float sum = 0;
+    for (uint i = thread_index; i < n; i += NORM_THREADS) sum = fma(x[i], x[i], sum);
+    sum = simd_sum(sum);
+    if (lane == 0) shared[simd] = sum;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    const float all = shared[0] + shared[1] + shared[2] + shared[3];
+    return 1.0f / sqrt(all / float(n) + eps);
+}
+
+/* out = x / rms(x) * weight as halves, of column col[group] where the index is given. */
+constant bool is_indexed [[function_constant(0)]];
+
+kernel void norm(device const float *x [[buffer(0)]],
+                 device const float *weight [[buffer(1)]],
+                 device half *out [[buffer(2)]],
+                 device const uint *col [[buffer(3)]],
+                 constant row_args &a [[buffer(4)]],
+                 uint group [[threadgroup_position_in_grid]],
+                 uint thread_index [[thread_index_in_threadgroup]],
+                 uint simd [[simdgroup_index_in_threadgroup]],
+                 uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float shared[4];
+    device const float *from = x + ulong(is_indexed ? col[group] : group) * a.ld_in;
+    device half *to = out + ulong(group) * a.ld_out;
+    const float scale = inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane);
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS)
+        to[i] = half(bounded(from[i] * scale * weight[i]));
+}
+
+/* x += y / rms(y) * weight */
+kernel void add_norm(device const float *y [[buffer(0)]],
+                     device const float *weight [[buffer(1)]],
+                     device float *x [[buffer(2)]],
+                     constant row_args &a [[buffer(3)]],
+                     uint group [[threadgroup_position_in_grid]],
+                     uint thread_index [[thread_index_in_threadgroup]],
+                     uint simd [[simdgroup_index_in_threadgroup]],
+                     uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float shared[4];
+    device const float *from = y + ulong(group) * a.ld_in;
+    device float *to = x + ulong(group) * a.ld_out;
+    const float scale = inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane);
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS)
+        to[i] = fma(from[i] * scale, weight[i], to[i]);
+}
+
+/* The largest of every 256 logits, NaN counting as minus infinity. Grid: (blocks, rows), a simdgroup
+ * each. n: of a row; ld_out: blocks of a row. */
+kernel void largest(device const float *logits [[buffer(0)]],
+                    device float *out [[buffer(1)]],
+                    constant row_args &a [[buffer(2)]],
+                    uint2 group [[threadgroup_position_in_grid]],
+                    uint lane [[thread_index_in_simdgroup]])
+{
+    device const float *row = logits + ulong(group.y) * a.ld_in;
+    const uint end = min(group.x * 256 + 256, a.n);
+    float most = -INFINITY;
+    for (uint i = group.x * 256 + lane; i < end; i += 32)
+        most = isnan(row[i]) ? most : max(most, row[i]);
+    most = simd_max(most);
+    if (lane == 0) out[group.y * a.ld_out + group.x] = most;
+}
+
+/* ---- Q, K and V ----------------------------------------------------------------------------- */
+
+enum { MAX_D_HEAD = 256, PAGE_TOKENS = 16, KV_BLOCK = 32 };
+
+/* Adds a bias, applies the head's norm, in threadgroup memory that this simdgroup alone uses. */
+static inline void prepare_head(threadgroup float *values, constant heads_args &a,
+                                device const float *bias, device const float *norm_weight, uint lane)
+{
+    const bool has_bias = (a.flags & HEADS_BIAS) != 0, has_norm = (a.flags & HEADS_NORM) != 0;
+    float sum = 0;
+    for (uint i = lane; i < a.d_head && has_bias; i += 32) values[i] += bias[i];
+    for (uint i = lane; i < a.d_head && has_norm; i += 32) sum = fma(values[i], values[i], sum);
+    const float scale = 1.0f / sqrt(simd_sum(sum) / float(a.d_head) + a.eps);
+    for (uint i = lane; i < a.d_head && has_norm; i += 32) values[i] *= scale * norm_weight[i];
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+}
+
+/* Turns pairs by the position's angles, in place. */
+static inline void turn(threadgroup float *values, constant heads_args &a,
+                        device const float *cos_sin, uint lane)
+{
+    const bool is_interleaved = (a.flags & HEADS_INTERLEAVED) != 0;
+    for (uint i = lane; i < a.d_head / 2; i += 32) {
+        const uint one = is_interleaved ? 2 * i : i;
+        const uint other = is_interleaved ? 2 * i + 1 : i + a.d_head / 2;
+        const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1], x = values[one], y = values[other];
+        values[one] = fma(x, c, -(y * s));
+        values[other] = fma(x, s, y * c);
+    }
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+}
+
+/* To 8 bits, OCP E4M3: a code is the upper bits of the float, rounded to 3 of the mantissa, ties to
+ * even; below 2^-6 it counts steps of 2^-9, which the sum with 2^14 rounds to. */
+static inline uchar f8_of(float scaled)
+{
+    const float size = min(abs(scaled), 448.0f);
+    const uint u = as_type<uint>(size);
+    const uint normal = ((u + 0x7ffff + (u >> 20 & 1)) >> 20) - (120 << 3);
+    const uint small = as_type<uint>(size + 16384.0f) - as_type<uint>(16384.0f);
+    return uchar((size < 0x1p-6f ? small : normal) | (as_type<uint>(scaled) >> 24 & 0x80));
+}
+
+static inline uint kv_scales_bytes(uint type, uint d_head)
+{
+    if (type == METAL_KV_F8_E4M3) return PAGE_TOKENS * 4;
+    return type == METAL_KV_Q8_0 ? d_head / KV_BLOCK * PAGE_TOKENS * 2 : 0;
+}
+
+/* One token's values of one head into its page: `part` is where the scales begin, dimension d's code
+ * stands at d * step + first. */
+static inline void write_kv(threadgroup const float *values, uint d_head, uint type,
+                            device uchar *part, uint at, uint step, uint first, uint lane)
+{
+    device uchar *codes = part + kv_scales_bytes(type, d_head);
+    float most = 0;
+    if (type == METAL_KV_F8_E4M3) {
+        for (uint d = lane; d < d_head; d += 32) most = max(most, abs(bounded(values[d])));
+        most = simd_max(most) / 448.0f;
+        if (lane == 0) ((device float *)part)[at] = most;
+    }
+    const float inverse = most > 0 ? 1.0f / most : 0.0f;
+    for (uint d = lane; d < d_head; d += 32) {
+        const float x = bounded(values[d]);
+        const uint place = d * step + first;
+        if (type == METAL_KV_F16) {
+            ((device half *)codes)[place] = half(x);
+        } else if (type == METAL_KV_BF16) {
+            const uint u = as_type<uint>(x);
+            ((device ushort *)codes)[place] = ushort((u + 0x7fff + (u >> 16 & 1)) >> 16);
+        } else if (type == METAL_KV_Q8_0) {     /* the 32 lanes hold one block */
+            const half scale = half(simd_max(abs(x)) / 127.0f);
+            const float to_code = float(scale) > 0 ? 1.0f / float(scale) : 0.0f;
+            if (lane == 0) ((device half *)part)[d / KV_BLOCK * PAGE_TOKENS + at] = scale;
+            ((device char *)codes)[place] = char(clamp(rint(x * to_code), -127.0f, 127.0f));
+        } else {
+            codes[place] = f8_of(x * inverse);
+        }
+    }
+}
+
+/* Grid: (heads, columns), a simdgroup each. q_half: queries as attention reads them. */
+kernel void finish_queries(device const float *rows [[buffer(0)]],
+                           device half *q_half [[buffer(1)]],
+                           device const float *bias [[buffer(2)]],
+                           device const float *norm_weight [[buffer(3)]],
+                           device const float *cos_sin [[buffer(4)]],
+                           device const uint *pos [[buffer(5)]],
+                           constant heads_args &a [[buffer(6)]],
+                           uint2 group [[threadgroup_position_in_grid]],
+                           uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float values[MAX_D_HEAD];
+    const ulong first = ulong(group.y) * a.ld + group.x * a.d_head;
+    for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
+    prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
+    turn(values, a, cos_sin + ulong(pos[group.y]) * a.d_head, lane);
+    for (uint i = lane; i < a.d_head; i += 32) q_half[first + i] = half(bounded(values[i] * a.scale));
+}
+
+/* Keys, or values with HEADS_ARE_VALUES, into the pages of the columns' tokens. Grid as above. */
+kernel void finish_kv(device const float *rows [[buffer(0)]],
+                      device uchar *kv [[buffer(1)]],
+                      device const float *bias [[buffer(2)]],
+                      device const float *norm_weight [[buffer(3)]],
+                      device const float *cos_sin [[buffer(4)]],
+                      device const uint *pos [[buffer(5)]],
+                      device const uint *page [[buffer(6)]],
+                      constant heads_args &a [[buffer(7)]],
+                      uint2 group [[threadgroup_position_in_grid]],
+                      uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float values[MAX_D_HEAD];
+    const bool are_values = (a.flags & HEADS_ARE_VALUES) != 0;
+    const uint at = pos[group.y] % PAGE_TOKENS;
+    const ulong first = ulong(group.y) * a.ld + group.x * a.d_head;
+    for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
+    prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
+    if (!are_values) turn(values, a, cos_sin + ulong(pos[group.y]) * a.d_head, lane);
+    device uchar *part = kv + (ulong(page[group.y]) * a.n_page_heads + a.first_head + group.x) *
+                              a.head_bytes + a.part_at;
+    write_kv(values, a.d_head, a.kv_type, part, at, are_values ? 1 : PAGE_TOKENS,
+             are_values ? at * a.d_head : at, lane);
+}
