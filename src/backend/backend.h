@@ -182,8 +182,9 @@ struct backend_ops {
                    const struct matrix *weight);
     /* fn for every output column's logits */
     void (*sample)(struct backend *b, sample_fn *fn, void *arg);
-    /* Runs what was recorded; on return all of it is done. */
-    void (*submit)(struct backend *b);
+    /* Runs what was recorded; on return all of it is done. A failure is the machine's (a GPU's command
+     * buffer): what the step should have written is not to be used, the next step may succeed. */
+    pl_status (*submit)(struct backend *b, pl_err *err);
 
     /* Outside a step: page `to` becomes a copy of page `from`. */
     void (*copy_page)(struct backend *b, uint32_t to, uint32_t from);

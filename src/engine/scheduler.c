@@ -249,6 +249,7 @@ void scheduler_plan(struct scheduler *s, struct step *out)
     *out = (struct step){
         .batch = { .n_cols = s->n_cols, .n_spans = s->n_spans, .n_outs = s->n_outs,
                    .token = s->token, .pos = s->pos, .span = s->span, .out_col = s->out_col },
+        .span_seq = s->span_seq,
         .out_seq = s->out_seq,
         .out_pos = s->out_pos,
         .admitted = s->admitted,
@@ -256,6 +257,12 @@ void scheduler_plan(struct scheduler *s, struct step *out)
         .n_prefill_cols = s->n_cols - n_decode_cols,
         .n_decode_cols = n_decode_cols,
     };
+}
+
+void scheduler_abandon(struct scheduler *s)
+{
+    assert(s->is_planned);
+    s->is_planned = false;
 }
 
 void scheduler_commit(struct scheduler *s)

@@ -91,6 +91,7 @@ void scheduler_remove(struct scheduler *s, struct seq *seq);
 
 struct step {
     struct batch batch;             /* n_cols 0: nothing to do */
+    struct seq *const *span_seq;    /* (n_spans) whose columns they are */
     struct seq *const *out_seq;     /* (n_outs) whose output it is */
     const uint32_t *out_pos;        /* (n_outs) its position; the last of what is known so far
                                      * except for wants_every_logit */
@@ -108,6 +109,10 @@ void scheduler_plan(struct scheduler *s, struct step *out);
  * in DECODE has exactly one token that is not computed yet when the next step is planned, and fewer
  * than max_tokens: the owner removes it when it gets there. */
 void scheduler_commit(struct scheduler *s);
+
+/* The planned step failed: nothing advances. The owner removes all of span_seq, whose pages may hold
+ * anything at the positions of the step, before it plans the next. */
+void scheduler_abandon(struct scheduler *s);
 
 /* The sequence in a slot, or NULL. */
 struct seq *scheduler_slot(const struct scheduler *s, uint32_t slot);

@@ -41,7 +41,10 @@ PL_API pl_status pl_score(pl_engine *e, const int32_t *tokens, size_t n_tokens, 
                        ? engine_submit(e, &request, &job, &stream, err)
                        : pl_fail(err, PL_E_MEMORY, "no memory for the scores of %zu tokens",
                                  n_tokens);
-    if (!st && wait_for_end(stream) != PL_FINISH_LENGTH)
+    const pl_finish finish = st ? PL_FINISH_LENGTH : wait_for_end(stream);
+    if (finish == PL_FINISH_ERROR)
+        st = pl_fail(err, PL_E_INTERNAL, "a step of the score failed: see the log");
+    else if (finish != PL_FINISH_LENGTH)
         st = pl_fail(err, PL_E_CLOSING, "the engine was closed before the score was complete");
     pl_stream_close(stream);
     if (st) {

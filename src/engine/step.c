@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "engine/row.h"
 
@@ -227,13 +228,30 @@ static void publish(struct pl_engine *e)
     stats_unlock(&e->stats);
 }
 
+/* The machine failed the step: its streams end, those that had no column in it go on. */
+static void fail_step(struct pl_engine *e, const struct step *step)
+{
+    scheduler_abandon(e->scheduler);
+    for (uint32_t i = 0; i < step->batch.n_spans; i++)
+        end_stream(e, stream_of(step->span_seq[i]), PL_FINISH_ERROR, -1);
+    publish(e);
+    for (uint32_t i = 0; i < step->batch.n_spans; i++) let_go(e, stream_of(step->span_seq[i]));
+    atomic_store_explicit(&e->busy_since_ns, 0, memory_order_relaxed);
+}
+
 /* Everything that statistics say of a step is said before a reader can be woken by it. */
 static void run_step(struct pl_engine *e, const struct step *step)
 {
     const uint64_t begin_ns = clock_ns();
     atomic_store_explicit(&e->busy_since_ns, begin_ns, memory_order_relaxed);
     e->step = step;
-    model_forward(e->model, &step->batch, sample_row, e);
+    pl_err err;
+    if (model_forward(e->model, &step->batch, sample_row, e, &err)) {
+        PL_LOG(ERROR, "engine", "a step failed, and with it %u requests: %s", step->batch.n_spans,
+               err.text);
+        fail_step(e, step);
+        return;
+    }
     scheduler_commit(e->scheduler);
     const uint64_t end_ns = clock_ns();
     count_step(e, step, end_ns - begin_ns);

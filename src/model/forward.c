@@ -30,7 +30,8 @@ static void feed_forward(const struct model *m, uint32_t i)
     ops->down_add(m->backend, l->down, l->post_feed_forward_norm, h->norm_eps);
 }
 
-void model_forward(struct model *m, const struct batch *batch, sample_fn *fn, void *arg)
+pl_status model_forward(struct model *m, const struct batch *batch, sample_fn *fn, void *arg,
+                        pl_err *err)
 {
     const struct backend_ops *ops = m->backend->ops;
 
@@ -44,5 +45,5 @@ void model_forward(struct model *m, const struct batch *batch, sample_fn *fn, vo
         ops->logits(m->backend, m->output_norm, m->hparams.norm_eps, m->output);
         ops->sample(m->backend, fn, arg);
     }
-    ops->submit(m->backend);
+    return ops->submit(m->backend, err);
 }

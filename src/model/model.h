@@ -63,6 +63,7 @@ pl_status model_open(struct model **out, const struct gguf *g, const struct hpar
 void model_close(struct model *m);
 
 /* One step: computes the batch, writes its KV and calls fn for every output column. */
-void model_forward(struct model *m, const struct batch *batch, sample_fn *fn, void *arg);
+pl_status model_forward(struct model *m, const struct batch *batch, sample_fn *fn, void *arg,
+                        pl_err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* A small random model run directly through the operations of the backend: what the tests of the
- * CPU backend share. Weights follow from a seed; streams have tokens and pages of their own, and
+/* A small random model run directly through the operations of a backend: what the tests of the
+ * backends share. Weights follow from a seed; streams have tokens and pages of their own, and
  * what a step computes lands in one table of logits by stream and position, so that two ways to run the
  * same streams are compared by memcmp. */
 #ifndef TESTS_KERNELS_TINY_BACKEND_H
@@ -77,6 +77,8 @@ struct tiny {
     int32_t token[TINY_STREAMS][TINY_POSITIONS];
 
     struct backend_params params;
+    const struct backend_ops *ops;
+    void (*fill_kv)(struct backend *b, int byte);   /* all of the KV pool's bytes */
     struct backend *b;
     uint32_t page[TINY_STREAMS][TINY_PAGES];
     float *logits;              /* (TINY_STREAMS, TINY_POSITIONS, n_vocab) */
@@ -169,6 +171,12 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
         l->bias[i] = tiny_random_vector(r, n_rows[i], 0, 0.5f);
 }
 
+static inline void tiny_fill_cpu_kv(struct backend *base, int byte)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    memset(b->kv, byte, b->params.n_pages * b->page_bytes);
+}
+
 static inline struct tiny *tiny_make(const struct tiny_shape *s)
 {
     struct tiny *t = calloc(1, sizeof *t);
@@ -177,6 +185,8 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s)
     assert_non_null(t);
     rng_seed(&r, 11);
     t->shape = s;
+    t->ops = &backend_cpu;
+    t->fill_kv = tiny_fill_cpu_kv;
     for (int i = 0; i < TINY_LAYERS; i++) tiny_make_layer(&t->layer[i], s, &r);
     t->embedding = tiny_random_matrix(&r, s->embedding_type, s->n_vocab, s->d_model);
     t->head = tiny_random_matrix(&r, s->head_type, s->n_vocab, s->d_model);
@@ -223,14 +233,14 @@ static inline void tiny_load_matrix(struct tiny *t, struct tiny_matrix *m)
     pl_err err;
     if (!m->rows) return;       /* a shape without it */
     const struct weight_view view = { "weight", m->type->type, m->n_rows, m->n_k, m->rows };
-    if (backend_cpu.load_matrix(t->b, &view, &m->loaded, &err)) fail_msg("%s", err.text);
+    if (t->ops->load_matrix(t->b, &view, &m->loaded, &err)) fail_msg("%s", err.text);
 }
 
 static inline void tiny_load_vector(struct tiny *t, struct tiny_vector *v)
 {
     pl_err err;
     v->loaded = NULL;
-    if (v->values && backend_cpu.load_vector(t->b, v->values, v->n, &v->loaded, &err))
+    if (v->values && t->ops->load_vector(t->b, v->values, v->n, &v->loaded, &err))
         fail_msg("%s", err.text);
 }
 
@@ -239,7 +249,7 @@ static inline void tiny_open(struct tiny *t)
 {
     pl_err err;
 
-    if (backend_cpu.open(&t->b, &t->params, &err)) fail_msg("%s", err.text);
+    if (t->ops->open(&t->b, &t->params, &err)) fail_msg("%s", err.text);
     for (int i = 0; i < TINY_LAYERS; i++) {
         struct tiny_layer *l = &t->layer[i];
         struct tiny_vector *vectors[] = { &l->norm, &l->ff_norm, &l->post_norm, &l->post_ff_norm,
@@ -261,13 +271,13 @@ static inline void tiny_open(struct tiny *t)
     tiny_load_matrix(t, &t->embedding);
     tiny_load_matrix(t, &t->head);
     tiny_load_vector(t, &t->head_norm);
-    assert_int_equal(backend_cpu.load_rope(t->b, t->cos_sin, TINY_POSITIONS,
+    assert_int_equal(t->ops->load_rope(t->b, t->cos_sin, TINY_POSITIONS,
                                            t->shape->is_interleaved, &t->rope, &err), PL_OK);
 }
 
 static inline void tiny_close(struct tiny *t)
 {
-    backend_cpu.close(t->b);
+    t->ops->close(t->b);
     t->b = NULL;
 }
 
@@ -275,7 +285,6 @@ static inline void tiny_close(struct tiny *t)
  * are NaN for 0xff. What the logits table held is forgotten too. */
 static inline void tiny_start(struct tiny *t, uint64_t seed, int garbage)
 {
-    struct cpu_backend *b = (struct cpu_backend *)t->b;
     const uint32_t n_pages = t->params.n_pages;
     uint32_t order[2 * TINY_STREAMS * TINY_PAGES];
     struct rng r;
@@ -287,7 +296,7 @@ static inline void tiny_start(struct tiny *t, uint64_t seed, int garbage)
         order[other] = i;
     }
     memcpy(t->page, order, sizeof t->page);
-    memset(b->kv, garbage, n_pages * b->page_bytes);
+    t->fill_kv(t->b, garbage);
     memset(t->logits, 0, (size_t)TINY_STREAMS * TINY_POSITIONS * t->shape->n_vocab * sizeof(float));
 }
 
@@ -300,7 +309,7 @@ struct piece {
 
 static inline void tiny_record(struct tiny *t)
 {
-    const struct backend_ops *ops = &backend_cpu;
+    const struct backend_ops *ops = t->ops;
     const struct tiny_shape *s = t->shape;
 
     ops->embed(t->b, t->embedding.loaded, s->embed_scale);
@@ -374,10 +383,11 @@ static inline void tiny_step(struct tiny *t, const struct piece *piece, uint32_t
     t->span = span;
     t->stream_of_span = stream;
     t->out_col = out_col;
-    backend_cpu.begin(t->b, &batch);
+    pl_err err;
+    t->ops->begin(t->b, &batch);
     tiny_record(t);
-    backend_cpu.sample(t->b, tiny_keep_logits, t);
-    backend_cpu.submit(t->b);
+    t->ops->sample(t->b, tiny_keep_logits, t);
+    if (t->ops->submit(t->b, &err)) fail_msg("%s", err.text);
 }
 
 #endif

@@ -212,7 +212,7 @@ void cpu_logits(struct backend *b, const struct vector *norm, float eps,
                 const struct matrix *weight);
 void cpu_sample(struct backend *b, sample_fn *fn, void *arg);
 void cpu_begin(struct backend *b, const struct batch *batch);
-void cpu_submit(struct backend *b);
+pl_status cpu_submit(struct backend *b, pl_err *err);
 void cpu_copy_page(struct backend *b, uint32_t to, uint32_t from);
 void cpu_timing(struct backend *b, bool on);
 uint32_t cpu_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);

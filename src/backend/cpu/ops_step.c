@@ -201,10 +201,12 @@ static void run_phases(void *arg, uint32_t id, uint32_t n_threads)
     }
 }
 
-void cpu_submit(struct backend *base)
+pl_status cpu_submit(struct backend *base, pl_err *err)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
+    (void)err;
     thread_pool_run(b->pool, run_phases, b);
+    return PL_OK;
 }
 
 void cpu_copy_page(struct backend *base, uint32_t to, uint32_t from)

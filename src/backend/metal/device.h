@@ -1,8 +1,8 @@
 /* The one door to Metal: a device, its memory, its compiled kernels and the recording of work. Behind
  * it is Objective-C (device.m); all else of the backend is C.
  *
- * I1  All memory is taken between open and the first metal_begin, stays resident until close and is
- *     never given back in between.
+ * I1  All memory is taken before metal_device_settle, stays resident until close and is never given
+ *     back in between. Settling again after more was taken is allowed: while a model is being loaded.
  * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait.
  * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the last
  *     barrier, by the host before metal_begin, or by earlier command buffers.
@@ -46,7 +46,7 @@ const struct metal_facts *metal_device_facts(const struct metal_device *d);
 pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
                             struct metal_buffer *out, pl_err *err);
 
-/* After the last buffer, before the first step: asks for residency of all of them. */
+/* After buffers were taken, before work that uses them: asks for residency of all of them. */
 pl_status metal_device_settle(struct metal_device *d, pl_err *err);
 
 /* The kernel of this name. Function constants 0 .. n_constants - 1 are 32-bit integers. Made once and
