@@ -75,6 +75,8 @@ typedef struct pl_params {
     uint64_t kv_tokens;         /* KV pool shared by all streams; 0: n_streams * ctx_tokens */
     const char *cache_type_k;   /* how keys are stored: "f16" (NULL), "bf16", "q8_0", "f8_e4m3" */
     const char *cache_type_v;   /* and values */
+    const char *backend;        /* what computes: "cpu", "metal", or "auto" (NULL): the best of this
+                                 * build that works on this machine */
     uint32_t n_threads;         /* computing threads; 0: one per performance core */
     uint32_t step_tokens;       /* most columns of a step; 0: 256 */
     uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64 */
@@ -150,7 +152,8 @@ typedef struct pl_machine {
 } pl_machine;
 
 /* 0 threads: one per performance core. Not while an engine computes. */
-PL_API pl_status pl_machine_measure(pl_machine *out, uint32_t n_threads, pl_err *err);
+PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,
+                                    pl_err *err);
 
 /* ---- text ----------------------------------------------------------------------------------- */
 

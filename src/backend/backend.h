@@ -199,7 +199,11 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-/* "cpu", or "auto": the best backend of this build and machine. NULL: there is none of this name. */
+/* "cpu", "metal", or "auto" (NULL too): the first choice of this build. NULL: this build has none of
+ * this name. */
 const struct backend_ops *backend_find(const char *name);
+
+/* Names of this build's backends: "cpu, metal". */
+const char *backend_names(void);
 
 #endif

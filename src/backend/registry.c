@@ -3,9 +3,37 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/backend_cpu.h"
+#ifdef PACELINE_HAS_METAL
+#include "backend/metal/backend_metal.h"
+#endif
+
+/* A GPU that is emulated is never the first choice: it is there to be tested. */
+#if defined PACELINE_HAS_METAL && defined __APPLE__
+#define FIRST_CHOICE &backend_metal
+#else
+#define FIRST_CHOICE &backend_cpu
+#endif
+
+static const struct backend_ops *const backends[] = {
+    &backend_cpu,
+#ifdef PACELINE_HAS_METAL
+    &backend_metal,
+#endif
+};
 
 const struct backend_ops *backend_find(const char *name)
 {
-    if (!strcmp(name, "auto") || !strcmp(name, backend_cpu.name)) return &backend_cpu;
+    if (!name || !strcmp(name, "auto")) return FIRST_CHOICE;
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (!strcmp(name, backends[i]->name)) return backends[i];
     return NULL;
+}
+
+const char *backend_names(void)
+{
+#ifdef PACELINE_HAS_METAL
+    return "cpu, metal";
+#else
+    return "cpu";
+#endif
 }

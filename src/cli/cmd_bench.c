@@ -317,7 +317,7 @@ int cmd_bench(int argc, char **argv)
         if (b.streams[i] > b.params.n_streams) b.params.n_streams = b.streams[i];
     if (b.params.step_tokens < b.params.n_streams) b.params.step_tokens = b.params.n_streams;
     b.params.ctx_tokens = b.n_prompt + b.n_gen;
-    pl_status st = pl_machine_measure(&b.machine, b.params.n_threads, &err);
+    pl_status st = pl_machine_measure(&b.machine, b.params.backend, b.params.n_threads, &err);
     if (!st) st = pl_open(&b.engine, &b.params, &err);
     if (!st) st = run(&b, json, &err);
     pl_close(b.engine);

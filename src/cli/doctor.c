@@ -113,7 +113,7 @@ void doctor_ask_model(struct doctor *d, const pl_params *given)
     params.n_streams = 1;
     params.ctx_tokens = 1024;
     params.step_tokens = 64;
-    pl_status st = pl_machine_measure(&limits, params.n_threads, &err);
+    pl_status st = pl_machine_measure(&limits, params.backend, params.n_threads, &err);
     if (!st) st = pl_open(&engine, &params, &err);
     if (st) {
         doctor_find(d, "model", FINDING_WRONG, "%s",

@@ -156,7 +156,7 @@ void plan_subject_limits(struct plan_subject *s, const char *title, const char *
 pl_status plan_subject_measure(struct plan_subject *s, uint32_t n_threads, pl_err *err)
 {
     pl_machine limits;
-    const pl_status st = pl_machine_measure(&limits, n_threads, err);
+    const pl_status st = pl_machine_measure(&limits, NULL, n_threads, err);
     if (st) return st;
     plan_subject_limits(s, limits.cpu_name, "limits measured now; the shares of them that the engine "
                         "reaches are measured as well (docs/performance.md)", limits.macs_per_s,

@@ -84,13 +84,33 @@ static void set_pack_cache(struct plan *plan, const pl_params *params, const str
     else PL_LOG(INFO, "pack", "model hash %s", was_known ? "known" : "computed");
 }
 
-static pl_status open_model(struct pl_engine *e, const pl_params *params, const struct gguf *g,
-                            const struct hparams *h, pl_err *err)
+static pl_status open_backend(struct pl_engine *e, const pl_params *params, const struct gguf *g,
+                              const struct hparams *h, pl_err *err)
 {
     pl_status st = plan_compute(&e->plan, params, g, h, e->text.tokenizer, err);
     if (!st) st = plan_check_memory(&e->plan, err);
     if (!st) set_pack_cache(&e->plan, params, g);
-    if (!st) st = e->plan.ops->open(&e->backend, &e->plan.backend, err);
+    return st ? st : e->plan.ops->open(&e->backend, &e->plan.backend, err);
+}
+
+/* Where nobody asked for a backend by name, one that does not work here gives way to the CPU's. */
+static pl_status open_some_backend(struct pl_engine *e, const pl_params *params,
+                                   const struct gguf *g, const struct hparams *h, pl_err *err)
+{
+    const bool is_asked = params->backend && strcmp(params->backend, "auto");
+    const pl_status st = open_backend(e, params, g, h, err);
+    if (!st || is_asked || !e->plan.ops || e->plan.ops == backend_find("cpu")) return st;
+    PL_LOG(WARN, "engine", "%s does not work here, the CPU computes: %s", e->plan.ops->name,
+           err->text);
+    pl_params on_cpu = *params;
+    on_cpu.backend = "cpu";
+    return open_backend(e, &on_cpu, g, h, err);
+}
+
+static pl_status open_model(struct pl_engine *e, const pl_params *params, const struct gguf *g,
+                            const struct hparams *h, pl_err *err)
+{
+    pl_status st = open_some_backend(e, params, g, h, err);
     if (st) return st;
     pl_plan *u = &e->plan.public;
     snprintf(u->isa, sizeof u->isa, "%s", e->backend->ops->isa(e->backend));
@@ -268,12 +288,15 @@ PL_API bool pl_is_healthy(pl_engine *e)
     return since == 0 || clock_ns() - since < max_step_ns || clock_ns() < since;
 }
 
-PL_API pl_status pl_machine_measure(pl_machine *out, uint32_t n_threads, pl_err *err)
+PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,
+                                    pl_err *err)
 {
     struct backend_rates rates;
     *out = (pl_machine){ 0 };
-    const struct backend_ops *ops = backend_find("auto");
-    if (!ops) return pl_fail(err, PL_E_UNSUPPORTED, "this build has no backend");
+    const struct backend_ops *ops = backend_find(backend);
+    if (!ops)
+        return pl_fail(err, PL_E_PARAM, "backend: found \"%.20s\"; auto or one of %s is wanted",
+                       backend, backend_names());
     const pl_status st = ops->measure(n_threads, &rates, err);
     if (st) return st;
     cpu_name_read(out->cpu_name, sizeof out->cpu_name);

@@ -164,12 +164,14 @@ static void set_parts(struct plan *out, const pl_params *p, const struct hparams
 pl_status plan_compute(struct plan *out, const pl_params *params, const struct gguf *g,
                        const struct hparams *h, const struct tokenizer *t, pl_err *err)
 {
-    *out = (struct plan){ .ops = backend_find("auto") };
+    *out = (struct plan){ .ops = backend_find(params->backend) };
     pl_plan *u = &out->public;
     struct model_plan model;
     size_t longest;
 
-    if (!out->ops) return pl_fail(err, PL_E_UNSUPPORTED, "this build has no backend");
+    if (!out->ops)
+        return pl_fail(err, PL_E_PARAM, "backend (--backend): found \"%.20s\"; auto or one of %s is "
+                       "wanted", params->backend, backend_names());
     if (tokenizer_n_vocab(t) > h->dims.n_vocab)
         return pl_fail(err, PL_E_FORMAT, "%s: %" PRIu32 " tokens but embeddings of %" PRIu32,
                        g->part[0].path, tokenizer_n_vocab(t), h->dims.n_vocab);

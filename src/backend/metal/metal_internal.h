@@ -1,9 +1,8 @@
 /* Inside the Metal backend: its state and what its files share.
  *
- * Buffers by column have rows of ld_* elements, whole tiles of TILE_ROWS, so that a product stores
- * whole tiles; and whole fragments of 8 columns plus MAX_FRAGMENTS - 1 fragments, so that it reads and
- * stores whole fragments. What lies beyond the step's columns is read and written, but no column ever
- * depends on it: a column of a matrix product is its own. */
+ * Buffers by column have rows of ld_* elements, whole tiles of TILE_ROWS, and whole fragments of 8
+ * columns, so that a product reads and stores whole ones. What lies beyond the step's columns is read
+ * and written, but no column ever depends on it: a column of a matrix product is its own. */
 #ifndef BACKEND_METAL_METAL_INTERNAL_H
 #define BACKEND_METAL_METAL_INTERNAL_H
 
@@ -11,6 +10,11 @@
 #include "backend/metal/device.h"
 #include "backend/metal/fragment.h"
 #include "backend/metal/op_args.h"
+#include "base/thread_pool.h"
+
+enum { METAL_MAX_TIMINGS = 24, METAL_SIMDGROUP = 32 };
+
+struct loaded;              /* what was loaded, newest first */
 
 struct matrix {
     enum fragment_format format;
@@ -41,6 +45,13 @@ struct metal_kv {
     uint64_t page_bytes;            /* n_layers * n_kv_heads * head_bytes */
 };
 
+/* Compiled kernels; NULL: of a format that no loaded matrix has. */
+struct metal_kernels {
+    struct metal_pipeline *product[N_FRAGMENT_FORMATS][MAX_FRAGMENTS];  /* [n] for n + 1 fragments */
+    struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
+    struct metal_pipeline *norm, *norm_indexed, *add_norm, *largest, *finish_queries, *finish_kv;
+};
+
 struct metal_attention;             /* attention.h: its work list, partial results and kernels */
 struct metal_experts;               /* experts.h: NULL where the model has none */
 
@@ -48,13 +59,16 @@ struct metal_backend {
     struct backend base;
     struct backend_params params;
     struct metal_device *device;
+    struct thread_pool *pool;       /* packs weights, samples */
+    struct loaded *loaded;
     struct fragment_layout layout;  /* which elements of a fragment a lane holds, as probed */
-    struct metal_buffer lane_row;   /* (32) uint8: row of a lane's two elements */
+    struct metal_buffer lanes;      /* (32, 4) uint8: row, k of both elements, unused */
+    struct metal_kernels kernel;
 
     struct metal_kv kv_layout;
     struct metal_buffer kv;         /* (n_pages, n_layers, n_kv_heads) of head_bytes */
 
-    uint32_t n_col_rows;            /* rows of the buffers by column, see above */
+    uint32_t n_col_rows;            /* max_cols in whole fragments */
     uint32_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab;
     struct metal_buffer x, y;       /* (n_col_rows, ld_model) f32; y: before a post norm */
     struct metal_buffer h;          /* (n_col_rows, ld_model) f16 */
@@ -77,22 +91,79 @@ struct metal_backend {
     struct metal_buffer pos;        /* (max_cols) */
     struct metal_buffer col_page;   /* (max_cols) page that the column's token goes to */
     struct metal_buffer out_col;    /* (max_cols) */
+
+    const struct vector *head_norm; /* logits and sample, as recorded; submit runs them in turns */
+    const struct matrix *head_weight;
+    float head_eps;
+    sample_fn *sample;
+    void *sample_arg;
+
+    bool is_timing, has_failed;     /* has_failed: a timed operation of this step */
+    pl_err failure;
+    uint32_t n_timings;
+    struct {
+        const char *name;
+        uint64_t ns;
+    } timing[METAL_MAX_TIMINGS];
 };
 
 /* ACT is kept times this, so that the largest activations of any known model fit a half: what the
  * following product multiplies its sums by is the inverse. */
 #define ACT_SCALE (1.0f / 32.0f)
 
-/* The dispatch of kernel `p` with `n` buffers bound in order. */
-void metal_record(struct metal_backend *b, const struct metal_dispatch *d);
-
-/* out = in * matrix for n_cols columns from first_col on, by the epilogue asked for. */
+/* out = scale * (in * matrix) for n_cols columns, by the epilogue asked for. */
 struct product {
     const struct matrix *matrix, *gate;     /* gate: for EPILOGUE_GATED */
-    const struct metal_buffer *in, *out, *gate_rows;
-    uint32_t ld_in, ld_out, n_cols;
-    uint32_t epilogue, activation;
+    const struct metal_buffer *in, *out;    /* out: f32, or f16 of the gated epilogues */
+    const struct metal_buffer *gate_rows;   /* of EPILOGUE_TIMES_GATE, rows of ld_out */
+    uint32_t ld_in, ld_out, n_cols, epilogue, activation;
+    float scale;
 };
 void metal_product(struct metal_backend *b, const struct product *p);
+
+/* Records a kernel over `n_groups` threadgroups of n_threads, its buffers bound from the start of
+ * each. */
+void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline,
+                  const struct metal_buffer *const *buffer, uint32_t n_buffers, const void *args,
+                  uint32_t args_bytes, uint32_t n_x, uint32_t n_y, uint32_t n_threads);
+
+/* Ends an operation: what follows sees what it wrote. `name` is for timing. */
+void metal_end_operation(struct metal_backend *b, const char *name);
+
+static inline uint32_t whole(uint32_t n, uint32_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* The seam's operations, by file. */
+void metal_begin_step(struct backend *b, const struct batch *batch);
+void metal_embed(struct backend *b, const struct matrix *embedding, float scale);
+void metal_norm(struct backend *b, const struct vector *weight, float eps);
+void metal_logits(struct backend *b, const struct vector *norm, float eps,
+                  const struct matrix *weight);
+void metal_sample(struct backend *b, sample_fn *fn, void *arg);
+pl_status metal_submit(struct backend *b, pl_err *err);
+void metal_copy_page(struct backend *b, uint32_t to, uint32_t from);
+void metal_timing(struct backend *b, bool on);
+uint32_t metal_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+
+void metal_qkv(struct backend *b, uint32_t layer, const struct qkv_weights *w,
+               const struct rope *rope, float q_scale, float eps);
+void metal_attention_add(struct backend *b, const struct matrix *weight,
+                         const struct vector *post_norm, float eps);
+void metal_gate_up(struct backend *b, const struct matrix *gate, const struct matrix *up,
+                   enum activation activation);
+void metal_down_add(struct backend *b, const struct matrix *weight, const struct vector *post_norm,
+                    float eps);
+
+uint64_t metal_matrix_bytes(uint32_t type, uint32_t n_rows, uint32_t n_k);
+pl_status metal_load_matrix(struct backend *b, const struct weight_view *view, struct matrix **out,
+                            pl_err *err);
+pl_status metal_load_vector(struct backend *b, const float *values, uint32_t n, struct vector **out,
+                            pl_err *err);
+pl_status metal_load_rope(struct backend *b, const float *cos_sin, uint32_t n_positions,
+                          bool interleaved, struct rope **out, pl_err *err);
+pl_status metal_load_done(struct backend *b, pl_err *err);
+void metal_forget_loaded(struct metal_backend *b);      /* frees their records */
 
 #endif

@@ -31,6 +31,7 @@ struct product_args {
     U32 n_tiles, n_chunks, tile_bytes;
     U32 first_col;          /* of the columns of this dispatch */
     U32 ld_x, ld_out, ld_gate;
+    U32 epilogue, activation;   /* EPILOGUE_*; enum activation, for the gated ones */
     F32 scale;              /* of the sums: the inverse of what the columns are scaled by */
 };
 
@@ -56,6 +57,10 @@ struct heads_args {
 };
 
 enum { HEADS_BIAS = 1, HEADS_NORM = 2, HEADS_INTERLEAVED = 4, HEADS_ARE_VALUES = 8 };
+
+struct rate_args {
+    U32 n;
+};
 
 /* As enum kv_type. */
 enum { METAL_KV_F16, METAL_KV_BF16, METAL_KV_Q8_0, METAL_KV_F8_E4M3 };

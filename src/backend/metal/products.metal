@@ -2,9 +2,6 @@
  * way for all column counts: a product of its own for a lone column would sum in another order, and a
  * reply would depend on how many are served (docs/decisions/003-metal-one-product.md). */
 
-constant uint epilogue [[function_constant(0)]];
-constant uint activation_kind [[function_constant(1)]];
-
 template <int NB>
 static inline void finish(thread row_sums<NB> &sums, device float *out, uint row, uint col,
                           constant product_args &a)
@@ -15,9 +12,9 @@ static inline void finish(thread row_sums<NB> &sums, device float *out, uint row
         thread simdgroup_float8x8 &sum = sums.of[j];
         for (int e = 0; e < 2; e++) sum.thread_elements()[e] *= a.scale;
         device float *at = out + first_col * a.ld_out + row;
-        if (epilogue == EPILOGUE_STORE) {
+        if (a.epilogue == EPILOGUE_STORE) {
             simdgroup_store(sum, at, a.ld_out, ulong2(0, 0), true);
-        } else if (epilogue == EPILOGUE_ADD) {
+        } else if (a.epilogue == EPILOGUE_ADD) {
             simdgroup_float8x8 old;
             simdgroup_load(old, (device const float *)at, a.ld_out, ulong2(0, 0), true);
             for (int e = 0; e < 2; e++) sum.thread_elements()[e] += old.thread_elements()[e];
@@ -35,7 +32,7 @@ static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &
     for (int j = 0; j < NB; j++) {
         simdgroup_half8x8 result;
         for (int e = 0; e < 2; e++) {
-            const float value = activated(activation_kind, gate.of[j].thread_elements()[e]) *
+            const float value = activated(a.activation, gate.of[j].thread_elements()[e]) *
                                 up.of[j].thread_elements()[e];
             result.thread_elements()[e] = half(bounded(value * a.scale));
         }
@@ -67,18 +64,18 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
     tile_sums<NB> sums;
     row_sums<NB> own, gate;
 
-    if (epilogue == EPILOGUE_GATED) {
+    if (a.epilogue == EPILOGUE_GATED) {
         accumulate<W, NB>(gate_tiles + tile_at, a.n_chunks, columns, a.ld_x, lanes[lane].x, simd, lane,
                           sums);
         reduce<NB>(sums, shared, simd, lane, gate);
-    } else if (epilogue == EPILOGUE_TIMES_GATE) {
+    } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
         for (int j = 0; j < NB; j++)
             simdgroup_load(gate.of[j], gate_rows + ulong(col + 8 * j) * a.ld_gate + row, a.ld_gate,
                            ulong2(0, 0), true);
     }
     accumulate<W, NB>(tiles + tile_at, a.n_chunks, columns, a.ld_x, lanes[lane].x, simd, lane, sums);
     reduce<NB>(sums, shared, simd, lane, own);
-    if (epilogue == EPILOGUE_GATED || epilogue == EPILOGUE_TIMES_GATE)
+    if (a.epilogue == EPILOGUE_GATED || a.epilogue == EPILOGUE_TIMES_GATE)
         finish_gated<NB>(gate, own, act, row, col, a);
     else
         finish<NB>(own, out, row, col, a);

@@ -1,0 +1,287 @@
+/* The Metal backend's life: plan, open, close, and the table that is its face. */
+#include "backend/metal/backend_metal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/metal/attention.h"
+#include "backend/metal/experts.h"
+#include "backend/metal/metal_internal.h"
+#include "backend/metal/rates.h"
+#include "backend/metal/source.h"
+#include "base/cpu_isa.h"
+#include "quant/quant.h"
+
+enum { METAL_MAX_D_HEAD = 256 };
+
+/* One list of buffers serves planning and opening: what is planned is what is taken. */
+struct wanted {
+    const char *what;
+    uint64_t n_bytes;
+    struct metal_buffer *to;
+};
+
+enum { MAX_WANTED = 24 };
+
+/* ---- plan ----------------------------------------------------------------------------------- */
+
+static uint32_t scales_bytes(enum kv_type type, uint32_t d_head)
+{
+    if (type == KV_F8_E4M3) return PAGE_TOKENS * sizeof(float);
+    return type == KV_Q8_0 ? d_head / 32 * PAGE_TOKENS * (uint32_t)sizeof(uint16_t) : 0;
+}
+
+static uint32_t codes_bytes(enum kv_type type, uint32_t d_head)
+{
+    return d_head * PAGE_TOKENS * (type == KV_F16 || type == KV_BF16 ? 2 : 1);
+}
+
+static void set_shape(struct metal_backend *b, const struct backend_params *params)
+{
+    const struct dims *d = &params->dims;
+    struct metal_kv *kv = &b->kv_layout;
+    b->params = *params;
+    if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
+    b->n_col_rows = whole(params->max_cols, 8);
+    b->ld_model = whole(d->d_model, TILE_ROWS);
+    b->ld_q = whole(d->n_heads * d->d_head, TILE_ROWS);
+    b->ld_kv = whole(d->n_kv_heads * d->d_head, TILE_ROWS);
+    b->ld_ff = whole(d->d_ff, TILE_ROWS);
+    b->ld_vocab = whole(d->n_vocab, TILE_ROWS);
+    b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
+    kv->k_type = params->k_type;
+    kv->v_type = params->v_type;
+    kv->v_at = scales_bytes(kv->k_type, d->d_head) + codes_bytes(kv->k_type, d->d_head);
+    kv->head_bytes = kv->v_at + scales_bytes(kv->v_type, d->d_head) +
+                     codes_bytes(kv->v_type, d->d_head);
+    kv->page_bytes = (uint64_t)d->n_layers * d->n_kv_heads * kv->head_bytes;
+}
+
+static uint32_t list_wanted(struct metal_backend *b, struct wanted list[MAX_WANTED])
+{
+    const uint64_t cols = b->n_col_rows, outs = whole(b->params.max_outs, 8);
+    const struct wanted all[] = {
+        { "activations", cols * b->ld_model * 4, &b->x },
+        { "activations", cols * b->ld_model * 4, &b->y },
+        { "activations", cols * b->ld_model * 2, &b->h },
+        { "activations", cols * b->ld_q * 4, &b->q },
+        { "activations", cols * b->ld_kv * 4, &b->k },
+        { "activations", cols * b->ld_kv * 4, &b->v },
+        { "activations", cols * b->ld_q * 2, &b->q_half },
+        { "activations", cols * b->ld_q * 2, &b->att },
+        { "activations", cols * b->ld_ff * 4, &b->gate },
+        { "activations", cols * b->ld_ff * 2, &b->act },
+        { "logits", outs * b->ld_model * 2, &b->head_in },
+        { "logits", outs * b->ld_vocab * 4, &b->logit_rows },
+        { "logits", outs * b->n_logit_blocks * 4, &b->largest },
+        { "the batch", cols * 4, &b->token },
+        { "the batch", cols * 4, &b->pos },
+        { "the batch", cols * 4, &b->col_page },
+        { "the batch", cols * 4, &b->out_col },
+        { "lanes", METAL_SIMDGROUP * 4, &b->lanes },
+    };
+    memcpy(list, all, sizeof all);
+    return sizeof all / sizeof *all;
+}
+
+static struct backend_bytes plan(const struct backend_params *params)
+{
+    struct metal_backend b = { 0 };
+    struct wanted list[MAX_WANTED];
+    set_shape(&b, params);
+    struct backend_bytes bytes = {
+        .kv = params->n_pages * b.kv_layout.page_bytes,
+        .scratch = metal_attention_bytes(params) + metal_experts_bytes(params),
+    };
+    const uint32_t n = list_wanted(&b, list);
+    for (uint32_t i = 0; i < n; i++) bytes.scratch += list[i].n_bytes;
+    return bytes;
+}
+
+/* ---- open ----------------------------------------------------------------------------------- */
+
+static pl_status check_params(const struct backend_params *p, pl_err *err)
+{
+    const struct dims *d = &p->dims;
+    if (!d->d_head || d->d_head % 32 || d->d_head > METAL_MAX_D_HEAD)
+        return pl_fail(err, PL_E_UNSUPPORTED, "heads of %" PRIu32 " dimensions; multiples of 32 up "
+                       "to %d are run", d->d_head, METAL_MAX_D_HEAD);
+    if (!d->n_heads || !d->n_kv_heads || d->n_heads % d->n_kv_heads)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; "
+                       "a multiple is run", d->n_heads, d->n_kv_heads);
+    if (!p->max_cols || !p->max_outs)
+        return pl_fail(err, PL_E_PARAM, "%" PRIu32 " columns and %" PRIu32 " outputs a step; at "
+                       "least one of each is wanted", p->max_cols, p->max_outs);
+    if (p->isa)
+        return pl_fail(err, PL_E_PARAM, "instruction set \"%.20s\" is of the CPU backend: leave it "
+                       "out, or choose that backend", p->isa);
+    return PL_OK;
+}
+
+/* Which elements of a fragment each lane holds: values that say where they came from are loaded. */
+static pl_status probe_lanes(struct metal_backend *b, pl_err *err)
+{
+    struct metal_buffer half_values, values, half_found, found;
+    struct metal_pipeline *probe;
+    pl_status st = metal_buffer_take(b->device, 64 * 2, "lanes", &half_values, err);
+    if (!st) st = metal_buffer_take(b->device, 64 * 4, "lanes", &values, err);
+    if (!st) st = metal_buffer_take(b->device, 64 * 4, "lanes", &half_found, err);
+    if (!st) st = metal_buffer_take(b->device, 64 * 4, "lanes", &found, err);
+    if (!st) st = metal_device_settle(b->device, err);
+    if (!st) st = metal_pipeline_get(b->device, "probe", NULL, 0, &probe, err);
+    if (st) return st;
+    for (int i = 0; i < 64; i++) {
+        ((uint16_t *)half_values.bytes)[i] = f16_of_f32((float)i);
+        ((float *)values.bytes)[i] = (float)i;
+    }
+    const struct metal_buffer *buffers[] = { &half_values, &values, &half_found, &found };
+    const uint32_t unused = 0;
+    metal_begin(b->device);
+    metal_record(b, probe, buffers, 4, &unused, sizeof unused, 1, 1, METAL_SIMDGROUP);
+    metal_commit(b->device);
+    st = metal_wait(b->device, NULL, err);
+    if (st) return st;
+
+    uint8_t (*lane)[4] = b->lanes.bytes;
+    bool is_sound = !memcmp(half_found.bytes, found.bytes, 64 * sizeof(float));
+    for (int i = 0; i < METAL_SIMDGROUP; i++) {
+        const float *at = (const float *)found.bytes + 2 * i;
+        for (int e = 0; e < 2; e++) {
+            const uint32_t value = at[e] >= 0 && at[e] < 64 ? (uint32_t)at[e] : 0;
+            b->layout.row[i] = (uint8_t)(value / 8);
+            b->layout.k[i][e] = lane[i][1 + e] = (uint8_t)(value % 8);
+            is_sound &= e == 0 || lane[i][0] == value / 8;
+            lane[i][0] = (uint8_t)(value / 8);
+        }
+    }
+    if (is_sound && fragment_layout_is_sound(&b->layout)) return PL_OK;
+    return pl_fail(err, PL_E_UNSUPPORTED, "%s: lanes hold other elements of a matrix fragment than "
+                   "two of one row each; use --backend cpu", metal_device_facts(b->device)->name);
+}
+
+static pl_status get_kernels(struct metal_backend *b, pl_err *err)
+{
+    static const int32_t no = 0, yes = 1;
+    struct metal_kernels *k = &b->kernel;
+    const struct {
+        const char *name;
+        const int32_t *constant;
+        struct metal_pipeline **to;
+    } all[] = {
+        { "norm", &no, &k->norm },           { "norm", &yes, &k->norm_indexed },
+        { "add_norm", NULL, &k->add_norm },  { "largest", NULL, &k->largest },
+        { "finish_queries", NULL, &k->finish_queries },
+        { "finish_kv", NULL, &k->finish_kv },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const pl_status st = metal_pipeline_get(b->device, all[i].name, all[i].constant,
+                                                all[i].constant ? 1 : 0, all[i].to, err);
+        if (st) return st;
+    }
+    return PL_OK;
+}
+
+static pl_status take_buffers(struct metal_backend *b, pl_err *err)
+{
+    struct wanted list[MAX_WANTED];
+    const uint32_t n = list_wanted(b, list);
+    pl_status st = PL_OK;
+    for (uint32_t i = 0; i < n && !st; i++)
+        st = metal_buffer_take(b->device, list[i].n_bytes, list[i].what, list[i].to, err);
+    if (!st)
+        st = metal_buffer_take(b->device, b->params.n_pages * b->kv_layout.page_bytes, "KV pages",
+                               &b->kv, err);
+    return st;
+}
+
+static void close_backend(struct backend *base)
+{
+    struct metal_backend *b = (struct metal_backend *)base;
+    if (!b) return;
+    metal_attention_close(b);
+    metal_experts_close(b);
+    metal_forget_loaded(b);
+    metal_device_close(b->device);
+    thread_pool_close(b->pool);
+    free(b);
+}
+
+static pl_status open_backend(struct backend **out, const struct backend_params *params,
+                              pl_err *err)
+{
+    *out = NULL;
+    pl_status st = check_params(params, err);
+    if (st) return st;
+    struct metal_backend *b = calloc(1, sizeof *b);
+    if (!b) return pl_fail(err, PL_E_MEMORY, "no memory for the Metal backend");
+    b->base.ops = &backend_metal;
+    set_shape(b, params);
+    st = thread_pool_open(&b->pool, b->params.n_threads, err);
+    if (!st) st = metal_device_open(&b->device, metal_source, params->pack_dir, NULL, err);
+    if (!st) st = take_buffers(b, err);
+    if (!st) st = metal_attention_open(b, err);
+    if (!st) st = metal_experts_open(b, err);
+    if (!st) st = probe_lanes(b, err);
+    if (!st) st = get_kernels(b, err);
+    if (st) {
+        close_backend(&b->base);
+        return st;
+    }
+    *out = &b->base;
+    return PL_OK;
+}
+
+static const char *isa(const struct backend *b)
+{
+    return metal_device_facts(((const struct metal_backend *)b)->device)->name;
+}
+
+static uint32_t n_threads(const struct backend *b)
+{
+    return ((const struct metal_backend *)b)->params.n_threads;
+}
+
+/* The GPU computes: a core for the caller would only be taken from others. */
+static void pin_caller(const struct backend *b)
+{
+    (void)b;
+}
+
+static uint64_t shared_bytes(const struct backend *b)
+{
+    (void)b;
+    return 0;
+}
+
+const struct backend_ops backend_metal = {
+    .name = "metal",
+    .measure = metal_measure,
+    .matrix_bytes = metal_matrix_bytes,
+    .plan = plan,
+    .open = open_backend,
+    .close = close_backend,
+    .isa = isa,
+    .n_threads = n_threads,
+    .pin_caller = pin_caller,
+    .load_matrix = metal_load_matrix,
+    .load_vector = metal_load_vector,
+    .load_rope = metal_load_rope,
+    .load_done = metal_load_done,
+    .shared_bytes = shared_bytes,
+    .begin = metal_begin_step,
+    .embed = metal_embed,
+    .norm = metal_norm,
+    .qkv = metal_qkv,
+    .attend = metal_attend,
+    .attention_add = metal_attention_add,
+    .gate_up = metal_gate_up,
+    .down_add = metal_down_add,
+    .experts_add = metal_experts_add,
+    .logits = metal_logits,
+    .sample = metal_sample,
+    .submit = metal_submit,
+    .copy_page = metal_copy_page,
+    .timing = metal_timing,
+    .timings = metal_timings,
+};

@@ -1,0 +1,149 @@
+/* Weights into fragments, norms and RoPE tables into buffers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/metal/metal_internal.h"
+#include "quant/quant.h"
+
+/* Records of what was loaded live until close. */
+struct loaded {
+    struct loaded *next;
+    union {
+        struct matrix matrix;
+        struct vector vector;
+        struct rope rope;
+    };
+};
+
+static struct loaded *new_record(struct metal_backend *b, pl_err *err)
+{
+    struct loaded *l = calloc(1, sizeof *l);
+    if (!l) {
+        pl_fail(err, PL_E_MEMORY, "no memory for a weight's record");
+        return NULL;
+    }
+    l->next = b->loaded;
+    b->loaded = l;
+    return l;
+}
+
+void metal_forget_loaded(struct metal_backend *b)
+{
+    for (struct loaded *l = b->loaded, *next; l; l = next) {
+        next = l->next;
+        free(l);
+    }
+    b->loaded = NULL;
+}
+
+uint64_t metal_matrix_bytes(uint32_t type, uint32_t n_rows, uint32_t n_k)
+{
+    const int format = fragment_format_of(type, n_k);
+    const uint64_t n_tiles = ((uint64_t)n_rows + TILE_ROWS - 1) / TILE_ROWS;
+    return format < 0 ? 0 : n_tiles * fragment_tile_bytes((enum fragment_format)format, n_k);
+}
+
+struct packing {
+    const struct weight_view *view;
+    const struct matrix *matrix;
+    const struct fragment_layout *layout;
+};
+
+static void pack_share(void *arg, uint32_t id, uint32_t n_threads)
+{
+    const struct packing *p = arg;
+    const struct matrix *m = p->matrix;
+    const size_t row_bytes = quant_row_bytes(p->view->type, m->n_k);
+    const uint32_t last = (uint32_t)((uint64_t)m->n_tiles * (id + 1) / n_threads);
+
+    for (uint32_t i = (uint32_t)((uint64_t)m->n_tiles * id / n_threads); i < last; i++) {
+        const uint32_t first_row = i * TILE_ROWS, n_left = m->n_rows - first_row;
+        fragment_pack(m->format, p->layout, (uint8_t *)m->tiles.bytes + (size_t)i * m->tile_bytes,
+                      p->view->type, (const uint8_t *)p->view->data + first_row * row_bytes,
+                      n_left < TILE_ROWS ? n_left : TILE_ROWS, m->n_k);
+    }
+}
+
+/* The kernels of a format, when the first matrix of it comes. */
+static pl_status get_kernels(struct metal_backend *b, enum fragment_format format, pl_err *err)
+{
+    const char *name = fragment_format_name(format);
+    char text[32];
+    if (b->kernel.embed[format]) return PL_OK;
+    for (int n = 0; n < MAX_FRAGMENTS; n++) {
+        struct metal_pipeline **p = &b->kernel.product[format][n];
+        snprintf(text, sizeof text, "product_%s_%d", name, n + 1);
+        const pl_status st = metal_pipeline_get(b->device, text, NULL, 0, p, err);
+        if (st) return st;
+        if (metal_pipeline_max_threads(*p) < PRODUCT_SIMDGROUPS * METAL_SIMDGROUP)
+            return pl_fail(err, PL_E_UNSUPPORTED, "%s runs in %u threads on this GPU; %d are wanted",
+                           text, metal_pipeline_max_threads(*p),
+                           PRODUCT_SIMDGROUPS * METAL_SIMDGROUP);
+    }
+    snprintf(text, sizeof text, "embed_%s", name);
+    return metal_pipeline_get(b->device, text, NULL, 0, &b->kernel.embed[format], err);
+}
+
+pl_status metal_load_matrix(struct backend *base, const struct weight_view *view,
+                            struct matrix **out, pl_err *err)
+{
+    struct metal_backend *b = (struct metal_backend *)base;
+    const int format = fragment_format_of(view->type, view->n_k);
+    if (format < 0)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%s: rows of %u weights of type %u cannot be packed",
+                       view->name, view->n_k, view->type);
+    pl_status st = get_kernels(b, (enum fragment_format)format, err);
+    struct loaded *l = st ? NULL : new_record(b, err);
+    if (!l) return st ? st : PL_E_MEMORY;
+    struct matrix *m = &l->matrix;
+    *m = (struct matrix){
+        .format = (enum fragment_format)format, .n_rows = view->n_rows, .n_k = view->n_k,
+        .n_tiles = (view->n_rows + TILE_ROWS - 1) / TILE_ROWS, .n_chunks = view->n_k / CHUNK,
+        .tile_bytes = (uint32_t)fragment_tile_bytes((enum fragment_format)format, view->n_k),
+    };
+    st = metal_buffer_take(b->device, (uint64_t)m->n_tiles * m->tile_bytes, view->name, &m->tiles,
+                           err);
+    if (st) return st;
+    struct packing p = { view, m, &b->layout };
+    thread_pool_run(b->pool, pack_share, &p);
+    *out = m;
+    return PL_OK;
+}
+
+static pl_status copy_floats(struct metal_backend *b, const float *values, size_t n,
+                             const char *what, struct metal_buffer *out, pl_err *err)
+{
+    const pl_status st = metal_buffer_take(b->device, n * sizeof *values, what, out, err);
+    if (!st) memcpy(out->bytes, values, n * sizeof *values);
+    return st;
+}
+
+pl_status metal_load_vector(struct backend *base, const float *values, uint32_t n,
+                            struct vector **out, pl_err *err)
+{
+    struct metal_backend *b = (struct metal_backend *)base;
+    struct loaded *l = new_record(b, err);
+    if (!l) return PL_E_MEMORY;
+    l->vector.n = n;
+    *out = &l->vector;
+    return copy_floats(b, values, n, "a norm or bias", &l->vector.values, err);
+}
+
+pl_status metal_load_rope(struct backend *base, const float *cos_sin, uint32_t n_positions,
+                          bool interleaved, struct rope **out, pl_err *err)
+{
+    struct metal_backend *b = (struct metal_backend *)base;
+    struct loaded *l = new_record(b, err);
+    if (!l) return PL_E_MEMORY;
+    l->rope.n_positions = n_positions;
+    l->rope.interleaved = interleaved;
+    *out = &l->rope;
+    return copy_floats(b, cos_sin, (size_t)n_positions * b->params.dims.d_head, "RoPE tables",
+                       &l->rope.cos_sin, err);
+}
+
+pl_status metal_load_done(struct backend *base, pl_err *err)
+{
+    return metal_device_settle(((struct metal_backend *)base)->device, err);
+}

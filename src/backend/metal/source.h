@@ -1,0 +1,7 @@
+/* The kernels' source, joined and embedded by the build: what the GPU's compiler is given. */
+#ifndef BACKEND_METAL_SOURCE_H
+#define BACKEND_METAL_SOURCE_H
+
+extern const char metal_source[];
+
+#endif

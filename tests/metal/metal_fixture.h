@@ -1,0 +1,58 @@
+/* An open Metal backend for tests of its parts, small enough for an emulated GPU. */
+#ifndef TESTS_METAL_METAL_FIXTURE_H
+#define TESTS_METAL_METAL_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/metal/backend_metal.h"
+#include "backend/metal/metal_internal.h"
+
+#ifdef PACELINE_METAL_EMULATED
+#include "emulator/emulator.h"
+enum { FIXTURE_LAYOUTS = 2 };
+/* Which elements a lane holds of a fragment: the GPU's own way, or another. */
+static inline void fixture_set_layout(int layout)
+{
+    emu_set_layout(layout ? EMU_LAYOUT_OTHER : EMU_LAYOUT_APPLE);
+}
+#else
+enum { FIXTURE_LAYOUTS = 1 };
+static inline void fixture_set_layout(int layout)
+{
+    (void)layout;
+}
+#endif
+
+static inline struct metal_backend *fixture_open(void)
+{
+    const struct backend_params params = {
+        .dims = { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1,
+                  .n_layers = 1, .n_vocab = 64 },
+        .max_cols = 104, .max_outs = 8, .n_pages = 4, .n_threads = 1,
+    };
+    struct backend *b;
+    pl_err err;
+    if (backend_metal.open(&b, &params, &err)) fail_msg("%s", err.text);
+    return (struct metal_backend *)b;
+}
+
+static inline void fixture_finish(struct metal_backend *b)
+{
+    pl_err err;
+    metal_commit(b->device);
+    if (metal_wait(b->device, NULL, &err)) fail_msg("%s", err.text);
+}
+
+static inline void fixture_close(struct metal_backend *b)
+{
+    backend_metal.close(&b->base);
+}
+
+#endif
