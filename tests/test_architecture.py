@@ -22,6 +22,19 @@ MAY_INCLUDE = {
     "plan": {"base", "quant"},
     "cli": {"base", "server", "plan"},
 }
+# The same for the folders of the commands; "" is what they share.
+CLI_MAY_INCLUDE = {
+    "": {"models"},
+    "models": set(),
+    "pull": {"models"},
+    "plan": {"models"},
+    "doctor": {"models", "plan"},
+    "service": {"models"},
+    "up": {"models", "pull", "plan", "service"},
+    "load": set(),
+    "host": set(),
+    "top": {"host"},
+}
 # Each folder below backend is a layer of its own: backend/cpu, backend/cuda, ...
 OF_A_BACKEND = {"base", "quant", "backend"}
 # The one file that knows the backends.
@@ -38,6 +51,21 @@ def layer_of(path):
     return parts[0] if len(parts) > 1 and parts[0] in MAY_INCLUDE else None
 
 
+def command_of(path):
+    """The folder below src/cli/ of "cli/folder/file"; "" for "cli/file"."""
+    return "/".join(path.split("/")[1:-1])
+
+
+def why_not_in_cli(includer, included):
+    command, target = command_of(includer), command_of(included)
+    for folder in (command, target):
+        if folder not in CLI_MAY_INCLUDE:
+            return f"cli/{folder} is no known folder"
+    if target in {command, ""} | CLI_MAY_INCLUDE[command]:
+        return None
+    return f"cli/{command} may not include cli/{target}".replace("cli/ ", "cli ")
+
+
 def why_not(includer, included):
     """What is wrong when src/`includer` includes "`included`", or None."""
     if included == PUBLIC:
@@ -45,6 +73,8 @@ def why_not(includer, included):
     layer, target = layer_of(includer), layer_of(included)
     if target is None or ".." in included.split("/"):
         return 'is not "layer/file.h" of a known layer'
+    if layer == target == "cli":
+        return why_not_in_cli(includer, included)
     if layer == target or target in MAY_INCLUDE.get(layer, OF_A_BACKEND):
         return None
     if includer == REGISTRY and target.startswith("backend/"):
@@ -90,11 +120,17 @@ def test_there_is_something_to_check():
     assert layers == set(MAY_INCLUDE)
 
 
-def test_the_arrows_have_no_circle():
+def test_there_is_something_to_check_in_cli():
+    files = (ROOT / "src" / "cli").rglob("*.[ch]")
+    assert {command_of(p.relative_to(ROOT / "src").as_posix()) for p in files} == set(CLI_MAY_INCLUDE)
+
+
+@pytest.mark.parametrize("arrows", [MAY_INCLUDE, CLI_MAY_INCLUDE], ids=["layers", "cli"])
+def test_the_arrows_have_no_circle(arrows):
     seen = set()
-    while len(seen) < len(MAY_INCLUDE):
-        ready = {layer for layer in MAY_INCLUDE if MAY_INCLUDE[layer] <= seen} - seen
-        assert ready, f"a circle among {set(MAY_INCLUDE) - seen}"
+    while len(seen) < len(arrows):
+        ready = {folder for folder in arrows if arrows[folder] <= seen} - seen
+        assert ready, f"a circle among {set(arrows) - seen}"
         seen |= ready
 
 
@@ -125,6 +161,14 @@ def test_the_arrows_have_no_circle():
     ("server/http.c", '"cli/args.h"', False),
     ("cli/main.c", '"server/server.h"', True),
     ("cli/main.c", '"engine/plan.h"', False),
+    ("cli/top/cmd_top.c", '"cli/args.h"', True),
+    ("cli/top/cmd_top.c", '"cli/host/host.h"', True),
+    ("cli/top/cmd_top.c", '"cli/load/run.h"', False),
+    ("cli/models/models.c", '"cli/pull/fetch.h"', False),
+    ("cli/up/cmd_up.c", '"cli/pull/pull.h"', True),
+    ("cli/cli.c", '"cli/up/background.h"', False),
+    ("cli/misc/a.c", '"cli/args.h"', False),
+    ("cli/load/run.c", '"engine/plan.h"', False),
     ("cli/main.c", '"cli/../engine/plan.h"', False),
     ("cli/main.c", '"args.h"', False),
     ("cli/main.c", "<paceline.h>", False),

@@ -13,7 +13,7 @@
 
 #include "base/rng.h"
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/models/models.h"
 #include "plan/estimate.h"
 
 enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16 };

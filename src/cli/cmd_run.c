@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/models/models.h"
 #include "cli/sampling_args.h"
 
 static volatile sig_atomic_t interrupted;

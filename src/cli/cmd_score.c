@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/models/models.h"
 
 /* "1,2,3" -> ids; NULL and a message where it is not that. */
 static int32_t *parse_ids(const char *list, size_t *n)

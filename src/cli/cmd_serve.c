@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/models/models.h"
 #include "cli/power_assertion.h"
 #include "cli/sampling_args.h"
 #include "server/server.h"

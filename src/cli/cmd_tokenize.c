@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/models/models.h"
 
 static void print_ids(const pl_tokens *tokens, bool json)
 {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/top_view.h"
+#include "cli/top/view.h"
 
 static struct top_server server;
 static struct frame frame;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "cli/alerts.h"
+#include "cli/plan/alerts.h"
 
 /* Release with free. */
 static char *printed(const struct alert_thresholds *t)

@@ -14,7 +14,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "cli/doctor.h"
+#include "cli/doctor/doctor.h"
 
 static char root[] = "/tmp/paceline-doctor-XXXXXX";
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "cli/host_parts.h"
+#include "cli/host/parts.h"
 
 static const uint64_t second_ns = 1000000000;
 

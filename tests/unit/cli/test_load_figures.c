@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "cli/load_figures.h"
-#include "cli/load_progress.h"
-#include "cli/load_timeline.h"
+#include "cli/load/figures.h"
+#include "cli/load/progress.h"
+#include "cli/load/timeline.h"
 
 #define MS UINT64_C(1000000)
 enum { MAX_RECORDS = 16 };

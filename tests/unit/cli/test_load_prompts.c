@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "cli/load_prompts.h"
+#include "cli/load/prompts.h"
 
 static struct load_prompts *open_prompts(struct load_prompts_params params)
 {

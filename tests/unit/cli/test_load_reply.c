@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "cli/load_reply.h"
+#include "cli/load/reply.h"
 
 #define DELTA(x) "data: {\"choices\":[{\"index\":0,\"delta\":{" x "},\"finish_reason\":null}]}\n\n"
 #define TOKEN DELTA("\"content\":\"a\"")

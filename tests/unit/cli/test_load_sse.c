@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "cli/load_sse.h"
+#include "cli/load/sse.h"
 
 static void add_event(void *arg, const char *data, size_t n)
 {

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "cli/load_arrivals.h"
-#include "cli/load_stats.h"
+#include "cli/load/arrivals.h"
+#include "cli/load/stats.h"
 
 static void expect_near(double got, double want, double within, const char *what)
 {

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "cli/mac_settings.h"
+#include "cli/service/mac_settings.h"
 
 static const uint64_t GIB = 1u << 30;
 

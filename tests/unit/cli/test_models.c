@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "cli/models.h"
+#include "cli/models/models.h"
 
 static char cache[64];
 static struct models_dir dir;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "cli/prom_text.h"
+#include "cli/top/prom_text.h"
 
 static struct prom_reader begin(const char *text)
 {

@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "cli/pull_http.h"
-#include "cli/pull_progress.h"
-#include "cli/pull_sha256.h"
+#include "cli/progress.h"
+#include "cli/pull/http.h"
+#include "cli/pull/sha256.h"
 
 static struct http_reply read_lines(const char *lines)
 {

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "cli/pull_listing.h"
+#include "cli/models/listing.h"
 
 static void test_tags(void **state)
 {

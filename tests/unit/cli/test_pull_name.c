@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "cli/pull_name.h"
+#include "cli/models/name.h"
 
 static struct pull_name parse(const char *text, const char *endpoint)
 {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/strbuf.h"
-#include "cli/top_server.h"
+#include "cli/top/server.h"
 
 #define FIGURE(member) offsetof(struct top_figures, member)
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/strbuf.h"
-#include "cli/top_view.h"
+#include "cli/top/view.h"
 
 static const uint64_t second_ns = 1000000000;
 

@@ -1,0 +1,287 @@
+/* paceline service: a server that the system starts, watches and stops: systemd on Linux, launchd on
+ * macOS. Nothing is ever stopped by the name of a process. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/status.h"
+#include "cli/cli.h"
+#include "cli/folders.h"
+#include "cli/program.h"
+#include "cli/service/mac_settings.h"
+#include "cli/service/service_file.h"
+
+enum { MAX_SERVE_ARGS = ARG_MAX_STRINGS + 1 };
+
+struct options {
+    const char *name, *prefix;
+    uint32_t grace_s;
+    bool is_user, is_system, dry_run, use_launchd;
+};
+
+/* Where things are, and what is run for each action. */
+struct job {
+    struct service service;
+    bool is_launchd, dry_run, writes_only;  /* the last: below --root, nothing is run */
+    char program[PATH_MAX], file[PATH_MAX], log_dir[PATH_MAX];
+    char domain[32], target[128];       /* launchctl's: "gui/501", "gui/501/dev.paceline.x" */
+    const char *args[MAX_SERVE_ARGS];
+};
+
+static bool is_absolute_or_option(const char *word)
+{
+    return word[0] == '/' || word[0] == '-';
+}
+
+/* A model or key file given by a relative path would be looked for in another folder. */
+static pl_status check_paths(const struct job *j, pl_err *err)
+{
+    static const char *const paths[] = { "--model", "-m", "--api-key-file", "--pack-cache",
+                                         "--chat-template-file" };
+    for (size_t i = 1; i + 1 < j->service.n_args; i++)
+        for (size_t k = 0; k < sizeof paths / sizeof *paths; k++)
+            if (!strcmp(j->args[i], paths[k]) && !is_absolute_or_option(j->args[i + 1]))
+                return pl_fail(err, PL_E_PARAM, "%s %s: a service starts in another folder; give the "
+                               "whole path", paths[k], j->args[i + 1]);
+    return PL_OK;
+}
+
+static pl_status set_places(struct job *j, const struct options *o, pl_err *err)
+{
+    const char *home = getenv("HOME"), *name = o->name;
+    if (!program_path(j->program, sizeof j->program))
+        return pl_fail(err, PL_E_IO, "the program's own path is not known");
+    if (j->service.is_user && (!home || home[0] != '/'))
+        return pl_fail(err, PL_E_IO, "HOME is not set: where would the service file go?");
+    if (j->is_launchd) {
+        snprintf(j->file, sizeof j->file, "%s%s/Library/Launch%s/dev.paceline.%s.plist", o->prefix,
+                 j->service.is_user ? home : "", j->service.is_user ? "Agents" : "Daemons", name);
+        snprintf(j->log_dir, sizeof j->log_dir, "%s/Library/Logs", j->service.is_user ? home : "");
+        if (j->service.is_user) snprintf(j->domain, sizeof j->domain, "gui/%u", (unsigned)getuid());
+        else snprintf(j->domain, sizeof j->domain, "system");
+        snprintf(j->target, sizeof j->target, "%s/dev.paceline.%s", j->domain, name);
+    } else {
+        snprintf(j->file, sizeof j->file, "%s%s%s/%s.service", o->prefix,
+                 j->service.is_user ? home : "/etc/systemd",
+                 j->service.is_user ? "/.config/systemd/user" : "/system", name);
+        snprintf(j->target, sizeof j->target, "%s.service", name);
+    }
+    j->service.program = j->program;
+    j->service.log_dir = j->log_dir;
+    return PL_OK;
+}
+
+/* ---- doing, or saying what would be done ---------------------------------------------------- */
+
+static pl_status run(const struct job *j, const char *const *argv, pl_err *err)
+{
+    if (j->writes_only) return PL_OK;
+    if (j->dry_run) {
+        fputs("would run:", stdout);
+        for (; *argv; argv++) printf(" %s", *argv);
+        putchar('\n');
+        return PL_OK;
+    }
+    fflush(stdout);
+    const int code = program_run(argv);
+    if (code < 0) return pl_fail(err, PL_E_IO, "%s: %s", argv[0], strerror(errno));
+    if (code) return pl_fail(err, PL_E_IO, "%s %s ended with %d", argv[0], argv[1], code);
+    return PL_OK;
+}
+
+/* systemctl [--user] verb [target] */
+static pl_status systemctl(const struct job *j, const char *verb, const char *target, pl_err *err)
+{
+    const char *argv[6] = { "systemctl" };
+    size_t n = 1;
+    if (j->service.is_user) argv[n++] = "--user";
+    argv[n++] = verb;
+    if (target) argv[n++] = target;
+    return run(j, argv, err);
+}
+
+static pl_status launchctl(const struct job *j, const char *verb, const char *target,
+                           const char *file, pl_err *err)
+{
+    const char *argv[5] = { "launchctl", verb, target, file };
+    return run(j, argv, err);
+}
+
+static void print_file(const struct job *j, FILE *to)
+{
+    (j->is_launchd ? service_print_plist : service_print_unit)(to, &j->service);
+}
+
+static pl_status write_file(struct job *j, pl_err *err)
+{
+    char new_file[PATH_MAX + 8];
+    if (j->dry_run) {
+        printf("would write %s:\n", j->file);
+        print_file(j, stdout);
+        return PL_OK;
+    }
+    snprintf(new_file, sizeof new_file, "%s", j->file);
+    *strrchr(new_file, '/') = 0;
+    const pl_status st = folders_make(new_file, 0755, err);
+    if (st) return st;
+    snprintf(new_file, sizeof new_file, "%s.new", j->file);
+    FILE *to = fopen(new_file, "w");
+    if (!to) return pl_fail(err, PL_E_IO, "%s: %s", j->file, strerror(errno));
+    print_file(j, to);
+    const bool is_bad = ferror(to) || fflush(to) || fsync(fileno(to));
+    if (fclose(to) || is_bad || rename(new_file, j->file)) {
+        unlink(new_file);
+        return pl_fail(err, PL_E_IO, "%s: %s", j->file, strerror(errno));
+    }
+    printf("wrote %s\n", j->file);
+    return PL_OK;
+}
+
+static pl_status remove_file(const struct job *j, pl_err *err)
+{
+    if (j->dry_run) {
+        printf("would remove %s\n", j->file);
+        return PL_OK;
+    }
+    if (unlink(j->file) && errno != ENOENT)
+        return pl_fail(err, PL_E_IO, "%s: %s", j->file, strerror(errno));
+    printf("removed %s\n", j->file);
+    return PL_OK;
+}
+
+/* ---- actions -------------------------------------------------------------------------------- */
+
+/* Of the model that is served; 0: unknown. */
+static uint64_t planned_bytes(const struct job *j)
+{
+    pl_params params = { .n_streams = 4 };
+    pl_plan plan;
+    for (size_t i = 1; i + 1 < j->service.n_args; i++) {
+        const char *word = j->args[i], *value = j->args[i + 1];
+        if (!strcmp(word, "--model") || !strcmp(word, "-m")) params.model_path = value;
+        if (!strcmp(word, "--parallel") || !strcmp(word, "-np"))
+            params.n_streams = (uint32_t)strtoul(value, NULL, 10);
+        if (!strcmp(word, "--ctx-size") || !strcmp(word, "-c"))
+            params.ctx_tokens = (uint32_t)strtoul(value, NULL, 10);
+    }
+    return params.model_path && !pl_plan_compute(&plan, &params, NULL) ? plan.total_bytes : 0;
+}
+
+static pl_status install(struct job *j, pl_err *err)
+{
+    pl_status st = check_paths(j, err);
+    if (!st && j->service.n_args < 2)
+        st = pl_fail(err, PL_E_PARAM, "install needs what to serve: paceline service install -- "
+                     "--model /path/model.gguf --parallel 20");
+    if (!st) st = write_file(j, err);
+    if (j->is_launchd) {
+        if (!st && !j->writes_only) mac_settings_offer(planned_bytes(j), j->dry_run);
+        return st;
+    }
+    if (!st) st = systemctl(j, "daemon-reload", NULL, err);
+    if (!st) st = systemctl(j, "enable", j->target, err);
+    return st;
+}
+
+static pl_status start(struct job *j, pl_err *err)
+{
+    return j->is_launchd ? launchctl(j, "bootstrap", j->domain, j->file, err)
+                         : systemctl(j, "start", j->target, err);
+}
+
+static pl_status stop(struct job *j, pl_err *err)
+{
+    return j->is_launchd ? launchctl(j, "bootout", j->target, NULL, err)
+                         : systemctl(j, "stop", j->target, err);
+}
+
+static pl_status status(struct job *j, pl_err *err)
+{
+    return j->is_launchd ? launchctl(j, "print", j->target, NULL, err)
+                         : systemctl(j, "status", j->target, err);
+}
+
+static pl_status uninstall(struct job *j, pl_err *err)
+{
+    pl_err ignored;
+    if (j->is_launchd) {
+        launchctl(j, "bootout", j->target, NULL, &ignored);     /* fails where it does not run */
+        return remove_file(j, err);
+    }
+    pl_status st = systemctl(j, "stop", j->target, err);
+    if (!st) st = systemctl(j, "disable", j->target, err);
+    if (!st) st = remove_file(j, err);
+    return st ? st : systemctl(j, "daemon-reload", NULL, err);
+}
+
+static const struct {
+    const char *name;
+    pl_status (*act)(struct job *j, pl_err *err);
+} actions[] = { { "install", install }, { "start", start }, { "stop", stop },
+                { "status", status }, { "uninstall", uninstall } };
+
+/* Words after the action: what serve gets. */
+static pl_status set_serve_args(struct job *j, const struct arg_strings *words, pl_err *err)
+{
+    j->args[j->service.n_args++] = "serve";
+    for (size_t i = 1; i < words->n; i++) j->args[j->service.n_args++] = words->text[i];
+    j->service.args = j->args;
+    if (words->n == ARG_MAX_STRINGS)
+        return pl_fail(err, PL_E_PARAM, "more than %d words for serve", ARG_MAX_STRINGS - 2);
+    return PL_OK;
+}
+
+int cmd_service(int argc, char **argv)
+{
+    struct options o = { .name = "paceline", .prefix = "", .grace_s = 30 };
+    const struct arg table[] = {
+        { "--name", NULL, ARG_STRING, &o.name, 0, 0, "NAME",
+          "of the service, where there are several (paceline)" },
+        { "--user", NULL, ARG_FLAG, &o.is_user, 0, 0, NULL,
+          "for this user's session; the default without root" },
+        { "--system", NULL, ARG_FLAG, &o.is_system, 0, 0, NULL,
+          "for the machine: starts before anyone logs in; the default as root" },
+        { "--grace", NULL, ARG_U32, &o.grace_s, 0, 86400, "S",
+          "time that running requests get when it stops (30)" },
+        { "--launchd", NULL, ARG_FLAG, &o.use_launchd, 0, 0, NULL,
+          "launchd's files, also elsewhere than on macOS (with --dry-run)" },
+        { "--dry-run", NULL, ARG_FLAG, &o.dry_run, 0, 0, NULL,
+          "print every file and command, and do nothing" },
+        { "--root", NULL, ARG_STRING, &o.prefix, 0, 0, "DIR",
+          "write or remove the file below this folder and run nothing (for packages)" },
+    };
+    const struct arg_page page = {
+        "service", "install|start|stop|status|uninstall [OPTIONS] [-- SERVE OPTIONS]",
+        "Has systemd (Linux) or launchd (macOS) run a server: installs a hardened unit or a property "
+        "list, starts, stops and removes it. A system service on macOS is a LaunchDaemon, which runs "
+        "before login.",
+        "paceline service install -- --model /srv/model.gguf --parallel 20\n"
+        "paceline service start\n"
+        "paceline service install --dry-run -- --model /srv/model.gguf", table, N_ARGS(table)
+    };
+    struct arg_strings words = { .n = 0 };
+    pl_err err = { 0 };
+    const int code = args_parse(&page, argc, argv, &words, NULL);
+    if (code >= 0) return code;
+#if defined(__APPLE__)
+    o.use_launchd = true;
+#endif
+    struct job j = { .is_launchd = o.use_launchd, .dry_run = o.dry_run, .writes_only = *o.prefix,
+                     .service = { .name = o.name, .grace_s = o.grace_s,
+                                  .is_user = o.is_user || (!o.is_system && geteuid() != 0) } };
+    pl_status st = PL_OK;
+    if (!service_name_is_valid(o.name))
+        st = pl_fail(&err, PL_E_PARAM, "--name: found \"%s\"; letters, digits, \"-\", \"_\" and \".\" "
+                     "are wanted", o.name);
+    if (!st) st = set_serve_args(&j, &words, &err);
+    if (!st) st = set_places(&j, &o, &err);
+    if (st) return cli_fail(&err);
+    for (size_t i = 0; words.n && i < sizeof actions / sizeof *actions; i++)
+        if (!strcmp(words.text[0], actions[i].name))
+            return actions[i].act(&j, &err) ? cli_fail(&err) : 0;
+    return args_missing(&page, "install, start, stop, status or uninstall");
+}
