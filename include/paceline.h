@@ -152,6 +152,15 @@ typedef struct pl_machine {
 } pl_machine;
 
 /* 0 threads: one per performance core. Not while an engine computes. */
+/* One line of a self-test's report. */
+typedef void pl_self_test_fn(void *arg, const char *what, bool is_ok, const char *text);
+
+/* Whether a backend (as pl_params.backend names it) computes rightly on this machine: a small random
+ * model against the CPU's scalar code, for every weight and KV type, and each column of a step against
+ * what it gets alone. Takes some seconds; any thread, one at a time. PL_E_INTERNAL: it ran and checks
+ * failed; other errors: it could not run, and err says why (a GPU's compiler in full in the log). */
+PL_API pl_status pl_self_test(const char *backend, pl_self_test_fn *fn, void *arg, pl_err *err);
+
 PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,
                                     pl_err *err);
 

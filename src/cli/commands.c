@@ -9,6 +9,7 @@ const struct command commands[] = {
     { "down", cmd_down, "stop a server that up started" },
     { "plan", cmd_plan, "what a model takes of a machine, and how fast it will be" },
     { "doctor", cmd_doctor, "what of this machine needs mending" },
+    { "self-test", cmd_self_test, "whether what computes on this machine computes rightly" },
     { "service", cmd_service, "have the system run a server" },
     { "pull", cmd_pull, "fetch a model from a hub or a URL" },
     { "list", cmd_list, "the models that were pulled" },

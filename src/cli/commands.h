@@ -20,6 +20,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_service(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_self_test(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 
 struct command {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/self_test.h"
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/cpu_isa.h"
@@ -281,11 +282,23 @@ PL_API uint32_t pl_slots_read(pl_engine *e, pl_slot *out, uint32_t max_slots)
     return n_slots;
 }
 
+static pl_status no_such_backend(const char *name, pl_err *err)
+{
+    return pl_fail(err, PL_E_PARAM, "backend: found \"%.20s\"; auto or one of %s is wanted", name,
+                   backend_names());
+}
+
 PL_API bool pl_is_healthy(pl_engine *e)
 {
     const uint64_t max_step_ns = 30u * 1000000000ull;
     const uint64_t since = atomic_load_explicit(&e->busy_since_ns, memory_order_relaxed);
     return since == 0 || clock_ns() - since < max_step_ns || clock_ns() < since;
+}
+
+PL_API pl_status pl_self_test(const char *backend, pl_self_test_fn *fn, void *arg, pl_err *err)
+{
+    const struct backend_ops *ops = backend_find(backend);
+    return ops ? backend_self_test(ops, fn, arg, err) : no_such_backend(backend, err);
 }
 
 PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,
@@ -294,9 +307,7 @@ PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32
     struct backend_rates rates;
     *out = (pl_machine){ 0 };
     const struct backend_ops *ops = backend_find(backend);
-    if (!ops)
-        return pl_fail(err, PL_E_PARAM, "backend: found \"%.20s\"; auto or one of %s is wanted",
-                       backend, backend_names());
+    if (!ops) return no_such_backend(backend, err);
     const pl_status st = ops->measure(n_threads, &rates, err);
     if (st) return st;
     cpu_name_read(out->cpu_name, sizeof out->cpu_name);

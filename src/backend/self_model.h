@@ -1,0 +1,39 @@
+/* A small random model run directly through a backend's operations: what its self-test computes with.
+ * Weights follow from the seed; every stream has tokens and pages of its own. One thread. */
+#ifndef BACKEND_SELF_MODEL_H
+#define BACKEND_SELF_MODEL_H
+
+#include "backend/backend.h"
+
+enum { SELF_STREAMS = 64, SELF_POSITIONS = 40, SELF_LAYERS = 2, SELF_VOCAB = 96 };
+
+struct self_params {
+    uint32_t type;              /* enum quant_type of all matrices */
+    enum kv_type k_type, v_type;
+    uint32_t window;            /* of the first layer; 0: none */
+    bool has_biases;            /* of Q, K and V; else head norms and norms after the blocks */
+    const char *isa;            /* as backend_params has it */
+};
+
+struct self_model;
+
+pl_status self_model_open(struct self_model **out, const struct backend_ops *ops,
+                          const struct self_params *params, pl_err *err);
+void self_model_close(struct self_model *m);        /* NULL: nothing to do */
+
+/* Gives every stream other pages, chosen by the seed, and forgets all logits. */
+void self_model_start(struct self_model *m, uint64_t seed);
+
+/* Neighbouring positions of a stream, to be computed in one step. */
+struct self_piece {
+    uint32_t stream, first_pos, n_cols;
+};
+
+/* Computes the pieces in one step, logits of every column included. */
+pl_status self_model_step(struct self_model *m, const struct self_piece *piece, uint32_t n_pieces,
+                          pl_err *err);
+
+/* (SELF_VOCAB) of the stream's position, as the last step that computed it left them. */
+const float *self_model_logits(const struct self_model *m, uint32_t stream, uint32_t pos);
+
+#endif

@@ -1,0 +1,207 @@
+#include "backend/self_test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/self_model.h"
+#include "base/rng.h"
+#include "quant/quant.h"
+
+enum { N_COMPARED = 4 };        /* streams whose logits are compared with the scalar code's */
+
+/* Of the error, relative to the logits' own size: the CPU rounds activations to 8 bits, which gives
+ * 1.3 to 1.6 %, 8-bit floats in the KV pool up to 4 %; a wrong operation gives far more. */
+static double max_error(const struct self_params *p)
+{
+    return p->k_type == KV_F8_E4M3 || p->v_type == KV_F8_E4M3 ? 0.09 : 0.04;
+}
+
+struct test {
+    const struct backend_ops *ops;
+    self_test_fn *fn;
+    void *arg;
+    uint32_t n_checks, n_failed;
+};
+
+static void report(struct test *t, const char *what, bool is_ok, const char *text)
+{
+    t->n_checks++;
+    t->n_failed += !is_ok;
+    t->fn(t->arg, what, is_ok, text);
+}
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+/* The prompts of some streams, whole, one after another. */
+static pl_status run_prompts(struct self_model *m, uint32_t n_streams, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (uint32_t s = 0; s < n_streams && !st; s++)
+        st = self_model_step(m, &(struct self_piece){ s, 0, SELF_POSITIONS }, 1, err);
+    return st;
+}
+
+/* Each position of each stream in a step of its own. */
+static pl_status run_alone(struct self_model *m, uint32_t n_streams, uint32_t n_positions,
+                           pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (uint32_t s = 0; s < n_streams; s++)
+        for (uint32_t pos = 0; pos < n_positions && !st; pos++)
+            st = self_model_step(m, &(struct self_piece){ s, pos, 1 }, 1, err);
+    return st;
+}
+
+/* All streams together, a position each, so that each step has n_streams columns. */
+static pl_status run_together(struct self_model *m, uint32_t n_streams, uint32_t n_positions,
+                              pl_err *err)
+{
+    struct self_piece piece[SELF_STREAMS];
+    pl_status st = PL_OK;
+    for (uint32_t pos = 0; pos < n_positions && !st; pos++) {
+        for (uint32_t s = 0; s < n_streams; s++)
+            piece[s] = (struct self_piece){ (s * 7 + pos) % n_streams, pos, 1 };
+        st = self_model_step(m, piece, n_streams, err);
+    }
+    return st;
+}
+
+/* Pieces of random lengths. */
+static pl_status run_chunks(struct self_model *m, uint32_t n_streams, uint32_t n_positions,
+                            pl_err *err)
+{
+    uint32_t done[SELF_STREAMS] = { 0 }, n_left = n_streams;
+    struct self_piece piece[SELF_STREAMS];
+    struct rng r;
+    pl_status st = PL_OK;
+    rng_seed(&r, 5);
+    while (n_left && !st) {
+        uint32_t n = 0, n_cols = 0;
+        for (uint32_t s = 0; s < n_streams; s++) {
+            const uint32_t rest = n_positions - done[s], most = rest < 120 - n_cols ? rest : 120 - n_cols;
+            if (!most || rng_below(&r, 2)) continue;
+            piece[n] = (struct self_piece){ s, done[s], 1 + (uint32_t)rng_below(&r, most) };
+            n_cols += piece[n].n_cols;
+            done[s] += piece[n].n_cols;
+            n_left -= done[s] == n_positions;
+            n++;
+        }
+        if (n) st = self_model_step(m, piece, n, err);
+    }
+    return st;
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static void check_near(struct test *t, const char *what, const struct self_model *m,
+                       const struct self_model *reference, const struct self_params *p)
+{
+    double error = 0, size = 0;
+    char text[96];
+    for (uint32_t s = 0; s < N_COMPARED; s++)
+        for (uint32_t pos = 0; pos < SELF_POSITIONS; pos++)
+            for (uint32_t i = 0; i < SELF_VOCAB; i++) {
+                const double want = self_model_logits(reference, s, pos)[i];
+                const double got = self_model_logits(m, s, pos)[i];
+                error += (got - want) * (got - want);
+                size += want * want;
+            }
+    error = sqrt(error / size);
+    snprintf(text, sizeof text, "error %.2f %% of the logits' size, at most %.0f %%", 100 * error,
+             100 * max_error(p));
+    report(t, what, error < max_error(p), text);        /* not a number is no success */
+}
+
+static void check_same(struct test *t, const char *what, const struct self_model *m,
+                       const float *want, uint32_t n_streams, uint32_t n_positions)
+{
+    char text[96] = "every bit as alone";
+    bool is_same = true;
+    for (uint32_t s = 0; s < n_streams && is_same; s++)
+        for (uint32_t pos = 0; pos < n_positions && is_same; pos++) {
+            is_same = !memcmp(self_model_logits(m, s, pos),
+                              want + (size_t)(s * n_positions + pos) * SELF_VOCAB,
+                              SELF_VOCAB * sizeof *want);
+            if (!is_same)
+                snprintf(text, sizeof text, "stream %u position %u differs from itself alone", s, pos);
+        }
+    report(t, what, is_same, text);
+}
+
+static pl_status compare(struct test *t, const char *what, const struct self_params *p, pl_err *err)
+{
+    struct self_params scalar = *p;
+    struct self_model *m = NULL, *reference = NULL;
+    scalar.isa = "scalar";
+    pl_status st = self_model_open(&reference, backend_find("cpu"), &scalar, err);
+    if (!st) st = self_model_open(&m, t->ops, p, err);
+    if (!st) st = run_prompts(reference, N_COMPARED, err);
+    if (!st) st = run_prompts(m, N_COMPARED, err);
+    if (!st) check_near(t, what, m, reference, p);
+    self_model_close(reference);
+    self_model_close(m);
+    return st;
+}
+
+/* Streams together against each alone, in steps of 1 to 64 columns. */
+static pl_status compare_columns(struct test *t, pl_err *err)
+{
+    enum { N_POSITIONS = 18 };
+    static const uint32_t n_together[] = { 2, 8, 9, 17, 24, 33, 48, 57, 64 };
+    const struct self_params p = { .type = QUANT_Q4_K, .has_biases = true };
+    const size_t n = (size_t)SELF_STREAMS * N_POSITIONS * SELF_VOCAB;
+    float *alone = malloc(n * sizeof *alone);
+    struct self_model *m = NULL;
+    char what[48];
+    pl_status st = alone ? self_model_open(&m, t->ops, &p, err)
+                         : pl_fail(err, PL_E_MEMORY, "no memory for the self-test's logits");
+    if (!st) st = run_alone(m, SELF_STREAMS, N_POSITIONS, err);
+    for (uint32_t s = 0; s < SELF_STREAMS && !st; s++)
+        for (uint32_t pos = 0; pos < N_POSITIONS; pos++)
+            memcpy(alone + (size_t)(s * N_POSITIONS + pos) * SELF_VOCAB, self_model_logits(m, s, pos),
+                   SELF_VOCAB * sizeof *alone);
+    for (size_t i = 0; i < sizeof n_together / sizeof *n_together && !st; i++) {
+        self_model_start(m, 2 + i);
+        st = run_together(m, n_together[i], N_POSITIONS, err);
+        snprintf(what, sizeof what, "%u columns a step", n_together[i]);
+        if (!st) check_same(t, what, m, alone, n_together[i], N_POSITIONS);
+    }
+    if (!st) {
+        self_model_start(m, 99);
+        st = run_chunks(m, 20, N_POSITIONS, err);
+    }
+    if (!st) check_same(t, "prompts in random pieces", m, alone, 20, N_POSITIONS);
+    self_model_close(m);
+    free(alone);
+    return st;
+}
+
+pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, void *arg, pl_err *err)
+{
+    static const uint32_t types[] = {
+        QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0, QUANT_Q2_K, QUANT_Q3_K, QUANT_Q4_K,
+        QUANT_Q5_K, QUANT_Q6_K, QUANT_IQ4_NL, QUANT_IQ4_XS, QUANT_F16, QUANT_BF16, QUANT_F32,
+    };
+    struct test t = { .ops = ops, .fn = fn, .arg = arg };
+    char what[48];
+    pl_status st = PL_OK;
+
+    for (size_t i = 0; i < sizeof types / sizeof *types && !st; i++) {
+        const struct self_params p = { .type = types[i], .has_biases = i % 2 == 0 };
+        snprintf(what, sizeof what, "weights of %s", quant_traits(types[i])->name);
+        st = compare(&t, what, &p, err);
+    }
+    for (int i = 0; i < N_KV_TYPES && !st; i++) {
+        const struct self_params p = { .type = QUANT_Q8_0, .k_type = (enum kv_type)i,
+                                       .v_type = (enum kv_type)(N_KV_TYPES - 1 - i), .window = 20,
+                                       .has_biases = i % 2 == 0 };
+        snprintf(what, sizeof what, "keys %s, values %s", kv_type_name(p.k_type),
+                 kv_type_name(p.v_type));
+        st = compare(&t, what, &p, err);
+    }
+    if (!st) st = compare_columns(&t, err);
+    if (st || !t.n_failed) return st;
+    return pl_fail(err, PL_E_INTERNAL, "%u of %u checks failed", t.n_failed, t.n_checks);
+}
