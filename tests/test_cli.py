@@ -1,7 +1,9 @@
 """The commands as a shell sees them."""
 
 import json
+import os
 import pathlib
+import pty
 import subprocess
 
 import pytest
@@ -52,6 +54,38 @@ def test_help(paceline):
         assert done.returncode == 0, command
         assert done.stdout.startswith(b"usage: paceline " + command.encode())
         assert b"example" in done.stdout, f"{command} --help has no example"
+
+
+def seen_on_a_terminal(argv, env):
+    """All that a program writes to a terminal of its own."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen([str(word) for word in argv], stdin=its, stdout=its,
+                               stderr=subprocess.DEVNULL, env=env)
+    os.close(its)
+    seen = b""
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:             # Linux's way of saying that the other end was closed
+        pass
+    os.close(ours)
+    process.wait(timeout=60)
+    return seen
+
+
+@pytest.mark.parametrize("words", [["plan", "qwen2.5-7b", "--machine", "m4-pro-48"], ["doctor"]],
+                         ids=["plan", "doctor"])
+def test_colours_are_for_terminals_whose_user_wants_them(build_dir, words):
+    argv = [build_dir / "paceline", *words]
+    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    env["TERM"] = "xterm-256color"
+    assert b"\x1b[" in seen_on_a_terminal(argv, env)
+    assert b"\x1b[" in seen_on_a_terminal(argv, env | {"NO_COLOR": ""})
+    for no in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        seen = seen_on_a_terminal(argv, env | no)
+        assert len(seen) > 100 and b"\x1b" not in seen, no
+    piped = subprocess.run(argv, capture_output=True, timeout=60, env=env).stdout
+    assert len(piped) > 100 and b"\x1b" not in piped
 
 
 def test_manual_pages(paceline, tmp_path):

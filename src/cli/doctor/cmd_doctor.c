@@ -1,11 +1,10 @@
 /* paceline doctor: what of this machine would keep a server from running well, and how to mend it. */
 #include <jansson.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/doctor/doctor.h"
 #include "cli/models/models.h"
+#include "cli/terminal.h"
 
 #if !defined(__linux__) && !defined(__APPLE__)
 void doctor_ask_system(struct doctor *d)
@@ -38,7 +37,7 @@ static void print_json(const struct doctor *d, bool is_well)
 static void print_text(const struct doctor *d)
 {
     static const char *const colours[] = { "\033[32m", "\033[33m", "\033[31m" };
-    const bool is_coloured = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    const bool is_coloured = terminal_has_colours(stdout);
     for (uint32_t i = 0; i < d->n_findings; i++) {
         const struct finding *f = &d->finding[i];
         printf("%s%-5s%s  %-13s %s\n", is_coloured ? colours[f->state] : "", state_name(f->state),

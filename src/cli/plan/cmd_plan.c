@@ -10,6 +10,7 @@
 #include "cli/plan/alerts.h"
 #include "cli/plan/json.h"
 #include "cli/report.h"
+#include "cli/terminal.h"
 
 struct options {
     pl_params params;
@@ -200,7 +201,7 @@ static int show(const struct plan_subject *s, const struct plan_extras *x, const
     } else if (!st && o->alerts) {
         print_alerts(s, plan);
     } else if (!st) {
-        report_print(stdout, report, isatty(STDOUT_FILENO) && !getenv("NO_COLOR"));
+        report_print(stdout, report, terminal_has_colours(stdout));
     }
     const bool fits =
         !st && json_is_true(json_object_get(json_object_get(plan, "memory"), "fits"));

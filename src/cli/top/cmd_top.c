@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "cli/top/fetch.h"
 #include "cli/top/screen.h"
 #include "cli/top/view.h"
@@ -111,12 +112,11 @@ static bool take_keys(struct top *t)
 static int watch(struct top *t)
 {
     pl_err err = { 0 };
-    const char *no_color = getenv("NO_COLOR");
     if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)) {
         fputs("paceline: top needs a terminal; --once prints one frame without\n", stderr);
         return 2;
     }
-    if (top_screen_open(!no_color || !*no_color, &err)) return cli_fail(&err);
+    if (top_screen_open(terminal_has_colours(stdout), &err)) return cli_fail(&err);
     uint64_t next_ns = clock_ns();
     while (!is_stopped && take_keys(t)) {
         const uint64_t now_ns = clock_ns();

@@ -1,0 +1,12 @@
+/* What a stream that people may look at can show. */
+#ifndef CLI_TERMINAL_H
+#define CLI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* It is a terminal that is not "dumb", and nobody asked for none: NO_COLOR set to anything but
+ * nothing (no-color.org). */
+bool terminal_has_colours(FILE *to);
+
+#endif
