@@ -11,7 +11,6 @@
 #include "backend/metal/rates.h"
 #include "backend/metal/source.h"
 #include "base/cpu_isa.h"
-#include "quant/quant.h"
 
 enum { METAL_MAX_D_HEAD = 256 };
 
@@ -79,7 +78,7 @@ static uint32_t list_wanted(struct metal_backend *b, struct wanted list[MAX_WANT
         { "the batch", cols * 4, &b->pos },
         { "the batch", cols * 4, &b->col_page },
         { "the batch", cols * 4, &b->out_col },
-        { "lanes", METAL_SIMDGROUP * 4, &b->lanes },
+        { "lanes", (METAL_SIMDGROUP + 8) * 4, &b->lanes },
     };
     memcpy(list, all, sizeof all);
     return sizeof all / sizeof *all;
@@ -117,47 +116,6 @@ static pl_status check_params(const struct backend_params *p, pl_err *err)
         return pl_fail(err, PL_E_PARAM, "instruction set \"%.20s\" is of the CPU backend: leave it "
                        "out, or choose that backend", p->isa);
     return PL_OK;
-}
-
-/* Which elements of a fragment each lane holds: values that say where they came from are loaded. */
-static pl_status probe_lanes(struct metal_backend *b, pl_err *err)
-{
-    struct metal_buffer half_values, values, half_found, found;
-    struct metal_pipeline *probe;
-    pl_status st = metal_buffer_take(b->device, 64 * 2, "lanes", &half_values, err);
-    if (!st) st = metal_buffer_take(b->device, 64 * 4, "lanes", &values, err);
-    if (!st) st = metal_buffer_take(b->device, 64 * 4, "lanes", &half_found, err);
-    if (!st) st = metal_buffer_take(b->device, 64 * 4, "lanes", &found, err);
-    if (!st) st = metal_device_settle(b->device, err);
-    if (!st) st = metal_pipeline_get(b->device, "probe", NULL, 0, &probe, err);
-    if (st) return st;
-    for (int i = 0; i < 64; i++) {
-        ((uint16_t *)half_values.bytes)[i] = f16_of_f32((float)i);
-        ((float *)values.bytes)[i] = (float)i;
-    }
-    const struct metal_buffer *buffers[] = { &half_values, &values, &half_found, &found };
-    const uint32_t unused = 0;
-    metal_begin(b->device);
-    metal_record(b, probe, buffers, 4, &unused, sizeof unused, 1, 1, METAL_SIMDGROUP);
-    metal_commit(b->device);
-    st = metal_wait(b->device, NULL, err);
-    if (st) return st;
-
-    uint8_t (*lane)[4] = b->lanes.bytes;
-    bool is_sound = !memcmp(half_found.bytes, found.bytes, 64 * sizeof(float));
-    for (int i = 0; i < METAL_SIMDGROUP; i++) {
-        const float *at = (const float *)found.bytes + 2 * i;
-        for (int e = 0; e < 2; e++) {
-            const uint32_t value = at[e] >= 0 && at[e] < 64 ? (uint32_t)at[e] : 0;
-            b->layout.row[i] = (uint8_t)(value / 8);
-            b->layout.k[i][e] = lane[i][1 + e] = (uint8_t)(value % 8);
-            is_sound &= e == 0 || lane[i][0] == value / 8;
-            lane[i][0] = (uint8_t)(value / 8);
-        }
-    }
-    if (is_sound && fragment_layout_is_sound(&b->layout)) return PL_OK;
-    return pl_fail(err, PL_E_UNSUPPORTED, "%s: lanes hold other elements of a matrix fragment than "
-                   "two of one row each; use --backend cpu", metal_device_facts(b->device)->name);
 }
 
 static pl_status get_kernels(struct metal_backend *b, pl_err *err)
@@ -222,7 +180,7 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     if (!st) st = take_buffers(b, err);
     if (!st) st = metal_attention_open(b, err);
     if (!st) st = metal_experts_open(b, err);
-    if (!st) st = probe_lanes(b, err);
+    if (!st) st = metal_probe(b, err);
     if (!st) st = get_kernels(b, err);
     if (st) {
         close_backend(&b->base);

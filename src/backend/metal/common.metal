@@ -16,30 +16,82 @@ static inline float2 integers(uint bits)
 
 template <int HEAD, int SCALE, int WORDS, int MORE>
 struct packed_chunk {
-    enum { head_bytes = TILE_ROWS * HEAD, scale_bytes = TILE_ROWS * SCALE,
+    enum { head_bytes = TILE_ROWS * HEAD, words_at = TILE_ROWS * SCALE,
            more_at = TILE_ROWS * SCALE + 512 * WORDS,
            chunk_bytes = TILE_ROWS * SCALE + 512 * WORDS + 128 * MORE };
 
-    static device const uchar *head_of(device const uchar *tile, uint chunk, uint row)
+    static device const uchar *head_of(device const uchar *tile, uint chunk)
     {
-        return tile + chunk / 8 * (head_bytes + 8 * chunk_bytes) + row * 4 * HEAD;
+        return tile + chunk / 8 * (head_bytes + 8 * chunk_bytes);
     }
     static device const uchar *at(device const uchar *tile, uint chunk)
     {
         return tile + (HEAD ? (chunk / 8 + 1) * head_bytes : 0) + chunk * chunk_bytes;
     }
-    static uint4 words(device const uchar *at, uint lane, uint word)
-    {
-        return ((device const uint4 *)(at + scale_bytes))[word * 32 + lane];
-    }
-    static uint more(device const uchar *at, uint lane, uint word)
-    {
-        return ((device const uint *)(at + more_at))[word * 32 + lane];
-    }
 };
 
-/* Each format: load() reads what a lane needs of a chunk, for all four row tiles; get(r, f) gives its
- * two weights of fragment f of row tile r, rounded once to halves. */
+/* Who reads a chunk, and which four things at once. A lane in its place of the fragments reads its
+ * pair of weights of all four row tiles; */
+struct by_lane {
+    uint lane, row;
+
+    uint4 words(device const uchar *at, uint word) const
+    {
+        return ((device const uint4 *)at)[word * 32 + lane];
+    }
+    uint4 fifths(device const uchar *at) const
+    {
+        return uint4(((device const uint *)at)[lane]) >> uint4(0, 4, 8, 12);
+    }
+    uint4 sixths(device const uchar *at) const
+    {
+        const uint low = ((device const uint *)at)[lane], high = ((device const uint *)at)[32 + lane];
+        return uint4(low, low >> 8, high, high >> 8);
+    }
+    uint4 fours(device const uchar *at) const { return ((device const uint4 *)at)[row]; }
+    ushort4 twos(device const uchar *at) const { return ((device const ushort4 *)at)[row]; }
+    uchar4 ones(device const uchar *at) const { return ((device const uchar4 *)at)[row]; }
+};
+
+/* one that has a whole row of the tile reads the row's four pairs, in the order of k, from where the
+ * four lanes have them. */
+struct by_row {
+    uchar4 lanes;
+    uint row, row_tile;
+
+    uint4 words(device const uchar *at, uint word) const
+    {
+        device const uint *from = (device const uint *)at + word * 128 + row_tile;
+        return uint4(from[lanes.x * 4], from[lanes.y * 4], from[lanes.z * 4], from[lanes.w * 4]);
+    }
+    uint4 more(device const uchar *at) const
+    {
+        device const uint *from = (device const uint *)at;
+        return uint4(from[lanes.x], from[lanes.y], from[lanes.z], from[lanes.w]);
+    }
+    uint4 fifths(device const uchar *at) const { return more(at) >> uint4(4 * row_tile); }
+    uint4 sixths(device const uchar *at) const
+    {
+        return more(at + row_tile / 2 * 128) >> uint4(row_tile % 2 * 8);
+    }
+    uint4 fours(device const uchar *at) const
+    {
+        return uint4(((device const uint *)at)[row * 4 + row_tile]);
+    }
+    ushort4 twos(device const uchar *at) const
+    {
+        return ushort4(((device const ushort *)at)[row * 4 + row_tile]);
+    }
+    uchar4 ones(device const uchar *at) const { return uchar4(at[row * 4 + row_tile]); }
+};
+
+static inline float4 halves(ushort4 bits)
+{
+    return float4(as_type<half4>(bits));
+}
+
+/* Each format: load() reads a chunk's four; get(i, f) gives the two weights of fragment f of the i-th
+ * of them, rounded once to halves. */
 
 static inline half2 scaled(float2 q, float scale)
 {
@@ -51,31 +103,38 @@ static inline half2 scaled(float2 q, float scale, float add)
     return half2(fma(q, float2(scale), float2(add)));
 }
 
+static inline uint nibbles(uint q, uint f)
+{
+    return q >> (4 * f) & 0x000f000fu;
+}
+
 struct weights_f16 {
     typedef packed_chunk<0, 0, 4, 0> bytes;
     uint4 q[4];
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        for (uint f = 0; f < 4; f++) q[f] = bytes::words(at, lane, f);
+        for (uint f = 0; f < 4; f++) q[f] = reader.words(at, f);
     }
-    half2 get(uint r, uint f) const { return as_type<half2>(q[f][r]); }
+    half2 get(uint i, uint f) const { return as_type<half2>(q[f][i]); }
 };
 
 struct weights_q8_0 {
     typedef packed_chunk<0, 2, 2, 0> bytes;
     uint4 q[2];
     float4 d;
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        d = float4(((device const half4 *)at)[row]);
-        q[0] = bytes::words(at, lane, 0);
-        q[1] = bytes::words(at, lane, 1);
+        d = halves(reader.twos(at));
+        q[0] = reader.words(at + bytes::words_at, 0);
+        q[1] = reader.words(at + bytes::words_at, 1);
     }
-    half2 get(uint r, uint f) const
+    half2 get(uint i, uint f) const
     {
-        return scaled(integers(q[f / 2][r] >> (f % 2 * 8) & 0x00ff00ffu) - 128.0f, d[r]);
+        return scaled(integers(q[f / 2][i] >> (f % 2 * 8) & 0x00ff00ffu) - 128.0f, d[i]);
     }
 };
 
@@ -83,21 +142,21 @@ struct weights_q8_0 {
 template <int OFFSET, int FIFTH>
 struct weights_32 {
     typedef packed_chunk<0, 2, 1, FIFTH> bytes;
-    uint4 q;
-    uint fifth;
+    uint4 q, fifth;
     float4 d;
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        d = float4(((device const half4 *)at)[row]);
-        q = bytes::words(at, lane, 0);
-        fifth = FIFTH ? bytes::more(at, lane, 0) : 0;
+        d = halves(reader.twos(at));
+        q = reader.words(at + bytes::words_at, 0);
+        if (FIFTH) fifth = reader.fifths(at + bytes::more_at);
     }
-    half2 get(uint r, uint f) const
+    half2 get(uint i, uint f) const
     {
-        uint bits = q[r] >> (4 * f) & 0x000f000fu;
-        if (FIFTH) bits |= (fifth >> (4 * r + f) & 0x00010001u) << 4;
-        return scaled(integers(bits) - float(OFFSET), d[r]);
+        uint bits = nibbles(q[i], f);
+        if (FIFTH) bits |= (fifth[i] >> f & 0x00010001u) << 4;
+        return scaled(integers(bits) - float(OFFSET), d[i]);
     }
 };
 typedef weights_32<8, 0> weights_q4_0;
@@ -107,21 +166,21 @@ typedef weights_32<16, 1> weights_q5_0;
 template <int FIFTH>
 struct weights_32_min {
     typedef packed_chunk<0, 4, 1, FIFTH> bytes;
-    uint4 q, scale;
-    uint fifth;
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    uint4 q, fifth, d_m;
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        scale = ((device const uint4 *)at)[row];
-        q = bytes::words(at, lane, 0);
-        fifth = FIFTH ? bytes::more(at, lane, 0) : 0;
+        d_m = reader.fours(at);
+        q = reader.words(at + bytes::words_at, 0);
+        if (FIFTH) fifth = reader.fifths(at + bytes::more_at);
     }
-    half2 get(uint r, uint f) const
+    half2 get(uint i, uint f) const
     {
-        uint bits = q[r] >> (4 * f) & 0x000f000fu;
-        if (FIFTH) bits |= (fifth >> (4 * r + f) & 0x00010001u) << 4;
-        const half2 d_m = as_type<half2>(scale[r]);
-        return scaled(integers(bits), float(d_m.x), float(d_m.y));
+        uint bits = nibbles(q[i], f);
+        if (FIFTH) bits |= (fifth[i] >> f & 0x00010001u) << 4;
+        const half2 both = as_type<half2>(d_m[i]);
+        return scaled(integers(bits), float(both.x), float(both.y));
     }
 };
 typedef weights_32_min<0> weights_q4_1;
@@ -130,57 +189,50 @@ typedef weights_32_min<1> weights_q5_1;
 template <int FIFTH>
 struct weights_k {
     typedef packed_chunk<4, 2, 1, FIFTH> bytes;
-    uint4 q;
-    uint fifth;
+    uint4 q, fifth;
     float4 scale, min;
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        const uint4 head = *(device const uint4 *)bytes::head_of(tile, chunk, row);
-        const uint2 packed = ((device const uint2 *)at)[row];
-        for (uint r = 0; r < 4; r++) {
-            const half2 d = as_type<half2>(head[r]);
-            const uint s = packed[r / 2] >> (r % 2 * 16);
-            scale[r] = float(d.x) * float(s & 255);
-            min[r] = -(float(d.y) * float(s >> 8 & 255));
-        }
-        q = bytes::words(at, lane, 0);
-        fifth = FIFTH ? bytes::more(at, lane, 0) : 0;
+        const uint4 head = reader.fours(bytes::head_of(tile, chunk));
+        const ushort4 packed = reader.twos(at);
+        const float4 d = halves(ushort4(head & 0xffffu)), d_min = halves(ushort4(head >> 16));
+        scale = d * float4(packed & ushort4(255));
+        min = -(d_min * float4(packed >> ushort4(8)));
+        q = reader.words(at + bytes::words_at, 0);
+        if (FIFTH) fifth = reader.fifths(at + bytes::more_at);
     }
-    half2 get(uint r, uint f) const
+    half2 get(uint i, uint f) const
     {
-        uint bits = q[r] >> (4 * f) & 0x000f000fu;
-        if (FIFTH) bits |= (fifth >> (4 * r + f) & 0x00010001u) << 4;
-        return scaled(integers(bits), scale[r], min[r]);
+        uint bits = nibbles(q[i], f);
+        if (FIFTH) bits |= (fifth[i] >> f & 0x00010001u) << 4;
+        return scaled(integers(bits), scale[i], min[i]);
     }
 };
 typedef weights_k<0> weights_q4_k;
 typedef weights_k<1> weights_q5_k;
 
+/* Two sub-blocks of 16 a chunk. */
 struct weights_q6_k {
     typedef packed_chunk<2, 2, 1, 2> bytes;
-    uint4 q;
-    uint high[2];
-    float4 scale[2];    /* of the chunk's two sub-blocks of 16 */
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    uint4 q, high;
+    float4 scale[2];
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        const float4 d = float4(*(device const half4 *)bytes::head_of(tile, chunk, row));
-        const uint2 packed = ((device const uint2 *)at)[row];
-        for (uint r = 0; r < 4; r++) {
-            const char2 s = as_type<char2>(ushort(packed[r / 2] >> (r % 2 * 16) & 0xffff));
-            scale[0][r] = d[r] * float(s.x);
-            scale[1][r] = d[r] * float(s.y);
-        }
-        q = bytes::words(at, lane, 0);
-        high[0] = bytes::more(at, lane, 0);
-        high[1] = bytes::more(at, lane, 1);
+        const float4 d = halves(reader.twos(bytes::head_of(tile, chunk)));
+        const short4 packed = short4(reader.twos(at));
+        scale[0] = d * float4(short4(packed << short4(8)) >> short4(8));
+        scale[1] = d * float4(packed >> short4(8));
+        q = reader.words(at + bytes::words_at, 0);
+        high = reader.sixths(at + bytes::more_at);
     }
-    half2 get(uint r, uint f) const
+    half2 get(uint i, uint f) const
     {
-        const uint bits = (q[r] >> (4 * f) & 0x000f000fu) |
-                          (high[r / 2] >> (r % 2 * 8 + 2 * f) & 0x00030003u) << 4;
-        return scaled(integers(bits) - 32.0f, scale[f / 2][r]);
+        const uint bits = nibbles(q[i], f) | (high[i] >> (2 * f) & 0x00030003u) << 4;
+        return scaled(integers(bits) - 32.0f, scale[f / 2][i]);
     }
 };
 
@@ -197,27 +249,29 @@ struct weights_iq4_nl {
     typedef packed_chunk<0, 2, 1, 0> bytes;
     uint4 q;
     float4 d;
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        d = float4(((device const half4 *)at)[row]);
-        q = bytes::words(at, lane, 0);
+        d = halves(reader.twos(at));
+        q = reader.words(at + bytes::words_at, 0);
     }
-    half2 get(uint r, uint f) const { return scaled(iq4_pair(q[r], f), d[r]); }
+    half2 get(uint i, uint f) const { return scaled(iq4_pair(q[i], f), d[i]); }
 };
 
 struct weights_iq4_xs {
     typedef packed_chunk<2, 1, 1, 0> bytes;
     uint4 q;
     float4 scale;
-    void load(device const uchar *tile, uint chunk, uint lane, uint row)
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        const float4 d = float4(*(device const half4 *)bytes::head_of(tile, chunk, row));
-        scale = d * float4(((device const char4 *)at)[row]);
-        q = bytes::words(at, lane, 0);
+        const float4 d = halves(reader.twos(bytes::head_of(tile, chunk)));
+        scale = d * float4(as_type<char4>(reader.ones(at)));
+        q = reader.words(at + bytes::words_at, 0);
     }
-    half2 get(uint r, uint f) const { return scaled(iq4_pair(q[r], f), scale[r]); }
+    half2 get(uint i, uint f) const { return scaled(iq4_pair(q[i], f), scale[i]); }
 };
 
 /* ---- sums of a tile ------------------------------------------------------------------------- */
@@ -237,13 +291,13 @@ struct row_sums {
 /* This simdgroup's chunks of a tile times columns: x points at the first column's first value. */
 template <typename W, int NB>
 static inline void accumulate(device const uchar *tile, uint n_chunks, device const half *x, uint ld_x,
-                              uint row, uint simd, uint lane, thread tile_sums<NB> &sums)
+                              thread const by_lane &reader, uint simd, thread tile_sums<NB> &sums)
 {
     for (int r = 0; r < 4; r++)
         for (int j = 0; j < NB; j++) sums.of[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
     for (uint c = simd; c < n_chunks; c += PRODUCT_SIMDGROUPS) {
         W w;
-        w.load(tile, c, lane, row);
+        w.load(tile, c, reader);
 #pragma unroll
         for (uint f = 0; f < 4; f++) {
             simdgroup_half8x8 columns[NB];
@@ -286,6 +340,49 @@ static inline void reduce(thread tile_sums<NB> &sums, threadgroup float2 *shared
             own.of[j].thread_elements()[0] = sum.x;
             own.of[j].thread_elements()[1] = sum.y;
         }
+    }
+}
+
+/* ---- sums of few columns -------------------------------------------------------------------- */
+
+/* The same sums for NC columns without the matrix unit, a lane a row: the unit's own order, one fma
+ * after the other by rising k, which the host has probed, so that every bit is the same
+ * (docs/decisions/003-metal-columns.md). */
+template <typename W, int NC>
+static inline void accumulate_few(device const uchar *tile, uint n_chunks, device const half *x,
+                                  uint ld_x, thread const by_row &reader, uint simd,
+                                  thread float *sums)
+{
+    for (int j = 0; j < NC; j++) sums[j] = 0;
+    for (uint c = simd; c < n_chunks; c += PRODUCT_SIMDGROUPS) {
+        W w;
+        w.load(tile, c, reader);
+#pragma unroll
+        for (uint f = 0; f < 4; f++) {
+#pragma unroll
+            for (uint i = 0; i < 4; i++) {
+                const float2 pair = float2(w.get(i, f));
+#pragma unroll
+                for (int j = 0; j < NC; j++) {
+                    const float2 column =
+                        float2(*(device const half2 *)(x + j * ld_x + c * CHUNK + f * 8 + 2 * i));
+                    sums[j] = fma(pair.y, column.y, fma(pair.x, column.x, sums[j]));
+                }
+            }
+        }
+    }
+}
+
+/* Adds the four simdgroups' sums as reduce() does; every simdgroup gets all. shared: NC / 2 KiB. */
+template <int NC>
+static inline void reduce_few(thread float *sums, threadgroup float *shared, uint simd, uint lane)
+{
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (int j = 0; j < NC; j++) shared[(simd * NC + j) * 32 + lane] = sums[j];
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (int j = 0; j < NC; j++) {
+        sums[j] = shared[j * 32 + lane];
+        for (uint s = 1; s < PRODUCT_SIMDGROUPS; s++) sums[j] += shared[(s * NC + j) * 32 + lane];
     }
 }
 

@@ -71,9 +71,11 @@ static pl_status get_kernels(struct metal_backend *b, enum fragment_format forma
     const char *name = fragment_format_name(format);
     char text[32];
     if (b->kernel.embed[format]) return PL_OK;
-    for (int n = 0; n < MAX_FRAGMENTS; n++) {
-        struct metal_pipeline **p = &b->kernel.product[format][n];
-        snprintf(text, sizeof text, "product_%s_%d", name, n + 1);
+    for (int n = 0; n < MAX_FRAGMENTS + FEW_COLUMNS; n++) {
+        const bool is_few = n >= MAX_FRAGMENTS;
+        const int i = is_few ? n - MAX_FRAGMENTS : n;
+        struct metal_pipeline **p = is_few ? &b->kernel.few[format][i] : &b->kernel.product[format][i];
+        snprintf(text, sizeof text, "product_%s%s_%d", is_few ? "few_" : "", name, i + 1);
         const pl_status st = metal_pipeline_get(b->device, text, NULL, 0, p, err);
         if (st) return st;
         if (metal_pipeline_max_threads(*p) < PRODUCT_SIMDGROUPS * METAL_SIMDGROUP)

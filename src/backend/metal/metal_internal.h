@@ -48,6 +48,7 @@ struct metal_kv {
 /* Compiled kernels; NULL: of a format that no loaded matrix has. */
 struct metal_kernels {
     struct metal_pipeline *product[N_FRAGMENT_FORMATS][MAX_FRAGMENTS];  /* [n] for n + 1 fragments */
+    struct metal_pipeline *few[N_FRAGMENT_FORMATS][FEW_COLUMNS];        /* [n] for n + 1 columns */
     struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
     struct metal_pipeline *norm, *norm_indexed, *add_norm, *largest, *finish_queries, *finish_kv;
 };
@@ -62,7 +63,9 @@ struct metal_backend {
     struct thread_pool *pool;       /* packs weights, samples */
     struct loaded *loaded;
     struct fragment_layout layout;  /* which elements of a fragment a lane holds, as probed */
-    struct metal_buffer lanes;      /* (32, 4) uint8: row, k of both elements, unused */
+    struct metal_buffer lanes;      /* (40, 4) uint8: of each lane row, k and k, unused; of each row
+                                     * the lanes that hold it, by rising k */
+    bool has_few;                   /* products of few columns give the same bits, as probed */
     struct metal_kernels kernel;
 
     struct metal_kv kv_layout;
@@ -110,6 +113,10 @@ struct metal_backend {
 /* ACT is kept times this, so that the largest activations of any known model fit a half: what the
  * following product multiplies its sums by is the inverse. */
 #define ACT_SCALE (1.0f / 32.0f)
+
+/* Learns what of the matrix unit is undocumented: sets layout, lanes and has_few. After the buffers
+ * were taken, before anything is loaded. */
+pl_status metal_probe(struct metal_backend *b, pl_err *err);
 
 /* out = scale * (in * matrix) for n_cols columns, by the epilogue asked for. */
 struct product {

@@ -20,6 +20,7 @@ enum {
     TILE_ROWS = 32,         /* of a packed weight: four fragments of 8 rows */
     CHUNK = 32,             /* weights of a row that a lane group unpacks at once */
     MAX_FRAGMENTS = 8,      /* of 8 columns, that one product holds */
+    FEW_COLUMNS = 4,        /* up to so many do without the matrix unit */
     PRODUCT_SIMDGROUPS = 4, /* share a tile's chunks: chunk c is simdgroup c % 4's */
     SPLIT = 128,            /* positions of a part of attention's sum: a multiple of the page's 16 */
 };

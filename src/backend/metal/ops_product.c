@@ -4,11 +4,12 @@
 
 /* ---- one product ---------------------------------------------------------------------------- */
 
-enum { SHARED_BYTES_A_FRAGMENT = 1024 };
+enum { FRAGMENT_SHARED_BYTES = 1024, COLUMN_SHARED_BYTES = 512 };
 
-/* n_blocks blocks of n_fragments fragments of columns from first_col on. */
-static void dispatch_block(struct metal_backend *b, const struct product *p, uint32_t first_col,
-                           uint32_t n_fragments, uint32_t n_blocks)
+/* n_blocks blocks of columns from first_col on, by a kernel that has `shared_bytes`. */
+static void dispatch_block(struct metal_backend *b, const struct product *p,
+                           const struct metal_pipeline *pipeline, uint32_t first_col,
+                           uint32_t n_blocks, uint32_t shared_bytes)
 {
     const struct matrix *m = p->matrix;
     const struct product_args args = {
@@ -17,26 +18,33 @@ static void dispatch_block(struct metal_backend *b, const struct product *p, uin
         .epilogue = p->epilogue, .activation = p->activation, .scale = p->scale,
     };
     const struct metal_dispatch d = {
-        .pipeline = b->kernel.product[m->format][n_fragments - 1],
+        .pipeline = pipeline,
         .buffer = { { &m->tiles, 0 }, { p->gate ? &p->gate->tiles : &m->tiles, 0 }, { p->in, 0 },
                     { p->out, 0 }, { p->out, 0 }, { p->gate_rows ? p->gate_rows : p->out, 0 },
                     { &b->lanes, 0 } },
         .n_buffers = 7, .args = &args, .args_bytes = sizeof args,
         .n_groups = { m->n_tiles, n_blocks, 1 },
         .n_threads = PRODUCT_SIMDGROUPS * METAL_SIMDGROUP,
-        .shared_bytes = n_fragments * SHARED_BYTES_A_FRAGMENT,
+        .shared_bytes = shared_bytes,
     };
     metal_dispatch(b->device, &d);
 }
 
-/* As many whole blocks of 64 columns as there are, then one of as few fragments as hold the rest: at
- * most 7 columns are padding. */
+/* As many whole blocks of 64 columns as there are, then one of as few fragments as hold the rest, so
+ * that at most 7 columns are padding; or, of up to four, one without the matrix unit and padding. */
 void metal_product(struct metal_backend *b, const struct product *p)
 {
+    const enum fragment_format format = p->matrix->format;
     const uint32_t width = 8 * MAX_FRAGMENTS, n_whole = p->n_cols / width;
-    const uint32_t n_left = p->n_cols - n_whole * width;
-    if (n_whole) dispatch_block(b, p, 0, MAX_FRAGMENTS, n_whole);
-    if (n_left) dispatch_block(b, p, n_whole * width, (n_left + 7) / 8, 1);
+    const uint32_t first = n_whole * width, n_left = p->n_cols - first, n = (n_left + 7) / 8;
+    if (n_whole)
+        dispatch_block(b, p, b->kernel.product[format][MAX_FRAGMENTS - 1], 0, n_whole,
+                       MAX_FRAGMENTS * FRAGMENT_SHARED_BYTES);
+    if (n_left && n_left <= FEW_COLUMNS && b->has_few)
+        dispatch_block(b, p, b->kernel.few[format][n_left - 1], first, 1,
+                       n_left * COLUMN_SHARED_BYTES);
+    else if (n_left)
+        dispatch_block(b, p, b->kernel.product[format][n - 1], first, 1, n * FRAGMENT_SHARED_BYTES);
 }
 
 /* ---- the seam's ----------------------------------------------------------------------------- */

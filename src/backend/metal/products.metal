@@ -1,6 +1,6 @@
-/* Matrix products: a threadgroup of four simdgroups computes one tile of 32 rows for 8 NB columns. One
- * way for all column counts: a product of its own for a lone column would sum in another order, and a
- * reply would depend on how many are served (docs/decisions/003-metal-one-product.md). */
+/* Matrix products: a threadgroup of four simdgroups computes one tile of 32 rows, for 8 NB columns by the
+ * matrix unit, or for up to four without it. Both give a column the same bits, or a reply would depend
+ * on how many are served (docs/decisions/003-metal-columns.md). */
 
 template <int NB>
 static inline void finish(thread row_sums<NB> &sums, device float *out, uint row, uint col,
@@ -10,7 +10,7 @@ static inline void finish(thread row_sums<NB> &sums, device float *out, uint row
     for (int j = 0; j < NB; j++) {
         const ulong first_col = col + 8 * j;
         thread simdgroup_float8x8 &sum = sums.of[j];
-        for (int e = 0; e < 2; e++) sum.thread_elements()[e] *= a.scale;
+        for (int e = 0; e < 2; e++) sum.thread_elements()[e] *= a.scale;     /* a power of two */
         device float *at = out + first_col * a.ld_out + row;
         if (a.epilogue == EPILOGUE_STORE) {
             simdgroup_store(sum, at, a.ld_out, ulong2(0, 0), true);
@@ -24,6 +24,11 @@ static inline void finish(thread row_sums<NB> &sums, device float *out, uint row
 }
 
 /* ACT = activation(gate) * up, scaled and bounded to what a half holds. */
+static inline half gated(constant product_args &a, float gate, float up)
+{
+    return half(bounded(activated(a.activation, gate) * up * a.scale));
+}
+
 template <int NB>
 static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &up,
                                 device half *act, uint row, uint col, constant product_args &a)
@@ -31,11 +36,9 @@ static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &
 #pragma unroll
     for (int j = 0; j < NB; j++) {
         simdgroup_half8x8 result;
-        for (int e = 0; e < 2; e++) {
-            const float value = activated(a.activation, gate.of[j].thread_elements()[e]) *
-                                up.of[j].thread_elements()[e];
-            result.thread_elements()[e] = half(bounded(value * a.scale));
-        }
+        for (int e = 0; e < 2; e++)
+            result.thread_elements()[e] =
+                gated(a, gate.of[j].thread_elements()[e], up.of[j].thread_elements()[e]);
         simdgroup_store(result, act + ulong(col + 8 * j) * a.ld_out + row, a.ld_out, ulong2(0, 0),
                         true);
     }
@@ -43,6 +46,7 @@ static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &
 
 /* tiles: the matrix's; gate_tiles: of EPILOGUE_GATED, the same format and shape. out: (columns, ld_out)
  * f32, or act, f16, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of EPILOGUE_TIMES_GATE.
+ * lanes: (32) row, k and k of each lane's two elements, then (8) the lanes of each row by rising k.
  * Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
 template <typename W, int NB>
 kernel void product(device const uchar *tiles [[buffer(0)]],
@@ -61,19 +65,19 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
     const uint col = a.first_col + group.y * 8 * NB, row = group.x * TILE_ROWS + simd * 8;
     const ulong tile_at = ulong(group.x) * a.tile_bytes;
     device const half *columns = x + ulong(col) * a.ld_x;
+    const by_lane reader = { lane, lanes[lane].x };
     tile_sums<NB> sums;
     row_sums<NB> own, gate;
 
     if (a.epilogue == EPILOGUE_GATED) {
-        accumulate<W, NB>(gate_tiles + tile_at, a.n_chunks, columns, a.ld_x, lanes[lane].x, simd, lane,
-                          sums);
+        accumulate<W, NB>(gate_tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, sums);
         reduce<NB>(sums, shared, simd, lane, gate);
     } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
         for (int j = 0; j < NB; j++)
             simdgroup_load(gate.of[j], gate_rows + ulong(col + 8 * j) * a.ld_gate + row, a.ld_gate,
                            ulong2(0, 0), true);
     }
-    accumulate<W, NB>(tiles + tile_at, a.n_chunks, columns, a.ld_x, lanes[lane].x, simd, lane, sums);
+    accumulate<W, NB>(tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, sums);
     reduce<NB>(sums, shared, simd, lane, own);
     if (a.epilogue == EPILOGUE_GATED || a.epilogue == EPILOGUE_TIMES_GATE)
         finish_gated<NB>(gate, own, act, row, col, a);
@@ -81,12 +85,53 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
         finish<NB>(own, out, row, col, a);
 }
 
+/* The same for NC columns from a.first_col on. Grid: tiles. shared: NC / 2 KiB. */
+template <typename W, int NC>
+kernel void product_few(device const uchar *tiles [[buffer(0)]],
+                        device const uchar *gate_tiles [[buffer(1)]],
+                        device const half *x [[buffer(2)]],
+                        device float *out [[buffer(3)]],
+                        device half *act [[buffer(4)]],
+                        device const float *gate_rows [[buffer(5)]],
+                        device const uchar4 *lanes [[buffer(6)]],
+                        constant product_args &a [[buffer(7)]],
+                        threadgroup float *shared [[threadgroup(0)]],
+                        uint group [[threadgroup_position_in_grid]],
+                        uint simd [[simdgroup_index_in_threadgroup]],
+                        uint lane [[thread_index_in_simdgroup]])
+{
+    const uint row = group * TILE_ROWS + lane;
+    const ulong tile_at = ulong(group) * a.tile_bytes;
+    device const half *columns = x + ulong(a.first_col) * a.ld_x;
+    const by_row reader = { lanes[32 + lane % 8], lane % 8, lane / 8 };
+    float sums[NC], gate[NC];
+
+    if (a.epilogue == EPILOGUE_GATED) {
+        accumulate_few<W, NC>(gate_tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, gate);
+        reduce_few<NC>(gate, shared, simd, lane);
+    } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
+        for (int j = 0; j < NC; j++) gate[j] = gate_rows[ulong(a.first_col + j) * a.ld_gate + row];
+    }
+    accumulate_few<W, NC>(tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, sums);
+    reduce_few<NC>(sums, shared, simd, lane);
+    for (int j = simd; j < NC; j += PRODUCT_SIMDGROUPS) {
+        const ulong at = ulong(a.first_col + j) * a.ld_out + row;
+        if (a.epilogue == EPILOGUE_STORE) out[at] = sums[j] * a.scale;
+        else if (a.epilogue == EPILOGUE_ADD) out[at] += sums[j] * a.scale;
+        else act[at] = gated(a, gate[j], sums[j]);
+    }
+}
+
 #define PRODUCT(format, n)                                                                         \
     template [[host_name("product_" #format "_" #n)]] kernel                                       \
     decltype(product<weights_##format, n>) product<weights_##format, n>;
+#define PRODUCT_FEW(format, n)                                                                     \
+    template [[host_name("product_few_" #format "_" #n)]] kernel                                   \
+    decltype(product_few<weights_##format, n>) product_few<weights_##format, n>;
 #define PRODUCTS(format)                                                                           \
     PRODUCT(format, 1) PRODUCT(format, 2) PRODUCT(format, 3) PRODUCT(format, 4)                    \
-    PRODUCT(format, 5) PRODUCT(format, 6) PRODUCT(format, 7) PRODUCT(format, 8)
+    PRODUCT(format, 5) PRODUCT(format, 6) PRODUCT(format, 7) PRODUCT(format, 8)                    \
+    PRODUCT_FEW(format, 1) PRODUCT_FEW(format, 2) PRODUCT_FEW(format, 3) PRODUCT_FEW(format, 4)
 
 PRODUCTS(f16)
 PRODUCTS(q8_0)

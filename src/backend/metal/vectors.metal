@@ -21,6 +21,33 @@ kernel void probe(device const half *half_values [[buffer(0)]],
     }
 }
 
+/* One product of fragments by the matrix unit and one by a chain of fma() by rising k: whether they are
+ * the same, bit for bit, decides whether products of few columns may do without the unit. a, b:
+ * (groups, 8, 8) halves; c and the results: (groups, 8, 8). */
+kernel void probe_order(device const half *a [[buffer(0)]],
+                        device const half *b [[buffer(1)]],
+                        device const float *c [[buffer(2)]],
+                        device float *by_unit [[buffer(3)]],
+                        device float *by_chain [[buffer(4)]],
+                        uint group [[threadgroup_position_in_grid]],
+                        uint lane [[thread_index_in_simdgroup]])
+{
+    const uint first = group * 64;
+    simdgroup_half8x8 left, right;
+    simdgroup_float8x8 sum;
+    simdgroup_load(left, a + first, 8);
+    simdgroup_load(right, b + first, 8);
+    simdgroup_load(sum, c + first, 8);
+    simdgroup_multiply_accumulate(sum, left, right, sum);
+    simdgroup_store(sum, by_unit + first, 8);
+    for (uint i = lane; i < 64; i += 32) {
+        float chain = c[first + i];
+        for (uint k = 0; k < 8; k++)
+            chain = fma(float(a[first + i / 8 * 8 + k]), float(b[first + k * 8 + i % 8]), chain);
+        by_chain[first + i] = chain;
+    }
+}
+
 /* ---- embedding ------------------------------------------------------------------------------ */
 
 /* X = scale * row of the embedding. Grid: (chunks of 32, columns), a simdgroup each. */
@@ -38,7 +65,8 @@ kernel void embed(device const uchar *tiles [[buffer(0)]],
     device float *to = x + ulong(group.y) * a.ld_x + chunk * CHUNK;
     if (mine.x != row % 8) return;
     W w;
-    w.load(tiles + ulong(row / TILE_ROWS) * a.tile_bytes, chunk, lane, mine.x);
+    const by_lane reader = { lane, mine.x };
+    w.load(tiles + ulong(row / TILE_ROWS) * a.tile_bytes, chunk, reader);
     for (uint f = 0; f < 4; f++) {
         const half2 pair = w.get(row % TILE_ROWS / 8, f);
         to[f * 8 + mine.y] = float(pair.x) * a.scale;

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""What the Metal product kernel can reach at most, from its instructions and bytes: modelled.
+
+    bench/metal/roofline.py            # the tables of docs/metal.md
+
+Counts are of src/backend/metal/{common,products}.metal, a simdgroup's work on one chunk: 32 rows times
+32 k times NB fragments of 8 columns. Rates of the chips are those of paceline plan (src/plan/machine.c),
+with the clock and width of their ALUs beside them.
+"""
+
+# Lane instructions of unpacking two weights (get) and of reading a chunk's words and scales (load).
+GET = {"f16": 0, "q8_0": 11, "q4_0": 9, "q4_1": 9, "q5_0": 12, "q5_1": 12, "q4_k": 9, "q5_k": 12,
+       "q6_k": 13, "iq4_nl": 10, "iq4_xs": 10}
+LOAD = {"f16": 14, "q8_0": 16, "q4_0": 14, "q4_1": 14, "q5_0": 17, "q5_1": 17, "q4_k": 38, "q5_k": 41,
+        "q6_k": 42, "iq4_nl": 14, "iq4_xs": 22}
+BITS = {"f16": 16, "q8_0": 8.5, "q4_0": 4.5, "q4_1": 5, "q5_0": 5.5, "q5_1": 6, "q4_k": 4.625,
+        "q5_k": 5.625, "q6_k": 6.5625, "iq4_nl": 4.5, "iq4_xs": 4.3125}
+COLUMN_LOAD = 3     # of a fragment of 8 x 8 activations, by simdgroup_load
+LOOP = 8            # of a chunk: counting, addresses
+
+# name: multiply-adds a second of the matrix unit, lane instructions a second, bytes a second, all
+# usable; seconds a layer that are neither.
+MACHINES = {
+    "M4": (1.55e12, 10 * 128 * 1.58e9, 101e9, 40e-6),
+    "M4 Pro": (3.15e12, 20 * 128 * 1.58e9, 232e9, 40e-6),
+    "M4 Max": (6.2e12, 40 * 128 * 1.58e9, 464e9, 40e-6),
+}
+# name: layers, {format: weights a token multiplies}
+MODELS = {
+    "Qwen2.5-1.5B Q4_K_M": (28, {"q4_k": 1.112e9, "q6_k": 0.432e9}),
+    "Llama-3.1-8B Q4_K_M": (32, {"q4_k": 5.64e9, "q6_k": 1.86e9}),
+}
+
+
+def fragments(columns):
+    """Fragments of each dispatch: whole blocks of eight, then the rest."""
+    whole, rest = divmod(columns, 64)
+    return [8] * whole + ([(rest + 7) // 8] if rest else [])
+
+
+def chunk(fmt, nb):
+    """Multiply-adds that a chunk executes, and its other lane instructions, of 32 lanes each."""
+    macs = 32 * 32 * 8 * nb
+    other = 16 * GET[fmt] + LOAD[fmt] + 4 * nb * COLUMN_LOAD + LOOP
+    return macs, 32 * other
+
+
+def seconds(weights, machine, columns):
+    """Arithmetic and reads of products of {format: weights} times columns."""
+    mac_rate, lane_rate, byte_rate, _ = machine
+    compute = read = 0
+    for fmt, n in weights.items():
+        for nb in fragments(columns):
+            macs, lanes = chunk(fmt, nb)
+            compute += n / 1024 * (macs / mac_rate + lanes / lane_rate)
+            read += n * BITS[fmt] / 8 / byte_rate
+    return compute, read
+
+
+def main():
+    print("Share of the matrix unit's rate that the kernel can reach at most (M4 Pro), full fragments\n")
+    print("| format |", " | ".join(f"{8 * nb}" for nb in range(1, 9)), "| columns |")
+    print("|---|" + "---|" * 9)
+    machine = MACHINES["M4 Pro"]
+    for fmt in GET:
+        shares = []
+        for nb in range(1, 9):
+            macs, lanes = chunk(fmt, nb)
+            alone = macs / machine[0]
+            shares.append(f"{alone / (alone + lanes / machine[1]):.0%}".replace("%", " %"))
+        print(f"| {fmt} |", " | ".join(shares), "| |")
+    print("\nExecuted multiply-adds over useful ones\n")
+    print("| columns | 1 | 8 | 17 | 20 | 24 | 30 | 33 | 64 | 100 |\n|---|" + "---|" * 9)
+    print("| this kernel |", " | ".join(f"{8 * sum(fragments(n)) / n:.2f}"
+                                        for n in (1, 8, 17, 20, 24, 30, 33, 64, 100)), "|")
+    print("| tiles of 32 |", " | ".join(f"{-(-n // 32) * 32 / n:.2f}"
+                                        for n in (1, 8, 17, 20, 24, 30, 33, 64, 100)), "|")
+    print("\nDecode, tok/s in all, products and the plan's time a layer alone (no attention)\n")
+    print("| model | machine | 1 | 8 | 16 | 20 | 24 | 32 | binds at 20 |\n|---|---|" + "---|" * 7)
+    for model, (layers, weights) in MODELS.items():
+        for name, machine in MACHINES.items():
+            cells = []
+            for n in (1, 8, 16, 20, 24, 32):
+                compute, read = seconds(weights, machine, n)
+                cells.append(f"{n / (max(compute, read) + layers * machine[3]):.0f}")
+            compute, read = seconds(weights, machine, 20)
+            print(f"| {model} | {name} |", " | ".join(cells),
+                  "| arithmetic |" if compute > read else "| reads |")
+
+
+if __name__ == "__main__":
+    main()
