@@ -24,12 +24,13 @@ MAY_INCLUDE = {
 }
 # The same for the folders of the commands; "" is what they share.
 CLI_MAY_INCLUDE = {
-    "": {"models"},
+    "": {"models"},             # of run, bench, score and tokenize
     "models": set(),
     "pull": {"models"},
     "plan": {"models"},
     "doctor": {"models", "plan"},
-    "service": {"models"},
+    "serve": {"models"},
+    "service": {"models", "serve"},
     "up": {"models", "pull", "plan", "service"},
     "load": set(),
     "host": set(),

@@ -757,3 +757,31 @@ def test_model_option(cli, hub, fetch_model):
         words = {"score": ["--tokens", "1,2"], "run": ["-p", "x"], "plan": ["--limits", "100,10"]}
         done = cli(command, "--model", "no/such:Q8_0", *words.get(command, []))
         assert done.returncode == 2 and "paceline pull no/such:Q8_0" in done.stderr, command
+
+
+def test_every_command_finds_names_in_a_folder_of_its_own(cli, hub, fetch_model):
+    name, folder = "some/smol:Q8_0", cli.folder / "models"
+    hub.add("some/smol", {"smol-Q8_0.gguf": fetch_model("smollm2-135m").read_bytes()})
+    assert cli.pull(name, "--dir", folder).returncode == 0
+    for command, words in {
+        "tokenize": ["--file", __file__], "score": ["--tokens", "1,2"], "run": ["-p", "x", "-n", 1],
+        "bench": ["--streams", 1, "--prompt-tokens", 8, "--gen-tokens", 2],
+        "plan": ["--limits", "100,10", "--parallel", 1], "doctor": ["--port", 1024],
+        "serve": ["--port", 0, "--parallel", 1, "--ctx-size", 128],
+    }.items():
+        elsewhere = cli(command, "--model", name, *words)
+        assert elsewhere.returncode == 2 and f"paceline pull {name}" in elsewhere.stderr, command
+        here = [command, "--model", name, "--dir", folder, *words]
+        if command == "serve":
+            process = subprocess.Popen(cli.command(*here), env=cli.env, stderr=subprocess.PIPE,
+                                       text=True)
+            assert any("listening" in line for line in process.stderr)
+            process.terminate()
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+        else:
+            done = cli(*here)
+            assert done.returncode in ((0, 1) if command == "doctor" else (0,)), done.stderr
+            assert done.stdout and "neither a file" not in done.stderr, command
+    assert cli("rm", "--yes", "--dir", folder, name).returncode == 0
+    assert not list(folder.rglob("*.gguf"))

@@ -69,6 +69,14 @@ def test_a_model_that_is_missing_is_pulled(paceline, fetch_model, tmp_path):
         n_requests = len(hub.requests)
         address(paceline(*words, **env))
         assert len(hub.requests) == n_requests      # what is there is not fetched again
+        assert paceline("down").returncode == 0
+        elsewhere = [*words, "--dir", tmp_path / "models"]
+        address(paceline(*elsewhere, **env))
+        assert list((tmp_path / "models").rglob("tiny-q4_1.gguf")) and len(hub.requests) > n_requests
+        assert paceline("down").returncode == 0
+        n_requests = len(hub.requests)
+        address(paceline(*elsewhere, **env))
+        assert len(hub.requests) == n_requests
         none = paceline("up", "owner/none-GGUF:Q4_1", "--name", "x", **env)
         assert none.returncode == 1 and "none-GGUF" in none.stderr
 

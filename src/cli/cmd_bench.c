@@ -283,10 +283,11 @@ int cmd_bench(int argc, char **argv)
     struct bench b = { .n_prompt = 128, .n_gen = 64, .n_rounds = 1,
                        .params = { .step_tokens = 512, .prefill_first = true,
                                    .no_prefix_cache = true } };
-    const char *streams = "1,5,10,20,30";
+    const char *streams = "1,5,10,20,30", *dir = NULL;
     bool json = false;
     const struct arg table[] = {
         CLI_MODEL_ARGS(&b.params),
+        MODELS_DIR_ARG(&dir),
         { "--streams", NULL, ARG_STRING, &streams, 0, 0, "N,N,...",
           "streams decoded together, one row each (default 1,5,10,20,30)" },
         { "--prompt-tokens", NULL, ARG_U32, &b.n_prompt, 1, 1 << 20, "N", "of each stream (128)" },
@@ -312,7 +313,7 @@ int cmd_bench(int argc, char **argv)
     cli_log_to_stderr(false);
 
     pl_err err = { .text = "out of memory" };
-    if (models_resolve(&b.params.model_path, &err)) return cli_fail(&err);
+    if (models_resolve(&b.params.model_path, dir, &err)) return cli_fail(&err);
     for (uint32_t i = 0; i < b.n_rows; i++)
         if (b.streams[i] > b.params.n_streams) b.params.n_streams = b.streams[i];
     if (b.params.step_tokens < b.params.n_streams) b.params.step_tokens = b.params.n_streams;

@@ -128,10 +128,11 @@ static pl_status once(struct run *r, const char *prompt, pl_err *err)
 int cmd_run(int argc, char **argv)
 {
     struct run r = { .params = { .n_streams = 1 }, .sampling = cli_sampling_default() };
-    const char *prompt = NULL, *system_prompt = NULL, *template_file = NULL;
+    const char *prompt = NULL, *system_prompt = NULL, *template_file = NULL, *dir = NULL;
     uint64_t seed = clock_ns();
     const struct arg table[] = {
         CLI_MODEL_ARGS(&r.params),
+        MODELS_DIR_ARG(&dir),
         { "--prompt", "-p", ARG_STRING, &prompt, 0, 0, "TEXT",
           "answer this and end (default: chat, a line of standard input a turn)" },
         { "--system-prompt", "-sys", ARG_STRING, &system_prompt, 0, 0, "TEXT", "of the chat" },
@@ -160,7 +161,7 @@ int cmd_run(int argc, char **argv)
     cli_log_to_stderr(false);
 
     pl_err err = { .text = "out of memory" };
-    if (models_resolve(&r.params.model_path, &err)) return cli_fail(&err);
+    if (models_resolve(&r.params.model_path, dir, &err)) return cli_fail(&err);
     char *template_text = NULL;
     size_t n_template;
     if (template_file && !(template_text = cli_read_all(template_file, &n_template))) return 1;

@@ -73,11 +73,12 @@ static void print_table(const pl_score_result *r)
 int cmd_score(int argc, char **argv)
 {
     pl_params params = { .n_streams = 1 };
-    const char *list = NULL;
+    const char *list = NULL, *dir = NULL;
     uint32_t n_top = 10;
     bool json = false, every = false;
     const struct arg table[] = {
         CLI_MODEL_ARGS(&params),
+        MODELS_DIR_ARG(&dir),
         { "--tokens", NULL, ARG_STRING, &list, 0, 0, "IDS", "token ids, separated by commas" },
         { "--top", NULL, ARG_U32, &n_top, 0, 20, "N", "best tokens to print (default 10)" },
         { "--every", NULL, ARG_FLAG, &every, 0, 0, NULL,
@@ -104,7 +105,7 @@ int cmd_score(int argc, char **argv)
     size_t n_tokens;
     int32_t *tokens = parse_ids(list, &n_tokens);
     if (!tokens) return 2;
-    if (models_resolve(&params.model_path, &err)) {
+    if (models_resolve(&params.model_path, dir, &err)) {
         free(tokens);
         return cli_fail(&err);
     }

@@ -16,10 +16,11 @@ int cmd_tokenize(int argc, char **argv)
 {
     pl_params params = { .text_only = true };
     bool special = false, json = false, bos = false;
-    const char *file = "-";
+    const char *file = "-", *dir = NULL;
     const struct arg table[] = {
         { "--model", "-m", ARG_STRING, &params.model_path, 0, 0, "FILE",
           "GGUF file, or the name of a pulled model" },
+        MODELS_DIR_ARG(&dir),
         { "--file", "-f", ARG_STRING, &file, 0, 0, "FILE", "text to read (default: standard input)" },
         { "--special", NULL, ARG_FLAG, &special, 0, 0, NULL,
           "names of control tokens in the text become those tokens" },
@@ -41,7 +42,7 @@ int cmd_tokenize(int argc, char **argv)
     pl_engine *engine = NULL;
     pl_tokens tokens = { 0 };
     size_t n_bytes;
-    if (models_resolve(&params.model_path, &err)) return cli_fail(&err);
+    if (models_resolve(&params.model_path, dir, &err)) return cli_fail(&err);
     char *text = cli_read_all(file, &n_bytes);
     if (!text) return 1;
     pl_status st = pl_open(&engine, &params, &err);

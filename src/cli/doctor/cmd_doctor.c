@@ -50,12 +50,13 @@ int cmd_doctor(int argc, char **argv)
 {
     struct doctor d = { .root = "" };
     pl_params params = { 0 };
-    const char *host = "127.0.0.1";
+    const char *host = "127.0.0.1", *dir = NULL;
     uint32_t port = 8080;
     bool json = false;
     const struct arg table[] = {
         { "--model", "-m", ARG_STRING, &params.model_path, 0, 0, "FILE",
           "also open this model and decode for a second, against the plan's speed" },
+        MODELS_DIR_ARG(&dir),
         { "--threads", "-t", ARG_U32, &params.n_threads, 0, 1024, "N",
           "computing threads (default: one per performance core)" },
         { "--host", NULL, ARG_STRING, &host, 0, 0, "ADDRESS", "that the server will use (127.0.0.1)" },
@@ -72,7 +73,7 @@ int cmd_doctor(int argc, char **argv)
     if (code >= 0) return code;
     cli_log_to_stderr(false);
     pl_err err;
-    if (params.model_path && models_resolve(&params.model_path, &err)) return cli_fail(&err);
+    if (params.model_path && models_resolve(&params.model_path, dir, &err)) return cli_fail(&err);
     doctor_ask_system(&d);
     doctor_ask_limits(&d);
     doctor_ask_port(&d, host, (uint16_t)port);

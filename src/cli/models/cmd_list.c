@@ -59,7 +59,7 @@ int cmd_list(int argc, char **argv)
     const char *dir = NULL;
     bool json = false;
     const struct arg table[] = {
-        { "--dir", NULL, ARG_STRING, &dir, 0, 0, "DIR", MODELS_DIR_HELP },
+        MODELS_DIR_ARG(&dir),
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print one JSON array" },
     };
     const struct arg_page page = {

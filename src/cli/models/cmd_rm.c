@@ -40,7 +40,7 @@ int cmd_rm(int argc, char **argv)
     bool is_agreed = false;
     struct arg_strings names = { .n = 0 };
     const struct arg table[] = {
-        { "--dir", NULL, ARG_STRING, &dir, 0, 0, "DIR", MODELS_DIR_HELP },
+        MODELS_DIR_ARG(&dir),
         { "--yes", "-y", ARG_FLAG, &is_agreed, 0, 0, NULL, "do not ask" },
     };
     const struct arg_page page = {

@@ -21,7 +21,10 @@
 
 enum { MODELS_PATH_MAX = 4096 };
 
-#define MODELS_DIR_HELP "the folder of models (~/.cache/paceline/models, or below $XDG_CACHE_HOME)"
+/* The option of every command that takes the name of a model; `to` is a const char *. */
+#define MODELS_DIR_ARG(to)                                                                         \
+    { "--dir", NULL, ARG_STRING, to, 0, 0, "DIR",                                                  \
+      "the folder of models (~/.cache/paceline/models, or below $XDG_CACHE_HOME)" }
 
 struct models_dir {                     /* zeroed is closed */
     bool is_open;                       /* false although opened: there is no folder yet */

@@ -145,31 +145,32 @@ pl_status models_pick(const struct models_dir *d, const char *name, struct model
     return pick(d, name, false, out, err);
 }
 
-pl_status models_find(const char *name, char path[MODELS_PATH_MAX], pl_err *err)
+pl_status models_find(const char *name, const char *dir, char path[MODELS_PATH_MAX], pl_err *err)
 {
     struct models_dir d;
     struct model m;
-    pl_status st = models_dir_open(&d, NULL, false, err);
+    pl_status st = models_dir_open(&d, dir, false, err);
     if (!st) st = pick(&d, name, true, &m, err);
     if (!st) models_path(path, &d, &m, 1);
     models_dir_close(&d);
     return st;
 }
 
-pl_status models_resolve(const char **model, pl_err *err)
+pl_status models_resolve(const char **model, const char *dir, pl_err *err)
 {
     static char path[MODELS_PATH_MAX];
     struct pull_name name;
     pl_err why;
     if (access(*model, F_OK) == 0 || pull_name_parse(&name, *model, NULL, &why)) return PL_OK;
-    if (models_find(*model, path, &why) == PL_OK) {
+    if (models_find(*model, dir, path, &why) == PL_OK) {
         *model = path;
         return PL_OK;
     }
     /* folder/model.gguf is a name and a path: the reader of files says what is wrong with it */
     if (!name.is_url && !*name.tag && !*name.file && pull_ends_with(*model, ".gguf")) return PL_OK;
     return pl_fail(err, PL_E_PARAM, "%s is neither a file nor a pulled model; get it with: "
-                   "paceline pull %s", name.shown, name.shown);
+                   "paceline pull %s%s%s", name.shown, name.shown, dir ? " --dir " : "",
+                   dir ? dir : "");
 }
 
 pl_status models_remove(const struct models_dir *d, const struct model *m, pl_err *err)

@@ -27,13 +27,14 @@ void models_free(struct models *m);
 void models_path(char to[MODELS_PATH_MAX], const struct models_dir *d, const struct model *m,
                  uint32_t part);
 
-/* Path of the whole, pulled model that `name` means, in the user's folder. PL_E_PARAM: it is no
- * name, or not pulled. */
-pl_status models_find(const char *name, char path[MODELS_PATH_MAX], pl_err *err);
+/* Path of the whole, pulled model that `name` means, in the folder `dir` (NULL: the user's).
+ * PL_E_PARAM: it is no name, or not pulled. */
+pl_status models_find(const char *name, const char *dir, char path[MODELS_PATH_MAX], pl_err *err);
 
 /* For --model: *model stays where it is the path of a file; a name of what was pulled becomes its
- * path, in memory that stays until the next call. PL_E_PARAM for a name that was not pulled. */
-pl_status models_resolve(const char **model, pl_err *err);
+ * path, in memory that stays until the next call. `dir` as above. PL_E_PARAM for a name that was
+ * not pulled. */
+pl_status models_resolve(const char **model, const char *dir, pl_err *err);
 
 /* The one model, whole or partial, that `name` means. PL_E_PARAM: there is none, or several. */
 pl_status models_pick(const struct models_dir *d, const char *name, struct model *out, pl_err *err);

@@ -14,7 +14,7 @@
 
 struct options {
     pl_params params;
-    const char *model, *quant, *machine, *limits, *derate, *html;
+    const char *model, *dir, *quant, *machine, *limits, *derate, *html;
     struct arg_strings prices;
     uint32_t depth, prompt_tokens;
     float memory_gib, read_gb_s, tflops;
@@ -46,7 +46,7 @@ static pl_status choose_model(struct plan_subject *s, struct options *o, pl_err 
     if (access(o->model, F_OK) && !strchr(o->model, '/') && !strstr(o->model, ".gguf"))
         return wrong(err, "model", o->model, "a GGUF file or a preset is wanted (paceline plan "
                      "--list)");
-    const pl_status st = models_resolve(&o->model, err);
+    const pl_status st = models_resolve(&o->model, o->dir, err);
     if (st) return st;
     o->params.model_path = o->model;
     o->params.n_streams = s->load.n_streams;
@@ -218,6 +218,7 @@ int cmd_plan(int argc, char **argv)
     const struct arg table[] = {
         { "--model", "-m", ARG_STRING, &o.model, 0, 0, "FILE",
           "GGUF file, the name of a pulled model or of a preset; also as a word of its own" },
+        MODELS_DIR_ARG(&o.dir),
         { "--quant", NULL, ARG_STRING, &o.quant, 0, 0, "NAME",
           "of a preset: Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, F16 (Q4_K_M)" },
         { "--machine", NULL, ARG_STRING, &o.machine, 0, 0, "NAME",

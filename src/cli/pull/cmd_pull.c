@@ -11,7 +11,7 @@ int cmd_pull(int argc, char **argv)
     bool is_quiet = false;
     pull_options_default(&o);
     const struct arg table[] = {
-        { "--dir", NULL, ARG_STRING, &o.dir, 0, 0, "DIR", MODELS_DIR_HELP },
+        MODELS_DIR_ARG(&o.dir),
         { "--endpoint", NULL, ARG_STRING, &o.endpoint, 0, 0, "URL",
           "the hub (HF_ENDPOINT, else " PULL_DEFAULT_ENDPOINT ")" },
         { "--revision", NULL, ARG_STRING, &o.revision, 0, 0, "NAME",

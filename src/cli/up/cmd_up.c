@@ -17,7 +17,7 @@ enum { MAX_WORDS = ARG_MAX_STRINGS + 20, EXIT_DOES_NOT_FIT = 3 };
 
 struct up {
     pl_params params;
-    const char *host, *name, *key_file;
+    const char *host, *name, *key_file, *dir;
     uint32_t port, timeout_s;
     bool dry_run;
     char program[PATH_MAX], model[MODELS_PATH_MAX], numbers[4][16];
@@ -60,13 +60,14 @@ static pl_status find_model(struct up *u, const char *name, pl_err *err)
     struct pull_options options;
     u->params.model_path = name;
     if (!access(name, F_OK) || name[0] == '/' || name[0] == '.')
-        return models_resolve(&u->params.model_path, err);
+        return models_resolve(&u->params.model_path, u->dir, err);
     u->params.model_path = u->model;
-    if (!models_find(name, u->model, err)) return PL_OK;
+    if (!models_find(name, u->dir, u->model, err)) return PL_OK;
     if (u->dry_run)
-        return pl_fail(err, PL_E_PARAM, "%s is not pulled yet: paceline pull %s, then plan", name,
-                       name);
+        return pl_fail(err, PL_E_PARAM, "%s is not pulled yet: paceline pull %s%s%s, then plan",
+                       name, name, u->dir ? " --dir " : "", u->dir ? u->dir : "");
     pull_options_default(&options);
+    options.dir = u->dir;
     return pull_model(name, &options, u->model, err);
 }
 
@@ -133,6 +134,7 @@ int cmd_up(int argc, char **argv)
     struct up u = { .params = { .n_streams = 20, .ctx_tokens = 4096 }, .host = "127.0.0.1",
                     .name = "paceline", .port = 8080, .timeout_s = 300 };
     const struct arg table[] = {
+        MODELS_DIR_ARG(&u.dir),
         { "--parallel", "-np", ARG_U32, &u.params.n_streams, 1, 4096, "N",
           "slots: streams decoded together (20)" },
         { "--ctx-size", "-c", ARG_U32, &u.params.ctx_tokens, 0, 1 << 24, "N",

@@ -58,7 +58,7 @@ static void check_found(const char *name, const char *path)
 {
     char found[MODELS_PATH_MAX], wanted[MODELS_PATH_MAX];
     pl_err err = { 0 };
-    const pl_status st = models_find(name, found, &err);
+    const pl_status st = models_find(name, NULL, found, &err);
     if (path && st) fail_msg("%s: %s", name, err.text);
     if (!path) {
         assert_int_equal(st, PL_E_PARAM);
@@ -90,18 +90,23 @@ static void test_resolve(void **state)
     (void)state;
     pl_err err = { 0 };
     const char *model = "no/such.gguf";
-    assert_int_equal(models_resolve(&model, &err), PL_OK);      /* a path that is not there */
+    assert_int_equal(models_resolve(&model, NULL, &err), PL_OK);      /* a path that is not there */
     assert_string_equal(model, "no/such.gguf");
     model = "x.gguf";
-    assert_int_equal(models_resolve(&model, &err), PL_OK);
+    assert_int_equal(models_resolve(&model, NULL, &err), PL_OK);
     model = "a/b:Q8_0";
-    assert_int_equal(models_resolve(&model, &err), PL_E_PARAM);
+    assert_int_equal(models_resolve(&model, NULL, &err), PL_E_PARAM);
     assert_non_null(strstr(err.text, "paceline pull a/b:Q8_0"));
     put("a/b/m-q8_0.gguf", "GGUF");
-    assert_int_equal(models_resolve(&model, &err), PL_OK);
+    assert_int_equal(models_resolve(&model, NULL, &err), PL_OK);
+    assert_non_null(strstr(model, "/paceline/models/a/b/m-q8_0.gguf"));
+    model = "a/b:Q8_0";
+    assert_int_equal(models_resolve(&model, "/nowhere", &err), PL_E_PARAM);
+    assert_non_null(strstr(err.text, "paceline pull a/b:Q8_0 --dir /nowhere"));
+    assert_int_equal(models_resolve(&model, dir.path, &err), PL_OK);
     assert_non_null(strstr(model, "/paceline/models/a/b/m-q8_0.gguf"));
     model = "/tmp";
-    assert_int_equal(models_resolve(&model, &err), PL_OK);      /* what is there is a path */
+    assert_int_equal(models_resolve(&model, NULL, &err), PL_OK);      /* what is there is a path */
     assert_string_equal(model, "/tmp");
 }
 

@@ -1,4 +1,4 @@
-#include "cli/power_assertion.h"
+#include "cli/serve/power_assertion.h"
 
 #if defined(__APPLE__)
 #include <IOKit/pwr_mgt/IOPMLib.h>
