@@ -4,7 +4,7 @@
     bench/metal/roofline.py            # the tables of docs/metal.md
 
 Counts are of src/backend/metal/{common,products}.metal, a simdgroup's work on one chunk: 32 rows times
-32 k times NB fragments of 8 columns. Rates of the chips are those of paceline plan (src/plan/machine.c),
+32 k times some columns. Rates of the chips are those of paceline plan (src/plan/machine.c),
 with the clock and width of their ALUs beside them.
 """
 
@@ -15,6 +15,8 @@ LOAD = {"f16": 14, "q8_0": 16, "q4_0": 14, "q4_1": 14, "q5_0": 17, "q5_1": 17, "
         "q6_k": 42, "iq4_nl": 14, "iq4_xs": 22}
 BITS = {"f16": 16, "q8_0": 8.5, "q4_0": 4.5, "q4_1": 5, "q5_0": 5.5, "q5_1": 6, "q4_k": 4.625,
         "q5_k": 5.625, "q6_k": 6.5625, "iq4_nl": 4.5, "iq4_xs": 4.3125}
+FEW = 4             # columns that do without the matrix unit
+ROW_LOAD = 8        # what reading a row's words from four lanes' places costs more
 COLUMN_LOAD = 3     # of a fragment of 8 x 8 activations, by simdgroup_load
 LOOP = 8            # of a chunk: counting, addresses
 
@@ -32,17 +34,20 @@ MODELS = {
 }
 
 
-def fragments(columns):
-    """Fragments of each dispatch: whole blocks of eight, then the rest."""
+def dispatches(columns):
+    """Columns of each dispatch as executed: whole blocks of 64, then the rest, in eights or up to 4."""
     whole, rest = divmod(columns, 64)
-    return [8] * whole + ([(rest + 7) // 8] if rest else [])
+    if rest > FEW:
+        rest = (rest + 7) // 8 * 8
+    return [64] * whole + ([rest] if rest else [])
 
 
-def chunk(fmt, nb):
-    """Multiply-adds that a chunk executes, and its other lane instructions, of 32 lanes each."""
-    macs = 32 * 32 * 8 * nb
-    other = 16 * GET[fmt] + LOAD[fmt] + 4 * nb * COLUMN_LOAD + LOOP
-    return macs, 32 * other
+def chunk(fmt, columns):
+    """A chunk's multiply-adds by the matrix unit, and its other lane instructions, of 32 lanes each."""
+    if columns <= FEW:      # a lane a row: sixteen pairs, a load of eight values a fragment and column
+        return 0, 32 * (16 * GET[fmt] + ROW_LOAD + LOAD[fmt] + columns * (32 + 8) + LOOP)
+    nb = columns // 8
+    return 32 * 32 * columns, 32 * (16 * GET[fmt] + LOAD[fmt] + 4 * nb * COLUMN_LOAD + LOOP)
 
 
 def seconds(weights, machine, columns):
@@ -50,8 +55,8 @@ def seconds(weights, machine, columns):
     mac_rate, lane_rate, byte_rate, _ = machine
     compute = read = 0
     for fmt, n in weights.items():
-        for nb in fragments(columns):
-            macs, lanes = chunk(fmt, nb)
+        for executed in dispatches(columns):
+            macs, lanes = chunk(fmt, executed)
             compute += n / 1024 * (macs / mac_rate + lanes / lane_rate)
             read += n * BITS[fmt] / 8 / byte_rate
     return compute, read
@@ -59,22 +64,21 @@ def seconds(weights, machine, columns):
 
 def main():
     print("Share of the matrix unit's rate that the kernel can reach at most (M4 Pro), full fragments\n")
-    print("| format |", " | ".join(f"{8 * nb}" for nb in range(1, 9)), "| columns |")
-    print("|---|" + "---|" * 9)
+    print("| format, columns |", " | ".join(f"{8 * nb}" for nb in range(1, 9)), "|")
+    print("|---|" + "---|" * 8)
     machine = MACHINES["M4 Pro"]
     for fmt in GET:
         shares = []
         for nb in range(1, 9):
-            macs, lanes = chunk(fmt, nb)
+            macs, lanes = chunk(fmt, 8 * nb)
             alone = macs / machine[0]
             shares.append(f"{alone / (alone + lanes / machine[1]):.0%}".replace("%", " %"))
-        print(f"| {fmt} |", " | ".join(shares), "| |")
+        print(f"| {fmt} |", " | ".join(shares), "|")
     print("\nExecuted multiply-adds over useful ones\n")
-    print("| columns | 1 | 8 | 17 | 20 | 24 | 30 | 33 | 64 | 100 |\n|---|" + "---|" * 9)
-    print("| this kernel |", " | ".join(f"{8 * sum(fragments(n)) / n:.2f}"
-                                        for n in (1, 8, 17, 20, 24, 30, 33, 64, 100)), "|")
-    print("| tiles of 32 |", " | ".join(f"{-(-n // 32) * 32 / n:.2f}"
-                                        for n in (1, 8, 17, 20, 24, 30, 33, 64, 100)), "|")
+    counts = (1, 4, 5, 8, 17, 20, 24, 30, 33, 64, 100)
+    print("| columns |", " | ".join(map(str, counts)), "|\n|---|" + "---|" * len(counts))
+    print("| this kernel |", " | ".join(f"{sum(dispatches(n)) / n:.2f}" for n in counts), "|")
+    print("| tiles of 32 |", " | ".join(f"{-(-n // 32) * 32 / n:.2f}" for n in counts), "|")
     print("\nDecode, tok/s in all, products and the plan's time a layer alone (no attention)\n")
     print("| model | machine | 1 | 8 | 16 | 20 | 24 | 32 | binds at 20 |\n|---|---|" + "---|" * 7)
     for model, (layers, weights) in MODELS.items():
