@@ -14,8 +14,7 @@
 #include "cli/program.h"
 #include "cli/service/mac_settings.h"
 #include "cli/service/service_file.h"
-
-enum { MAX_SERVE_ARGS = ARG_MAX_STRINGS + 1 };
+#include "cli/service/words.h"
 
 struct options {
     const char *name, *prefix;
@@ -26,29 +25,11 @@ struct options {
 /* Where things are, and what is run for each action. */
 struct job {
     struct service service;
+    struct service_words serve;         /* of install */
     bool is_launchd, dry_run, writes_only;  /* the last: below --root, nothing is run */
     char program[PATH_MAX], file[PATH_MAX], log_dir[PATH_MAX];
     char domain[32], target[128];       /* launchctl's: "gui/501", "gui/501/dev.paceline.x" */
-    const char *args[MAX_SERVE_ARGS];
 };
-
-static bool is_absolute_or_option(const char *word)
-{
-    return word[0] == '/' || word[0] == '-';
-}
-
-/* A model or key file given by a relative path would be looked for in another folder. */
-static pl_status check_paths(const struct job *j, pl_err *err)
-{
-    static const char *const paths[] = { "--model", "-m", "--api-key-file", "--pack-cache",
-                                         "--chat-template-file" };
-    for (size_t i = 1; i + 1 < j->service.n_args; i++)
-        for (size_t k = 0; k < sizeof paths / sizeof *paths; k++)
-            if (!strcmp(j->args[i], paths[k]) && !is_absolute_or_option(j->args[i + 1]))
-                return pl_fail(err, PL_E_PARAM, "%s %s: a service starts in another folder; give the "
-                               "whole path", paths[k], j->args[i + 1]);
-    return PL_OK;
-}
 
 static pl_status set_places(struct job *j, const struct options *o, pl_err *err)
 {
@@ -155,31 +136,12 @@ static pl_status remove_file(const struct job *j, pl_err *err)
 
 /* ---- actions -------------------------------------------------------------------------------- */
 
-/* Of the model that is served; 0: unknown. */
-static uint64_t planned_bytes(const struct job *j)
-{
-    pl_params params = { .n_streams = 4 };
-    pl_plan plan;
-    for (size_t i = 1; i + 1 < j->service.n_args; i++) {
-        const char *word = j->args[i], *value = j->args[i + 1];
-        if (!strcmp(word, "--model") || !strcmp(word, "-m")) params.model_path = value;
-        if (!strcmp(word, "--parallel") || !strcmp(word, "-np"))
-            params.n_streams = (uint32_t)strtoul(value, NULL, 10);
-        if (!strcmp(word, "--ctx-size") || !strcmp(word, "-c"))
-            params.ctx_tokens = (uint32_t)strtoul(value, NULL, 10);
-    }
-    return params.model_path && !pl_plan_compute(&plan, &params, NULL) ? plan.total_bytes : 0;
-}
-
 static pl_status install(struct job *j, pl_err *err)
 {
-    pl_status st = check_paths(j, err);
-    if (!st && j->service.n_args < 2)
-        st = pl_fail(err, PL_E_PARAM, "install needs what to serve: paceline service install -- "
-                     "--model /path/model.gguf --parallel 20");
-    if (!st) st = write_file(j, err);
+    pl_status st = write_file(j, err);
+    if (!st) service_words_warn(&j->serve, !j->is_launchd && !j->service.is_user);
     if (j->is_launchd) {
-        if (!st && !j->writes_only) mac_settings_offer(planned_bytes(j), j->dry_run);
+        if (!st && !j->writes_only) mac_settings_offer(service_words_bytes(&j->serve), j->dry_run);
         return st;
     }
     if (!st) st = systemctl(j, "daemon-reload", NULL, err);
@@ -224,20 +186,25 @@ static const struct {
 } actions[] = { { "install", install }, { "start", start }, { "stop", stop },
                 { "status", status }, { "uninstall", uninstall } };
 
-/* Words after the action: what serve gets. */
-static pl_status set_serve_args(struct job *j, const struct arg_strings *words, pl_err *err)
+/* What install is to serve, from the words after it. -1: go on. */
+static int set_serve(struct job *j, const struct arg_strings *words, uint32_t grace_s)
 {
-    j->args[j->service.n_args++] = "serve";
-    for (size_t i = 1; i < words->n; i++) j->args[j->service.n_args++] = words->text[i];
-    j->service.args = j->args;
-    if (words->n == ARG_MAX_STRINGS)
-        return pl_fail(err, PL_E_PARAM, "more than %d words for serve", ARG_MAX_STRINGS - 2);
-    return PL_OK;
+    if (words->n < 2) {
+        fputs("paceline: install needs what to serve: paceline service install MODEL -- --parallel "
+              "20\n", stderr);
+        return 2;
+    }
+    const int code = service_words_read(&j->serve, words->text + 1, words->n - 1, grace_s);
+    j->service.args = j->serve.word;
+    j->service.n_args = j->serve.n;
+    j->service.key_file = j->serve.o.api_key_file;
+    j->service.grace_s = j->serve.o.grace_s;
+    return code;
 }
 
 int cmd_service(int argc, char **argv)
 {
-    struct options o = { .name = "paceline", .prefix = "", .grace_s = 30 };
+    struct options o = { .name = "paceline", .prefix = "", .grace_s = SERVICE_AS_SERVE };
     const struct arg table[] = {
         { "--name", NULL, ARG_STRING, &o.name, 0, 0, "NAME",
           "of the service, where there are several (paceline)" },
@@ -246,7 +213,7 @@ int cmd_service(int argc, char **argv)
         { "--system", NULL, ARG_FLAG, &o.is_system, 0, 0, NULL,
           "for the machine: starts before anyone logs in; the default as root" },
         { "--grace", NULL, ARG_U32, &o.grace_s, 0, 86400, "S",
-          "time that running requests get when it stops (30)" },
+          "time that running requests get when it stops (30, or what serve is told)" },
         { "--launchd", NULL, ARG_FLAG, &o.use_launchd, 0, 0, NULL,
           "launchd's files, also elsewhere than on macOS (with --dry-run)" },
         { "--dry-run", NULL, ARG_FLAG, &o.dry_run, 0, 0, NULL,
@@ -255,13 +222,14 @@ int cmd_service(int argc, char **argv)
           "write or remove the file below this folder and run nothing (for packages)" },
     };
     const struct arg_page page = {
-        "service", "install|start|stop|status|uninstall [OPTIONS] [-- SERVE OPTIONS]",
+        "service", "install MODEL|start|stop|status|uninstall [OPTIONS] [-- SERVE OPTIONS]",
         "Has systemd (Linux) or launchd (macOS) run a server: installs a hardened unit or a property "
-        "list, starts, stops and removes it. A system service on macOS is a LaunchDaemon, which runs "
-        "before login.",
-        "paceline service install -- --model /srv/model.gguf --parallel 20\n"
+        "list, starts, stops and removes it. MODEL is a file or the name of a pulled one. A system "
+        "service on macOS is a LaunchDaemon, which runs before login.",
+        "paceline service install Qwen/Qwen2.5-7B-Instruct-GGUF:Q4_K_M -- --parallel 20\n"
         "paceline service start\n"
-        "paceline service install --dry-run -- --model /srv/model.gguf", table, N_ARGS(table)
+        "paceline service install --dry-run /srv/model.gguf -- --api-key-file /etc/paceline.keys",
+        table, N_ARGS(table)
     };
     struct arg_strings words = { .n = 0 };
     pl_err err = { 0 };
@@ -271,15 +239,18 @@ int cmd_service(int argc, char **argv)
     o.use_launchd = true;
 #endif
     struct job j = { .is_launchd = o.use_launchd, .dry_run = o.dry_run, .writes_only = *o.prefix,
-                     .service = { .name = o.name, .grace_s = o.grace_s,
+                     .service = { .name = o.name,
                                   .is_user = o.is_user || (!o.is_system && geteuid() != 0) } };
     pl_status st = PL_OK;
     if (!service_name_is_valid(o.name))
         st = pl_fail(&err, PL_E_PARAM, "--name: found \"%s\"; letters, digits, \"-\", \"_\" and \".\" "
                      "are wanted", o.name);
-    if (!st) st = set_serve_args(&j, &words, &err);
     if (!st) st = set_places(&j, &o, &err);
     if (st) return cli_fail(&err);
+    if (words.n && !strcmp(words.text[0], "install")) {
+        const int wrong = set_serve(&j, &words, o.grace_s);
+        if (wrong >= 0) return wrong;
+    }
     for (size_t i = 0; words.n && i < sizeof actions / sizeof *actions; i++)
         if (!strcmp(words.text[0], actions[i].name))
             return actions[i].act(&j, &err) ? cli_fail(&err) : 0;

@@ -12,18 +12,52 @@ bool service_name_is_valid(const char *name)
     return true;
 }
 
-/* A word of ExecStart: in quotes, with what systemd would expand or unescape as its own doubled
+/* n bytes of a word of ExecStart, with what systemd would expand or unescape as its own doubled
  * (systemd.service(5), "Command lines"). */
+static void print_escaped(FILE *to, const char *word, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (word[i] == '"' || word[i] == '\\') fputc('\\', to);
+        if (word[i] == '%' || word[i] == '$') fputc(word[i], to);
+        if (word[i] == '\n') fputs("\\n", to);
+        else fputc(word[i], to);
+    }
+}
+
 static void print_unit_word(FILE *to, const char *word)
 {
     fputc('"', to);
-    for (; *word; word++) {
-        if (*word == '"' || *word == '\\') fputc('\\', to);
-        if (*word == '%' || *word == '$') fputc(*word, to);
-        if (*word == '\n') fputs("\\n", to);
-        else fputc(*word, to);
+    print_escaped(to, word, strlen(word));
+    fputc('"', to);
+}
+
+static bool has_credential(const struct service *s)
+{
+    return s->key_file && !s->is_user;
+}
+
+/* The same, but for the key file, which the service finds among its credentials. */
+static void print_unit_arg(FILE *to, const struct service *s, const char *word)
+{
+    const size_t n = strlen(word), n_file = has_credential(s) ? strlen(s->key_file) : n + 1;
+    if (n_file > n || word + n - n_file != s->key_file) {
+        print_unit_word(to, word);
+        return;
     }
     fputc('"', to);
+    print_escaped(to, word, n - n_file);
+    fputs("${CREDENTIALS_DIRECTORY}/api-keys\"", to);
+}
+
+static void print_credential(FILE *to, const struct service *s)
+{
+    if (!has_credential(s)) return;
+    fputs("LoadCredential=api-keys:", to);
+    for (const char *at = s->key_file; *at; at++) {
+        if (*at == '%') fputc('%', to);
+        fputc(*at, to);
+    }
+    fputc('\n', to);
 }
 
 void service_print_unit(FILE *to, const struct service *s)
@@ -40,9 +74,11 @@ void service_print_unit(FILE *to, const struct service *s)
     print_unit_word(to, s->program);
     for (size_t i = 0; i < s->n_args; i++) {
         fputc(' ', to);
-        print_unit_word(to, s->args[i]);
+        print_unit_arg(to, s, s->args[i]);
     }
-    fprintf(to, "\n"
+    fputc('\n', to);
+    print_credential(to, s);
+    fprintf(to,
             "Restart=on-failure\n"
             "RestartSec=2\n"
             "KillSignal=SIGTERM\n"
@@ -51,15 +87,15 @@ void service_print_unit(FILE *to, const struct service *s)
             "LimitMEMLOCK=infinity\n"
             "OOMScoreAdjust=-200\n", s->grace_s + 10);
     if (!s->is_user)
-        fputs("DynamicUser=yes\n"
-              "CacheDirectory=paceline\n"
+        fprintf(to, "DynamicUser=yes\n"
+              "CacheDirectory=%s\n"
               "CapabilityBoundingSet=\n"
               "ProtectClock=yes\n"
               "ProtectHostname=yes\n"
               "ProtectKernelLogs=yes\n"
               "ProtectKernelModules=yes\n"
               "ProtectHome=read-only\n"
-              "PrivateTmp=yes\n", to);
+              "PrivateTmp=yes\n", s->name);
     fprintf(to,
             "NoNewPrivileges=yes\n"
             "ProtectSystem=strict\n"
