@@ -181,20 +181,37 @@ setup_brew() {
 
 # ---- Prometheus for the tests ----------------------------------------------------------------
 
-# Debian's package is unpacked, not installed: installing it would start a service.
-setup_prometheus() {
-    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/prometheus
-    command -v prometheus > /dev/null && command -v promtool > /dev/null && return
-    [ -x "$folder/usr/bin/promtool" ] && return
+# unpack PACKAGE WHY PROGRAM...: Debian's package is unpacked, not installed: installing it would
+# start a service.
+unpack() {
+    local package=$1 why=$2 program is_there=true
+    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/$package
+    shift 2
+    for program; do
+        command -v "$program" > /dev/null || [ -x "$folder/usr/bin/$program" ] || is_there=false
+    done
+    $is_there && return
     apt_refresh
-    echo "setup: unpacks Debian's prometheus into $folder: alert rules and boards are tested with it"
+    echo "setup: unpacks Debian's $package into $folder: $why"
     rm -rf "$folder.part"
     mkdir -p "$folder.part"
-    (cd "$folder.part" && apt-get download -qq prometheus > /dev/null &&
-        dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb) ||
-        fail "cannot download the package prometheus"
+    (cd "$folder.part" && apt-get download -qq "$package" > /dev/null &&
+        dpkg-deb -x "$package"_*.deb . && rm "$package"_*.deb) ||
+        fail "cannot download the package $package"
     rm -rf "$folder"
     mv "$folder.part" "$folder"
+}
+
+setup_prometheus() {
+    unpack prometheus "alert rules and boards are tested with it" prometheus promtool
+    unpack prometheus-alertmanager "delivers alerts in a test" prometheus-alertmanager amtool
+    # Debian's build looks for its templates there and nowhere else, whatever the configuration says.
+    local templates=/usr/share/prometheus/alertmanager
+    [ -e $templates/default.tmpl ] && return
+    echo "setup: copies Alertmanager's templates to $templates"
+    as_root mkdir -p $templates
+    as_root cp "${XDG_CACHE_HOME:-$HOME/.cache}/paceline/prometheus-alertmanager$templates"/*.tmpl \
+        $templates || fail "cannot copy to $templates"
 }
 
 # ---- Python packages of the tests ------------------------------------------------------------

@@ -9,28 +9,17 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-import urllib.parse
-import urllib.request
 
 import pytest
 
+from prometheus import DEPLOY, Prometheus, find
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy/prometheus"
 BOARD = ROOT / "deploy/grafana/paceline.json"
 ALERTS = ["ServerDown", "ThroughputDegraded", "AllSlotsBusy", "QueueGrowing", "HighMemoryUsage",
           "LatencyHigh", "ThermalThrottling"]
 # What only a machine that tells of heat has.
 ONLY_SOME_MACHINES = ("paceline_thermal_",)
-
-
-def find(program):
-    """From the PATH, or where scripts/setup.sh --tests unpacks Debian's package."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    unpacked = cache / "paceline/prometheus/usr/bin" / program
-    path = shutil.which(program) or (unpacked if unpacked.exists() else None)
-    assert path, f"{program} is missing: scripts/setup.sh --tests"
-    return path
 
 
 def promtool(*words, cwd=DEPLOY):
@@ -43,6 +32,22 @@ def test_rules_and_configuration_are_sound():
     assert done.returncode == 0 and f"{len(ALERTS)} rules found" in done.stdout, done
     done = promtool("check", "config", "prometheus.yml")
     assert done.returncode == 0, done
+
+
+def test_the_guide_makes_a_sound_configuration(tmp_path):
+    """docs/operations.md's own sed, for a server that asks for a key."""
+    guide = (ROOT / "docs/operations.md").read_text()
+    command = re.search(r"^   sed -e .*?> \$etc/prometheus.yml$", guide, re.DOTALL | re.MULTILINE)[0]
+    subprocess.run(["bash", "-euc", command], cwd=ROOT, env={**os.environ, "etc": str(tmp_path)},
+                   check=True, timeout=60)
+    shutil.copy(DEPLOY / "alerts.yml", tmp_path)
+    key = tmp_path / "paceline.key"
+    key.write_text("secret")
+    assert "\n    authorization: " in (tmp_path / "prometheus.yml").read_text()
+    done = promtool("check", "config", tmp_path / "prometheus.yml")
+    assert done.returncode == 0, done
+    key.unlink()            # it is looked at
+    assert promtool("check", "config", tmp_path / "prometheus.yml").returncode != 0
 
 
 def test_rules_of_a_plan_are_sound(build_dir, tmp_path):
@@ -79,59 +84,6 @@ def test_a_changed_rule_fails_its_test(tmp_path):
         assert turned != part
         (tmp_path / "alerts.yml").write_text(rules.replace(part, turned))
         assert promtool("test", "rules", "alerts_test.yml", cwd=tmp_path).returncode != 0, part
-
-
-class Prometheus:
-    def __init__(self, folder, targets):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        rules = re.sub(r"for: \w+", "for: 0s", (DEPLOY / "alerts.yml").read_text())
-        (folder / "alerts.yml").write_text(rules)
-        (folder / "prometheus.yml").write_text(json.dumps({
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": ["alerts.yml"],
-            "scrape_configs": [{"job_name": "paceline", "static_configs": [{"targets": targets}]}],
-        }))
-        self.log = open(folder / "log", "w+")
-        self.process = subprocess.Popen(
-            [find("prometheus"), f"--config.file={folder}/prometheus.yml",
-             f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"],
-            stdout=self.log, stderr=subprocess.STDOUT)
-
-    def get(self, path, **query):
-        url = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=30) as reply:
-            return json.load(reply)["data"]
-
-    def query(self, expression):
-        """Values that are numbers, by labels."""
-        return [(r["metric"], float(r["value"][1])) for r in self.get("/api/v1/query",
-                                                                      query=expression)["result"]
-                if r["value"][1] not in ("NaN", "+Inf", "-Inf")]
-
-    def wait(self, condition, what, seconds=60):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            assert self.process.poll() is None, self.errors()
-            try:
-                found = condition()
-                if found:
-                    return found
-            except OSError:
-                pass
-            time.sleep(0.2)
-        raise AssertionError(f"{what}\n{self.errors()}")
-
-    def errors(self):
-        self.log.seek(0)
-        return self.log.read()[-3000:]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=60)
-        self.log.close()
 
 
 @pytest.fixture(scope="module")
