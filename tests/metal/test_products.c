@@ -1,6 +1,6 @@
 /* Products of the Metal backend on the GPU that the build has: every file type and column count
  * against sums in double precision, and a column's bytes against those it gets alone. */
-#include "../kernels/product_fixture.h"
+#include "../kernels/file_types.h"
 
 #include "metal_fixture.h"
 

@@ -137,6 +137,9 @@ void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline
 /* Ends an operation: what follows sees what it wrote. `name` is for timing. */
 void metal_end_operation(struct metal_backend *b, const char *name);
 
+/* Runs what was recorded, waits, and goes on recording: what the host wrote for it may change now. */
+void metal_run_so_far(struct metal_backend *b);
+
 static inline uint32_t whole(uint32_t n, uint32_t unit)
 {
     return (n + unit - 1) / unit * unit;

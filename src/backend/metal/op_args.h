@@ -59,6 +59,33 @@ struct heads_args {
 
 enum { HEADS_BIAS = 1, HEADS_NORM = 2, HEADS_INTERLEAVED = 4, HEADS_ARE_VALUES = 8 };
 
+/* Attention: rows that look at the same pages, over some splits of them. */
+struct attend_item {
+    U32 first_row, n_rows;      /* of the list's rows */
+    U32 first_split, n_splits;
+    U32 page_at;                /* of the list of pages: position 0 .. 15's */
+    U32 n_positions;            /* that are written: one more than the highest of the rows */
+    U32 partial;                /* where its first row's partial result goes, or NO_PARTIAL */
+};
+
+/* A column's query head, by its place in the group of its KV head; sees first_pos .. pos. */
+struct attend_row {
+    U32 col, head, first_pos, pos;
+};
+
+/* A row whose partial results are slots [first_slot, first_slot + n_slots) of the list of slots. */
+struct combine_row {
+    U32 col, head, first_slot, n_slots;
+};
+
+enum { ATTEND_ROWS = 8, MAX_ROW_TILES = 2, NO_PARTIAL = 0x7fffffff };
+
+struct attend_args {
+    U32 d_head, group, n_kv_heads, ld_q;    /* group: query heads of a KV head */
+    U32 n_page_heads, first_head, head_bytes, v_at, k_type, v_type;
+    U32 has_bias, is_interleaved;
+};
+
 struct rate_args {
     U32 n;
 };

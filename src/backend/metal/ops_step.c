@@ -32,22 +32,30 @@ static void add_time(struct metal_backend *b, const char *name, uint64_t ns)
     b->timing[i].ns += ns;
 }
 
-/* Timed, an operation is a command buffer of its own: slower, but the GPU says how long it took. */
-void metal_end_operation(struct metal_backend *b, const char *name)
+/* A failure is kept for submit to tell. Returns the GPU's time. */
+static uint64_t run_so_far(struct metal_backend *b)
 {
     uint64_t ns = 0;
-    if (!b->is_timing) {
-        metal_barrier(b->device);
-        return;
-    }
-    metal_commit(b->device);
     pl_err err;
+    metal_commit(b->device);
     if (metal_wait(b->device, &ns, &err) && !b->has_failed) {
         b->has_failed = true;
         b->failure = err;
     }
-    add_time(b, name, ns);
     metal_begin(b->device);
+    return ns;
+}
+
+void metal_run_so_far(struct metal_backend *b)
+{
+    run_so_far(b);
+}
+
+/* Timed, an operation is a command buffer of its own: slower, but the GPU says how long it took. */
+void metal_end_operation(struct metal_backend *b, const char *name)
+{
+    if (b->is_timing) add_time(b, name, run_so_far(b));
+    else metal_barrier(b->device);
 }
 
 void metal_timing(struct backend *base, bool on)
