@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __APPLE__
+#include <pthread.h>
+#endif
 
 #include "backend/metal/attention.h"
 #include "backend/metal/experts.h"
@@ -11,6 +14,7 @@
 #include "backend/metal/rates.h"
 #include "backend/metal/source.h"
 #include "base/cpu_isa.h"
+#include "base/log.h"
 
 enum { METAL_MAX_D_HEAD = 256 };
 
@@ -153,6 +157,17 @@ static pl_status take_buffers(struct metal_backend *b, pl_err *err)
     return st;
 }
 
+static pl_status open_device(struct metal_backend *b, pl_err *err)
+{
+    char *log, *rest;
+    const pl_status st = metal_device_open(&b->device, metal_source, b->params.pack_dir, &log, err);
+    if (!log) return st;
+    for (char *line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        PL_LOG(ERROR, "metal", "%s", line);
+    free(log);
+    return st;
+}
+
 static void close_backend(struct backend *base)
 {
     struct metal_backend *b = (struct metal_backend *)base;
@@ -176,7 +191,7 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     b->base.ops = &backend_metal;
     set_shape(b, params);
     st = thread_pool_open(&b->pool, b->params.n_threads, err);
-    if (!st) st = metal_device_open(&b->device, metal_source, params->pack_dir, NULL, err);
+    if (!st) st = open_device(b, err);
     if (!st) st = take_buffers(b, err);
     if (!st) st = metal_attention_open(b, err);
     if (!st) st = metal_experts_open(b, err);
@@ -200,10 +215,14 @@ static uint32_t n_threads(const struct backend *b)
     return ((const struct metal_backend *)b)->params.n_threads;
 }
 
-/* The GPU computes: a core for the caller would only be taken from others. */
+/* The GPU computes, and the caller need only be quick to give it more: no core of its own, but none of
+ * the slow ones either. */
 static void pin_caller(const struct backend *b)
 {
     (void)b;
+#ifdef __APPLE__
+    pthread_set_qos_class_self_np(QOS_CLASS_USER_INTERACTIVE, 0);
+#endif
 }
 
 static uint64_t shared_bytes(const struct backend *b)

@@ -109,7 +109,7 @@ static inline float inverse_rms(device const float *x, uint n, float eps, thread
 }
 
 /* out = x / rms(x) * weight as halves, of column col[group] where the index is given. */
-constant bool is_indexed [[function_constant(0)]];
+constant int is_indexed [[function_constant(0)]];
 
 kernel void norm(device const float *x [[buffer(0)]],
                  device const float *weight [[buffer(1)]],
@@ -122,7 +122,7 @@ kernel void norm(device const float *x [[buffer(0)]],
                  uint lane [[thread_index_in_simdgroup]])
 {
     threadgroup float shared[4];
-    device const float *from = x + ulong(is_indexed ? col[group] : group) * a.ld_in;
+    device const float *from = x + ulong(is_indexed != 0 ? col[group] : group) * a.ld_in;
     device half *to = out + ulong(group) * a.ld_out;
     const float scale = inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane);
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)

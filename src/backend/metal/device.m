@@ -1,0 +1,422 @@
+/* The Objective-C side of the backend. Manual retain and release (-fno-objc-arc): objects live in C
+ * structs, and what Metal returns autoreleased is kept or let go within one pool.
+ *
+ * All work of a step is one command buffer with one concurrent encoder. Its resources are untracked and
+ * outlive it, so the command buffer retains none of them; order within it is by barriers alone, and
+ * between command buffers by waiting. A step is waited for once, asleep: what spinning on a shared event
+ * would gain is for someone with the hardware to measure. */
+#import <Foundation/Foundation.h>
+#import <Metal/Metal.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/metal/device.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+/* The SDK of macOS 15 has residency sets and math modes. */
+#if defined __MAC_OS_X_VERSION_MAX_ALLOWED && __MAC_OS_X_VERSION_MAX_ALLOWED >= 150000
+#define HAS_SDK_15 1
+#else
+#define HAS_SDK_15 0
+#endif
+
+enum { MAX_KEY = 96 };
+
+struct metal_pipeline {
+    struct metal_pipeline *next;
+    id<MTLComputePipelineState> state;
+    char key[MAX_KEY];              /* name and constants */
+};
+
+struct metal_device {
+    struct metal_facts facts;
+    id<MTLDevice> device;
+    id<MTLCommandQueue> queue;
+    id<MTLLibrary> library;
+    id residency;                   /* id<MTLResidencySet>, where the system has them; else nil */
+    id<MTLBinaryArchive> archive;   /* nil: compiled kernels are not kept */
+    NSString *archive_path;
+    bool is_archive_changed;
+    NSMutableArray *buffers;
+    uint64_t n_bytes;               /* of them */
+    struct metal_pipeline *pipeline;
+    id<MTLCommandBuffer> command;
+    id<MTLComputeCommandEncoder> encoder;
+    uint32_t n_failures;            /* of command buffers, in a row */
+};
+
+static pl_status fail_with(pl_err *err, pl_status st, const char *what, NSError *error)
+{
+    const char *words = error ? [[error localizedDescription] UTF8String] : "no reason given";
+    return pl_fail(err, st, "%s: %.180s", what, words);
+}
+
+/* ---- compiled kernels on disk --------------------------------------------------------------- */
+
+/* One file for each source and device; one that cannot be read is begun anew. */
+static void open_archive(struct metal_device *d, const char *source, const char *dir)
+{
+    const struct hash128 hash = hash128(source, strlen(source));
+    NSError *error = nil;
+    MTLBinaryArchiveDescriptor *descriptor = [[MTLBinaryArchiveDescriptor alloc] init];
+    d->archive_path = [[NSString alloc] initWithFormat:@"%s/metal-%016llx-%s.archive", dir,
+                                                       (unsigned long long)hash.low, d->facts.name];
+    if ([[NSFileManager defaultManager] fileExistsAtPath:d->archive_path]) {
+        [descriptor setUrl:[NSURL fileURLWithPath:d->archive_path]];
+        d->archive = [d->device newBinaryArchiveWithDescriptor:descriptor error:&error];
+        if (!d->archive)
+            PL_LOG(WARN, "metal", "kept kernels are compiled anew: %s",
+                   [[error localizedDescription] UTF8String]);
+        [descriptor setUrl:nil];
+    }
+    if (!d->archive) d->archive = [d->device newBinaryArchiveWithDescriptor:descriptor error:&error];
+    [descriptor release];
+}
+
+/* Written beside its place and moved there, so that no reader sees half of it. */
+static void keep_archive(struct metal_device *d)
+{
+    NSError *error = nil;
+    if (!d->archive || !d->is_archive_changed) return;
+    d->is_archive_changed = false;
+    NSString *beside = [d->archive_path stringByAppendingString:@".new"];
+    if (![d->archive serializeToURL:[NSURL fileURLWithPath:beside] error:&error] ||
+        rename([beside fileSystemRepresentation], [d->archive_path fileSystemRepresentation]))
+        PL_LOG(WARN, "metal", "compiled kernels are not kept: %s",
+               error ? [[error localizedDescription] UTF8String] : "the file cannot be renamed");
+}
+
+/* ---- open and close ------------------------------------------------------------------------- */
+
+static bool make_queue(struct metal_device *d)
+{
+    [d->queue release];
+    d->queue = [d->device newCommandQueue];
+#if HAS_SDK_15
+    if (d->residency) [d->queue addResidencySet:d->residency];
+#endif
+    return d->queue != nil;
+}
+
+static void make_residency(struct metal_device *d)
+{
+#if HAS_SDK_15
+    if (![d->device respondsToSelector:@selector(newResidencySetWithDescriptor:error:)]) return;
+    NSError *error = nil;
+    MTLResidencySetDescriptor *descriptor = [[MTLResidencySetDescriptor alloc] init];
+    d->residency = [d->device newResidencySetWithDescriptor:descriptor error:&error];
+    [descriptor release];
+#else
+    (void)d;
+#endif
+}
+
+/* Sums and products as written: bits of a column must not depend on what a compiler makes of them. */
+static MTLCompileOptions *new_options(void)
+{
+    MTLCompileOptions *options = [[MTLCompileOptions alloc] init];
+    [options setLanguageVersion:MTLLanguageVersion3_1];
+#if HAS_SDK_15
+    if ([options respondsToSelector:@selector(setMathMode:)]) {
+        [options setMathMode:MTLMathModeSafe];
+        return options;
+    }
+#endif
+    [options setFastMathEnabled:NO];
+    return options;
+}
+
+static pl_status compile(struct metal_device *d, const char *source, char **log, pl_err *err)
+{
+    NSError *error = nil;
+    MTLCompileOptions *options = new_options();
+    d->library = [d->device newLibraryWithSource:[NSString stringWithUTF8String:source]
+                                         options:options
+                                           error:&error];
+    [options release];
+    if (d->library) return PL_OK;
+    if (log && error) *log = strdup([[error localizedDescription] UTF8String]);
+    return fail_with(err, PL_E_UNSUPPORTED, "Metal's compiler refuses the kernels", error);
+}
+
+static void read_facts(struct metal_device *d)
+{
+    struct metal_facts *f = &d->facts;
+    snprintf(f->name, sizeof f->name, "%s", [[d->device name] UTF8String]);
+    f->working_set_bytes = [d->device recommendedMaxWorkingSetSize];
+    f->max_buffer_bytes = [d->device maxBufferLength];
+#ifdef PACELINE_METAL_EMULATED
+    f->is_emulated = true;
+#endif
+}
+
+pl_status metal_device_open(struct metal_device **out, const char *source, const char *pipeline_dir,
+                            char **log, pl_err *err)
+{
+    *out = NULL;
+    if (log) *log = NULL;
+    struct metal_device *d = calloc(1, sizeof *d);
+    if (!d) return pl_fail(err, PL_E_MEMORY, "no memory for a device");
+    pl_status st = PL_OK;
+    @autoreleasepool {
+        d->device = MTLCreateSystemDefaultDevice();
+        if (!d->device)
+            st = pl_fail(err, PL_E_UNSUPPORTED, "no GPU that Metal runs on: use --backend cpu");
+        if (!st && ![d->device supportsFamily:MTLGPUFamilyApple7])
+            st = pl_fail(err, PL_E_UNSUPPORTED, "%s: Apple M1 or later is wanted; use --backend cpu",
+                         [[d->device name] UTF8String]);
+        if (!st) {
+            read_facts(d);
+            d->buffers = [[NSMutableArray alloc] init];
+            make_residency(d);
+            if (!make_queue(d)) st = pl_fail(err, PL_E_INTERNAL, "Metal makes no command queue");
+        }
+        if (!st) st = compile(d, source, log, err);
+        if (!st && pipeline_dir) open_archive(d, source, pipeline_dir);
+    }
+    if (st) {
+        metal_device_close(d);
+        return st;
+    }
+    *out = d;
+    return PL_OK;
+}
+
+void metal_device_close(struct metal_device *d)
+{
+    if (!d) return;
+    @autoreleasepool {
+        for (struct metal_pipeline *p = d->pipeline, *next; p; p = next) {
+            next = p->next;
+            [p->state release];
+            free(p);
+        }
+        [d->encoder release];
+        [d->command release];
+        [d->archive release];
+        [d->archive_path release];
+        [d->library release];
+        [d->queue release];
+        [d->residency release];
+        [d->buffers release];
+        [d->device release];
+    }
+    free(d);
+}
+
+const struct metal_facts *metal_device_facts(const struct metal_device *d)
+{
+    return &d->facts;
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static pl_status check_room(const struct metal_device *d, uint64_t n_bytes, const char *what,
+                            pl_err *err)
+{
+    const uint64_t most = d->facts.working_set_bytes;
+    if (n_bytes > d->facts.max_buffer_bytes)
+        return pl_fail(err, PL_E_MEMORY, "%s take %llu MiB; a buffer of this GPU holds %llu: lower "
+                       "--ctx-size, --parallel or --kv-tokens", what,
+                       (unsigned long long)n_bytes >> 20,
+                       (unsigned long long)d->facts.max_buffer_bytes >> 20);
+    if (most && d->n_bytes + n_bytes > most)
+        return pl_fail(err, PL_E_MEMORY, "%s bring it to %llu MiB; the GPU may keep %llu: lower "
+                       "--ctx-size or --parallel, or raise iogpu.wired_limit_mb (see paceline doctor)",
+                       what, (unsigned long long)(d->n_bytes + n_bytes) >> 20,
+                       (unsigned long long)most >> 20);
+    return PL_OK;
+}
+
+pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
+                            struct metal_buffer *out, pl_err *err)
+{
+    const uint64_t length = n_bytes ? n_bytes : 16;     /* Metal makes no empty buffer */
+    const pl_status st = check_room(d, length, what, err);
+    if (st) return st;
+    id<MTLBuffer> buffer;
+    @autoreleasepool {
+        buffer = [d->device newBufferWithLength:length
+                                        options:MTLResourceStorageModeShared |
+                                                MTLResourceHazardTrackingModeUntracked];
+        if (buffer) {
+            [d->buffers addObject:buffer];
+            [buffer release];       /* the array's now */
+#if HAS_SDK_15
+            if (d->residency) [d->residency addAllocation:buffer];
+#endif
+        }
+    }
+    if (!buffer)
+        return pl_fail(err, PL_E_MEMORY, "no memory for %llu MiB of %s",
+                       (unsigned long long)length >> 20, what);
+    d->n_bytes += length;
+    *out = (struct metal_buffer){ [buffer contents], n_bytes, buffer };
+    memset(out->bytes, 0, length);  /* resident from the start */
+    return PL_OK;
+}
+
+pl_status metal_device_settle(struct metal_device *d, pl_err *err)
+{
+    (void)err;
+    @autoreleasepool {
+#if HAS_SDK_15
+        if (d->residency) {
+            [d->residency commit];
+            [d->residency requestResidency];
+        }
+#endif
+        keep_archive(d);
+    }
+    return PL_OK;
+}
+
+/* ---- kernels -------------------------------------------------------------------------------- */
+
+static id<MTLFunction> new_function(struct metal_device *d, const char *name,
+                                    const int32_t *constant, uint32_t n_constants, NSError **error)
+{
+    NSString *function = [NSString stringWithUTF8String:name];
+    if (!n_constants) return [d->library newFunctionWithName:function];
+    MTLFunctionConstantValues *values = [[MTLFunctionConstantValues alloc] init];
+    for (uint32_t i = 0; i < n_constants; i++)
+        [values setConstantValue:&constant[i] type:MTLDataTypeInt atIndex:i];
+    id<MTLFunction> made = [d->library newFunctionWithName:function constantValues:values error:error];
+    [values release];
+    return made;
+}
+
+static id<MTLComputePipelineState> new_state(struct metal_device *d, id<MTLFunction> function,
+                                             NSError **error)
+{
+    MTLComputePipelineDescriptor *descriptor = [[MTLComputePipelineDescriptor alloc] init];
+    NSError *unkept = nil;
+    [descriptor setComputeFunction:function];
+    [descriptor setThreadGroupSizeIsMultipleOfThreadExecutionWidth:YES];
+    if (d->archive) {
+        [descriptor setBinaryArchives:[NSArray arrayWithObject:d->archive]];
+        if ([d->archive addComputePipelineFunctionsWithDescriptor:descriptor error:&unkept])
+            d->is_archive_changed = true;
+    }
+    id<MTLComputePipelineState> state =
+        [d->device newComputePipelineStateWithDescriptor:descriptor
+                                                 options:MTLPipelineOptionNone
+                                              reflection:NULL
+                                                   error:error];
+    [descriptor release];
+    return state;
+}
+
+static void write_key(char key[MAX_KEY], const char *name, const int32_t *constant, uint32_t n)
+{
+    int at = snprintf(key, MAX_KEY, "%s", name);
+    for (uint32_t i = 0; i < n && at < MAX_KEY; i++)
+        at += snprintf(key + at, (size_t)(MAX_KEY - at), " %d", (int)constant[i]);
+}
+
+pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int32_t *constant,
+                             uint32_t n_constants, struct metal_pipeline **out, pl_err *err)
+{
+    char key[MAX_KEY];
+    write_key(key, name, constant, n_constants);
+    for (*out = d->pipeline; *out; *out = (*out)->next)
+        if (!strcmp((*out)->key, key)) return PL_OK;
+
+    struct metal_pipeline *p = calloc(1, sizeof *p);
+    if (!p) return pl_fail(err, PL_E_MEMORY, "no memory for a kernel");
+    pl_status st = PL_OK;
+    @autoreleasepool {
+        NSError *error = nil;
+        id<MTLFunction> function = new_function(d, name, constant, n_constants, &error);
+        if (function) p->state = new_state(d, function, &error);
+        [function release];
+        if (!p->state) st = fail_with(err, PL_E_UNSUPPORTED, name, error);
+    }
+    if (st) {
+        free(p);
+        return st;
+    }
+    memcpy(p->key, key, sizeof key);
+    p->next = d->pipeline;
+    d->pipeline = *out = p;
+    return PL_OK;
+}
+
+uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p)
+{
+    return (uint32_t)[p->state maxTotalThreadsPerThreadgroup];
+}
+
+/* ---- recording ------------------------------------------------------------------------------ */
+
+void metal_begin(struct metal_device *d)
+{
+    @autoreleasepool {
+        MTLCommandBufferDescriptor *descriptor = [[MTLCommandBufferDescriptor alloc] init];
+        [descriptor setRetainedReferences:NO];
+        [descriptor setErrorOptions:MTLCommandBufferErrorOptionEncoderExecutionStatus];
+        d->command = [[d->queue commandBufferWithDescriptor:descriptor] retain];
+        [descriptor release];
+        d->encoder =
+            [[d->command computeCommandEncoderWithDispatchType:MTLDispatchTypeConcurrent] retain];
+    }
+}
+
+void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what)
+{
+    id<MTLComputeCommandEncoder> e = d->encoder;
+    [e setComputePipelineState:what->pipeline->state];
+    for (uint32_t i = 0; i < what->n_buffers; i++)
+        if (what->buffer[i].buffer)
+            [e setBuffer:(id<MTLBuffer>)what->buffer[i].buffer->object
+                  offset:what->buffer[i].offset
+                 atIndex:i];
+    [e setBytes:what->args length:what->args_bytes atIndex:what->n_buffers];
+    if (what->shared_bytes) [e setThreadgroupMemoryLength:what->shared_bytes atIndex:0];
+    [e dispatchThreadgroups:MTLSizeMake(what->n_groups[0], what->n_groups[1], what->n_groups[2])
+        threadsPerThreadgroup:MTLSizeMake(what->n_threads, 1, 1)];
+}
+
+void metal_barrier(struct metal_device *d)
+{
+    [d->encoder memoryBarrierWithScope:MTLBarrierScopeBuffers];
+}
+
+void metal_commit(struct metal_device *d)
+{
+    @autoreleasepool {
+        [d->encoder endEncoding];
+        [d->encoder release];
+        d->encoder = nil;
+        [d->command commit];
+    }
+}
+
+/* What Metal said of a failed command buffer; a queue that keeps failing is made anew. */
+static pl_status tell_failure(struct metal_device *d, pl_err *err)
+{
+    const pl_status st = fail_with(err, PL_E_INTERNAL, "the GPU failed a step", [d->command error]);
+    if (++d->n_failures < METAL_MAX_FAILURES) return st;
+    PL_LOG(ERROR, "metal", "%u steps failed in a row: the command queue is made anew", d->n_failures);
+    d->n_failures = 0;
+    make_queue(d);
+    return st;
+}
+
+pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err)
+{
+    pl_status st = PL_OK;
+    @autoreleasepool {
+        [d->command waitUntilCompleted];
+        if (gpu_ns)
+            *gpu_ns = (uint64_t)(([d->command GPUEndTime] - [d->command GPUStartTime]) * 1e9);
+        if ([d->command status] == MTLCommandBufferStatusError) st = tell_failure(d, err);
+        else d->n_failures = 0;
+        [d->command release];
+        d->command = nil;
+    }
+    return st;
+}
