@@ -1,5 +1,19 @@
-# cmake -DIN=file -DOUT=file.c -DNAME=symbol -P embed.cmake: a file as a C array and its length.
-file(READ ${IN} bytes HEX)
+# cmake -DIN="file;file" -DOUT=file.c -DNAME=symbol [-DTEXT=ON] -P embed.cmake: files, joined, as a C array
+# and its length; as TEXT, a string: without the lines that include files of ours, which are joined too.
+if(TEXT)
+    set(type "char")
+    foreach(file ${IN})
+        file(READ ${file} text)
+        string(REGEX REPLACE "#include \"[^\n]*\n" "" text "${text}")
+        string(APPEND all "${text}\n")
+    endforeach()
+    file(WRITE ${OUT}.joined "${all}")
+    file(READ ${OUT}.joined bytes HEX)
+    set(end "0x00,")
+else()
+    set(type "unsigned char")
+    file(READ ${IN} bytes HEX)
+endif()
 string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
-file(WRITE ${OUT} "#include <stddef.h>\n\nextern const unsigned char ${NAME}[];\nextern const size_t ${NAME}_bytes;\nconst unsigned char ${NAME}[] = {\n${bytes}\n};\nconst size_t ${NAME}_bytes = sizeof ${NAME};\n")
+file(WRITE ${OUT} "#include <stddef.h>\n\nextern const ${type} ${NAME}[];\nextern const size_t ${NAME}_bytes;\nconst ${type} ${NAME}[] = {\n${bytes}${end}\n};\nconst size_t ${NAME}_bytes = sizeof ${NAME};\n")

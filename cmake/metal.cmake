@@ -1,0 +1,55 @@
+# The Metal backend: on a Mac against Metal, with PACELINE_METAL_EMULATED on Linux against the mock GPU of
+# tests/metal. The same sources: only who answers device.m differs.
+set(METAL ${CMAKE_SOURCE_DIR}/src/backend/metal)
+
+# The kernels, in the order in which they use each other, as one string.
+set(metal_sources ${METAL}/op_args.h)
+foreach(name common products vectors attention experts rates)
+    list(APPEND metal_sources ${METAL}/${name}.metal)
+endforeach()
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_source.c
+    COMMAND ${CMAKE_COMMAND} "-DIN=${metal_sources}" -DOUT=${CMAKE_BINARY_DIR}/metal_source.c
+            -DNAME=metal_source -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${metal_sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+
+layer(pl_metal backend/metal pl_quant)
+target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c)
+
+if(APPLE)
+    enable_language(OBJC)
+    target_sources(pl_metal PRIVATE ${METAL}/device.m)
+    set_source_files_properties(${METAL}/device.m PROPERTIES COMPILE_OPTIONS "-fno-objc-arc")
+    target_link_libraries(pl_metal PUBLIC "-framework Metal" "-framework Foundation")
+else()
+    find_program(CLANG_19 clang-19 REQUIRED)
+    set(mock ${CMAKE_SOURCE_DIR}/tests/metal/mock)
+    set(sdk ${CMAKE_BINARY_DIR}/metal-sdk)
+    add_subdirectory(tests/metal/emulator)
+    add_custom_command(OUTPUT ${sdk}/Metal/Metal.h
+        COMMAND ${mock}/make_sdk.py ${sdk}
+        DEPENDS ${mock}/make_sdk.py ${mock}/sdk/Cargo.toml ${mock}/sdk/Cargo.lock
+        COMMENT "Generating Metal.h" VERBATIM)
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=include
+                    OUTPUT_VARIABLE gcc_include OUTPUT_STRIP_TRAILING_WHITESPACE)
+    set(warnings -Wall -Wextra -Wshadow -Werror=objc-method-access)
+    if(PACELINE_WERROR)
+        list(APPEND warnings -Werror)
+    endif()
+    function(objective_c name source)       # clang, since gcc knows neither literals nor pools
+        add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${name}.o
+            COMMAND ${CLANG_19} -fobjc-runtime=gcc -fobjc-exceptions -fblocks
+                    -fconstant-string-class=NSConstantString -D_GNU_SOURCE -DPACELINE_METAL_EMULATED
+                    ${warnings} ${ARGN} -O1 -g -fPIC -I${sdk} -I${mock}/include
+                    -I${CMAKE_SOURCE_DIR}/tests/metal -I${CMAKE_SOURCE_DIR}/src
+                    -I${CMAKE_SOURCE_DIR}/include -isystem /usr/include/GNUstep -isystem ${gcc_include}
+                    -MD -MF ${CMAKE_BINARY_DIR}/${name}.d -c ${source} -o ${CMAKE_BINARY_DIR}/${name}.o
+            DEPENDS ${source} ${sdk}/Metal/Metal.h DEPFILE ${CMAKE_BINARY_DIR}/${name}.d VERBATIM)
+        set_source_files_properties(${CMAKE_BINARY_DIR}/${name}.o PROPERTIES EXTERNAL_OBJECT ON)
+        target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/${name}.o)
+    endfunction()
+    objective_c(device ${METAL}/device.m)
+    objective_c(mock ${mock}/mock.m -Wno-incomplete-implementation)
+    target_compile_definitions(pl_metal PUBLIC PACELINE_METAL_EMULATED)
+    target_include_directories(pl_metal PUBLIC ${CMAKE_SOURCE_DIR}/tests/metal)
+    target_link_libraries(pl_metal PUBLIC metal_emulator pl_base gnustep-base objc BlocksRuntime)
+endif()
