@@ -1,0 +1,47 @@
+/* <Foundation/Foundation.h>, as far as device.m and the generated Metal.h use it: for cross-compiling
+ * without Apple's SDK. */
+#include <objc/objc.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+typedef long NSInteger;
+typedef unsigned long NSUInteger;
+typedef double NSTimeInterval;
+typedef struct {
+    NSUInteger location, length;
+} NSRange;
+@class NSData, NSDate, NSDictionary, NSSet, NSURL;
+
+@protocol NSObject
+- (instancetype)retain;
+- (oneway void)release;
+- (BOOL)respondsToSelector:(SEL)selector;
+@end
+__attribute__((objc_root_class))
+@interface NSObject <NSObject>
++ (instancetype)alloc;
+- (instancetype)init;
+@end
+@interface NSString : NSObject
++ (instancetype)stringWithUTF8String:(const char *)text;
+- (instancetype)initWithFormat:(NSString *)format, ...;
+- (NSString *)stringByAppendingString:(NSString *)text;
+- (const char *)UTF8String;
+- (const char *)fileSystemRepresentation;
+@end
+@interface NSURL : NSObject
++ (NSURL *)fileURLWithPath:(NSString *)path;
+@end
+@interface NSError : NSObject
+- (NSString *)localizedDescription;
+@end
+@interface NSArray : NSObject
++ (instancetype)arrayWithObject:(id)object;
+@end
+@interface NSMutableArray : NSArray
+- (void)addObject:(id)object;
+@end
+@interface NSFileManager : NSObject
++ (NSFileManager *)defaultManager;
+- (BOOL)fileExistsAtPath:(NSString *)path;
+@end
