@@ -1,0 +1,281 @@
+/* device.m on the mock: memory, kernels, order, errors, the kernels kept on disk; and that the mock would
+ * have told of its misuse. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "../metal_fixture.h"
+
+#include "mock/mock.h"
+
+static const char source[] =
+    "#include <metal_stdlib>\n"
+    "using namespace metal;\n"
+    "constant int step [[function_constant(0)]];\n"
+    "struct args { uint n; uint shift; };\n"
+    "kernel void add(device int *x [[buffer(0)]], constant args &a [[buffer(1)]],\n"
+    "                uint i [[thread_position_in_grid]])\n"
+    "{\n"
+    "    if (i < a.n) x[i] += step << a.shift;\n"
+    "}\n"
+    "kernel void twice(device int *x [[buffer(0)]], constant args &a [[buffer(1)]],\n"
+    "                  uint i [[thread_position_in_grid]])\n"
+    "{\n"
+    "    if (i < a.n) x[i] *= 2;\n"
+    "}\n";
+
+enum { N = 100 };
+
+struct args {
+    uint32_t n, shift;
+};
+
+static struct metal_device *open_device(const char *dir)
+{
+    struct metal_device *d;
+    pl_err err;
+    if (metal_device_open(&d, source, dir, NULL, &err)) fail_msg("%s", err.text);
+    return d;
+}
+
+static struct metal_buffer take(struct metal_device *d, uint64_t n_bytes)
+{
+    struct metal_buffer b;
+    pl_err err;
+    if (metal_buffer_take(d, n_bytes, "a test", &b, &err)) fail_msg("%s", err.text);
+    if (metal_device_settle(d, &err)) fail_msg("%s", err.text);
+    return b;
+}
+
+static struct metal_pipeline *get(struct metal_device *d, const char *name, int32_t constant)
+{
+    struct metal_pipeline *p;
+    pl_err err;
+    if (metal_pipeline_get(d, name, &constant, 1, &p, &err)) fail_msg("%s", err.text);
+    return p;
+}
+
+static void dispatch(struct metal_device *d, const struct metal_pipeline *p,
+                     const struct metal_buffer *x, uint32_t shift)
+{
+    const struct args args = { N, shift };
+    const struct metal_dispatch what = {
+        .pipeline = p, .buffer = { { x, 0 } }, .n_buffers = 1, .args = &args,
+        .args_bytes = sizeof args, .n_groups = { (N + 31) / 32, 1, 1 }, .n_threads = 32,
+    };
+    metal_dispatch(d, &what);
+}
+
+static pl_status finish(struct metal_device *d, pl_err *err)
+{
+    uint64_t ns = 0;
+    metal_commit(d);
+    const pl_status st = metal_wait(d, &ns, err);
+    if (!st) assert_true(ns > 0);
+    return st;
+}
+
+static void work_is_done_in_order_when_waited_for(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    const int32_t *values = x.bytes;
+
+    assert_true(metal_device_facts(d)->is_emulated);
+    metal_begin(d);
+    for (int i = 0; i < 5; i++) {       /* (((0 + 3) * 2 + 3) * 2 ...: only in this order 186 */
+        dispatch(d, get(d, "add", 3), &x, 0);
+        metal_barrier(d);
+        dispatch(d, get(d, "twice", 3), &x, 0);
+        metal_barrier(d);
+    }
+    metal_commit(d);
+    assert_int_equal(values[0], 0);     /* not before it is waited for */
+    assert_int_equal(metal_wait(d, NULL, &err), PL_OK);
+    for (int i = 0; i < N; i++) assert_int_equal(values[i], 186);
+    assert_ptr_equal(get(d, "add", 3), get(d, "add", 3));
+    assert_ptr_not_equal(get(d, "add", 3), get(d, "add", 4));
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+/* Without the barrier some seed gives another result: it is the barriers that make the order. */
+static void what_no_barrier_orders_is_shuffled(void **state)
+{
+    (void)state;
+    bool differs = false;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        mock_set_shuffle(seed);
+        memset(x.bytes, 0, x.n_bytes);
+        metal_begin(d);
+        dispatch(d, get(d, "add", 3), &x, 0);
+        dispatch(d, get(d, "twice", 3), &x, 0);
+        assert_int_equal(finish(d, &err), PL_OK);
+        differs |= ((const int32_t *)x.bytes)[0] != 6;
+    }
+    assert_true(differs);
+    metal_device_close(d);
+}
+
+static void a_failure_is_told_and_the_next_step_works(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    for (uint32_t times = 1; times <= 2 * METAL_MAX_FAILURES; times++) {    /* a new queue among them */
+        mock_fail_command(1, times);
+        for (uint32_t i = 0; i < times; i++) {
+            metal_begin(d);
+            dispatch(d, get(d, "add", 1), &x, 0);
+            metal_commit(d);
+            assert_int_equal(metal_wait(d, NULL, &err), PL_E_INTERNAL);
+            assert_non_null(strstr(err.text, "planted failure"));
+        }
+        memset(x.bytes, 0, x.n_bytes);
+        metal_begin(d);
+        dispatch(d, get(d, "add", 1), &x, 4);
+        assert_int_equal(finish(d, &err), PL_OK);
+        assert_int_equal(((const int32_t *)x.bytes)[N - 1], 16);
+    }
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+static void memory_beyond_the_gpus_is_refused(void **state)
+{
+    (void)state;
+    struct metal_buffer b;
+    pl_err err;
+    mock_set_working_set(1 << 20);
+    struct metal_device *d = open_device(NULL);
+    take(d, 1 << 19);
+    assert_int_equal(metal_buffer_take(d, (1 << 19) + 16, "KV pages", &b, &err), PL_E_MEMORY);
+    assert_non_null(strstr(err.text, "iogpu.wired_limit_mb"));
+    assert_non_null(strstr(err.text, "KV pages"));
+    mock_set_working_set(0);
+    metal_device_close(d);
+    d = open_device(NULL);
+    assert_int_equal(metal_buffer_take(d, 5ull << 30, "KV pages", &b, &err), PL_E_MEMORY);
+    assert_non_null(strstr(err.text, "--ctx-size"));
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+static void what_does_not_compile_is_told_in_full(void **state)
+{
+    (void)state;
+    struct metal_device *d;
+    struct metal_pipeline *p;
+    char *log;
+    pl_err err;
+    static const char broken[] = "#include <metal_stdlib>\nkernel void f(device int *x [[buffer(0)]])\n"
+                                 "{\n    x[0] = no_such_thing;\n    x[1] = nor_this;\n}\n";
+    assert_int_equal(metal_device_open(&d, broken, NULL, &log, &err), PL_E_UNSUPPORTED);
+    assert_null(d);
+    assert_non_null(strstr(log, "no_such_thing"));
+    assert_non_null(strstr(log, "nor_this"));
+    free(log);
+    d = open_device(NULL);
+    assert_int_equal(metal_pipeline_get(d, "no_such_kernel", NULL, 0, &p, &err), PL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "no_such_kernel"));
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+static void compiled_kernels_are_kept_and_damage_is_survived(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/paceline-metal-XXXXXX", command[128], path[256] = "";
+    assert_non_null(mkdtemp(dir));
+    for (int round = 0; round < 3; round++) {
+        struct metal_device *d = open_device(dir);
+        get(d, "add", 2);
+        take(d, 16);
+        metal_device_close(d);
+        snprintf(command, sizeof command, "ls %s/*", dir);
+        FILE *list = popen(command, "r");
+        assert_non_null(fgets(path, sizeof path, list));
+        path[strcspn(path, "\n")] = 0;
+        char more[256];
+        assert_null(fgets(more, sizeof more, list));    /* one file, and no half of one */
+        pclose(list);
+        FILE *f = fopen(path, "r+");
+        char head[13] = "";
+        assert_int_equal(fread(head, 1, 12, f), 12);
+        assert_string_equal(head, "mock archive");
+        rewind(f);
+        if (round == 1) fputs("damaged", f);
+        fclose(f);
+    }
+    unlink(path);
+    rmdir(dir);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+/* ---- the mock's own: each misuse is found --------------------------------------------------- */
+
+static void check_refused(struct metal_device *d, const struct metal_dispatch *what, const char *text)
+{
+    pl_err err;
+    metal_begin(d);
+    metal_dispatch(d, what);
+    metal_commit(d);
+    assert_int_equal(metal_wait(d, NULL, &err), PL_E_INTERNAL);
+    if (!strstr(err.text, text)) fail_msg("\"%s\" does not say \"%s\"", err.text, text);
+}
+
+static void misuse_is_found(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    struct metal_buffer unsettled;
+    const struct args args = { N, 0 };
+    const struct metal_dispatch right = {
+        .pipeline = get(d, "add", 1), .buffer = { { &x, 0 } }, .n_buffers = 1, .args = &args,
+        .args_bytes = sizeof args, .n_groups = { 4, 1, 1 }, .n_threads = 32,
+    };
+    struct metal_dispatch wrong = right;
+    wrong.buffer[0].offset = 2;
+    check_refused(d, &wrong, "multiple of 4");
+    wrong = right;
+    wrong.buffer[0].offset = x.n_bytes;
+    check_refused(d, &wrong, "beyond its buffer");
+    wrong = right;
+    wrong.n_groups[1] = 0;
+    check_refused(d, &wrong, "empty grid");
+    wrong = right;
+    wrong.n_threads = 2048;
+    check_refused(d, &wrong, "more threads");
+    wrong = right;
+    wrong.n_threads = 40;
+    check_refused(d, &wrong, "multiple of a simdgroup");
+    wrong = right;
+    wrong.shared_bytes = 24;
+    check_refused(d, &wrong, "multiple of 16");
+    assert_int_equal(metal_buffer_take(d, 64, "a test", &unsettled, &err), PL_OK);
+    wrong = right;
+    wrong.buffer[0].buffer = &unsettled;
+    check_refused(d, &wrong, "residency set");
+    metal_device_close(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(work_is_done_in_order_when_waited_for),
+        cmocka_unit_test(what_no_barrier_orders_is_shuffled),
+        cmocka_unit_test(a_failure_is_told_and_the_next_step_works),
+        cmocka_unit_test(memory_beyond_the_gpus_is_refused),
+        cmocka_unit_test(what_does_not_compile_is_told_in_full),
+        cmocka_unit_test(compiled_kernels_are_kept_and_damage_is_survived),
+        cmocka_unit_test(misuse_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,67 @@
+/* The whole backend on the GPU that the build has: the self-test, in both layouts of a fragment, and its
+ * memory against its plan. */
+#include "metal_fixture.h"
+
+#include "backend/self_test.h"
+
+static void see(void *arg, const char *what, bool is_ok, const char *text)
+{
+    (void)arg;
+    if (!is_ok) print_error("%s: %s\n", what, text);
+}
+
+static void the_self_test_passes(void **state)
+{
+    (void)state;
+    pl_err err;
+    for (int layout = 0; layout < FIXTURE_LAYOUTS; layout++) {
+        fixture_set_layout(layout);
+        if (backend_self_test(&backend_metal, see, NULL, &err)) fail_msg("layout %d: %s", layout, err.text);
+    }
+    fixture_set_layout(0);
+}
+
+/* The sum of the buffers that are the plan's: all but the probes', which are a few KiB. */
+static void the_plan_is_what_is_taken(void **state)
+{
+    (void)state;
+    struct metal_backend *b = fixture_open();
+    const struct backend_bytes plan = backend_metal.plan(&b->params);
+    assert_int_equal(plan.kv, b->kv.n_bytes);
+    assert_true(plan.scratch > b->x.n_bytes + b->y.n_bytes + b->h.n_bytes + b->logit_rows.n_bytes);
+    fixture_close(b);
+}
+
+static void what_cannot_run_is_refused(void **state)
+{
+    (void)state;
+    struct metal_backend *open = fixture_open();
+    const struct backend_params sound = open->params;
+    struct backend *b;
+    pl_err err;
+    fixture_close(open);
+    struct backend_params p = sound;
+    p.dims.d_head = 80;
+    assert_int_equal(backend_metal.open(&b, &p, &err), PL_E_UNSUPPORTED);
+    p = sound;
+    p.dims.n_kv_heads = 3;
+    assert_int_equal(backend_metal.open(&b, &p, &err), PL_E_UNSUPPORTED);
+    p = sound;
+    p.isa = "avx2";
+    assert_int_equal(backend_metal.open(&b, &p, &err), PL_E_PARAM);
+    p = sound;
+    p.n_pages = UINT32_MAX;
+    p.dims.n_layers = 10000;
+    assert_int_equal(backend_metal.open(&b, &p, &err), PL_E_MEMORY);
+    assert_null(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_self_test_passes),
+        cmocka_unit_test(the_plan_is_what_is_taken),
+        cmocka_unit_test(what_cannot_run_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
