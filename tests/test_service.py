@@ -116,7 +116,7 @@ def test_what_the_unit_runs_asks_for_the_key(service, fetch_model, tmp_path):
 
 
 def test_a_model_is_found_as_up_finds_it(service, tmp_path):
-    """By its name in the user's folder or another one, by a relative path; the unit has it whole."""
+    """By its name in the user's folder or another one, by a relative path: the unit has it whole."""
     def put(folder):
         file = folder / "owner/Tiny-GGUF/tiny-q4_k_m.gguf"
         file.parent.mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_a_model_is_found_as_up_finds_it(service, tmp_path):
     mine, other = put(tmp_path / ".cache/paceline/models"), put(tmp_path / "other")
     name = "owner/Tiny-GGUF:q4_k_m"
     assert served(name) == ["serve", "--model", mine]
-    assert served("owner/Tiny-GGUF", "--", "--port", "9") == ["serve", "--model", mine, "--port", "9"]
+    assert served("owner/Tiny-GGUF", "--", "-n", "9") == ["serve", "--model", mine, "-n", "9"]
     assert served("--", "-m", name) == ["serve", "-m", mine]
     assert served("--", "--port=9", f"--model={name}") == ["serve", "--port=9", f"--model={mine}"]
     folder = str(tmp_path / "other")

@@ -1,5 +1,5 @@
-"""deploy/prometheus/alertmanager.yml in the real Alertmanager: checked, its routes asked, and an alert
-that goes from a server's end over Prometheus to whoever would show it on a phone."""
+"""deploy/prometheus/alertmanager.yml in the real Alertmanager: checked, its routes asked, and an
+alert that goes from a server's end over Prometheus to whoever would show it on a phone."""
 
 import contextlib
 import http.server
@@ -87,12 +87,14 @@ class Phone:
 
 def start_alertmanager(folder, phone):
     """As launchd starts it, with the configuration of deploy/ but for its waits and the address."""
-    text = CONFIG.read_text().replace("https://ntfy.sh", f"http://127.0.0.1:{phone.server.server_port}")
+    here = f"http://127.0.0.1:{phone.server.server_port}"
+    text = CONFIG.read_text().replace("https://ntfy.sh", here)
     text = re.sub(r"group_(wait|interval): \w+", r"group_\1: 1s", text)
     (folder / "alertmanager.yml").write_text(text)
     port = free_port()
     words = plistlib.loads(PLIST.read_bytes())["ProgramArguments"][1:]
-    there = {"/usr/local/etc": folder, "/usr/local/var": folder, "127.0.0.1:9093": f"127.0.0.1:{port}"}
+    there = {"/usr/local/etc": folder, "/usr/local/var": folder,
+             "127.0.0.1:9093": f"127.0.0.1:{port}"}
     for old, new in there.items():
         assert any(old in word for word in words)
         words = [word.replace(old, str(new)) for word in words]

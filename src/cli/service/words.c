@@ -61,9 +61,10 @@ static pl_status check_paths(const struct service_words *w, pl_err *err)
         if (paths[i].path && paths[i].path[0] != '/')
             return pl_fail(err, PL_E_PARAM, "%s %s: a service starts in another folder; give the "
                            "whole path", paths[i].option, paths[i].path);
-    if (w->o.api_key_file && strpbrk(w->o.api_key_file, "\n\\"))     /* ends a unit's line, or joins two */
-        return pl_fail(err, PL_E_PARAM, "--api-key-file: a path without line ends and backslashes is "
-                       "wanted");
+    /* these would end a line of a unit, or join two */
+    if (w->o.api_key_file && strpbrk(w->o.api_key_file, "\n\\"))
+        return pl_fail(err, PL_E_PARAM, "--api-key-file: a path without line ends and backslashes "
+                       "is wanted");
     return PL_OK;
 }
 
@@ -112,14 +113,15 @@ static bool is_readable_to_all(const char *path)
 void service_words_warn(const struct service_words *w, bool is_user_without_rights)
 {
     if (w->o.api_keys.n)
-        fputs("paceline: warning: every user of the machine can read the keys of --api-key; keep them "
-              "in a file of root's, with --api-key-file\n", stderr);
+        fputs("paceline: warning: every user of the machine can read the keys of --api-key; keep "
+              "them in a file of root's, with --api-key-file\n", stderr);
     if (!is_user_without_rights) return;
     const char *const paths[] = { w->o.params.model_path, w->o.template_file };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (paths[i] && !is_readable_to_all(paths[i]))
-            fprintf(stderr, "paceline: warning: %s is not readable to all, as the service's user needs "
-                    "it; keep it in a folder like /usr/local/share/models (paceline pull --dir)\n",
+            fprintf(stderr, "paceline: warning: %s is not readable to all, as the service's user "
+                    "needs it; keep it in a folder like /usr/local/share/models (paceline pull "
+                    "--dir)\n",
                     paths[i]);
 }
 
