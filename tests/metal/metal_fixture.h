@@ -30,6 +30,14 @@ static inline void fixture_set_layout(int layout)
 }
 #endif
 
+static inline struct metal_backend *fixture_open_as(const struct backend_params *params)
+{
+    struct backend *b;
+    pl_err err;
+    if (backend_metal.open(&b, params, &err)) fail_msg("%s", err.text);
+    return (struct metal_backend *)b;
+}
+
 static inline struct metal_backend *fixture_open(void)
 {
     const struct backend_params params = {
@@ -37,10 +45,7 @@ static inline struct metal_backend *fixture_open(void)
                   .n_layers = 1, .n_vocab = 64 },
         .max_cols = 104, .max_outs = 8, .n_pages = 4, .n_threads = 1,
     };
-    struct backend *b;
-    pl_err err;
-    if (backend_metal.open(&b, &params, &err)) fail_msg("%s", err.text);
-    return (struct metal_backend *)b;
+    return fixture_open_as(&params);
 }
 
 static inline void fixture_finish(struct metal_backend *b)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/metal/experts.h"
 #include "backend/metal/metal_internal.h"
 #include "quant/quant.h"
 
@@ -83,6 +84,8 @@ static pl_status get_kernels(struct metal_backend *b, enum fragment_format forma
                            text, metal_pipeline_max_threads(*p),
                            PRODUCT_SIMDGROUPS * METAL_SIMDGROUP);
     }
+    const pl_status st = metal_experts_get_kernels(b, format, err);
+    if (st) return st;
     snprintf(text, sizeof text, "embed_%s", name);
     return metal_pipeline_get(b->device, text, NULL, 0, &b->kernel.embed[format], err);
 }

@@ -86,6 +86,27 @@ struct attend_args {
     U32 has_bias, is_interleaved;
 };
 
+/* A mixture of experts: a column's share in an expert is a slot. */
+struct route_args {
+    U32 d_model, ld_model, n_experts, n_used, n_cols;
+    U32 is_normalised, has_shared;
+    U32 n_blocks, block_slots;  /* blocks of slots at most, and slots of one */
+    F32 eps;
+};
+
+/* Slots of one expert, in rows block_slots * index .. of what the products read and write. */
+struct expert_block {
+    U32 expert, n_slots;        /* 0: there is no such block */
+};
+
+struct expert_args {
+    struct product_args product;    /* n_tiles: of one expert */
+    U32 block_slots;
+    U32 n_few;                  /* blocks of up to so many slots do without the matrix unit */
+};
+
+enum { ROUTE_COLUMNS = 4, ROUTE_EXPERTS = 4, MAX_EXPERTS = 1024 };
+
 struct rate_args {
     U32 n;
 };

@@ -44,6 +44,62 @@ static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &
     }
 }
 
+/* One tile times 8 NB columns from `col` on. tile, gate_tile: where their bytes begin; row: of the output,
+ * this simdgroup's first. The rest as the kernels below have it. */
+template <typename W, int NB>
+static inline void product_tile(device const uchar *tile, device const uchar *gate_tile,
+                                device const half *x, device float *out, device half *act,
+                                device const float *gate_rows, uint row, uint col,
+                                constant product_args &a, thread const by_lane &reader,
+                                threadgroup float2 *shared, uint simd)
+{
+    device const half *columns = x + ulong(col) * a.ld_x;
+    tile_sums<NB> sums;
+    row_sums<NB> own, gate;
+
+    if (a.epilogue == EPILOGUE_GATED) {
+        accumulate<W, NB>(gate_tile, a.n_chunks, columns, a.ld_x, reader, simd, sums);
+        reduce<NB>(sums, shared, simd, reader.lane, gate);
+    } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
+        for (int j = 0; j < NB; j++)
+            simdgroup_load(gate.of[j], gate_rows + ulong(col + 8 * j) * a.ld_gate + row, a.ld_gate,
+                           ulong2(0, 0), true);
+    }
+    accumulate<W, NB>(tile, a.n_chunks, columns, a.ld_x, reader, simd, sums);
+    reduce<NB>(sums, shared, simd, reader.lane, own);
+    if (a.epilogue == EPILOGUE_GATED || a.epilogue == EPILOGUE_TIMES_GATE)
+        finish_gated<NB>(gate, own, act, row, col, a);
+    else
+        finish<NB>(own, out, row, col, a);
+}
+
+/* The same for NC columns without the matrix unit; row: of the output, this lane's. */
+template <typename W, int NC>
+static inline void few_tile(device const uchar *tile, device const uchar *gate_tile,
+                            device const half *x, device float *out, device half *act,
+                            device const float *gate_rows, uint row, uint col,
+                            constant product_args &a, thread const by_row &reader,
+                            threadgroup float *shared, uint simd, uint lane)
+{
+    device const half *columns = x + ulong(col) * a.ld_x;
+    float sums[NC], gate[NC];
+
+    if (a.epilogue == EPILOGUE_GATED) {
+        accumulate_few<W, NC>(gate_tile, a.n_chunks, columns, a.ld_x, reader, simd, gate);
+        reduce_few<NC>(gate, shared, simd, lane);
+    } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
+        for (int j = 0; j < NC; j++) gate[j] = gate_rows[ulong(col + j) * a.ld_gate + row];
+    }
+    accumulate_few<W, NC>(tile, a.n_chunks, columns, a.ld_x, reader, simd, sums);
+    reduce_few<NC>(sums, shared, simd, lane);
+    for (int j = simd; j < NC; j += PRODUCT_SIMDGROUPS) {
+        const ulong at = ulong(col + j) * a.ld_out + row;
+        if (a.epilogue == EPILOGUE_STORE) out[at] = sums[j] * a.scale;
+        else if (a.epilogue == EPILOGUE_ADD) out[at] += sums[j] * a.scale;
+        else act[at] = gated(a, gate[j], sums[j]);
+    }
+}
+
 /* tiles: the matrix's; gate_tiles: of EPILOGUE_GATED, the same format and shape. out: (columns, ld_out)
  * f32, or act, f16, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of EPILOGUE_TIMES_GATE.
  * lanes: (32) row, k and k of each lane's two elements, then (8) the lanes of each row by rising k.
@@ -62,27 +118,11 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
                     uint simd [[simdgroup_index_in_threadgroup]],
                     uint lane [[thread_index_in_simdgroup]])
 {
-    const uint col = a.first_col + group.y * 8 * NB, row = group.x * TILE_ROWS + simd * 8;
     const ulong tile_at = ulong(group.x) * a.tile_bytes;
-    device const half *columns = x + ulong(col) * a.ld_x;
     const by_lane reader = { lane, lanes[lane].x };
-    tile_sums<NB> sums;
-    row_sums<NB> own, gate;
-
-    if (a.epilogue == EPILOGUE_GATED) {
-        accumulate<W, NB>(gate_tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, sums);
-        reduce<NB>(sums, shared, simd, lane, gate);
-    } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
-        for (int j = 0; j < NB; j++)
-            simdgroup_load(gate.of[j], gate_rows + ulong(col + 8 * j) * a.ld_gate + row, a.ld_gate,
-                           ulong2(0, 0), true);
-    }
-    accumulate<W, NB>(tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, sums);
-    reduce<NB>(sums, shared, simd, lane, own);
-    if (a.epilogue == EPILOGUE_GATED || a.epilogue == EPILOGUE_TIMES_GATE)
-        finish_gated<NB>(gate, own, act, row, col, a);
-    else
-        finish<NB>(own, out, row, col, a);
+    product_tile<W, NB>(tiles + tile_at, gate_tiles + tile_at, x, out, act, gate_rows,
+                        group.x * TILE_ROWS + simd * 8, a.first_col + group.y * 8 * NB, a, reader,
+                        shared, simd);
 }
 
 /* The same for NC columns from a.first_col on. Grid: tiles. shared: NC / 2 KiB. */
@@ -100,26 +140,10 @@ kernel void product_few(device const uchar *tiles [[buffer(0)]],
                         uint simd [[simdgroup_index_in_threadgroup]],
                         uint lane [[thread_index_in_simdgroup]])
 {
-    const uint row = group * TILE_ROWS + lane;
     const ulong tile_at = ulong(group) * a.tile_bytes;
-    device const half *columns = x + ulong(a.first_col) * a.ld_x;
     const by_row reader = { lanes[32 + lane % 8], lane % 8, lane / 8 };
-    float sums[NC], gate[NC];
-
-    if (a.epilogue == EPILOGUE_GATED) {
-        accumulate_few<W, NC>(gate_tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, gate);
-        reduce_few<NC>(gate, shared, simd, lane);
-    } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
-        for (int j = 0; j < NC; j++) gate[j] = gate_rows[ulong(a.first_col + j) * a.ld_gate + row];
-    }
-    accumulate_few<W, NC>(tiles + tile_at, a.n_chunks, columns, a.ld_x, reader, simd, sums);
-    reduce_few<NC>(sums, shared, simd, lane);
-    for (int j = simd; j < NC; j += PRODUCT_SIMDGROUPS) {
-        const ulong at = ulong(a.first_col + j) * a.ld_out + row;
-        if (a.epilogue == EPILOGUE_STORE) out[at] = sums[j] * a.scale;
-        else if (a.epilogue == EPILOGUE_ADD) out[at] += sums[j] * a.scale;
-        else act[at] = gated(a, gate[j], sums[j]);
-    }
+    few_tile<W, NC>(tiles + tile_at, gate_tiles + tile_at, x, out, act, gate_rows,
+                    group * TILE_ROWS + lane, a.first_col, a, reader, shared, simd, lane);
 }
 
 #define PRODUCT(format, n)                                                                         \

@@ -1,0 +1,288 @@
+/* A mixture of experts. The router runs in f32 on the normalised column, in orders of sums that shapes
+ * give, so which experts a column gets follows from its own bytes. Slots are then put together by expert,
+ * in blocks of whole fragments that no two experts share: a block's product may fill its padding with
+ * what it likes. A column adds up its experts by rank, whoever else chose them. */
+
+/* ---- the router ----------------------------------------------------------------------------- */
+
+/* y = x / rms(x) * weight, and the weight of the shared expert. Grid: columns, 128 threads each. */
+kernel void route_norm(device const float *x [[buffer(0)]],
+                       device const float *weight [[buffer(1)]],
+                       device const float *shared_router [[buffer(2)]],
+                       device float *y [[buffer(3)]],
+                       device float *shared_weight [[buffer(4)]],
+                       constant route_args &a [[buffer(5)]],
+                       uint group [[threadgroup_position_in_grid]],
+                       uint thread_index [[thread_index_in_threadgroup]],
+                       uint simd [[simdgroup_index_in_threadgroup]],
+                       uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float squares[4];
+    threadgroup float products[4];
+    device const float *from = x + ulong(group) * a.ld_model;
+    device float *to = y + ulong(group) * a.ld_model;
+    const float scale = inverse_rms(from, a.d_model, a.eps, squares, thread_index, simd, lane);
+    float sum = 0;
+    for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
+        const float value = from[i] * scale * weight[i];
+        to[i] = value;
+        if (a.has_shared) sum = fma(value, shared_router[i], sum);
+    }
+    sum = simd_sum(sum);
+    if (lane == 0) products[simd] = sum;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    if (thread_index || !a.has_shared) return;
+    const float score = products[0] + products[1] + products[2] + products[3];
+    shared_weight[group] = 1.0f / (1.0f + exp(-score));
+}
+
+/* Scores: a simdgroup has one expert and a few columns, so that a row of the router is read once for
+ * them. y has rows for whole fragments of columns: those that are none are read and not stored. */
+kernel void route_scores(device const float *y [[buffer(0)]],
+                  device const float *router [[buffer(1)]],
+                  device float *score [[buffer(2)]],
+                  constant route_args &a [[buffer(3)]],
+                  uint2 group [[threadgroup_position_in_grid]],
+                  uint simd [[simdgroup_index_in_threadgroup]],
+                  uint lane [[thread_index_in_simdgroup]])
+{
+    const uint expert = group.x * ROUTE_EXPERTS + simd, first_col = group.y * ROUTE_COLUMNS;
+    if (expert >= a.n_experts) return;      /* a whole simdgroup: no barrier follows */
+    device const float *row = router + ulong(expert) * a.d_model;
+    device const float *columns = y + ulong(first_col) * a.ld_model;
+    float sum[ROUTE_COLUMNS];
+    for (uint c = 0; c < ROUTE_COLUMNS; c++) sum[c] = 0;
+    for (uint i = lane; i < a.d_model; i += 32) {
+        const float w = row[i];
+        for (uint c = 0; c < ROUTE_COLUMNS; c++) sum[c] = fma(w, columns[c * a.ld_model + i], sum[c]);
+    }
+    for (uint c = 0; c < ROUTE_COLUMNS; c++) {
+        const float all = simd_sum(sum[c]);
+        if (lane == 0 && first_col + c < a.n_cols) score[(first_col + c) * a.n_experts + expert] = all;
+    }
+}
+
+/* Not a number is lowest. */
+static inline float rank_of(float score)
+{
+    return isnan(score) ? -INFINITY : score;
+}
+
+/* The n_used experts of the highest scores by rank, the lower index first among equals; weights: the
+ * softmax of all scores, or, normalised, of those chosen. Grid: columns, a simdgroup each, lane l having
+ * experts l, l + 32, ... */
+kernel void choose_experts(device const float *score [[buffer(0)]],
+                   device uint *chosen [[buffer(1)]],
+                   device float *weight [[buffer(2)]],
+                   constant route_args &a [[buffer(3)]],
+                   uint group [[threadgroup_position_in_grid]],
+                   uint lane [[thread_index_in_simdgroup]])
+{
+    device const float *mine = score + ulong(group) * a.n_experts;
+    device uint *to = chosen + ulong(group) * a.n_used;
+    device float *weights = weight + ulong(group) * a.n_used;
+    uint taken = 0;             /* bit i: of expert 32 i + lane */
+    float largest = 0, total = 0;
+
+    for (uint rank = 0; rank < a.n_used; rank++) {
+        float best = -INFINITY;
+        uint expert = MAX_EXPERTS;
+        for (uint i = 0; 32 * i + lane < a.n_experts; i++) {
+            const float value = rank_of(mine[32 * i + lane]);
+            if (taken >> i & 1 || (expert != MAX_EXPERTS && value <= best)) continue;
+            best = value;
+            expert = 32 * i + lane;
+        }
+        const float highest = simd_max(best);
+        expert = simd_min(best == highest ? expert : uint(MAX_EXPERTS));
+        if (expert % 32 == lane) taken |= 1u << (expert / 32);
+        const float value = mine[expert];
+        if (rank == 0) largest = value;
+        const float power = exp(value - largest);
+        total += power;
+        if (lane == 0) {
+            to[rank] = expert;
+            weights[rank] = power;
+        }
+    }
+    if (!a.is_normalised) {
+        total = 0;
+        for (uint e = lane; e < a.n_experts; e += 32) total += exp(mine[e] - largest);
+        total = simd_sum(total);
+    }
+    if (lane) return;
+    for (uint rank = 0; rank < a.n_used; rank++) weights[rank] /= total;
+}
+
+/* ---- slots by expert ------------------------------------------------------------------------ */
+
+/* Blocks by expert, an expert's slots by column; where each slot lies and whose column it is. One
+ * threadgroup; a thread has every 128th expert. shared: (n_experts) first blocks. */
+kernel void group_slots(device const uint *chosen [[buffer(0)]],
+                        device expert_block *blocks [[buffer(1)]],
+                        device uint *slot_row [[buffer(2)]],
+                        device uint *row_col [[buffer(3)]],
+                        constant route_args &a [[buffer(4)]],
+                        threadgroup uint *first_block [[threadgroup(0)]],
+                        uint thread_index [[thread_index_in_threadgroup]])
+{
+    const uint n_slots = a.n_cols * a.n_used;
+    threadgroup uint n_all[1];
+    for (uint e = thread_index; e < a.n_experts; e += NORM_THREADS) {
+        uint n = 0;
+        for (uint i = 0; i < n_slots; i++) n += chosen[i] == e;
+        first_block[e] = (n + a.block_slots - 1) / a.block_slots;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    if (thread_index == 0) {
+        uint before = 0;
+        for (uint e = 0; e < a.n_experts; e++) {
+            const uint n = first_block[e];
+            first_block[e] = before;
+            before += n;
+        }
+        n_all[0] = before;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint e = thread_index; e < a.n_experts; e += NORM_THREADS) {
+        const uint first_row = first_block[e] * a.block_slots;
+        uint n = 0;
+        for (uint i = 0; i < n_slots; i++) {
+            if (chosen[i] != e) continue;
+            slot_row[i] = first_row + n;
+            row_col[first_row + n] = i / a.n_used;
+            n++;
+        }
+        for (uint b = first_block[e]; n > 0; b++) {
+            const uint n_here = min(n, a.block_slots);
+            blocks[b].expert = e;
+            blocks[b].n_slots = n_here;
+            n -= n_here;
+        }
+    }
+    for (uint b = n_all[0] + thread_index; b < a.n_blocks; b += NORM_THREADS) blocks[b].n_slots = 0;
+}
+
+/* Each slot's column of H, four halves at a time. Grid: (slots of a block, blocks), a simdgroup each. */
+kernel void gather_slots(device const half4 *h [[buffer(0)]],
+                   device const expert_block *blocks [[buffer(1)]],
+                   device const uint *row_col [[buffer(2)]],
+                   device half4 *to [[buffer(3)]],
+                   constant route_args &a [[buffer(4)]],
+                   uint2 group [[threadgroup_position_in_grid]],
+                   uint lane [[thread_index_in_simdgroup]])
+{
+    const uint row = group.y * a.block_slots + group.x, n = a.ld_model / 4;
+    if (group.x >= blocks[group.y].n_slots) return;
+    const ulong from_at = ulong(row_col[row]) * n, to_at = ulong(row) * n;
+    for (uint i = lane; i < n; i += 32) to[to_at + i] = h[from_at + i];
+}
+
+/* ---- products ------------------------------------------------------------------------------- */
+
+/* A block's slots times a tile of its expert; buffers as of `product`, tiles of all experts one after
+ * another. Grid: (tiles of an expert, blocks). shared: NB KiB. */
+template <typename W, int NB>
+kernel void expert_product(device const uchar *tiles [[buffer(0)]],
+                           device const uchar *gate_tiles [[buffer(1)]],
+                           device const half *x [[buffer(2)]],
+                           device float *out [[buffer(3)]],
+                           device half *act [[buffer(4)]],
+                           device const float *gate_rows [[buffer(5)]],
+                           device const uchar4 *lanes [[buffer(6)]],
+                           device const expert_block *blocks [[buffer(7)]],
+                           constant expert_args &a [[buffer(8)]],
+                           threadgroup float2 *shared [[threadgroup(0)]],
+                           uint2 group [[threadgroup_position_in_grid]],
+                           uint simd [[simdgroup_index_in_threadgroup]],
+                           uint lane [[thread_index_in_simdgroup]])
+{
+    device const expert_block *block = blocks + group.y;
+    if (block->n_slots <= a.n_few) return;
+    const ulong tile_at =
+        (ulong(block->expert) * a.product.n_tiles + group.x) * a.product.tile_bytes;
+    const by_lane reader = { lane, lanes[lane].x };
+    product_tile<W, NB>(tiles + tile_at, gate_tiles + tile_at, x, out, act, gate_rows,
+                        group.x * TILE_ROWS + simd * 8, group.y * 8 * NB, a.product, reader, shared,
+                        simd);
+}
+
+/* The same of blocks with up to FEW_COLUMNS slots, which in steps of few columns most are.
+ * shared: FEW_COLUMNS / 2 KiB. */
+template <typename W>
+kernel void expert_few(device const uchar *tiles [[buffer(0)]],
+                       device const uchar *gate_tiles [[buffer(1)]],
+                       device const half *x [[buffer(2)]],
+                       device float *out [[buffer(3)]],
+                       device half *act [[buffer(4)]],
+                       device const float *gate_rows [[buffer(5)]],
+                       device const uchar4 *lanes [[buffer(6)]],
+                       device const expert_block *blocks [[buffer(7)]],
+                       constant expert_args &a [[buffer(8)]],
+                       threadgroup float *shared [[threadgroup(0)]],
+                       uint2 group [[threadgroup_position_in_grid]],
+                       uint simd [[simdgroup_index_in_threadgroup]],
+                       uint lane [[thread_index_in_simdgroup]])
+{
+    device const expert_block *block = blocks + group.y;
+    const uint n = block->n_slots;
+    if (n == 0 || n > FEW_COLUMNS) return;
+    const ulong tile_at =
+        (ulong(block->expert) * a.product.n_tiles + group.x) * a.product.tile_bytes;
+    const by_row reader = { lanes[32 + lane % 8], lane % 8, lane / 8 };
+    device const uchar *tile = tiles + tile_at;
+    device const uchar *gate_tile = gate_tiles + tile_at;
+    const uint row = group.x * TILE_ROWS + lane, col = group.y * a.block_slots;
+#define FEW(nc)                                                                                    \
+    few_tile<W, nc>(tile, gate_tile, x, out, act, gate_rows, row, col, a.product, reader, shared,  \
+                    simd, lane)
+    if (n == 1) FEW(1);
+    else if (n == 2) FEW(2);
+    else if (n == 3) FEW(3);
+    else FEW(4);
+#undef FEW
+}
+
+#define EXPERTS(format)                                                                            \
+    template [[host_name("expert_product_" #format "_1")]] kernel                                  \
+    decltype(expert_product<weights_##format, 1>) expert_product<weights_##format, 1>;             \
+    template [[host_name("expert_product_" #format "_4")]] kernel                                  \
+    decltype(expert_product<weights_##format, 4>) expert_product<weights_##format, 4>;             \
+    template [[host_name("expert_few_" #format)]] kernel                                           \
+    decltype(expert_few<weights_##format>) expert_few<weights_##format>;
+
+EXPERTS(f16)
+EXPERTS(q8_0)
+EXPERTS(q4_0)
+EXPERTS(q4_1)
+EXPERTS(q5_0)
+EXPERTS(q5_1)
+EXPERTS(q4_k)
+EXPERTS(q5_k)
+EXPERTS(q6_k)
+EXPERTS(iq4_nl)
+EXPERTS(iq4_xs)
+
+/* X += weight times result, over the column's experts by rank, then the shared one's. Grid: columns, 128
+ * threads each. */
+kernel void expert_sum(device const float *out [[buffer(0)]],
+                       device const uint *slot_row [[buffer(1)]],
+                       device const float *weight [[buffer(2)]],
+                       device const float *shared_out [[buffer(3)]],
+                       device const float *shared_weight [[buffer(4)]],
+                       device float *x [[buffer(5)]],
+                       constant route_args &a [[buffer(6)]],
+                       uint group [[threadgroup_position_in_grid]],
+                       uint thread_index [[thread_index_in_threadgroup]])
+{
+    const ulong column = ulong(group) * a.ld_model;
+    const uint first_slot = group * a.n_used;
+    for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
+        float sum = x[column + i];
+        for (uint rank = 0; rank < a.n_used; rank++)
+            sum = fma(weight[first_slot + rank], out[ulong(slot_row[first_slot + rank]) * a.ld_model + i],
+                      sum);
+        if (a.has_shared) sum = fma(shared_weight[group], shared_out[column + i], sum);
+        x[column + i] = sum;
+    }
+}
