@@ -1,6 +1,6 @@
-/* The mixture of experts of the Metal backend, on the GPU that the build has: near double precision, and
- * every bit of a column as it is alone, however many others there are and by whichever kernel its
- * products run. */
+/* The mixture of experts of the Metal backend, on the GPU that the build has: near double
+ * precision, and every bit of a column as it is alone, however many others there are and by
+ * whichever kernel its products run. */
 #include "../kernels/file_types.h"
 
 #include "metal_fixture.h"
@@ -11,14 +11,14 @@ static const float eps = 1e-6f;
 
 struct setup {
     const char *name;
-    uint32_t d_model, d_expert, d_ff, n_experts, n_used;    /* d_ff: of the shared expert; 0: none */
+    uint32_t d_model, d_expert, d_ff, n_experts, n_used;    /* d_ff: the shared expert's; 0: none */
     uint32_t gate, up, down;    /* enum quant_type */
     bool is_normalised;
     enum activation activation;
 };
 
-/* 72 columns of 2 out of 4 experts come in wide blocks. The shared expert's weights are small, so that it
- * does not hide the others. */
+/* 72 columns of 2 out of 4 experts come in wide blocks. The shared expert's weights are small, so
+ * that it does not hide the others. */
 static const struct setup setups[] = {
     { "plain", 64, 32, 0, 4, 2, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q8_0, true, ACTIVATION_SILU },
     { "shared", 64, 96, 64, 40, 8, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, false, ACTIVATION_SILU },
@@ -132,14 +132,15 @@ static float *x_of(const struct bench *t, uint32_t col)
     return (float *)t->b->x.bytes + (size_t)col * t->b->ld_model;
 }
 
-/* Columns [first, first + n) of the bench as those of a step; what is left of other steps in the rows
- * behind is made not a number. */
+/* Columns [first, first + n) of the bench as those of a step; what is left of other steps in the
+ * rows behind is made not a number. */
 static void run(struct bench *t, uint32_t first, uint32_t n)
 {
     struct metal_backend *b = t->b;
     memset(b->x.bytes, 0xff, b->x.n_bytes);
     memset(b->h.bytes, 0xff, b->h.n_bytes);
-    for (uint32_t c = 0; c < n; c++) memcpy(x_of(t, c), t->x[first + c], t->s->d_model * sizeof(float));
+    for (uint32_t c = 0; c < n; c++)
+        memcpy(x_of(t, c), t->x[first + c], t->s->d_model * sizeof(float));
     b->batch = (struct batch){ .n_cols = n };
     metal_begin(b->device);
     backend_metal.norm(&b->base, t->norm, eps);
@@ -161,7 +162,8 @@ static void exact_product(const struct bench *t, int which, uint32_t first_row, 
     float w[MAX_EXPERT];
     const uint32_t type = t->type[which]->type;
     for (uint32_t row = 0; row < n_rows; row++) {
-        quant_dequantise(type, t->rows[which] + (first_row + row) * quant_row_bytes(type, n_k), w, n_k);
+        const uint8_t *from = t->rows[which] + (first_row + row) * quant_row_bytes(type, n_k);
+        quant_dequantise(type, from, w, n_k);
         out[row] = 0;
         for (uint32_t k = 0; k < n_k; k++) out[row] += as_half(w[k]) * x[k];
     }
@@ -229,7 +231,7 @@ static void exact_sum(const struct bench *t, uint32_t col, double *sum)
 }
 
 /* The reference rounds as the kernels do, so what is left are sums of floats, and now and then an
- * activation that falls to the other side of a half's rounding: 4e-5 at most where this was written. */
+ * activation that falls to the other side of a half's rounding: 4e-5 at most on the emulator. */
 static const double max_error = 2e-4;
 
 static void check_near(const struct bench *t, uint32_t first, uint32_t n, const char *what)
@@ -244,8 +246,8 @@ static void check_near(const struct bench *t, uint32_t first, uint32_t n, const 
             size += want[i] * want[i];
         }
         if (!(sqrt(error / size) <= max_error))
-            fail_msg("%s, %s: column %u of %u: error %.3g of the sum's size, at most %.3g", t->s->name,
-                     what, first + c, n, sqrt(error / size), max_error);
+            fail_msg("%s, %s: column %u of %u: error %.3g of the sum's size, at most %.3g",
+                     t->s->name, what, first + c, n, sqrt(error / size), max_error);
     }
 }
 

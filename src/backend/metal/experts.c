@@ -21,8 +21,8 @@ struct metal_experts {
     struct metal_buffer row_col;        /* (rows): whose slot it is. Rows: of all blocks */
     struct metal_buffer h;              /* (rows, ld_model) f16 */
     struct metal_buffer act;            /* (rows, d_expert) f16, scaled by ACT_SCALE */
-    struct metal_buffer out;            /* (rows, ld_model) f32; before, gates whose ups are of another
-                                         * format: (rows, d_expert) */
+    struct metal_buffer out;            /* (rows, ld_model) f32; before, gates whose ups are of
+                                         * another format: (rows, d_expert) */
 };
 
 /* ---- how slots are cut into blocks ---------------------------------------------------------- */
@@ -71,6 +71,7 @@ static uint32_t list_taken(struct metal_experts *x, const struct backend_params 
 {
     const struct dims *d = &p->dims;
     const uint64_t cols = p->max_cols, ld_model = whole(d->d_model, TILE_ROWS);
+    const uint64_t ld_out = ld_model > d->d_expert ? ld_model : d->d_expert;
     uint64_t blocks, rows;
     uint32_t n = 0;
     find_most(p, &blocks, &rows);
@@ -83,7 +84,7 @@ static uint32_t list_taken(struct metal_experts *x, const struct backend_params 
     out[n++] = (struct taken){ rows * 4, &x->row_col };
     out[n++] = (struct taken){ rows * ld_model * 2, &x->h };
     out[n++] = (struct taken){ rows * d->d_expert * 2, &x->act };
-    out[n++] = (struct taken){ rows * (ld_model > d->d_expert ? ld_model : d->d_expert) * 4, &x->out };
+    out[n++] = (struct taken){ rows * ld_out * 4, &x->out };
     return n;
 }
 
@@ -104,11 +105,11 @@ static pl_status check_dims(const struct dims *d, pl_err *err)
         return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " experts; up to %d are run", d->n_experts,
                        MAX_EXPERTS);
     if (!d->n_experts_used || d->n_experts_used > d->n_experts)
-        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " of %" PRIu32 " experts a column; 1 to all "
-                       "of them are run", d->n_experts_used, d->n_experts);
+        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " of %" PRIu32 " experts a column; 1 to "
+                       "all of them are run", d->n_experts_used, d->n_experts);
     if (!d->d_expert || d->d_expert % TILE_ROWS || d->d_model % TILE_ROWS)
-        return pl_fail(err, PL_E_UNSUPPORTED, "experts of %" PRIu32 " by %" PRIu32 "; multiples of %d "
-                       "are run", d->d_expert, d->d_model, TILE_ROWS);
+        return pl_fail(err, PL_E_UNSUPPORTED, "experts of %" PRIu32 " by %" PRIu32 "; multiples of "
+                       "%d are run", d->d_expert, d->d_model, TILE_ROWS);
     return PL_OK;
 }
 
@@ -152,7 +153,8 @@ static pl_status get_kernel(struct metal_backend *b, const char *name, struct me
                    " are wanted", name, metal_pipeline_max_threads(*out), wanted);
 }
 
-pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_format format, pl_err *err)
+pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_format format,
+                                    pl_err *err)
 {
     static const int fragments[N_WIDTHS] = { 1, WIDE_FRAGMENTS };
     struct metal_experts *x = b->experts;
@@ -160,7 +162,8 @@ pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_forma
     pl_status st = PL_OK;
     if (!x) return PL_OK;
     for (int i = 0; i < N_WIDTHS && !st; i++) {
-        snprintf(name, sizeof name, "expert_product_%s_%d", fragment_format_name(format), fragments[i]);
+        snprintf(name, sizeof name, "expert_product_%s_%d", fragment_format_name(format),
+                 fragments[i]);
         st = get_kernel(b, name, &x->product[format][i], err);
     }
     snprintf(name, sizeof name, "expert_few_%s", fragment_format_name(format));
@@ -169,8 +172,8 @@ pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_forma
 
 /* ---- the router ----------------------------------------------------------------------------- */
 
-static struct route_args route_args_of(const struct metal_backend *b, const struct expert_weights *w,
-                                       float eps)
+static struct route_args route_args_of(const struct metal_backend *b,
+                                       const struct expert_weights *w, float eps)
 {
     const struct dims *d = &b->params.dims;
     const struct cut cut = cut_of(d, b->batch.n_cols);
@@ -194,7 +197,7 @@ static void group_slots(struct metal_backend *b, const struct route_args *args)
     metal_dispatch(b->device, &d);
 }
 
-/* Scores, choices, blocks, and H by slot. Until `shared_out` is written, y has the normalised columns. */
+/* Scores, choices, blocks, and H by slot. Y has the normalised columns meanwhile. */
 static void record_routing(struct metal_backend *b, const struct vector *norm,
                            const struct expert_weights *w, const struct route_args *args)
 {

@@ -1,6 +1,6 @@
-/* A mixture of experts. Which experts a column gets is decided on the GPU and never read by the host: it
- * records products for as many blocks of slots as there can be, and those that do not exist end at
- * once. A column's share in an expert is a slot; a block is up to block_slots of one expert's. */
+/* A mixture of experts. Which experts a column gets is decided on the GPU and never read by the
+ * host: it records products for as many blocks of slots as there can be, and those that do not
+ * exist end at once. A column's share in an expert is a slot; a block is a few of one expert's. */
 #ifndef BACKEND_METAL_EXPERTS_H
 #define BACKEND_METAL_EXPERTS_H
 
@@ -14,7 +14,8 @@ pl_status metal_experts_open(struct metal_backend *b, pl_err *err);
 void metal_experts_close(struct metal_backend *b);
 
 /* The kernels of a format, while weights are loaded. A dense model needs none. */
-pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_format format, pl_err *err);
+pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_format format,
+                                    pl_err *err);
 
 void metal_experts_add(struct backend *b, const struct vector *norm, float eps,
                        const struct expert_weights *w, enum activation activation);

@@ -1,7 +1,8 @@
-/* A mixture of experts. The router runs in f32 on the normalised column, in orders of sums that shapes
- * give, so which experts a column gets follows from its own bytes. Slots are then put together by expert,
- * in blocks of whole fragments that no two experts share: a block's product may fill its padding with
- * what it likes. A column adds up its experts by rank, whoever else chose them. */
+/* A mixture of experts. The router runs in f32 on the normalised column, in orders of sums that
+ * shapes give, so which experts a column gets follows from its own bytes. Slots are then put
+ * together by expert, in blocks of whole fragments that no two experts share: a block's product may
+ * fill its padding with what it likes. A column adds up its experts by rank, whoever else chose
+ * them. */
 
 /* ---- the router ----------------------------------------------------------------------------- */
 
@@ -36,8 +37,8 @@ kernel void route_norm(device const float *x [[buffer(0)]],
     shared_weight[group] = 1.0f / (1.0f + exp(-score));
 }
 
-/* Scores: a simdgroup has one expert and a few columns, so that a row of the router is read once for
- * them. y has rows for whole fragments of columns: those that are none are read and not stored. */
+/* Scores: a simdgroup has one expert and a few columns, so that a row of the router is read once
+ * for them. y has rows for whole fragments of columns: those that are none are read, not stored. */
 kernel void route_scores(device const float *y [[buffer(0)]],
                   device const float *router [[buffer(1)]],
                   device float *score [[buffer(2)]],
@@ -54,11 +55,13 @@ kernel void route_scores(device const float *y [[buffer(0)]],
     for (uint c = 0; c < ROUTE_COLUMNS; c++) sum[c] = 0;
     for (uint i = lane; i < a.d_model; i += 32) {
         const float w = row[i];
-        for (uint c = 0; c < ROUTE_COLUMNS; c++) sum[c] = fma(w, columns[c * a.ld_model + i], sum[c]);
+        for (uint c = 0; c < ROUTE_COLUMNS; c++)
+            sum[c] = fma(w, columns[c * a.ld_model + i], sum[c]);
     }
     for (uint c = 0; c < ROUTE_COLUMNS; c++) {
         const float all = simd_sum(sum[c]);
-        if (lane == 0 && first_col + c < a.n_cols) score[(first_col + c) * a.n_experts + expert] = all;
+        if (lane == 0 && first_col + c < a.n_cols)
+            score[(first_col + c) * a.n_experts + expert] = all;
     }
 }
 
@@ -68,9 +71,9 @@ static inline float rank_of(float score)
     return isnan(score) ? -INFINITY : score;
 }
 
-/* The n_used experts of the highest scores by rank, the lower index first among equals; weights: the
- * softmax of all scores, or, normalised, of those chosen. Grid: columns, a simdgroup each, lane l having
- * experts l, l + 32, ... */
+/* The n_used experts of the highest scores by rank, the lower index first among equals; weights:
+ * the softmax of all scores, or, normalised, of those chosen. Grid: columns, a simdgroup each, lane
+ * l having experts l, l + 32, ... */
 kernel void choose_experts(device const float *score [[buffer(0)]],
                    device uint *chosen [[buffer(1)]],
                    device float *weight [[buffer(2)]],
@@ -163,7 +166,8 @@ kernel void group_slots(device const uint *chosen [[buffer(0)]],
     for (uint b = n_all[0] + thread_index; b < a.n_blocks; b += NORM_THREADS) blocks[b].n_slots = 0;
 }
 
-/* Each slot's column of H, four halves at a time. Grid: (slots of a block, blocks), a simdgroup each. */
+/* Each slot's column of H, four halves at a time. Grid: (slots of a block, blocks), a simdgroup
+ * each. */
 kernel void gather_slots(device const half4 *h [[buffer(0)]],
                    device const expert_block *blocks [[buffer(1)]],
                    device const uint *row_col [[buffer(2)]],
@@ -180,8 +184,8 @@ kernel void gather_slots(device const half4 *h [[buffer(0)]],
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-/* A block's slots times a tile of its expert; buffers as of `product`, tiles of all experts one after
- * another. Grid: (tiles of an expert, blocks). shared: NB KiB. */
+/* A block's slots times a tile of its expert; buffers as of `product`, tiles of all experts one
+ * after another. Grid: (tiles of an expert, blocks). shared: NB KiB. */
 template <typename W, int NB>
 kernel void expert_product(device const uchar *tiles [[buffer(0)]],
                            device const uchar *gate_tiles [[buffer(1)]],
@@ -263,8 +267,8 @@ EXPERTS(q6_k)
 EXPERTS(iq4_nl)
 EXPERTS(iq4_xs)
 
-/* X += weight times result, over the column's experts by rank, then the shared one's. Grid: columns, 128
- * threads each. */
+/* X += weight times result, over the column's experts by rank, then the shared one's. Grid:
+ * columns, 128 threads each. */
 kernel void expert_sum(device const float *out [[buffer(0)]],
                        device const uint *slot_row [[buffer(1)]],
                        device const float *weight [[buffer(2)]],
@@ -279,9 +283,10 @@ kernel void expert_sum(device const float *out [[buffer(0)]],
     const uint first_slot = group * a.n_used;
     for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
         float sum = x[column + i];
-        for (uint rank = 0; rank < a.n_used; rank++)
-            sum = fma(weight[first_slot + rank], out[ulong(slot_row[first_slot + rank]) * a.ld_model + i],
-                      sum);
+        for (uint rank = 0; rank < a.n_used; rank++) {
+            const ulong row = slot_row[first_slot + rank];
+            sum = fma(weight[first_slot + rank], out[row * a.ld_model + i], sum);
+        }
         if (a.has_shared) sum = fma(shared_weight[group], shared_out[column + i], sum);
         x[column + i] = sum;
     }

@@ -44,8 +44,8 @@ static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &
     }
 }
 
-/* One tile times 8 NB columns from `col` on. tile, gate_tile: where their bytes begin; row: of the output,
- * this simdgroup's first. The rest as the kernels below have it. */
+/* One tile times 8 NB columns from `col` on. tile, gate_tile: where their bytes begin; row: of the
+ * output, this simdgroup's first. The rest as the kernels below have it. */
 template <typename W, int NB>
 static inline void product_tile(device const uchar *tile, device const uchar *gate_tile,
                                 device const half *x, device float *out, device half *act,
