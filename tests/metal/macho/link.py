@@ -24,9 +24,7 @@ TARGET = ["-target", "aarch64-macos.14.0"]
 ZIG = [sys.executable, "-m", "ziglang", "cc", *TARGET]
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-O1", "-Wall", "-Wextra", "-Wshadow",
          "-Wstrict-prototypes", "-Wvla", "-Werror", "-ffp-contract=off", "-fno-math-errno"]
-ARM = "-march=armv8.2-a+dotprod+fp16"
-BY_SUFFIX = {"_neon.c": [ARM], "_i8mm.c": [ARM + "+i8mm"], ".m": ["-fno-objc-arc",
-                                                               "-fno-objc-msgsend-selector-stubs"]}
+BY_SUFFIX = {"_i8mm.c": ["-mcpu=apple_m2"], ".m": ["-fno-objc-arc"]}
 HEADERS = ("curl jansson.h jansson_config.h microhttpd.h gnutls ncursesw ncurses.h curses.h term.h unctrl.h "
            "ncurses_dll.h pcre2.h xxhash.h").split()
 LIBRARIES = "curl jansson microhttpd gnutls pcre2-8 ncursesw tinfo".split()
@@ -39,7 +37,7 @@ OBJC_RUNTIME = ("objc_msgSend objc_alloc objc_alloc_init objc_opt_class objc_opt
 def run(command, **options):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
     if done.returncode or done.stderr.strip():
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+        sys.exit(f"{' '.join(map(str, command[:6]))} ... {command[-1]}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -73,7 +71,8 @@ def compile_all(build, out, sdk):
 
 
 def exported(library):
-    path = run(["gcc", f"-print-file-name=lib{library}.so"]).strip()
+    folder = pathlib.Path("/usr/lib") / run(["gcc", "-print-multiarch"]).strip()
+    path = min(folder.glob(f"lib{library}.so.*"))       # the name without a number may be a linker script
     listed = run(["nm", "-D", "--defined-only", path])
     return re.findall(r" [TDBRWVi] (\w+)(?:@+\S*)?$", listed, re.M)
 
@@ -87,6 +86,7 @@ def shim_symbols():
 
 def declared():
     text = "\n".join(p.read_text() for p in (HERE / "include").rglob("*.h"))
+    text = re.sub(r"^#.*$", "", text, flags=re.M)
     return sorted(set(re.findall(r"\b(\w+)\([^;{)]*\)?[^;{]*;", text)) |
                   set(re.findall(r"extern const \w+ (\w+);", text)))
 

@@ -7,6 +7,8 @@
 typedef long NSInteger;
 typedef unsigned long NSUInteger;
 typedef double NSTimeInterval;
+#define NSIntegerMax __LONG_MAX__
+#define NSUIntegerMax (2UL * __LONG_MAX__ + 1)
 typedef struct {
     NSUInteger location, length;
 } NSRange;
