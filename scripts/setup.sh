@@ -109,6 +109,12 @@ apt_want_tests() {
         apt_need gcc-aarch64-linux-gnu "compiles the NEON kernels here"
         apt_need libc6-dev-arm64-cross "headers for that"
         apt_need qemu-user "runs the NEON kernels here"
+        apt_need clang-19 "compiles the Metal backend for an emulated GPU"
+        apt_need libclang-rt-19-dev "likewise"
+        apt_need llvm-19 "likewise"
+        apt_need libgnustep-base-dev "Objective-C's classes, for that"
+        apt_need libobjc-12-dev "its runtime"
+        apt_need libblocksruntime-dev "its blocks"
     fi
 }
 

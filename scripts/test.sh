@@ -37,6 +37,16 @@ ctest --test-dir build/tsan --output-on-failure -j2 -R 'sim|thread_pool|ring|eng
 step "NEON kernels under qemu-user"
 tests/kernels/neon.sh
 
+if [ "$(uname -sm)" = "Linux x86_64" ]; then
+    step "Metal backend on an emulated GPU"
+    cmake --preset metal -DPACELINE_TESTS=ON -DPACELINE_BENCH=OFF -DPACELINE_WERROR=ON > /dev/null
+    cmake --build --preset metal
+    ctest --test-dir build/metal --output-on-failure -j2
+
+    step "the program for arm64 macOS"
+    "$venv/bin/python" tests/metal/macho/link.py build/release
+fi
+
 step "fuzzing, a bounded time each"
 tests/fuzz/run.sh 20
 

@@ -1,0 +1,81 @@
+"""The program with --backend metal, on the emulated GPU: what it answers, end to end, against the CPU
+backend and the exact forward pass. Needs the build of the preset "metal"."""
+
+import concurrent.futures
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "server"))
+sys.path.insert(0, str(HERE.parent / "golden"))
+import forward  # noqa: E402
+import tiny_models  # noqa: E402
+from conftest import Server  # noqa: E402
+
+PROGRAM = HERE.parents[1] / "build/metal/paceline"
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="build/metal is not built")
+TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, tiny_models.N_VOCAB - 1, 40)]
+
+
+def run(*words, timeout=300):
+    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def score(backend, model):
+    return json.loads(run("score", "--backend", backend, "--model", model, "--top", 10, "--every",
+                          "--json", "--tokens", ",".join(map(str, TOKENS))))
+
+
+@pytest.mark.parametrize("arch", ["llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "gemma3"])
+def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch, tied=arch == "gemma3")
+    want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
+    got = {backend: score(backend, path) for backend in ("cpu", "metal")}
+    distance = {b: np.mean([abs(want[i][t] - p) for i, top in enumerate(s["tops"]) for t, p in top[:10]])
+                for b, s in got.items()}
+    print(arch, distance)
+    assert distance["metal"] < 0.08         # as for the CPU backend: tests/test_architectures.py
+    nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]].mean()
+    for s in got.values():
+        assert abs(np.mean(s["nll"]) / nll - 1) < 0.005
+
+
+def test_a_real_model_says_what_it_says_on_the_cpu(fetch_model):
+    model = fetch_model("smollm2-135m")
+    said = [run("run", "--model", model, "--backend", backend, "--prompt", "Why is the sky blue?",
+                "--n-predict", 8, "--temperature", 0, "--ctx-size", 128, timeout=600)
+            for backend in ("cpu", "metal")]
+    assert said[0] == said[1] and said[0].strip()
+
+
+def test_four_chats_at_once_get_what_each_gets_alone(tmp_path):
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch="qwen3")
+    server = Server(PROGRAM, path, "--backend", "metal", "--parallel", 4, "--ctx-size", 256,
+                    "--chat-template", "chatml", "--no-prefix-cache").wait()
+    try:
+        def chat(i):
+            status, _, body = server.post("/v1/chat/completions", {
+                "messages": [{"role": "user", "content": f"the {i} he" * (i + 1)}], "max_tokens": 6,
+                "temperature": 0})
+            assert status == 200, body
+            return body["choices"][0]["message"]["content"]
+        alone = [chat(i) for i in range(4)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(chat, range(4))) == alone
+        assert len(set(alone)) > 1
+    finally:
+        server.stop()
+
+
+def test_the_self_test_reports(tmp_path):
+    out = run("self-test", "--backend", "metal")
+    assert "emulated GPU" in out and "all 29 checks passed" in out and "FAILED" not in out
+    assert "every bit as alone" in out
