@@ -52,7 +52,7 @@ struct taken {
     struct metal_buffer *to;
 };
 
-enum { MAX_TAKEN = 12 };
+enum { MAX_TAKEN = 10 };
 
 /* The most blocks and rows that steps of up to max_cols columns have. */
 static void find_most(const struct backend_params *p, uint64_t *n_blocks, uint64_t *n_rows)

@@ -587,7 +587,7 @@ struct encoded {
 }
 - (BOOL)supportsFamily:(MTLGPUFamily)family
 {
-    return family <= MTLGPUFamilyApple7;
+    return family <= (MTLGPUFamily)MTLGPUFamilyApple7;
 }
 - (uint64_t)recommendedMaxWorkingSetSize
 {
