@@ -12,11 +12,10 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE.parent / "server"))
 sys.path.insert(0, str(HERE.parent / "golden"))
 import forward  # noqa: E402
 import tiny_models  # noqa: E402
-from conftest import Server  # noqa: E402
+from serving import Server  # noqa: E402
 
 PROGRAM = HERE.parents[1] / "build/metal/paceline"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="build/metal is not built")
