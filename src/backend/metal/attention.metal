@@ -14,7 +14,7 @@ enum { SPLIT_PAGES = SPLIT / 16, STAGE_DIMS = 64, MAX_O = 8 /* fragments of a si
 static inline float f8_value(uchar code)
 {
     const uint bits = code & 0x7f;
-    const float size = bits < 8 ? float(bits) * 0x1p-9f : as_type<float>((bits << 20) + (120u << 23));
+    const float size = bits < 8 ? float(bits) * 0.001953125f : as_type<float>((bits << 20) + (120u << 23));
     return code & 0x80 ? -size : size;
 }
 

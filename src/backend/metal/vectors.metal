@@ -204,7 +204,7 @@ static inline uchar f8_of(float scaled)
     const uint u = as_type<uint>(size);
     const uint normal = ((u + 0x7ffff + (u >> 20 & 1)) >> 20) - (120 << 3);
     const uint small = as_type<uint>(size + 16384.0f) - as_type<uint>(16384.0f);
-    return uchar((size < 0x1p-6f ? small : normal) | (as_type<uint>(scaled) >> 24 & 0x80));
+    return uchar((size < 0.015625f ? small : normal) | (as_type<uint>(scaled) >> 24 & 0x80));
 }
 
 static inline uint kv_scales_bytes(uint type, uint d_head)
