@@ -150,6 +150,18 @@ static void add_memory(json_t *sections, const json_t *plan, const struct plan_s
                           { "tok_s", "tok/s", AS_TENTHS }), NULL);
 }
 
+/* What the products of this engine's Metal backend add to the arithmetic (docs/metal.md): fragments of
+ * eight columns, of which those that no stream has may as well be a prompt's. */
+static void add_columns_line(json_t *lines, const struct plan_subject *s)
+{
+    enum { FRAGMENT = 8, WITHOUT_FRAGMENTS = 4 };
+    const uint32_t n = s->load.n_streams, computed = (n + FRAGMENT - 1) / FRAGMENT * FRAGMENT;
+    if (s->machine.kind != MACHINE_APPLE || n <= WITHOUT_FRAGMENTS || computed == n) return;
+    json_array_append_new(lines,
+        text("Products take columns in eights there: %u as %u, %.2f times the arithmetic above; the "
+             "other %u cost a prompt nothing.", n, computed, (double)computed / n, computed - n));
+}
+
 static void add_step(json_t *sections, const json_t *plan, const struct plan_subject *s)
 {
     const json_t *step = json_object_get(plan, "step");
@@ -168,6 +180,7 @@ static void add_step(json_t *sections, const json_t *plan, const struct plan_sub
     json_array_append_new(lines, ridge < 1 ?
         text("Arithmetic takes longer than reading the weights at any number of streams.") :
         text("Arithmetic overtakes weight reads at %.0f streams.", ridge));
+    add_columns_line(lines, s);
     add_section(sections, "A step (modelled)", lines,
                 json_pack("{s:[s s s s s] s:[[o o o o o]]}", "head", "arithmetic ms",
                           "weight reads ms", "KV reads ms", "launches ms", "step ms", "rows",
