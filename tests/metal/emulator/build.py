@@ -20,7 +20,7 @@ import gen
 FOLDER = pathlib.Path(__file__).resolve().parent
 COMMON = ["clang++-19", "-std=c++17", "-march=x86-64-v3", "-fPIC", "-fvisibility=hidden", "-w",
           "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++", "-fno-math-errno",
-          "-ffloat16-excess-precision=none", "-gline-tables-only", f"-I{FOLDER / 'msl'}"]
+          "-Xclang", "-ffloat16-excess-precision=none", "-gline-tables-only", f"-I{FOLDER / 'msl'}"]
 FLAGS = {
     "run": ["-O2", "-ffp-contract=off"],
     "fast": ["-O2", "-ffast-math"],

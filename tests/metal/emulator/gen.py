@@ -66,15 +66,10 @@ class Source:
 
 def preprocess(source, defines=()):
     """Macros expanded, line markers kept; the standard headers stay out, they are the shim's."""
-    def header(match):
-        if match[1] not in HEADERS:
-            raise SourceError(f"#include <{match[1]}>: no header of Metal's that is known here")
-        return ""
-    source = re.sub(r"^\s*#\s*include\s*<([^>]*)>.*$", header, source, flags=re.M)
-    if re.search(r'^\s*#\s*include\s*"', source, flags=re.M):
-        raise SourceError('#include "...": the source must be one text')
+    source = re.sub(r"^([ \t]*)#[ \t]*include[ \t]*<([^>]*)>",
+                    lambda m: m[1] if m[2] in HEADERS else m[0], source, flags=re.M)
     run = subprocess.run(
-        ["clang++-19", "-E", "-xc++", "-std=c++17", "-undef", "-D__METAL_VERSION__=310", "-D__METAL__=1",
+        ["clang++-19", "-E", "-xc++", "-std=c++17", "-nostdinc", "-undef", "-D__METAL_VERSION__=310", "-D__METAL__=1",
          *defines, "-"], input=source, text=True, capture_output=True, check=False)
     if run.returncode:
         raise SourceError(run.stderr)
@@ -252,7 +247,7 @@ def shared_arrays(source, first, end):
             out.append(f"auto &{name} = emu::shared<emu_array_{name}>();")
             out[-1] = f"typedef {match[2]} emu_array_{name}{shape}; {out[-1]}"
         return match[1] + " ".join(out) + "\n" * match[0][len(match[1]):].count("\n")
-    body = re.sub(r"([;{}]\s*)threadgroup\s+([\w:]+(?:\s*<[^;<>]*>)?)\s+(\w+[^;=*&()]*);",
+    body = re.sub(r"(?<=[;{}])(\s*)threadgroup\s+([\w:]+(?:\s*<[^;<>]*>)?)\s+(\w+[^;=*&()]*);",
                   take, source.text[first:end])
     return body
 
