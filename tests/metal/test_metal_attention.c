@@ -38,6 +38,7 @@ struct bench {
     float bias_values[N_KV_HEADS * MAX_D_HEAD], cos_sin[MAX_POSITIONS * MAX_D_HEAD];
     struct stream stream[MAX_STREAMS];
     uint32_t n_streams, order[POOL_PAGES], n_taken;
+    bool is_extreme;                    /* some values are as large as is written */
     struct rng r;
 };
 
@@ -113,12 +114,15 @@ static void make_token(struct bench *t, enum kv_type type, uint32_t pos, uint32_
 {
     const uint32_t together = kv_scaled_together(type, t->d_head);
     float x[MAX_D_HEAD];
-    for (uint32_t d = 0; d < t->d_head; d++) x[d] = random_normal(&t->r);
+    for (uint32_t d = 0; d < t->d_head; d++) {
+        x[d] = random_normal(&t->r);
+        if (t->is_extreme && rng_below(&t->r, 4) == 0) x[d] = x[d] < 0 ? -65504 : 65504;
+    }
     for (uint32_t d = 0; d < t->d_head; d += together)
         out->scale[d / 32] = kv_quantise(type, x + d, together, out->code + d, out->seen + d);
     if (is_key) add_turned_bias(t, pos, head, out->seen);
-    for (uint32_t d = 0; d < t->d_head; d++)    /* staged as halves */
-        out->seen[d] = f32_of_f16(f16_of_f32(out->seen[d]));
+    for (uint32_t d = 0; d < t->d_head; d++)    /* staged as halves, which may not overflow */
+        out->seen[d] = f32_of_f16(f16_of_f32(kv_bounded(out->seen[d])));
 }
 
 /* q_scale: the size of scores, about */
@@ -350,6 +354,25 @@ static void attention_is_near_exact(void **state)
     fixture_set_layout(0);
 }
 
+/* bf16 and q8_0 round the largest half up to what is none: it must not become infinite. */
+static void the_largest_values_stay_finite(void **state)
+{
+    (void)state;
+    const uint32_t window = 0;
+    for (size_t i = 0; i < COUNT(kv_setups); i++) {
+        struct bench *t = open_bench(&kv_setups[i], 64, 2, 30 + i);
+        t->is_extreme = true;
+        struct stream *s = add_stream(t, 200, 1e-4f);
+        const struct piece piece = { s, 190, 10 };
+        clear_pool(t);
+        take_pages(t, s, NULL, 0);
+        write_tokens(t, s, 0, 200);
+        run(t, &piece, 1, &window, 1);
+        check_near(t, &piece, 1, window);
+        close_bench(t);
+    }
+}
+
 /* ---- every bit as alone --------------------------------------------------------------------- */
 
 /* A position by itself in a pool that holds no more than it may see. */
@@ -500,6 +523,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_near_exact),
+        cmocka_unit_test(the_largest_values_stay_finite),
         cmocka_unit_test(pieces_are_as_alone),
         cmocka_unit_test(shared_prefixes_are_as_alone),
         cmocka_unit_test(walking_for_want_of_room_is_as_alone),

@@ -32,6 +32,13 @@ static inline float kv_value(device const uchar *part, uint type, uint d_head, u
     return f8_value(codes[index]) * ((device const float *)part)[t];
 }
 
+/* As staged in threadgroup memory. The largest half is rounded up by bf16 and by q8_0's scale, and a
+ * bias may come on top: none of it may become infinite. */
+static inline half staged(float value)
+{
+    return half(clamp(value, -65504.0f, 65504.0f));
+}
+
 /* Dimension d of the keys' bias, turned as the position's keys are. */
 static inline float turned_bias(device const float *bias, device const float *cos_sin, uint d,
                                 constant attend_args &a)
@@ -105,7 +112,7 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
             const uint d = first + i / PAGE_TOKENS, t = i % PAGE_TOKENS;
             float value = kv_value(part, a.k_type, a.d_head, d, t, d * PAGE_TOKENS + t);
             if (a.has_bias) value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.d_head, d, a);
-            p.stage[i] = first_pos + t < p.n_positions ? half(value) : half(0);
+            p.stage[i] = first_pos + t < p.n_positions ? staged(value) : half(0);
         }
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint d = 0; d < n; d += 8) {
@@ -168,7 +175,7 @@ static inline void add_values(thread const attend_place<RT> &p, constant attend_
         for (uint i = lane; i < PAGE_TOKENS * width; i += 32) {     /* stage: (16 tokens, width) */
             const uint t = i / width, d = first + i % width;
             p.stage[i] = first_pos + t < p.n_positions
-                             ? half(kv_value(part, a.v_type, a.d_head, d, t, t * a.d_head + d))
+                             ? staged(kv_value(part, a.v_type, a.d_head, d, t, t * a.d_head + d))
                              : half(0);
         }
         simdgroup_barrier(mem_flags::mem_threadgroup);
