@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "memory.h"
+
 /* Whom a mark stands for, beside the thread that it names: others of the same kind at the same time. */
 enum many { ALONE, MANY_IN_SIMD, MANY_IN_GROUP, MANY_IN_GRID };
 
@@ -142,14 +144,20 @@ static inline void join(const struct region *r, struct mark *m, const struct mar
     else if (many > m->many) m->many = many;
 }
 
+static void name_region(const struct region *r, char *text, size_t n)
+{
+    if (r->index < 0) snprintf(text, n, "threadgroup memory declared in the kernel");
+    else if (r->is_shared) snprintf(text, n, "threadgroup memory(%d)", r->index);
+    else snprintf(text, n, "buffer(%d)", r->index);
+}
+
 static _Noreturn void fail_race(struct worker *w, const struct checker *c, const struct region *r,
                                 uintptr_t at, int kind, const struct mark *m, const struct mark *me,
                                 bool was_write)
 {
     const uintptr_t base = c->image_low;
     char where[64];
-    if (r->index < 0) snprintf(where, sizeof where, "a threadgroup array");
-    else snprintf(where, sizeof where, "%s(%d)", r->is_shared ? "threadgroup" : "buffer", r->index);
+    name_region(r, where, sizeof where);
     worker_fail(w, (const void *)(base + me->pc), (const void *)(base + m->pc),
                 "race at byte %llu of %s: thread %u of group %u %s at %%1 what thread %u of group %u%s "
                 "%s at %%2, with no barrier for %s memory between",
@@ -182,6 +190,8 @@ static _Noreturn void fail_bounds(struct worker *w, const struct checker *c, uin
     const struct emu_fiber *f = w->group.now;
     const struct region *near = NULL;
     int64_t past = 0;
+    const int unbound = memory_unbound_index((const void *)at);
+    if (unbound >= 0) worker_fail(w, pc, NULL, "buffer(%d) is not bound, and is used at %%1", unbound);
     for (int i = 0; i < c->n_regions; i++) {        /* the nearest that it is in part or just beside */
         const struct region *r = &c->region[i];
         const int64_t away = at < r->low ? (int64_t)(at - r->low) : (int64_t)(at + n_bytes - r->high);
@@ -190,11 +200,11 @@ static _Noreturn void fail_bounds(struct worker *w, const struct checker *c, uin
             past = away;
         }
     }
-    char where[96] = "";
+    char where[160] = "", name[64] = "";
+    if (near) name_region(near, name, sizeof name);
     if (near && llabs(past) < 1 << 20)
-        snprintf(where, sizeof where, ", %lld bytes %s %s %d of %llu bytes", (long long)llabs(past),
-                 past < 0 ? "before" : "past the end of",
-                 near->is_shared ? "threadgroup memory" : "buffer", near->index,
+        snprintf(where, sizeof where, ", %lld bytes %s %s of %llu bytes", (long long)llabs(past),
+                 past < 0 ? "before" : "past the end of", name,
                  (unsigned long long)(near->high - near->low));
     worker_fail(w, pc, NULL, "out of bounds: thread %u of group %u (%u, %u, %u) %s %llu bytes at %%1%s",
                 f->index, c->group - 1, w->group.at[0], w->group.at[1], w->group.at[2],

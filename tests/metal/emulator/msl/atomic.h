@@ -2,12 +2,13 @@
  * several host threads. */
 namespace emu {
 
-EMU_OWN static void *atomic_at(ulong address, ulong n_bytes)
+EMU_OWN static void *atomic_at(ulong address, ulong n_bytes, const void *pc)
 {
 #ifdef MSL_FLAT
-    emu_do->access(emu_now, (const void *)address, n_bytes, EMU_ATOMIC, __builtin_return_address(0));
+    emu_do->access(emu_now, (const void *)address, n_bytes, EMU_ATOMIC, pc);
 #endif
     (void)n_bytes;
+    (void)pc;
     return (void *)address;
 }
 
@@ -32,10 +33,10 @@ typedef atomic<int> atomic_int;
 typedef atomic<uint> atomic_uint;
 typedef atomic<bool> atomic_bool;
 
-#define EMU_AT (T *)emu::atomic_at((ulong)object, sizeof(T))
+#define EMU_AT (T *)emu::atomic_at((ulong)object, sizeof(T), __builtin_return_address(0))
 #define EMU_FETCH(space, name)                                                                     \
     template <typename T, typename U>                                                              \
-    static inline T atomic_fetch_##name##_explicit(volatile space atomic<T> *object, U operand,    \
+    EMU_OWN static T atomic_fetch_##name##_explicit(volatile space atomic<T> *object, U operand,   \
                                                    memory_order)                                   \
     {                                                                                              \
         return __atomic_fetch_##name(EMU_AT, (T)operand, __ATOMIC_RELAXED);                        \
@@ -44,32 +45,32 @@ typedef atomic<bool> atomic_bool;
     EMU_FETCH(space, add) EMU_FETCH(space, sub) EMU_FETCH(space, and) EMU_FETCH(space, or)         \
     EMU_FETCH(space, xor)                                                                          \
     template <typename T, typename U>                                                              \
-    static inline T atomic_fetch_max_explicit(volatile space atomic<T> *object, U x, memory_order) \
+    EMU_OWN static T atomic_fetch_max_explicit(volatile space atomic<T> *object, U x, memory_order) \
     {                                                                                              \
         return emu::exchange_extreme<T, true>(EMU_AT, (T)x);                                       \
     }                                                                                              \
     template <typename T, typename U>                                                              \
-    static inline T atomic_fetch_min_explicit(volatile space atomic<T> *object, U x, memory_order) \
+    EMU_OWN static T atomic_fetch_min_explicit(volatile space atomic<T> *object, U x, memory_order) \
     {                                                                                              \
         return emu::exchange_extreme<T, false>(EMU_AT, (T)x);                                      \
     }                                                                                              \
     template <typename T>                                                                          \
-    static inline T atomic_load_explicit(const volatile space atomic<T> *object, memory_order)     \
+    EMU_OWN static T atomic_load_explicit(const volatile space atomic<T> *object, memory_order)    \
     {                                                                                              \
         return __atomic_load_n(EMU_AT, __ATOMIC_RELAXED);                                          \
     }                                                                                              \
     template <typename T, typename U>                                                              \
-    static inline void atomic_store_explicit(volatile space atomic<T> *object, U x, memory_order)  \
+    EMU_OWN static void atomic_store_explicit(volatile space atomic<T> *object, U x, memory_order) \
     {                                                                                              \
         __atomic_store_n(EMU_AT, (T)x, __ATOMIC_RELAXED);                                          \
     }                                                                                              \
     template <typename T, typename U>                                                              \
-    static inline T atomic_exchange_explicit(volatile space atomic<T> *object, U x, memory_order)  \
+    EMU_OWN static T atomic_exchange_explicit(volatile space atomic<T> *object, U x, memory_order) \
     {                                                                                              \
         return __atomic_exchange_n(EMU_AT, (T)x, __ATOMIC_RELAXED);                                \
     }                                                                                              \
     template <typename T, typename U>                                                              \
-    static inline bool atomic_compare_exchange_weak_explicit(volatile space atomic<T> *object,     \
+    EMU_OWN static bool atomic_compare_exchange_weak_explicit(volatile space atomic<T> *object,    \
                                                              T *expected, U x, memory_order,       \
                                                              memory_order)                         \
     {                                                                                              \
