@@ -110,9 +110,11 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint i = lane; i < n * PAGE_TOKENS; i += 32) {     /* stage: (dims, 16 tokens) */
             const uint d = first + i / PAGE_TOKENS, t = i % PAGE_TOKENS;
+            const bool is_written = first_pos + t < p.n_positions;  /* else the table may end before */
             float value = kv_value(part, a.k_type, a.d_head, d, t, d * PAGE_TOKENS + t);
-            if (a.has_bias) value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.d_head, d, a);
-            p.stage[i] = first_pos + t < p.n_positions ? staged(value) : half(0);
+            if (a.has_bias && is_written)
+                value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.d_head, d, a);
+            p.stage[i] = is_written ? staged(value) : half(0);
         }
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint d = 0; d < n; d += 8) {
