@@ -30,6 +30,8 @@ struct emu_kernel;
 /* Compiles; what comes out is kept under $XDG_CACHE_HOME or ~/.cache in paceline/metal-emulated, by a
  * hash of source, shim and flags. NULL: refused, and *log, malloc'ed, says why; else *log is NULL. */
 struct emu_library *emu_compile(const char *source, enum emu_build build, char **log);
+/* The same of a library that was compiled otherwise, for what abi.h says. */
+struct emu_library *emu_library_open(const char *path, enum emu_build build, char **log);
 void emu_library_close(struct emu_library *library);    /* NULL: nothing to do */
 
 /* Looks for what a compiler would not take or take amiss: casts between address spaces. Slow, not kept.

@@ -103,9 +103,10 @@ static bool list_kernels(struct emu_library *l)
     return true;
 }
 
-static struct emu_library *load(const char *path, enum emu_build build, char **log)
+struct emu_library *emu_library_open(const char *path, enum emu_build build, char **log)
 {
     struct emu_library *l = calloc(1, sizeof *l);
+    *log = NULL;
     if (!l) return NULL;
     snprintf(l->path, sizeof l->path, "%s", path);
     l->is_checked = build == EMU_CHECKED;
@@ -138,7 +139,7 @@ struct emu_library *emu_compile(const char *source, enum emu_build build, char *
         return NULL;
     }
     said[strcspn(said, "\n")] = 0;
-    struct emu_library *l = load(said, build, log);
+    struct emu_library *l = emu_library_open(said, build, log);
     free(said);
     if (!l && !*log) *log = failed("no memory for the library");
     return l;
