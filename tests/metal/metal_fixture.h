@@ -15,8 +15,21 @@
 #include "backend/metal/metal_internal.h"
 
 #ifdef PACELINE_METAL_EMULATED
-#include "emulator/emulator.h"
+#include "mock/mock.h"
 enum { FIXTURE_LAYOUTS = 2 };
+
+/* How the emulated GPU goes about it, as the test's one argument says: "descending" or "shuffled" order of
+ * threads; "fast-math", with which sums are near but not the same, so that only tests of nearness run. */
+static inline void fixture_choose(int argc, char **argv)
+{
+    const char *how = argc > 1 ? argv[1] : "";
+    if (!strcmp(how, "descending")) emu_set_order(EMU_DESCENDING, 0);
+    if (!strcmp(how, "shuffled")) emu_set_order(EMU_SHUFFLED, 7);
+    if (strcmp(how, "fast-math")) return;
+    mock_set_build(EMU_FAST_MATH);
+    cmocka_set_test_filter("*near_exact*");
+}
+
 /* Which elements a lane holds of a fragment: the GPU's own way, or another. */
 static inline void fixture_set_layout(int layout)
 {
@@ -24,6 +37,11 @@ static inline void fixture_set_layout(int layout)
 }
 #else
 enum { FIXTURE_LAYOUTS = 1 };
+static inline void fixture_choose(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+}
 static inline void fixture_set_layout(int layout)
 {
     (void)layout;

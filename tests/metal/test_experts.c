@@ -361,8 +361,9 @@ static void impossible_mixtures_are_refused(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    fixture_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(experts_are_near_exact),
         cmocka_unit_test(ties_go_to_the_lower_index_and_nan_is_lowest),

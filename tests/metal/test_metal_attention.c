@@ -519,8 +519,9 @@ static void many_windows_are_as_one(void **state)
     close_bench(t);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    fixture_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_near_exact),
         cmocka_unit_test(the_largest_values_stay_finite),

@@ -9,6 +9,10 @@
 
 enum { SPLIT_PAGES = SPLIT / 16, STAGE_DIMS = 64, MAX_O = 8 /* fragments of a simdgroup */ };
 
+/* Of what a row does not see. Finite, so that no mode of arithmetic takes liberties with it; no score of
+ * halves comes near. */
+constant float LOWEST_SCORE = -3.0e38f;
+
 /* ---- values of a page ----------------------------------------------------------------------- */
 
 static inline float f8_value(uchar code)
@@ -137,16 +141,16 @@ template <int RT>
 static inline void soften_row(thread const attend_place<RT> &p, uint row, uint split, uint first_pos,
                               uint end_pos, uint lane)
 {
-    float score[SPLIT / 32], most = -INFINITY, sum = 0;
+    float score[SPLIT / 32], most = LOWEST_SCORE, sum = 0;
     for (uint i = 0; i < SPLIT / 32; i++) {
         const uint at = lane + 32 * i, pos = split * SPLIT + at;
         const bool is_seen = pos >= first_pos && pos < end_pos;
-        score[i] = is_seen ? p.scores[row * SPLIT + at] : -INFINITY;
+        score[i] = is_seen ? p.scores[row * SPLIT + at] : LOWEST_SCORE;
         most = max(most, score[i]);
     }
     most = simd_max(most);
     for (uint i = 0; i < SPLIT / 32; i++) {
-        const half weight = score[i] == -INFINITY ? half(0) : half(exp2(score[i] - most));
+        const half weight = score[i] == LOWEST_SCORE ? half(0) : half(exp2(score[i] - most));
         p.weights[row * SPLIT + lane + 32 * i] = weight;
         sum += float(weight);
     }
@@ -278,7 +282,7 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
         p.queries[i] = row < item.n_rows ? value : half(0);
     }
     if (thread_index < n_rows) {
-        p.row_max[thread_index] = -INFINITY;
+        p.row_max[thread_index] = LOWEST_SCORE;
         p.row_sum[thread_index] = 0;
     }
     for (uint split = item.first_split; split < item.first_split + item.n_splits; split++) {
@@ -315,7 +319,7 @@ kernel void combine(device const combine_row *rows [[buffer(0)]],
 {
     device const combine_row *row = rows + group.x;
     const ulong column = ulong(row->col) * a.ld_q + (group.y * a.group + row->head) * a.d_head;
-    float o[MAX_D_HEAD / 32], most = -INFINITY, sum = 0;
+    float o[MAX_D_HEAD / 32], most = LOWEST_SCORE, sum = 0;
     for (uint j = 0; j < MAX_D_HEAD / 32; j++) o[j] = 0;
     for (uint i = 0; i < row->n_slots; i++) {
         device const float *from =
