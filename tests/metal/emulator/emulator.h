@@ -20,7 +20,7 @@ extern "C" {
 
 enum emu_build {
     EMU_RUN,            /* fast; IEEE arithmetic, no contraction */
-    EMU_CHECKED,        /* every access is checked: bounds, races; some 50 times slower */
+    EMU_CHECKED,        /* every access is checked: bounds, races; slower */
     EMU_FAST_MATH,      /* EMU_RUN with -ffast-math */
 };
 
