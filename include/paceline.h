@@ -99,8 +99,8 @@ typedef struct pl_plan {
     char model_name[96];        /* general.name of the file, or its file name */
     char architecture[32];
     char quantisation[32];      /* the commonest tensor type, for display: "Q4_K" */
-    char backend[32];           /* "cpu" */
-    char isa[32];               /* "avx512vnni" */
+    char backend[32];           /* "cpu", "metal" */
+    char isa[32];               /* "avx512vnni"; of an open engine on a GPU, its name */
     char cpu_name[96];
     uint64_t file_bytes;        /* of all parts */
     uint64_t n_parameters;
@@ -141,8 +141,8 @@ PL_API void pl_close(pl_engine *engine);
 
 PL_API const pl_plan *pl_engine_plan(const pl_engine *engine);
 
-/* What this machine can do at most, measured on n_threads threads in about half a second: int8
- * multiply-adds a second by the best instruction set, and bytes read from memory. */
+/* What this machine can do at most, measured in about half a second: multiply-adds a second, of int8 by
+ * a CPU's best instruction set or of halves by a GPU's matrix unit, and bytes read from memory. */
 typedef struct pl_machine {
     char cpu_name[96];
     char isa[32];
@@ -151,18 +151,18 @@ typedef struct pl_machine {
     double read_bytes_per_s;
 } pl_machine;
 
-/* 0 threads: one per performance core. Not while an engine computes. */
+/* backend as in pl_params. 0 threads: one per performance core. Not while an engine computes. */
+PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,
+                                    pl_err *err);
+
 /* One line of a self-test's report. */
 typedef void pl_self_test_fn(void *arg, const char *what, bool is_ok, const char *text);
 
-/* Whether a backend (as pl_params.backend names it) computes rightly on this machine: a small random
- * model against the CPU's scalar code, for every weight and KV type, and each column of a step against
- * what it gets alone. Takes some seconds; any thread, one at a time. PL_E_INTERNAL: it ran and checks
- * failed; other errors: it could not run, and err says why (a GPU's compiler in full in the log). */
+/* Whether a backend computes rightly on this machine: a small random model against the CPU's scalar
+ * code, for every weight and KV type, and each column of a step against what it gets alone. Takes some
+ * seconds; any thread, one at a time. PL_E_INTERNAL: it ran and checks failed; other errors: it could
+ * not run (all that a GPU's compiler said is in the log). */
 PL_API pl_status pl_self_test(const char *backend, pl_self_test_fn *fn, void *arg, pl_err *err);
-
-PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,
-                                    pl_err *err);
 
 /* ---- text ----------------------------------------------------------------------------------- */
 

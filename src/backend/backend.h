@@ -116,7 +116,7 @@ struct backend_bytes {
 struct backend_rates {
     const char *isa;
     uint32_t n_threads;
-    double macs_per_s;          /* int8 multiply-adds */
+    double macs_per_s;          /* multiply-adds: of int8 on a CPU, of halves on a GPU */
     double read_bytes_per_s;    /* plain reads of memory far larger than any cache */
 };
 

@@ -97,7 +97,8 @@ static void describe(pl_plan *out, const pl_params *p, const struct gguf *g,
              arch.n > 31 ? 31 : (int)arch.n, arch.bytes);
     snprintf(out->quantisation, sizeof out->quantisation, "%s", quant_traits(h->main_type)->name);
     snprintf(out->backend, sizeof out->backend, "%s", ops->name);
-    snprintf(out->isa, sizeof out->isa, "%s", likely_isa(p->isa));
+    snprintf(out->isa, sizeof out->isa, "%s",
+             ops == backend_find("cpu") ? likely_isa(p->isa) : ops->name);
     cpu_name_read(out->cpu_name, sizeof out->cpu_name);
     out->file_bytes = g->file_bytes;
     out->n_parameters = h->n_parameters;
