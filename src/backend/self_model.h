@@ -1,5 +1,5 @@
-/* A small random model run directly through a backend's operations: what its self-test computes with.
- * Weights follow from the seed; every stream has tokens and pages of its own. One thread. */
+/* A small random model run directly through a backend's operations: what its self-test computes
+ * with. Weights follow from the seed; every stream has tokens and pages of its own. One thread. */
 #ifndef BACKEND_SELF_MODEL_H
 #define BACKEND_SELF_MODEL_H
 

@@ -80,7 +80,8 @@ static pl_status run_chunks(struct self_model *m, uint32_t n_streams, uint32_t n
     while (n_left && !st) {
         uint32_t n = 0, n_cols = 0;
         for (uint32_t s = 0; s < n_streams; s++) {
-            const uint32_t rest = n_positions - done[s], most = rest < 120 - n_cols ? rest : 120 - n_cols;
+            const uint32_t rest = n_positions - done[s],
+                           most = rest < 120 - n_cols ? rest : 120 - n_cols;
             if (!most || rng_below(&r, 2)) continue;
             piece[n] = (struct self_piece){ s, done[s], 1 + (uint32_t)rng_below(&r, most) };
             n_cols += piece[n].n_cols;
@@ -125,7 +126,8 @@ static void check_same(struct test *t, const char *what, const struct self_model
                               want + (size_t)(s * n_positions + pos) * SELF_VOCAB,
                               SELF_VOCAB * sizeof *want);
             if (!is_same)
-                snprintf(text, sizeof text, "stream %u position %u differs from itself alone", s, pos);
+                snprintf(text, sizeof text, "stream %u position %u differs from itself alone", s,
+                         pos);
         }
     report(t, what, is_same, text);
 }
@@ -160,8 +162,8 @@ static pl_status compare_columns(struct test *t, pl_err *err)
     if (!st) st = run_alone(m, SELF_STREAMS, N_POSITIONS, err);
     for (uint32_t s = 0; s < SELF_STREAMS && !st; s++)
         for (uint32_t pos = 0; pos < N_POSITIONS; pos++)
-            memcpy(alone + (size_t)(s * N_POSITIONS + pos) * SELF_VOCAB, self_model_logits(m, s, pos),
-                   SELF_VOCAB * sizeof *alone);
+            memcpy(alone + (size_t)(s * N_POSITIONS + pos) * SELF_VOCAB,
+                   self_model_logits(m, s, pos), SELF_VOCAB * sizeof *alone);
     for (size_t i = 0; i < sizeof n_together / sizeof *n_together && !st; i++) {
         self_model_start(m, 2 + i);
         st = run_together(m, n_together[i], N_POSITIONS, err);
@@ -181,8 +183,9 @@ static pl_status compare_columns(struct test *t, pl_err *err)
 pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, void *arg, pl_err *err)
 {
     static const uint32_t types[] = {
-        QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0, QUANT_Q2_K, QUANT_Q3_K, QUANT_Q4_K,
-        QUANT_Q5_K, QUANT_Q6_K, QUANT_IQ4_NL, QUANT_IQ4_XS, QUANT_F16, QUANT_BF16, QUANT_F32,
+        QUANT_Q4_0,   QUANT_Q4_1,   QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0,
+        QUANT_Q2_K,   QUANT_Q3_K,   QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K,
+        QUANT_IQ4_NL, QUANT_IQ4_XS, QUANT_F16,  QUANT_BF16, QUANT_F32,
     };
     struct test t = { .ops = ops, .fn = fn, .arg = arg };
     char what[48];

@@ -10,6 +10,7 @@
 typedef void self_test_fn(void *arg, const char *what, bool is_ok, const char *text);
 
 /* PL_E_INTERNAL: it ran and some checks failed; other errors: it could not run. */
-pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, void *arg, pl_err *err);
+pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, void *arg,
+                            pl_err *err);
 
 #endif

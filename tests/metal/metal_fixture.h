@@ -18,8 +18,9 @@
 #include "mock/mock.h"
 enum { FIXTURE_LAYOUTS = 2 };
 
-/* How the emulated GPU goes about it, as the test's one argument says: "descending" or "shuffled" order of
- * threads; "fast-math", with which sums are near but not the same, so that only tests of nearness run. */
+/* How the emulated GPU goes about it, as the test's one argument says: "descending" or
+ * "shuffled" order of threads; "fast-math", with which sums are near but not the same, so that
+ * only tests of nearness run. */
 static inline void fixture_choose(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";

@@ -1,5 +1,5 @@
-/* The whole backend on the GPU that the build has: the self-test, in both layouts of a fragment, and its
- * memory against its plan. */
+/* The whole backend on the GPU that the build has: the self-test, in both layouts of a fragment,
+ * and its memory against its plan. */
 #include "metal_fixture.h"
 
 #include "backend/self_test.h"
@@ -16,7 +16,8 @@ static void the_self_test_passes(void **state)
     pl_err err;
     for (int layout = 0; layout < FIXTURE_LAYOUTS; layout++) {
         fixture_set_layout(layout);
-        if (backend_self_test(&backend_metal, see, NULL, &err)) fail_msg("layout %d: %s", layout, err.text);
+        if (backend_self_test(&backend_metal, see, NULL, &err))
+            fail_msg("layout %d: %s", layout, err.text);
     }
     fixture_set_layout(0);
 }

@@ -68,8 +68,8 @@ static void exact(const struct bench *t, const struct file_type *type, const uin
     }
 }
 
-/* A weight is rounded to a half: 2^-11 of it at most, and with a minimum of what it is the difference
- * of; sums of halves are exact to a few 2^-24. */
+/* A weight is rounded to a half: 2^-11 of it at most, and with a minimum of what it is the
+ * difference of; sums of halves are exact to a few 2^-24. */
 static const double max_error = 1.0 / 2048;
 
 /* are_compared: bits among others with those alone; else with sums in double precision. */
@@ -91,8 +91,8 @@ static void check_type(struct bench *t, const struct file_type *type, struct rng
             double sum, size;
             exact(t, type, rows, row, c, &sum, &size);
             if (!(fabs(alone[c][row] - sum) <= max_error * size))
-                fail_msg("%s n_k=%u row %u column %u: %.9g, exact %.9g, size %.9g", type->name, t->n_k,
-                         row, c, (double)alone[c][row], sum, size);
+                fail_msg("%s n_k=%u row %u column %u: %.9g, exact %.9g, size %.9g", type->name,
+                         t->n_k, row, c, (double)alone[c][row], sum, size);
         }
         if (c == 3) c = 96;     /* a few of the first, and of the last block */
     }
@@ -110,8 +110,8 @@ static void check_type(struct bench *t, const struct file_type *type, struct rng
                 double sum, size;
                 exact(t, type, rows, row, c, &sum, &size);
                 if (!(fabs(got[row] - sum) <= max_error * size))
-                    fail_msg("%s n_k=%u row %u column %u of %u: %.9g, exact %.9g", type->name, t->n_k,
-                             row, c, n, (double)got[row], sum);
+                    fail_msg("%s n_k=%u row %u column %u of %u: %.9g, exact %.9g", type->name,
+                             t->n_k, row, c, n, (double)got[row], sum);
             }
             for (uint32_t row = N_ROWS; row < LD_OUT; row++)    /* rows that do not exist */
                 assert_true(got[row] == 0);
@@ -133,7 +133,8 @@ static void check_types(bool are_compared)
             fixture_set_layout(layout);
             open_bench(t, n_k[i], &r);
             for (size_t k = 0; k < COUNT(file_types); k++)
-                if (n_k[i] % file_types[k].block_weights == 0) check_type(t, &file_types[k], &r, are_compared);
+                if (n_k[i] % file_types[k].block_weights == 0)
+                    check_type(t, &file_types[k], &r, are_compared);
             fixture_close(t->b);
             free(t);
         }

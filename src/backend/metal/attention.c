@@ -147,7 +147,8 @@ static void find_splits(struct span_work *w, const struct span *s, uint32_t wind
     w->end_split = (end_of(s) - 1) / SPLIT + 1;
 }
 
-static struct attend_row row_of(const struct span *s, uint32_t window, uint32_t index, uint32_t group)
+static struct attend_row row_of(const struct span *s, uint32_t window, uint32_t index,
+                                uint32_t group)
 {
     const uint32_t c = index / group, pos = s->first_pos + c;
     return (struct attend_row){ s->first_col + c, index % group,
@@ -201,8 +202,8 @@ static void walk_span(struct metal_backend *b, struct list *l, uint32_t index)
     close_item(&o);
 }
 
-/* Reserves the slots of a span's partial results. False: it is better walked, or there are not enough
- * left. */
+/* Reserves the slots of a span's partial results. False: it is better walked, or there are not
+ * enough left. */
 static bool begin_split(struct metal_backend *b, struct list *l, uint32_t index)
 {
     const struct span *s = &b->batch.span[index];
@@ -289,7 +290,8 @@ static void add_splits(struct metal_backend *b, struct list *l)
     for (uint32_t split = 0; split < last; split++) {
         for (uint32_t i = 0; i < n_spans; i++) w[i].is_taken = false;
         for (uint32_t i = 0; i < n_spans; i++)
-            if (has_split(&w[i], split) && !w[i].is_taken) add_split(b, l, split, gather(b, i, split));
+            if (has_split(&w[i], split) && !w[i].is_taken)
+                add_split(b, l, split, gather(b, i, split));
     }
 }
 
@@ -342,7 +344,8 @@ void metal_attention_set_bias(struct metal_backend *b, uint32_t layer, const str
 static uint32_t shared_bytes(uint32_t d_head, uint32_t n_tiles)
 {
     const uint32_t n_rows = ATTEND_ROWS * n_tiles;
-    return n_rows * SPLIT * (4 + 2) + n_rows * d_head * 2 + 4 * PAGE_TOKENS * 64 * 2 + 4 * n_rows * 4;
+    return n_rows * SPLIT * (4 + 2) + n_rows * d_head * 2 + 4 * PAGE_TOKENS * 64 * 2 +
+           4 * n_rows * 4;
 }
 
 void metal_attend(struct backend *base, uint32_t layer, uint32_t window)

@@ -1,16 +1,16 @@
-/* Attention over KV pages: attention.h tells how the work is cut. A threadgroup has one item and one KV
- * head. For each split of 128 positions
+/* Attention over KV pages: attention.h tells how the work is cut. A threadgroup has one item and
+ * one KV head. For each split of 128 positions
  *     S = Q K^T, simdgroup s computing pages s and s + 4;
  *     P = softmax of S in base 2 within the split, of what each row sees;
  *     O = P V, simdgroup s computing a quarter of the dimensions;
- * and the split's maximum, sum and O are merged into the row's. A page is staged in threadgroup memory as
- * halves, whatever its type. Nothing that a row does not see enters its sums: S is replaced there, and V
- * is staged as zeros where nothing was written. */
+ * and the split's maximum, sum and O are merged into the row's. A page is staged in threadgroup
+ * memory as halves, whatever its type. Nothing that a row does not see enters its sums: S is
+ * replaced there, and V is staged as zeros where nothing was written. */
 
 enum { SPLIT_PAGES = SPLIT / 16, STAGE_DIMS = 64, MAX_O = 8 /* fragments of a simdgroup */ };
 
-/* Of what a row does not see. Finite, so that no mode of arithmetic takes liberties with it; no score of
- * halves comes near. */
+/* Of what a row does not see. Finite, so that no mode of arithmetic takes liberties with it; no
+ * score of halves comes near. */
 constant float LOWEST_SCORE = -3.0e38f;
 
 /* ---- values of a page ----------------------------------------------------------------------- */
@@ -18,7 +18,8 @@ constant float LOWEST_SCORE = -3.0e38f;
 static inline float f8_value(uchar code)
 {
     const uint bits = code & 0x7f;
-    const float size = bits < 8 ? float(bits) * 0.001953125f : as_type<float>((bits << 20) + (120u << 23));
+    const float size =
+        bits < 8 ? float(bits) * 0.001953125f : as_type<float>((bits << 20) + (120u << 23));
     return code & 0x80 ? -size : size;
 }
 
@@ -36,8 +37,8 @@ static inline float kv_value(device const uchar *part, uint type, uint d_head, u
     return f8_value(codes[index]) * ((device const float *)part)[t];
 }
 
-/* As staged in threadgroup memory. The largest half is rounded up by bf16 and by q8_0's scale, and a
- * bias may come on top: none of it may become infinite. */
+/* As staged in threadgroup memory. The largest half is rounded up by bf16 and by q8_0's scale,
+ * and a bias may come on top: none of it may become infinite. */
 static inline half staged(float value)
 {
     return half(clamp(value, -65504.0f, 65504.0f));
@@ -60,12 +61,13 @@ static inline float turned_bias(device const float *bias, device const float *co
 
 /* A row's state after some splits, and what a split adds to it: the only formula there is. */
 struct merge_factors {
-    float max, sum, old, more;      /* the new state; what the old O and the split's are multiplied by */
+    float max, sum, old, more; /* the new state; what the old O and the split's are multiplied by */
 };
 
-static inline merge_factors merge(float max_before, float sum_before, float split_max, float split_sum)
+static inline merge_factors merge(float max_before, float sum_before, float split_max,
+                                  float split_sum)
 {
-    if (split_sum == 0) return { max_before, sum_before, 1.0f, 0.0f };    /* the row sees none of it */
+    if (split_sum == 0) return { max_before, sum_before, 1.0f, 0.0f }; /* the row sees none of it */
     const float most = max(max_before, split_max);
     const float old = exp2(max_before - most), more = exp2(split_max - most);
     return { most, fma(sum_before, old, split_sum * more), old, more };
@@ -114,7 +116,8 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint i = lane; i < n * PAGE_TOKENS; i += 32) {     /* stage: (dims, 16 tokens) */
             const uint d = first + i / PAGE_TOKENS, t = i % PAGE_TOKENS;
-            const bool is_written = first_pos + t < p.n_positions;  /* else the table may end before */
+            const bool is_written =
+                first_pos + t < p.n_positions; /* else the table may end before */
             float value = kv_value(part, a.k_type, a.d_head, d, t, d * PAGE_TOKENS + t);
             if (a.has_bias && is_written)
                 value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.d_head, d, a);
@@ -123,7 +126,8 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint d = 0; d < n; d += 8) {
             simdgroup_half8x8 rows[RT], keys[2];
-            for (int j = 0; j < 2; j++) simdgroup_load(keys[j], p.stage + d * PAGE_TOKENS + 8 * j, PAGE_TOKENS);
+            for (int j = 0; j < 2; j++)
+                simdgroup_load(keys[j], p.stage + d * PAGE_TOKENS + 8 * j, PAGE_TOKENS);
             for (int r = 0; r < RT; r++)
                 simdgroup_load(rows[r], p.queries + 8 * r * a.d_head + first + d, a.d_head);
             for (int r = 0; r < RT; r++)
@@ -133,13 +137,14 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
     }
     for (int r = 0; r < RT; r++)
         for (int j = 0; j < 2; j++)
-            simdgroup_store(sum[r][j], p.scores + 8 * r * SPLIT + page * PAGE_TOKENS + 8 * j, SPLIT);
+            simdgroup_store(sum[r][j], p.scores + 8 * r * SPLIT + page * PAGE_TOKENS + 8 * j,
+                            SPLIT);
 }
 
 /* P of a row, and its maximum and sum in this split. */
 template <int RT>
-static inline void soften_row(thread const attend_place<RT> &p, uint row, uint split, uint first_pos,
-                              uint end_pos, uint lane)
+static inline void soften_row(thread const attend_place<RT> &p, uint row, uint split,
+                              uint first_pos, uint end_pos, uint lane)
 {
     float score[SPLIT / 32], most = LOWEST_SCORE, sum = 0;
     for (uint i = 0; i < SPLIT / 32; i++) {
@@ -163,7 +168,8 @@ static inline void soften_row(thread const attend_place<RT> &p, uint row, uint s
     p.row_more[row] = f.more;
 }
 
-/* O of one split for this simdgroup's quarter of the dimensions, merged into what earlier ones gave. */
+/* O of one split for this simdgroup's quarter of the dimensions, merged into what earlier ones
+ * gave. */
 template <int RT>
 static inline void add_values(thread const attend_place<RT> &p, constant attend_args &a, uint split,
                               uint simd, uint lane, uint row_in_fragment,
@@ -188,7 +194,8 @@ static inline void add_values(thread const attend_place<RT> &p, constant attend_
         for (uint t = 0; t < PAGE_TOKENS; t += 8) {
             simdgroup_half8x8 weights[RT];
             for (int r = 0; r < RT; r++)
-                simdgroup_load(weights[r], p.weights + 8 * r * SPLIT + page * PAGE_TOKENS + t, SPLIT);
+                simdgroup_load(weights[r], p.weights + 8 * r * SPLIT + page * PAGE_TOKENS + t,
+                               SPLIT);
             for (uint j = 0; j < MAX_O; j++) {
                 if (j >= n_o) break;
                 simdgroup_half8x8 values;
@@ -199,7 +206,8 @@ static inline void add_values(thread const attend_place<RT> &p, constant attend_
         }
     }
     for (int r = 0; r < RT; r++) {
-        const float old = p.row_old[8 * r + row_in_fragment], more = p.row_more[8 * r + row_in_fragment];
+        const float old = p.row_old[8 * r + row_in_fragment],
+                    more = p.row_more[8 * r + row_in_fragment];
         for (int j = 0; j < MAX_O; j++)
             for (int e = 0; e < 2; e++)
                 o[r][j].thread_elements()[e] = merged(o[r][j].thread_elements()[e],
@@ -225,20 +233,23 @@ static inline void put_rows(thread const attend_place<RT> &p, constant attend_ar
         if (row >= item.n_rows) continue;
         const ulong column = ulong(rows[item.first_row + row].col) * a.ld_q +
                              (head * a.group + rows[item.first_row + row].head) * a.d_head;
-        device float *to = partial + (ulong(item.partial + row) * a.n_kv_heads + head) * (2 + a.d_head);
+        device float *to =
+            partial + (ulong(item.partial + row) * a.n_kv_heads + head) * (2 + a.d_head);
         for (uint j = 0; j < MAX_O; j++) {
             if (j >= width / 8) break;
             for (uint e = 0; e < 2; e++) {
                 const uint d = simd * width + 8 * j + (e ? mine.z : mine.y);
                 const float value = o[r][j].thread_elements()[e];
-                if (item.partial == NO_PARTIAL) put_attended(att, column + d, value, p.row_sum[row]);
+                if (item.partial == NO_PARTIAL)
+                    put_attended(att, column + d, value, p.row_sum[row]);
                 else to[2 + d] = value;
             }
         }
     }
 }
 
-/* Grid: (items, KV heads). shared: scores, weights, queries, four stages, four numbers of each row. */
+/* Grid: (items, KV heads). shared: scores, weights, queries, four stages, four numbers of each row.
+ */
 template <int RT>
 kernel void attend(device const attend_item *items [[buffer(0)]],
                    device const attend_row *rows [[buffer(1)]],
@@ -300,7 +311,8 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
     }
     put_rows<RT>(p, a, item, rows, att, partial, head, simd, mine, o);
     if (item.partial == NO_PARTIAL || thread_index >= item.n_rows) return;
-    device float *to = partial + (ulong(item.partial + thread_index) * a.n_kv_heads + head) * (2 + a.d_head);
+    device float *to =
+        partial + (ulong(item.partial + thread_index) * a.n_kv_heads + head) * (2 + a.d_head);
     to[0] = p.row_max[thread_index];
     to[1] = p.row_sum[thread_index];
 }
@@ -308,7 +320,8 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
 template [[host_name("attend_1")]] kernel decltype(attend<1>) attend<1>;
 template [[host_name("attend_2")]] kernel decltype(attend<2>) attend<2>;
 
-/* Merges a row's partial results in the order of their splits. Grid: (rows, KV heads), a simdgroup. */
+/* Merges a row's partial results in the order of their splits. Grid: (rows, KV heads), a simdgroup.
+ */
 kernel void combine(device const combine_row *rows [[buffer(0)]],
                     device const uint *slots [[buffer(1)]],
                     device const float *partial [[buffer(2)]],

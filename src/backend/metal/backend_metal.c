@@ -215,8 +215,8 @@ static uint32_t n_threads(const struct backend *b)
     return ((const struct metal_backend *)b)->params.n_threads;
 }
 
-/* The GPU computes, and the caller need only be quick to give it more: no core of its own, but none of
- * the slow ones either. */
+/* The GPU computes, and the caller need only be quick to give it more: no core of its own, but
+ * none of the slow ones either. */
 static void pin_caller(const struct backend *b)
 {
     (void)b;

@@ -1,9 +1,9 @@
 /* What the kernels share: unpacking of packed weights (fragment.h has their bytes), the sums of a
- * tile, activations. Every sum is in an order that shapes give, and a product and a sum that are one
- * operation are written fma(), so that a column's bits depend on nothing but the column.
+ * tile, activations. Every sum is in an order that shapes give, and a product and a sum that are
+ * one operation are written fma(), so that a column's bits depend on nothing but the column.
  *
- * A lane of a simdgroup holds two elements of one row of an 8 x 8 fragment. Which they are, the host
- * has probed and packed for: `lanes` has row, k of the first and k of the second. */
+ * A lane of a simdgroup holds two elements of one row of an 8 x 8 fragment. Which they are, the
+ * host has probed and packed for: `lanes` has row, k of the first and k of the second. */
 using namespace metal;
 
 /* ---- packed weights ------------------------------------------------------------------------- */
@@ -45,7 +45,8 @@ struct by_lane {
     }
     uint4 sixths(device const uchar *at) const
     {
-        const uint low = ((device const uint *)at)[lane], high = ((device const uint *)at)[32 + lane];
+        const uint low = ((device const uint *)at)[lane],
+                   high = ((device const uint *)at)[32 + lane];
         return uint4(low, low >> 8, high, high >> 8);
     }
     uint4 fours(device const uchar *at) const { return ((device const uint4 *)at)[row]; }
@@ -53,8 +54,8 @@ struct by_lane {
     uchar4 ones(device const uchar *at) const { return ((device const uchar4 *)at)[row]; }
 };
 
-/* one that has a whole row of the tile reads the row's four pairs, in the order of k, from where the
- * four lanes have them. */
+/* one that has a whole row of the tile reads the row's four pairs, in the order of k, from where
+ * the four lanes have them. */
 struct by_row {
     uchar4 lanes;
     uint row, row_tile;
@@ -90,8 +91,8 @@ static inline float4 halves(ushort4 bits)
     return float4(as_type<half4>(bits));
 }
 
-/* Each format: load() reads a chunk's four; get(i, f) gives the two weights of fragment f of the i-th
- * of them, rounded once to halves. */
+/* Each format: load() reads a chunk's four; get(i, f) gives the two weights of fragment f of the
+ * i-th of them, rounded once to halves. */
 
 static inline half2 scaled(float2 q, float scale)
 {
@@ -290,11 +291,13 @@ struct row_sums {
 
 /* This simdgroup's chunks of a tile times columns: x points at the first column's first value. */
 template <typename W, int NB>
-static inline void accumulate(device const uchar *tile, uint n_chunks, device const half *x, uint ld_x,
-                              thread const by_lane &reader, uint simd, thread tile_sums<NB> &sums)
+static inline void accumulate(device const uchar *tile, uint n_chunks, device const half *x,
+                              uint ld_x, thread const by_lane &reader, uint simd,
+                              thread tile_sums<NB> &sums)
 {
     for (int r = 0; r < 4; r++)
-        for (int j = 0; j < NB; j++) sums.of[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+        for (int j = 0; j < NB; j++)
+            sums.of[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
     for (uint c = simd; c < n_chunks; c += PRODUCT_SIMDGROUPS) {
         W w;
         w.load(tile, c, reader);
@@ -321,8 +324,8 @@ static inline void accumulate(device const uchar *tile, uint n_chunks, device co
 
 /* Adds the four simdgroups' sums, in their order; simdgroup r keeps row tile r. shared: NB KiB. */
 template <int NB>
-static inline void reduce(thread tile_sums<NB> &sums, threadgroup float2 *shared, uint simd, uint lane,
-                          thread row_sums<NB> &own)
+static inline void reduce(thread tile_sums<NB> &sums, threadgroup float2 *shared, uint simd,
+                          uint lane, thread row_sums<NB> &own)
 {
 #pragma unroll
     for (uint r = 0; r < 4; r++) {

@@ -1,11 +1,12 @@
-/* The one door to Metal: a device, its memory, its compiled kernels and the recording of work. Behind
- * it is Objective-C (device.m); all else of the backend is C.
+/* The one door to Metal: a device, its memory, its compiled kernels and the recording of work.
+ * Behind it is Objective-C (device.m); all else of the backend is C.
  *
  * I1  All memory is taken before metal_device_settle, stays resident until close and is never given
- *     back in between. Settling again after more was taken is allowed: while a model is being loaded.
+ *     back in between. Settling again after more was taken is allowed: while a model is being
+ *     loaded.
  * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait.
- * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the last
- *     barrier, by the host before metal_begin, or by earlier command buffers.
+ * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the
+ *     last barrier, by the host before metal_begin, or by earlier command buffers.
  *
  * Threads: one thread opens, records and waits. */
 #ifndef BACKEND_METAL_DEVICE_H
@@ -49,8 +50,8 @@ pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char
 /* After buffers were taken, before work that uses them: asks for residency of all of them. */
 pl_status metal_device_settle(struct metal_device *d, pl_err *err);
 
-/* The kernel of this name. Function constants 0 .. n_constants - 1 are 32-bit integers. Made once and
- * kept: asking again gives the same. */
+/* The kernel of this name. Function constants 0 .. n_constants - 1 are 32-bit integers. Made
+ * once and kept: asking again gives the same. */
 pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int32_t *constant,
                              uint32_t n_constants, struct metal_pipeline **out, pl_err *err);
 uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p);
@@ -74,7 +75,7 @@ struct metal_dispatch {
     uint32_t args_bytes;                /* METAL_MAX_ARGS at most; a multiple of 4 */
     uint32_t n_groups[3];               /* threadgroups; none may be 0 */
     uint32_t n_threads;                 /* a threadgroup, a multiple of 32 */
-    uint32_t shared_bytes;              /* threadgroup memory at index 0, a multiple of 16; 0: none */
+    uint32_t shared_bytes; /* threadgroup memory at index 0, a multiple of 16; 0: none */
 };
 
 void metal_begin(struct metal_device *d);
@@ -83,8 +84,8 @@ void metal_barrier(struct metal_device *d);
 /* Ends recording and hands the work to the GPU. */
 void metal_commit(struct metal_device *d);
 /* Waits for what was committed. A failed command buffer gives PL_E_INTERNAL and what Metal said;
- * after `METAL_MAX_FAILURES` in a row the queue is made anew. gpu_ns, unless NULL, gets the time the
- * GPU was busy. */
+ * after `METAL_MAX_FAILURES` in a row the queue is made anew. gpu_ns, unless NULL, gets the time
+ * the GPU was busy. */
 enum { METAL_MAX_FAILURES = 3 };
 pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err);
 

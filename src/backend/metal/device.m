@@ -1,10 +1,10 @@
 /* The Objective-C side of the backend. Manual retain and release (-fno-objc-arc): objects live in C
  * structs, and what Metal returns autoreleased is kept or let go within one pool.
  *
- * All work of a step is one command buffer with one concurrent encoder. Its resources are untracked and
- * outlive it, so the command buffer retains none of them; order within it is by barriers alone, and
- * between command buffers by waiting. A step is waited for once, asleep: what spinning on a shared event
- * would gain is for someone with the hardware to measure. */
+ * All work of a step is one command buffer with one concurrent encoder. Its resources are
+ * untracked and outlive it, so the command buffer retains none of them; order within it is by
+ * barriers alone, and between command buffers by waiting. A step is waited for once, asleep:
+ * what spinning on a shared event would gain is for someone with the hardware to measure. */
 #import <Foundation/Foundation.h>
 #import <Metal/Metal.h>
 
@@ -72,7 +72,8 @@ static void open_archive(struct metal_device *d, const char *source, const char 
                    [[error localizedDescription] UTF8String]);
         [descriptor setUrl:nil];
     }
-    if (!d->archive) d->archive = [d->device newBinaryArchiveWithDescriptor:descriptor error:&error];
+    if (!d->archive)
+        d->archive = [d->device newBinaryArchiveWithDescriptor:descriptor error:&error];
     [descriptor release];
 }
 
@@ -114,7 +115,8 @@ static void make_residency(struct metal_device *d)
 #endif
 }
 
-/* Sums and products as written: bits of a column must not depend on what a compiler makes of them. */
+/* Sums and products as written: bits of a column must not depend on what a compiler makes of them.
+ */
 static MTLCompileOptions *new_options(void)
 {
     MTLCompileOptions *options = [[MTLCompileOptions alloc] init];
@@ -166,8 +168,9 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
         if (!d->device)
             st = pl_fail(err, PL_E_UNSUPPORTED, "no GPU that Metal runs on: use --backend cpu");
         if (!st && ![d->device supportsFamily:MTLGPUFamilyApple7])
-            st = pl_fail(err, PL_E_UNSUPPORTED, "%s: Apple M1 or later is wanted; use --backend cpu",
-                         [[d->device name] UTF8String]);
+            st =
+                pl_fail(err, PL_E_UNSUPPORTED, "%s: Apple M1 or later is wanted; use --backend cpu",
+                        [[d->device name] UTF8String]);
         if (!st) {
             read_facts(d);
             d->buffers = [[NSMutableArray alloc] init];
@@ -224,10 +227,11 @@ static pl_status check_room(const struct metal_device *d, uint64_t n_bytes, cons
                        (unsigned long long)n_bytes >> 20,
                        (unsigned long long)d->facts.max_buffer_bytes >> 20);
     if (most && d->n_bytes + n_bytes > most)
-        return pl_fail(err, PL_E_MEMORY, "%s bring it to %llu MiB; the GPU may keep %llu: lower "
-                       "--ctx-size or --parallel, or raise iogpu.wired_limit_mb (see paceline doctor)",
-                       what, (unsigned long long)(d->n_bytes + n_bytes) >> 20,
-                       (unsigned long long)most >> 20);
+        return pl_fail(
+            err, PL_E_MEMORY,
+            "%s bring it to %llu MiB; the GPU may keep %llu: lower "
+            "--ctx-size or --parallel, or raise iogpu.wired_limit_mb (see paceline doctor)",
+            what, (unsigned long long)(d->n_bytes + n_bytes) >> 20, (unsigned long long)most >> 20);
     return PL_OK;
 }
 
@@ -284,7 +288,9 @@ static id<MTLFunction> new_function(struct metal_device *d, const char *name,
     MTLFunctionConstantValues *values = [[MTLFunctionConstantValues alloc] init];
     for (uint32_t i = 0; i < n_constants; i++)
         [values setConstantValue:&constant[i] type:MTLDataTypeInt atIndex:i];
-    id<MTLFunction> made = [d->library newFunctionWithName:function constantValues:values error:error];
+    id<MTLFunction> made = [d->library newFunctionWithName:function
+                                            constantValues:values
+                                                     error:error];
     [values release];
     return made;
 }
@@ -400,7 +406,8 @@ static pl_status tell_failure(struct metal_device *d, pl_err *err)
 {
     const pl_status st = fail_with(err, PL_E_INTERNAL, "the GPU failed a step", [d->command error]);
     if (++d->n_failures < METAL_MAX_FAILURES) return st;
-    PL_LOG(ERROR, "metal", "%u steps failed in a row: the command queue is made anew", d->n_failures);
+    PL_LOG(ERROR, "metal", "%u steps failed in a row: the command queue is made anew",
+           d->n_failures);
     d->n_failures = 0;
     make_queue(d);
     return st;

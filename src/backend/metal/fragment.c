@@ -211,8 +211,12 @@ static void put_element(enum fragment_format format, uint8_t *words, uint8_t *mo
 {
     const uint32_t q = u->q[k], half = 16 * e, four = lane * ROW_TILES + r;
     switch (format) {
-    case FRAGMENT_F16: or_word(words, f * 32 * ROW_TILES + four, (uint32_t)u->half[k] << half); return;
-    case FRAGMENT_Q8_0: or_word(words, f / 2 * 32 * ROW_TILES + four, q << (f % 2 * 8 + half)); return;
+    case FRAGMENT_F16:
+        or_word(words, f * 32 * ROW_TILES + four, (uint32_t)u->half[k] << half);
+        return;
+    case FRAGMENT_Q8_0:
+        or_word(words, f / 2 * 32 * ROW_TILES + four, q << (f % 2 * 8 + half));
+        return;
     default: or_word(words, four, (q & 15) << (4 * f + half));
     }
     if (shapes[format].n_more == 1) or_word(more, lane, q >> 4 << (4 * r + f + half));

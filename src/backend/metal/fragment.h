@@ -1,15 +1,16 @@
 /* Weights in the order in which a simdgroup's lanes hold the fragments of a matrix product.
  *
- * A fragment is 8 rows x 8 k; a lane holds two elements of one row. A tile is 32 rows (four row tiles
- * of 8) and all k, in chunks of 32 k: eight weights a lane and row tile. Chunks lie one after another,
+ * A fragment is 8 rows x 8 k; a lane holds two elements of one row. A tile is 32 rows (four row
+ * tiles of 8) and all k, in chunks of 32 k: eight weights a lane and row tile. Chunks lie one after
+ * another,
  *
  *     chunk    head     [8 rows of a row tile][4 row tiles], before the first chunk of each 256 k
  *              scales   [8 rows of a row tile][4 row tiles]
- *              quanta   [words][32 lanes][4 row tiles], then [more words][32 lanes] for all row tiles
+ *              quanta   [words][32 lanes][4 row tiles], then [more words][32 lanes] for all
  *
- * so that a lane reads the same field of its four row tiles in one load, and a simdgroup reads a chunk
- * as one run of bytes. Words are of 32 bits; the lower half is the lane's first element's. f is the
- * fragment (0..3) of the chunk, r the row tile, q the quantum of the scalar definition.
+ * so that a lane reads the same field of its four row tiles in one load, and a simdgroup reads a
+ * chunk as one run of bytes. Words are of 32 bits; the lower half is the lane's first element's. f
+ * is the fragment (0..3) of the chunk, r the row tile, q the quantum of the scalar definition.
  *
  *     format       head (f16)   scales of 32 k      words: where element bits stand in each half
  *     F16          -            -                   4, one a fragment: the half itself
@@ -20,7 +21,7 @@
  *     Q5_1         -            d, m f16            likewise
  *     Q4_K         d, dmin      scale, min u8       1
  *     Q5_K         d, dmin      scale, min u8       1, and 1 more as Q5_0
- *     Q6_K         d            two scales i8       1, and 2 more: upper bits at 8 (r % 2) + 2 f of r / 2
+ *     Q6_K         d            two scales i8       1, and 2 more: bits at 8 (r % 2) + 2 f of r / 2
  *     IQ4_XS       d            scale i8            1
  *
  * No state, any thread. */

@@ -75,14 +75,15 @@ static pl_status get_kernels(struct metal_backend *b, enum fragment_format forma
     for (int n = 0; n < MAX_FRAGMENTS + FEW_COLUMNS; n++) {
         const bool is_few = n >= MAX_FRAGMENTS;
         const int i = is_few ? n - MAX_FRAGMENTS : n;
-        struct metal_pipeline **p = is_few ? &b->kernel.few[format][i] : &b->kernel.product[format][i];
+        struct metal_pipeline **p =
+            is_few ? &b->kernel.few[format][i] : &b->kernel.product[format][i];
         snprintf(text, sizeof text, "product_%s%s_%d", is_few ? "few_" : "", name, i + 1);
         const pl_status st = metal_pipeline_get(b->device, text, NULL, 0, p, err);
         if (st) return st;
         if (metal_pipeline_max_threads(*p) < PRODUCT_SIMDGROUPS * METAL_SIMDGROUP)
-            return pl_fail(err, PL_E_UNSUPPORTED, "%s runs in %u threads on this GPU; %d are wanted",
-                           text, metal_pipeline_max_threads(*p),
-                           PRODUCT_SIMDGROUPS * METAL_SIMDGROUP);
+            return pl_fail(err, PL_E_UNSUPPORTED,
+                           "%s runs in %u threads on this GPU; %d are wanted", text,
+                           metal_pipeline_max_threads(*p), PRODUCT_SIMDGROUPS * METAL_SIMDGROUP);
     }
     const pl_status st = metal_experts_get_kernels(b, format, err);
     if (st) return st;

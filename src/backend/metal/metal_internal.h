@@ -1,8 +1,9 @@
 /* Inside the Metal backend: its state and what its files share.
  *
- * Buffers by column have rows of ld_* elements, whole tiles of TILE_ROWS, and whole fragments of 8
- * columns, so that a product reads and stores whole ones. What lies beyond the step's columns is read
- * and written, but no column ever depends on it: a column of a matrix product is its own. */
+ * Buffers by column have rows of ld_* elements, whole tiles of TILE_ROWS, and whole fragments of
+ * 8 columns, so that a product reads and stores whole ones. What lies beyond the step's columns
+ * is read and written, but no column ever depends on it: a column of a matrix product is its
+ * own. */
 #ifndef BACKEND_METAL_METAL_INTERNAL_H
 #define BACKEND_METAL_METAL_INTERNAL_H
 
@@ -47,7 +48,7 @@ struct metal_kv {
 
 /* Compiled kernels; NULL: of a format that no loaded matrix has. */
 struct metal_kernels {
-    struct metal_pipeline *product[N_FRAGMENT_FORMATS][MAX_FRAGMENTS];  /* [n] for n + 1 fragments */
+    struct metal_pipeline *product[N_FRAGMENT_FORMATS][MAX_FRAGMENTS]; /* [n] for n + 1 fragments */
     struct metal_pipeline *few[N_FRAGMENT_FORMATS][FEW_COLUMNS];        /* [n] for n + 1 columns */
     struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
     struct metal_pipeline *norm, *norm_indexed, *add_norm, *largest, *finish_queries, *finish_kv;
@@ -78,7 +79,7 @@ struct metal_backend {
     struct metal_buffer q, k, v;    /* (n_col_rows, ld_q) and (n_col_rows, ld_kv) f32 */
     struct metal_buffer q_half;     /* (n_col_rows, ld_q) f16: queries as attention reads them */
     struct metal_buffer att;        /* (n_col_rows, ld_q) f16 */
-    struct metal_buffer gate;       /* (n_col_rows, ld_ff) f32: of gates whose ups are of another format */
+    struct metal_buffer gate;       /* (n_col_rows, ld_ff) f32: gates, of ups of another format */
     struct metal_buffer act;        /* (n_col_rows, ld_ff) f16, scaled by ACT_SCALE */
     struct metal_buffer head_in;    /* (max_outs in whole fragments, ld_model) f16 */
     struct metal_buffer logit_rows; /* (max_outs in whole fragments, ld_vocab) f32 */
@@ -137,7 +138,8 @@ void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline
 /* Ends an operation: what follows sees what it wrote. `name` is for timing. */
 void metal_end_operation(struct metal_backend *b, const char *name);
 
-/* Runs what was recorded, waits, and goes on recording: what the host wrote for it may change now. */
+/* Runs what was recorded, waits, and goes on recording: what the host wrote for it may change now.
+ */
 void metal_run_so_far(struct metal_backend *b);
 
 static inline uint32_t whole(uint32_t n, uint32_t unit)

@@ -1,6 +1,6 @@
-/* Arguments of the kernels, as the host fills and the shaders read them: 32-bit fields alone, so that
- * both compilers lay them out alike. Columns are the step's tokens; ld_* count elements from one
- * column to the next. */
+/* Arguments of the kernels, as the host fills and the shaders read them: 32-bit fields alone, so
+ * that both compilers lay them out alike. Columns are the step's tokens; ld_* count elements
+ * from one column to the next. */
 #ifndef BACKEND_METAL_OP_ARGS_H
 #define BACKEND_METAL_OP_ARGS_H
 
@@ -22,7 +22,7 @@ enum {
     MAX_FRAGMENTS = 8,      /* of 8 columns, that one product holds */
     FEW_COLUMNS = 4,        /* up to so many do without the matrix unit */
     PRODUCT_SIMDGROUPS = 4, /* share a tile's chunks: chunk c is simdgroup c % 4's */
-    SPLIT = 128,            /* positions of a part of attention's sum: a multiple of the page's 16 */
+    SPLIT = 128, /* positions of a part of attention's sum: a multiple of the page's 16 */
 };
 
 /* What a product does with its sums. */

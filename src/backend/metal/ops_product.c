@@ -30,8 +30,9 @@ static void dispatch_block(struct metal_backend *b, const struct product *p,
     metal_dispatch(b->device, &d);
 }
 
-/* As many whole blocks of 64 columns as there are, then one of as few fragments as hold the rest, so
- * that at most 7 columns are padding; or, of up to four, one without the matrix unit and padding. */
+/* As many whole blocks of 64 columns as there are, then one of as few fragments as hold the
+ * rest, so that at most 7 columns are padding; or, of up to four, one without the matrix unit
+ * and padding. */
 void metal_product(struct metal_backend *b, const struct product *p)
 {
     const enum fragment_format format = p->matrix->format;
@@ -108,9 +109,9 @@ void metal_gate_up(struct backend *base, const struct matrix *gate, const struct
 
 /* ---- Q, K and V ----------------------------------------------------------------------------- */
 
-/* As the CPU does it: keys that a bias was added to spend the range of a type that is coarser than
- * f16 on a constant, so they are stored without it and attention adds it back. A norm after the bias
- * cannot be split off. */
+/* As the CPU does it: keys that a bias was added to spend the range of a type that is coarser
+ * than f16 on a constant, so they are stored without it and attention adds it back. A norm after
+ * the bias cannot be split off. */
 static bool keeps_bias_out(enum kv_type type, const struct qkv_weights *w)
 {
     return w->bias_k && !w->norm_k && type != KV_F16;

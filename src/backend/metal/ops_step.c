@@ -88,7 +88,8 @@ void metal_begin_step(struct backend *base, const struct batch *batch)
     b->has_failed = false;
     memcpy(b->token.bytes, batch->token, batch->n_cols * sizeof *batch->token);
     memcpy(b->pos.bytes, batch->pos, batch->n_cols * sizeof *batch->pos);
-    if (batch->n_outs) memcpy(b->out_col.bytes, batch->out_col, batch->n_outs * sizeof *batch->out_col);
+    if (batch->n_outs)
+        memcpy(b->out_col.bytes, batch->out_col, batch->n_outs * sizeof *batch->out_col);
     for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
         for (uint32_t i = 0; i < s->n_cols; i++)
             page[s->first_col + i] = s->page[(s->first_pos + i) / PAGE_TOKENS];
@@ -99,7 +100,8 @@ void metal_begin_step(struct backend *base, const struct batch *batch)
 void metal_embed(struct backend *base, const struct matrix *embedding, float scale)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const struct embed_args args = { embedding->n_chunks, embedding->tile_bytes, b->ld_model, scale };
+    const struct embed_args args = { embedding->n_chunks, embedding->tile_bytes, b->ld_model,
+                                     scale };
     const struct metal_buffer *buffers[] = { &embedding->tiles, &b->token, &b->x, &b->lanes };
     metal_record(b, b->kernel.embed[embedding->format], buffers, 4, &args, sizeof args,
                  embedding->n_chunks, b->batch.n_cols, METAL_SIMDGROUP);
@@ -111,7 +113,8 @@ void metal_norm(struct backend *base, const struct vector *weight, float eps)
     struct metal_backend *b = (struct metal_backend *)base;
     const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, eps };
     const struct metal_buffer *buffers[] = { &b->x, &weight->values, &b->h, &b->out_col };
-    metal_record(b, b->kernel.norm, buffers, 4, &args, sizeof args, b->batch.n_cols, 1, NORM_THREADS);
+    metal_record(b, b->kernel.norm, buffers, 4, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
     metal_end_operation(b, "norm");
 }
 
@@ -151,17 +154,23 @@ static void record_head(const struct turn *t)
     };
     const struct metal_buffer *of_largest[] = { &b->logit_rows, &b->largest };
     struct metal_dispatch d = {
-        .pipeline = b->kernel.norm_indexed, .n_buffers = 4, .args = &norm, .args_bytes = sizeof norm,
-        .buffer = { { &b->x, 0 }, { &b->head_norm->values, 0 }, { &b->head_in, 0 },
+        .pipeline = b->kernel.norm_indexed,
+        .n_buffers = 4,
+        .args = &norm,
+        .args_bytes = sizeof norm,
+        .buffer = { { &b->x, 0 },
+                    { &b->head_norm->values, 0 },
+                    { &b->head_in, 0 },
                     { &b->out_col, t->first * sizeof(uint32_t) } },
-        .n_groups = { n, 1, 1 }, .n_threads = NORM_THREADS,
+        .n_groups = { n, 1, 1 },
+        .n_threads = NORM_THREADS,
     };
     metal_dispatch(b->device, &d);
     metal_end_operation(b, "norm");
     metal_product(b, &head);
     metal_end_operation(b, "output head");
-    metal_record(b, b->kernel.largest, of_largest, 2, &largest, sizeof largest, b->n_logit_blocks, n,
-                 METAL_SIMDGROUP);
+    metal_record(b, b->kernel.largest, of_largest, 2, &largest, sizeof largest, b->n_logit_blocks,
+                 n, METAL_SIMDGROUP);
     metal_end_operation(b, "output head");
 }
 

@@ -21,13 +21,14 @@ static pl_status take(struct metal_backend *b, struct probe *p, pl_err *err)
     } all[] = { { &p->a, 2 }, { &p->b, 2 }, { &p->c, 4 }, { &p->one, 4 }, { &p->other, 4 } };
     pl_status st = PL_OK;
     for (size_t i = 0; i < sizeof all / sizeof *all && !st; i++)
-        st = metal_buffer_take(b->device, N_SUMS * FRAGMENT * all[i].bytes, "probes", all[i].to, err);
+        st = metal_buffer_take(b->device, N_SUMS * FRAGMENT * all[i].bytes, "probes", all[i].to,
+                               err);
     return st ? st : metal_device_settle(b->device, err);
 }
 
 static pl_status run(struct metal_backend *b, const char *kernel,
-                     const struct metal_buffer *const *buffer, uint32_t n_buffers, uint32_t n_groups,
-                     pl_err *err)
+                     const struct metal_buffer *const *buffer, uint32_t n_buffers,
+                     uint32_t n_groups, pl_err *err)
 {
     struct metal_pipeline *pipeline;
     const uint32_t unused = 0;
@@ -58,7 +59,8 @@ static bool read_layout(struct metal_backend *b, const struct probe *p)
     return fragment_layout_is_sound(&b->layout);
 }
 
-/* The lanes of each row by rising k. False: a lane's two elements are no neighbours 2 i, 2 i + 1. */
+/* The lanes of each row by rising k. False: a lane's two elements are no neighbours 2 i, 2 i + 1.
+ */
 static bool find_rows(struct metal_backend *b)
 {
     uint8_t (*lane)[4] = b->lanes.bytes;
@@ -101,6 +103,8 @@ pl_status metal_probe(struct metal_backend *b, pl_err *err)
     st = run(b, "probe", buffers, 4, 1, err);
     if (st) return st;
     if (read_layout(b, &p)) return probe_order(b, &p, err);
-    return pl_fail(err, PL_E_UNSUPPORTED, "%s: a lane holds other elements of a matrix fragment than "
-                   "two of one row: use --backend cpu", metal_device_facts(b->device)->name);
+    return pl_fail(err, PL_E_UNSUPPORTED,
+                   "%s: a lane holds other elements of a matrix fragment than "
+                   "two of one row: use --backend cpu",
+                   metal_device_facts(b->device)->name);
 }

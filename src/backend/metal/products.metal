@@ -1,6 +1,6 @@
-/* Matrix products: a threadgroup of four simdgroups computes one tile of 32 rows, for 8 NB columns by the
- * matrix unit, or for up to four without it. Both give a column the same bits, or a reply would depend
- * on how many are served (docs/decisions/003-metal-columns.md). */
+/* Matrix products: a threadgroup of four simdgroups computes one tile of 32 rows, for 8 NB
+ * columns by the matrix unit, or for up to four without it. Both give a column the same bits, or
+ * a reply would depend on how many are served (docs/decisions/003-metal-columns.md). */
 
 template <int NB>
 static inline void finish(thread row_sums<NB> &sums, device float *out, uint row, uint col,
@@ -100,10 +100,10 @@ static inline void few_tile(device const uchar *tile, device const uchar *gate_t
     }
 }
 
-/* tiles: the matrix's; gate_tiles: of EPILOGUE_GATED, the same format and shape. out: (columns, ld_out)
- * f32, or act, f16, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of EPILOGUE_TIMES_GATE.
- * lanes: (32) row, k and k of each lane's two elements, then (8) the lanes of each row by rising k.
- * Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
+/* tiles: the matrix's; gate_tiles: of EPILOGUE_GATED, the same format and shape. out: (columns,
+ * ld_out) f32, or act, f16, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of
+ * EPILOGUE_TIMES_GATE. lanes: (32) row, k and k of each lane's two elements, then (8) the lanes
+ * of each row by rising k. Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
 template <typename W, int NB>
 kernel void product(device const uchar *tiles [[buffer(0)]],
                     device const uchar *gate_tiles [[buffer(1)]],

@@ -53,8 +53,8 @@ static pl_status measure_on(struct metal_device *d, struct backend_rates *out, p
 
     pl_status st = metal_buffer_take(d, read_bytes, "a measurement", &from, err);
     if (!st)
-        st = metal_buffer_take(d, out_read > out_multiply ? out_read : out_multiply, "a measurement",
-                               &to, err);
+        st = metal_buffer_take(d, out_read > out_multiply ? out_read : out_multiply,
+                               "a measurement", &to, err);
     if (!st) st = metal_device_settle(d, err);
     if (!st) st = metal_pipeline_get(d, "rate_read", NULL, 0, &read, err);
     if (!st) st = metal_pipeline_get(d, "rate_multiply", NULL, 0, &multiply, err);
@@ -62,8 +62,12 @@ static pl_status measure_on(struct metal_device *d, struct backend_rates *out, p
 
     const struct rate_args read_args = { size.read_words }, turns = { size.multiply_turns };
     struct metal_dispatch what = {
-        .pipeline = read, .buffer = { { &from, 0 }, { &to, 0 } }, .n_buffers = 2, .args = &read_args,
-        .args_bytes = sizeof read_args, .n_groups = { size.read_groups, 1, 1 },
+        .pipeline = read,
+        .buffer = { { &from, 0 }, { &to, 0 } },
+        .n_buffers = 2,
+        .args = &read_args,
+        .args_bytes = sizeof read_args,
+        .n_groups = { size.read_groups, 1, 1 },
         .n_threads = READ_THREADS,
     };
     st = best_ns(d, &what, &ns, err);

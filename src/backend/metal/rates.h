@@ -1,5 +1,5 @@
-/* The GPU's own limits: multiply-adds of its matrix unit and plain reads of its memory, as the GPU's
- * clock saw them. Threads: any, one at a time. */
+/* The GPU's own limits: multiply-adds of its matrix unit and plain reads of its memory, as the
+ * GPU's clock saw them. Threads: any, one at a time. */
 #ifndef BACKEND_METAL_RATES_H
 #define BACKEND_METAL_RATES_H
 

@@ -1,5 +1,5 @@
-/* Work on single columns: the embedding, norms, and what happens to Q, K and V between their products
- * and attention. A threadgroup a column, or a column's head. */
+/* Work on single columns: the embedding, norms, and what happens to Q, K and V between their
+ * products and attention. A threadgroup a column, or a column's head. */
 
 /* ---- the lanes' elements -------------------------------------------------------------------- */
 
@@ -21,9 +21,9 @@ kernel void probe(device const half *half_values [[buffer(0)]],
     }
 }
 
-/* One product of fragments by the matrix unit and one by a chain of fma() by rising k: whether they are
- * the same, bit for bit, decides whether products of few columns may do without the unit. a, b:
- * (groups, 8, 8) halves; c and the results: (groups, 8, 8). */
+/* One product of fragments by the matrix unit and one by a chain of fma() by rising k: whether
+ * they are the same, bit for bit, decides whether products of few columns may do without the
+ * unit. a, b: (groups, 8, 8) halves; c and the results: (groups, 8, 8). */
 kernel void probe_order(device const half *a [[buffer(0)]],
                         device const half *b [[buffer(1)]],
                         device const float *c [[buffer(2)]],
@@ -147,8 +147,8 @@ kernel void add_norm(device const float *y [[buffer(0)]],
         to[i] = fma(from[i] * scale, weight[i], to[i]);
 }
 
-/* The largest of every 256 logits, NaN counting as minus infinity. Grid: (blocks, rows), a simdgroup
- * each. n: of a row; ld_out: blocks of a row. */
+/* The largest of every 256 logits, NaN counting as minus infinity. Grid: (blocks, rows), a
+ * simdgroup each. n: of a row; ld_out: blocks of a row. */
 kernel void largest(device const float *logits [[buffer(0)]],
                     device float *out [[buffer(1)]],
                     constant row_args &a [[buffer(2)]],
@@ -170,7 +170,8 @@ enum { MAX_D_HEAD = 256, PAGE_TOKENS = 16, KV_BLOCK = 32 };
 
 /* Adds a bias, applies the head's norm, in threadgroup memory that this simdgroup alone uses. */
 static inline void prepare_head(threadgroup float *values, constant heads_args &a,
-                                device const float *bias, device const float *norm_weight, uint lane)
+                                device const float *bias, device const float *norm_weight,
+                                uint lane)
 {
     const bool has_bias = (a.flags & HEADS_BIAS) != 0, has_norm = (a.flags & HEADS_NORM) != 0;
     float sum = 0;
@@ -213,8 +214,8 @@ static inline uint kv_scales_bytes(uint type, uint d_head)
     return type == METAL_KV_Q8_0 ? d_head / KV_BLOCK * PAGE_TOKENS * 2 : 0;
 }
 
-/* One token's values of one head into its page: `part` is where the scales begin, dimension d's code
- * stands at d * step + first. */
+/* One token's values of one head into its page: `part` is where the scales begin, dimension d's
+ * code stands at d * step + first. */
 static inline void write_kv(threadgroup const float *values, uint d_head, uint type,
                             device uchar *part, uint at, uint step, uint first, uint lane)
 {
@@ -261,7 +262,8 @@ kernel void finish_queries(device const float *rows [[buffer(0)]],
     for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
     prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
     turn(values, a, cos_sin + ulong(pos[group.y]) * a.d_head, lane);
-    for (uint i = lane; i < a.d_head; i += 32) q_half[first + i] = half(bounded(values[i] * a.scale));
+    for (uint i = lane; i < a.d_head; i += 32)
+        q_half[first + i] = half(bounded(values[i] * a.scale));
 }
 
 /* Keys, or values with HEADS_ARE_VALUES, into the pages of the columns' tokens. Grid as above. */

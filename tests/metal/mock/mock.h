@@ -1,12 +1,13 @@
-/* A GPU for tests: Metal's objects as far as device.m uses them, with kernels run by the emulator. It is
- * stricter than Metal: what Metal leaves undefined is refused or made visible.
+/* A GPU for tests: Metal's objects as far as device.m uses them, with kernels run by the emulator.
+ * It is stricter than Metal: what Metal leaves undefined is refused or made visible.
  *
- *  - Work runs when it is waited for; until then the buffers that a dispatch binds hold what they held.
- *  - Dispatches of a concurrent encoder that no barrier separates run in a shuffled order.
- *  - Refused, as a failed command buffer whose error says why: arguments of more than 4096 bytes; offsets
- *    and threadgroup lengths that are not aligned; a buffer that is not in a committed residency set of the
- *    queue; a dispatch without a pipeline; an empty grid; too many threads; and all that the emulator
- *    finds. Aborted, as Metal's validation would: encoding after the end, committing twice.
+ * I1  Work runs when it is waited for; until then what a dispatch would write is as it was.
+ * I2  Dispatches of a concurrent encoder that no barrier separates run in a shuffled order.
+ * I3  Refused, as a failed command buffer whose error says why: arguments of more than 4096 bytes;
+ *     offsets and threadgroup lengths that are not aligned; a buffer that is not in a committed
+ *     residency set of the queue; a dispatch without a pipeline; an empty grid; too many threads;
+ *     and all that the emulator finds. Aborted, as Metal's validation would: encoding after the end,
+ *     committing twice.
  *
  * Threads: one. */
 #ifndef METAL_MOCK_H
@@ -22,7 +23,8 @@ void mock_set_build(enum emu_build build);
 /* Unordered dispatches follow this seed from now on; 0: the order in which they were encoded. */
 void mock_set_shuffle(uint64_t seed);
 
-/* The n-th command buffer from now (1: the next) fails with an error, and so do the `times` - 1 after. */
+/* The n-th command buffer from now (1: the next) fails with an error, and so do the `times` - 1
+ * after. */
 void mock_fail_command(uint32_t n, uint32_t times);
 
 /* Bytes that the device recommends at most; 0: 8 GiB. */

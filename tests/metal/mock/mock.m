@@ -1,5 +1,5 @@
-/* See mock.h. Classes carry the names of Metal's protocols with Mock for MTL. Metal's own classes, which
- * only hold values, keep them in the room that make_sdk.py gave them. */
+/* See mock.h. Classes carry the names of Metal's protocols with Mock for MTL. Metal's own
+ * classes, which only hold values, keep them in the room that make_sdk.py gave them. */
 #import <Foundation/Foundation.h>
 #import <Metal/Metal.h>
 
@@ -161,7 +161,8 @@ struct constants {
 - (void)setConstantValue:(const void *)value type:(MTLDataType)type atIndex:(NSUInteger)index
 {
     struct constants *c = mock[0];
-    check(type == MTLDataTypeInt && index < EMU_MAX_CONSTANTS, "a function constant that is no integer");
+    check(type == MTLDataTypeInt && index < EMU_MAX_CONSTANTS,
+          "a function constant that is no integer");
     if (!c) mock[0] = c = calloc(1, sizeof *c);
     memcpy(&c->value[index], value, sizeof c->value[index]);
     c->set |= 1ull << index;
@@ -367,7 +368,8 @@ struct encoded {
 - (struct encoded *)append
 {
     check(!has_ended, "encoding after the encoder's end");
-    command->encoded = realloc(command->encoded, (command->n_encoded + 1) * sizeof *command->encoded);
+    command->encoded =
+        realloc(command->encoded, (command->n_encoded + 1) * sizeof *command->encoded);
     return &command->encoded[command->n_encoded++];
 }
 - (void)setComputePipelineState:(id<MTLComputePipelineState>)state
@@ -436,7 +438,8 @@ struct encoded {
 }
 - (void)commit
 {
-    check(!is_encoding && state == MTLCommandBufferStatusNotEnqueued, "committed twice or too early");
+    check(!is_encoding && state == MTLCommandBufferStatusNotEnqueued,
+          "committed twice or too early");
     state = MTLCommandBufferStatusCommitted;
 }
 - (BOOL)isResident:(MockBuffer *)buffer
@@ -475,7 +478,9 @@ struct encoded {
         for (int i = 0; i < MAX_INDEX; i++) {
             MockBuffer *b = d->bound[i].buffer;
             e.buffer[i].at = d->n_bytes[i] ? d->bytes[i] : b ? b->bytes + d->bound[i].offset : NULL;
-            e.buffer[i].n_bytes = d->n_bytes[i] ? d->n_bytes[i] : b ? b->n_bytes - d->bound[i].offset : 0;
+            e.buffer[i].n_bytes = d->n_bytes[i] ? d->n_bytes[i]
+                                  : b           ? b->n_bytes - d->bound[i].offset
+                                                : 0;
             e.shared_bytes[i] = d->shared[i];
         }
         if (!emu_run(&e, text, sizeof text)) refusal = text;

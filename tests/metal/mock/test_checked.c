@@ -1,5 +1,5 @@
-/* Our kernels under the emulator's checks: the lint, and a small model in the checked build, in which every
- * access is within bounds and no two threads race. */
+/* Our kernels under the emulator's checks: the lint, and a small model in the checked build, in
+ * which every access is within bounds and no two threads race. */
 #include "../metal_fixture.h"
 
 #include "backend/metal/source.h"
@@ -36,7 +36,8 @@ static void a_small_model_runs_without_a_report(void **state)
     check_model((struct self_params){ .type = QUANT_Q4_K, .has_biases = true });
     check_model((struct self_params){ .type = QUANT_Q5_1, .k_type = KV_Q8_0, .v_type = KV_BF16,
                                       .has_biases = true, .window = 5 });
-    check_model((struct self_params){ .type = QUANT_Q6_K, .k_type = KV_F8_E4M3, .v_type = KV_Q8_0 });
+    check_model(
+        (struct self_params){ .type = QUANT_Q6_K, .k_type = KV_F8_E4M3, .v_type = KV_Q8_0 });
     mock_set_build(EMU_RUN);
 }
 

@@ -1,5 +1,5 @@
-/* device.m on the mock: memory, kernels, order, errors, the kernels kept on disk; and that the mock would
- * have told of its misuse. */
+/* device.m on the mock: memory, kernels, order, errors, the kernels kept on disk; and that the
+ * mock would have told of its misuse. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -127,7 +127,8 @@ static void a_failure_is_told_and_the_next_step_works(void **state)
     pl_err err;
     struct metal_device *d = open_device(NULL);
     const struct metal_buffer x = take(d, N * sizeof(int32_t));
-    for (uint32_t times = 1; times <= 2 * METAL_MAX_FAILURES; times++) {    /* a new queue among them */
+    for (uint32_t times = 1; times <= 2 * METAL_MAX_FAILURES;
+         times++) { /* a new queue among them */
         mock_fail_command(1, times);
         for (uint32_t i = 0; i < times; i++) {
             metal_begin(d);
@@ -173,8 +174,9 @@ static void what_does_not_compile_is_told_in_full(void **state)
     struct metal_pipeline *p;
     char *log;
     pl_err err;
-    static const char broken[] = "#include <metal_stdlib>\nkernel void f(device int *x [[buffer(0)]])\n"
-                                 "{\n    x[0] = no_such_thing;\n    x[1] = nor_this;\n}\n";
+    static const char broken[] =
+        "#include <metal_stdlib>\nkernel void f(device int *x [[buffer(0)]])\n"
+        "{\n    x[0] = no_such_thing;\n    x[1] = nor_this;\n}\n";
     assert_int_equal(metal_device_open(&d, broken, NULL, &log, &err), PL_E_UNSUPPORTED);
     assert_null(d);
     assert_non_null(strstr(log, "no_such_thing"));
@@ -219,7 +221,8 @@ static void compiled_kernels_are_kept_and_damage_is_survived(void **state)
 
 /* ---- the mock's own: each misuse is found --------------------------------------------------- */
 
-static void check_refused(struct metal_device *d, const struct metal_dispatch *what, const char *text)
+static void check_refused(struct metal_device *d, const struct metal_dispatch *what,
+                          const char *text)
 {
     pl_err err;
     metal_begin(d);

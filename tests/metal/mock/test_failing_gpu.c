@@ -1,5 +1,5 @@
-/* The engine on a GPU that fails: the requests of the failed step end with an error, nothing else does, and
- * the engine goes on. */
+/* The engine on a GPU that fails: the requests of the failed step end with an error, nothing
+ * else does, and the engine goes on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
