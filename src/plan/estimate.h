@@ -52,7 +52,7 @@ struct rates rates_of_machine(const struct machine *machine);
 
 /* A CPU's, from what its cores can multiply and its memory deliver at most: the shares of it that
  * this engine reaches, as measured (docs/performance.md). Types whose blocks have 32 weights want a
- * scale eight times as often as those of 256. */
+ * scale eight times as often as those of 256, which a pass pays once for all its columns. */
 struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s, bool has_blocks_of_32);
 
 /* Weights that a step of n columns reads: of experts, those that columns choose at random. */
