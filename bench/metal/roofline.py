@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the Metal product kernel can reach at most, from its instructions and bytes: modelled.
+"""What the Metal kernels can reach at most, from their instructions and bytes: modelled.
 
     bench/metal/roofline.py            # the tables of docs/metal.md
 
@@ -62,6 +62,32 @@ def seconds(weights, machine, columns):
     return compute, read
 
 
+# Attention of one split of 128 positions, an item of one KV head: lane instructions of staging a value of
+# K or V, of softening a score, of merging a value of O; bytes of a value as it is stored.
+SPLIT, STAGE, SOFTEN, MERGE = 128, {"f16": 8, "q8_0": 12, "f8_e4m3": 16}, 10, 4
+KV_BYTES = {"f16": 2, "q8_0": 34 / 32, "f8_e4m3": 1 + 4 / 128}
+
+
+def attention(kv_type, d_head, rows, machine):
+    """Nanoseconds of arithmetic of a split, on all cores at once, and of reading its K and V."""
+    mac_rate, lane_rate, byte_rate, _ = machine
+    values = 2 * SPLIT * d_head
+    padded = (rows + 7) // 8 * 8
+    lanes = values * STAGE[kv_type] + padded * (SPLIT * SOFTEN + d_head * MERGE)
+    compute = padded * values / mac_rate + lanes / lane_rate
+    return compute * 1e9, values * KV_BYTES[kv_type] / byte_rate * 1e9
+
+
+def print_attention():
+    print("\nAttention of 128 positions of one KV head of 128 dimensions on an M4 Pro, ns\n")
+    print("| KV type | rows that share the pages | arithmetic | KV reads | binds |\n|---|---|---|---|---|")
+    for kv_type in STAGE:
+        for rows in (4, 8, 16):
+            compute, read = attention(kv_type, 128, rows, MACHINES["M4 Pro"])
+            print(f"| {kv_type} | {rows} | {compute:.0f} | {read:.0f} |",
+                  "arithmetic |" if compute > read else "reads |")
+
+
 def main():
     print("Share of the matrix unit's rate that the kernel can reach at most (M4 Pro), full fragments\n")
     print("| format, columns |", " | ".join(f"{8 * nb}" for nb in range(1, 9)), "|")
@@ -90,6 +116,7 @@ def main():
             compute, read = seconds(weights, machine, 20)
             print(f"| {model} | {name} |", " | ".join(cells),
                   "| arithmetic |" if compute > read else "| reads |")
+    print_attention()
 
 
 if __name__ == "__main__":
