@@ -54,7 +54,7 @@ struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s, bool has_b
     return (struct rates){ .macs_per_s = 0.68 * macs_per_s,
                            .attend_macs_per_s = 0.12 * macs_per_s,
                            .read_bytes_per_s = 0.97 * read_bytes_per_s,
-                           .extra_columns = has_blocks_of_32 ? 6.0 : 1.4,
+                           .extra_columns = has_blocks_of_32 ? 5.0 : 1.4,
                            .layer_s = 20e-6, .column_layer_s = 3e-6,
                            .overlaps_in_part = true };
 }
