@@ -71,13 +71,27 @@ struct span {
     const uint32_t *page;       /* page[i] holds positions 16 i .. 16 i + 15 of the stream */
 };
 
-/* One step. Arrays belong to the caller and live until submit returns. */
+/* How the next token of an output is picked, where the backend does that itself: as engine/sampler.h
+ * says, by these parameters alone. */
+struct pick {
+    bool is_by_backend;         /* false: by the caller's sample_fn, and the rest says nothing */
+    float temperature;          /* 0: the largest logit, the first of equals */
+    uint32_t top_k;             /* 0: off. Filters in the order top-k, top-p, min-p */
+    float top_p;                /* 1: off */
+    float min_p;                /* 0: off */
+    double unit;                /* the random number of this token, in [0, 1) */
+};
+
+/* One step. Arrays belong to the caller and live until submit or start returns; those that a sample_fn
+ * looks at, until finish. */
 struct batch {
     uint32_t n_cols, n_spans, n_outs;
-    const int32_t *token;       /* (n_cols) */
+    const int32_t *token;       /* (n_cols); -1 - o, where steps run ahead: what the step started
+                                 * before this one picks for its output o */
     const uint32_t *pos;        /* (n_cols) */
     const struct span *span;    /* (n_spans): every column lies in exactly one */
     const uint32_t *out_col;    /* (n_outs) ascending: columns whose logits are wanted */
+    const struct pick *pick;    /* (n_outs) of a step that is started; NULL: all by sample_fn */
 };
 
 struct qkv_weights {
@@ -186,7 +200,17 @@ struct backend_ops {
      * buffer): what the step should have written is not to be used, the next step may succeed. */
     pl_status (*submit)(struct backend *b, pl_err *err);
 
-    /* Outside a step: page `to` becomes a copy of page `from`. */
+    /* Instead of submit, where the machine computes while its caller plans: start hands over what was
+     * recorded (max_outs outputs at most) and returns; finish waits for the oldest step that was
+     * started, calls fn for the outputs that are the caller's, and tells what was picked for the
+     * others: (n_outs) tokens, good until the next start; -1: the row holds no finite logit. Steps
+     * run in the order they were started. At most two are started and not finished: a second may be
+     * recorded on top of one all of whose outputs the backend picks. NULL, both: there is only
+     * submit. */
+    pl_status (*start)(struct backend *b, pl_err *err);
+    pl_status (*finish)(struct backend *b, const int32_t **picked, pl_err *err);
+
+    /* With no step recorded or started: page `to` becomes a copy of page `from`. */
     void (*copy_page)(struct backend *b, uint32_t to, uint32_t from);
 
     /* Time by operation since the last call, for benchmarks: fills name/ns pairs, returns how many.
