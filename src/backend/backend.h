@@ -47,7 +47,7 @@ struct backend_params {
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
     const char *isa;            /* most capable instruction set to use; NULL: the best present */
-    const char *pack_dir;       /* where packed weights are kept; NULL: nowhere. Read by open alone */
+    const char *pack_dir;       /* where packed weights are kept; NULL: nowhere. Open reads it */
     struct hash128 model_hash;  /* of the model file's content: what they are kept under */
 };
 
@@ -59,7 +59,7 @@ struct weight_view {
     const void *data;
 };
 
-struct backend;                 /* one open backend: the first member of each backend's own struct */
+struct backend;                 /* one open backend: first member of each backend's own struct */
 struct matrix;                  /* a packed weight, owned by its backend */
 struct vector;                  /* norm weights or biases: f32, owned by its backend */
 struct rope;                    /* cosines and sines by position, owned by its backend */
@@ -71,8 +71,8 @@ struct span {
     const uint32_t *page;       /* page[i] holds positions 16 i .. 16 i + 15 of the stream */
 };
 
-/* How the next token of an output is picked, where the backend does that itself: as engine/sampler.h
- * says, by these parameters alone. */
+/* How the next token of an output is picked, where the backend does that itself: as
+ * engine/sampler.h says, by these parameters alone. */
 struct pick {
     bool is_by_backend;         /* false: by the caller's sample_fn, and the rest says nothing */
     float temperature;          /* 0: the largest logit, the first of equals */
@@ -82,8 +82,8 @@ struct pick {
     double unit;                /* the random number of this token, in [0, 1) */
 };
 
-/* One step. Arrays belong to the caller and live until submit or start returns; those that a sample_fn
- * looks at, until finish. */
+/* One step. Arrays belong to the caller and live until submit or start returns; those that a
+ * sample_fn looks at, until finish. */
 struct batch {
     uint32_t n_cols, n_spans, n_outs;
     const int32_t *token;       /* (n_cols); -1 - o, where steps run ahead: what the step started
@@ -117,8 +117,8 @@ enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
  * threads, rows in no particular order. */
 enum { LOGIT_BLOCK = 256 };
 
-/* logits: (n_vocab); largest[i]: the largest of logits LOGIT_BLOCK i .. LOGIT_BLOCK (i + 1) - 1, NaN
- * counting as minus infinity. Both may be changed. */
+/* logits: (n_vocab); largest[i]: the largest of logits LOGIT_BLOCK i .. LOGIT_BLOCK (i + 1) - 1,
+ * NaN counting as minus infinity. Both may be changed. */
 typedef void sample_fn(void *arg, uint32_t out, float *logits, float *largest);
 
 /* Bytes a backend will take, for plan_compute. */
@@ -196,17 +196,18 @@ struct backend_ops {
                    const struct matrix *weight);
     /* fn for every output column's logits */
     void (*sample)(struct backend *b, sample_fn *fn, void *arg);
-    /* Runs what was recorded; on return all of it is done. A failure is the machine's (a GPU's command
-     * buffer): what the step should have written is not to be used, the next step may succeed. */
+    /* Runs what was recorded; on return all of it is done. A failure is the machine's (a GPU's
+     * command buffer): what the step should have written is not to be used, the next step may
+     * succeed. */
     pl_status (*submit)(struct backend *b, pl_err *err);
 
-    /* Instead of submit, where the machine computes while its caller plans: start hands over what was
-     * recorded (max_outs outputs at most) and returns; finish waits for the oldest step that was
-     * started, calls fn for the outputs that are the caller's, and tells what was picked for the
-     * others: (n_outs) tokens, good until the next start; -1: the row holds no finite logit. Steps
-     * run in the order they were started. At most two are started and not finished: a second may be
-     * recorded on top of one all of whose outputs the backend picks. NULL, both: there is only
-     * submit. */
+    /* Instead of submit, where the machine computes while its caller plans: start hands over what
+     * was recorded (max_outs outputs at most) and returns; finish waits for the oldest step that
+     * was started, calls fn for the outputs that are the caller's, and tells what was picked for
+     * the others: (n_outs) tokens, good until the next start; -1: the row holds no finite logit.
+     * Steps run in the order they were started. At most two are started and not finished: a second
+     * may be recorded on top of one all of whose outputs the backend picks. NULL, both: there is
+     * only submit. */
     pl_status (*start)(struct backend *b, pl_err *err);
     pl_status (*finish)(struct backend *b, const int32_t **picked, pl_err *err);
 
@@ -223,8 +224,8 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-/* "cpu", "metal", or "auto" (NULL too): the first choice of this build. NULL: this build has none of
- * this name. */
+/* "cpu", "metal", or "auto" (NULL too): the first choice of this build. NULL: this build has none
+ * of this name. */
 const struct backend_ops *backend_find(const char *name);
 
 /* Names of this build's backends: "cpu, metal". */

@@ -25,6 +25,8 @@ static uint64_t take_arrays(struct pl_engine *e, const struct plan *p)
     } arrays[] = {
         { &to->live, p->streams.n_objects, sizeof *to->live },
         { &to->sampled, p->backend.max_outs, sizeof *to->sampled },
+        { &to->flight[0].pick, p->backend.max_outs, sizeof *to->flight[0].pick },
+        { &to->flight[1].pick, p->backend.max_outs, sizeof *to->flight[1].pick },
         { &to->rooms.scratch, n_rooms * sampler_scratch_n(p->public.n_vocab),
           sizeof *to->rooms.scratch },
         { &to->rooms.is_taken, n_rooms, sizeof *to->rooms.is_taken },
@@ -214,6 +216,7 @@ PL_API void pl_close(pl_engine *e)
     if (e->has_lock) pthread_mutex_destroy(&e->lock);
     free(e->live);
     free(e->sampled);
+    for (int i = 0; i < MAX_IN_FLIGHT; i++) free(e->flight[i].pick);
     free(e->rooms.scratch);
     free((void *)e->rooms.is_taken);
     free(e->reply_text);

@@ -6,8 +6,9 @@
  * I3  a step allocates nothing
  *
  * One round of the thread (step.c): take what is new, end what was cancelled, plan, tell the
- * admitted, compute, turn samples into events, wake readers. With nothing to do it sleeps on
- * `changed`. */
+ * admitted, compute, turn samples into events, wake readers. Where the backend lets steps run
+ * ahead, the next is planned and handed over before this one's samples are there, and a round turns
+ * those of the older one into events. With nothing to do it sleeps on `changed`. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
@@ -26,6 +27,14 @@ struct sample_room {
     uint32_t n_rooms;
 };
 
+/* A step from its plan to its events. */
+struct flight {
+    struct step step;
+    struct pick *pick;          /* (max_outs) */
+    bool is_all_picked;         /* by the backend: the next step may be planned on top of it */
+    uint64_t begin_ns;
+};
+
 struct pl_engine {
     struct text text;
     struct plan plan;
@@ -42,7 +51,10 @@ struct pl_engine {
     struct sampled *sampled;    /* (max_outs) */
     struct sample_room rooms;
     char *reply_text;
-    const struct step *step;    /* being computed: for the sampling threads */
+    struct flight flight[MAX_IN_FLIGHT];    /* a ring: in flight from `oldest` on */
+    uint32_t oldest, n_in_flight;
+    const struct step *step;    /* whose outputs are being sampled: for the sampling threads */
+    uint64_t last_end_ns;       /* of a step */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -77,6 +89,12 @@ void engine_free_stream(struct pl_engine *e, struct pl_stream *s);
 /* Submits a request; score: where to put the prompt's probabilities, or NULL. */
 pl_status engine_submit(struct pl_engine *e, const pl_request *request, struct score_job *score,
                         pl_stream **out, pl_err *err);
+
+/* outputs.c: how the step's outputs are picked, by the backend where it can. */
+void engine_fill_picks(struct pl_engine *e, struct flight *f);
+
+/* sample_fn of the outputs that are not: for any of the backend's threads. arg: the engine. */
+void engine_sample_row(void *arg, uint32_t out, float *logits, float *largest);
 
 /* The engine thread. */
 void *engine_run(void *engine);

@@ -290,11 +290,16 @@ static int32_t draw(struct left *l, float temperature, struct rng *rng)
     return l->c[0].token;       /* rounding left none */
 }
 
+static bool is_greedy(const pl_sampling *p)
+{
+    return p->temperature == 0 || p->top_k == 1;
+}
+
 static int32_t pick(struct sampler *s, const struct row *row, struct candidate *scratch)
 {
     const pl_sampling *p = &s->params;
     const struct row_max max = row_max(row);
-    if (max.token < 0 || p->temperature == 0 || p->top_k == 1) return max.token;
+    if (max.token < 0 || is_greedy(p)) return max.token;
 
     const bool has_top_k = p->top_k && p->top_k < s->n_vocab;
     if (!has_top_k && !(p->typical_p < 1) && !(p->top_p < 1) && !(p->min_p > 0)) {
@@ -307,6 +312,20 @@ static int32_t pick(struct sampler *s, const struct row *row, struct candidate *
     if (p->top_p < 1) keep_mass(&l, (double)p->top_p * l.sum, NULL);
     if (p->min_p > 0) filter_min_p(&l, p->min_p);
     return draw(&l, p->temperature, &s->rng);
+}
+
+struct pick sampler_delegate(struct sampler *s)
+{
+    const pl_sampling *p = &s->params;
+    if (has_penalties(p) || p->n_bias || p->typical_p < 1) return (struct pick){ 0 };
+    struct pick pick = { .is_by_backend = true, .top_p = 1 };
+    if (is_greedy(p)) return pick;
+    pick.temperature = p->temperature;
+    pick.top_k = p->top_k < s->n_vocab ? p->top_k : 0;
+    pick.top_p = p->top_p;
+    pick.min_p = p->min_p;
+    pick.unit = rng_unit(&s->rng);
+    return pick;
 }
 
 /* ---- log-probabilities ---------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/backend.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "paceline.h"
@@ -48,12 +49,17 @@ void sampler_init(struct sampler *s, const pl_sampling *params, uint32_t n_vocab
 
 struct row;
 
-/* Draws the next token. history: prompt and reply so far, what the penalties look at. The row may be
- * changed. want_logprob and n_top fill the rest of *out. Ties go to the smaller token id. A row
+/* Draws the next token. history: prompt and reply so far, what the penalties look at. The row may
+ * be changed. want_logprob and n_top fill the rest of *out. Ties go to the smaller token id. A row
  * that holds no finite logit, or that forbids every token, gives token -1. */
 void sampler_pick(struct sampler *s, const struct row *row, const int32_t *history,
                   uint32_t n_history, bool want_logprob, uint32_t n_top,
                   struct candidate *scratch, struct sampled *out);
+
+/* The same draw for a backend to make: takes the stream's random number and leaves the rest to it.
+ * is_by_backend is false, and nothing is taken, where a history or every token would have to be
+ * looked at: penalties, biases, typical sampling. */
+struct pick sampler_delegate(struct sampler *s);
 
 /* -log p(token) under the logits, and the n_top best (missing ones: token -1); for pl_score. A
  * token outside the vocabulary, or a row without a finite logit, gives +INFINITY. */

@@ -51,14 +51,16 @@ static void lay_out(struct scheduler *s, struct carver *c)
     const size_t n_slots = s->params.n_slots, n_cols = s->params.step_tokens;
 
     s->slot = carve(c, n_slots, sizeof *s->slot);
-    s->token = carve(c, n_cols, sizeof *s->token);
-    s->pos = carve(c, n_cols, sizeof *s->pos);
-    s->out_col = carve(c, n_cols, sizeof *s->out_col);
-    s->out_pos = carve(c, n_cols, sizeof *s->out_pos);
-    s->out_seq = carve(c, n_cols, sizeof *s->out_seq);
-    s->span = carve(c, n_slots, sizeof *s->span);
-    s->span_seq = carve(c, n_slots, sizeof *s->span_seq);
-    s->admitted = carve(c, n_slots, sizeof *s->admitted);
+    for (struct planned *p = s->step; p < s->step + MAX_IN_FLIGHT; p++) {
+        p->token = carve(c, n_cols, sizeof *p->token);
+        p->pos = carve(c, n_cols, sizeof *p->pos);
+        p->out_col = carve(c, n_cols, sizeof *p->out_col);
+        p->out_pos = carve(c, n_cols, sizeof *p->out_pos);
+        p->out_seq = carve(c, n_cols, sizeof *p->out_seq);
+        p->span = carve(c, n_slots, sizeof *p->span);
+        p->span_seq = carve(c, n_slots, sizeof *p->span_seq);
+        p->admitted = carve(c, n_slots, sizeof *p->admitted);
+    }
 }
 
 uint64_t scheduler_bytes(const struct scheduler_params *params)
@@ -113,13 +115,23 @@ void scheduler_add(struct scheduler *s, struct seq *q)
     if (q->wants_every_logit) q->fork_of = NULL;
     q->state = SEQ_WAITING;
     q->n_tokens = q->n_prompt;
-    q->n_computed = q->n_cached = q->n_pages = q->n_reserved = q->n_published = 0;
+    q->n_computed = q->n_issued = q->n_cached = q->n_pages = q->n_reserved = q->n_published = 0;
     seq_list_append(&s->waiting, q);
+}
+
+static void leave_steps(struct scheduler *s, const struct seq *q)
+{
+    for (uint32_t k = 0; k < s->n_in_flight; k++) {
+        const struct planned *p = planned_at(s, k);
+        for (uint32_t i = 0; i < p->n_spans; i++)
+            if (p->span_seq[i] == q) p->span_seq[i] = NULL;
+        for (uint32_t i = 0; i < p->n_outs; i++)
+            if (p->out_seq[i] == q) p->out_seq[i] = NULL;
+    }
 }
 
 void scheduler_remove(struct scheduler *s, struct seq *q)
 {
-    assert(!s->is_planned);
     assert(q->state == SEQ_WAITING || q->state == SEQ_PREFILL || q->state == SEQ_DECODE);
 
     if (q->state == SEQ_WAITING) {
@@ -128,9 +140,11 @@ void scheduler_remove(struct scheduler *s, struct seq *q)
         scheduler_give_back(s, q);
         seq_list_remove(&s->running, q);
         s->slot[q->slot] = NULL;
+        leave_steps(s, q);
     }
     q->state = SEQ_GONE;
     q->fork_of = NULL;
+    s->is_short_of_pages = false;
     for (struct seq *w = s->waiting.first; w; w = w->next)
         if (w->fork_of == q) w->fork_of = NULL;
 }
@@ -152,18 +166,24 @@ uint32_t scheduler_n_running(const struct scheduler *s)
 
 /* ---- planning a step ------------------------------------------------------------------------ */
 
-static void add_out(struct scheduler *s, struct seq *q, uint32_t pos)
+static bool is_in_prefill(const struct seq *q)
 {
-    s->out_col[s->n_outs] = s->n_cols;
-    s->out_pos[s->n_outs] = pos;
-    s->out_seq[s->n_outs] = q;
-    s->n_outs++;
+    return q->n_issued < q->n_prompt;
+}
+
+static void add_out(struct planned *p, struct seq *q, uint32_t pos)
+{
+    q->out = p->n_outs;
+    p->out_col[p->n_outs] = p->n_cols;
+    p->out_pos[p->n_outs] = pos;
+    p->out_seq[p->n_outs] = q;
+    p->n_outs++;
 }
 
 /* Columns for the next n positions of a sequence, and the pages they are written to. */
-static void add_span(struct scheduler *s, struct seq *q, uint32_t n)
+static void add_span(struct scheduler *s, struct planned *p, struct seq *q, uint32_t n)
 {
-    const uint32_t first_pos = q->n_computed, end = first_pos + n;
+    const uint32_t first_pos = q->n_issued, end = first_pos + n;
 
     while (q->n_pages * PAGE_TOKENS < end) {
         q->page[q->n_pages++] = kv_pool_take(s->pool);
@@ -171,30 +191,34 @@ static void add_span(struct scheduler *s, struct seq *q, uint32_t n)
     }
     assert(kv_pool_is_writable(s->pool, q->page[first_pos / PAGE_TOKENS])); /* I4 */
 
-    s->span_seq[s->n_spans] = q;
-    s->span[s->n_spans++] = (struct span){
-        .first_col = s->n_cols, .n_cols = n, .first_pos = first_pos, .page = q->page
+    p->span_seq[p->n_spans] = q;
+    p->span[p->n_spans++] = (struct span){
+        .first_col = p->n_cols, .n_cols = n, .first_pos = first_pos, .page = q->page
     };
     for (uint32_t pos = first_pos; pos < end; pos++) {
-        if (q->wants_every_logit || pos + 1 == q->n_tokens) add_out(s, q, pos);
-        s->token[s->n_cols] = q->token[pos];
-        s->pos[s->n_cols++] = pos;
+        const bool is_known = pos < q->n_tokens;    /* else the step in flight picks it */
+        p->token[p->n_cols] = is_known ? q->token[pos] : -1 - (int32_t)q->out;
+        if (q->wants_every_logit || pos + 1 >= q->n_tokens) add_out(p, q, pos);
+        p->pos[p->n_cols++] = pos;
     }
+    q->n_issued = end;
 }
 
 static bool is_any_in_prefill(const struct scheduler *s)
 {
     for (const struct seq *q = s->running.first; q; q = q->next)
-        if (q->state == SEQ_PREFILL) return true;
+        if (is_in_prefill(q)) return true;
     return false;
 }
 
-static void plan_decode(struct scheduler *s)
+static void plan_decode(struct scheduler *s, struct planned *p)
 {
     for (struct seq *q = s->running.first; q; q = q->next) {
-        if (q->state != SEQ_DECODE || q->is_paused) continue;
-        assert(q->n_tokens == q->n_computed + 1 && q->n_tokens < q->max_tokens);
-        add_span(s, q, 1);
+        if (is_in_prefill(q) || q->is_paused) continue;
+        assert(s->n_in_flight ? q->n_tokens - q->n_issued <= 1
+                              : q->n_tokens == q->n_issued + 1 && q->n_tokens < q->max_tokens);
+        if (q->n_issued + 1 < q->max_tokens)    /* else its last token is in flight */
+            add_span(s, p, q, 1);
     }
 }
 
@@ -207,10 +231,10 @@ static uint32_t n_steps(uint32_t n_cols, uint32_t budget)
  * little beyond it where the prompt takes no step more for that. */
 static uint32_t chunk_cols(const struct seq *q, uint32_t budget)
 {
-    const uint32_t n_left = q->n_prompt - q->n_computed;
+    const uint32_t n_left = q->n_prompt - q->n_issued;
     if (n_left <= budget) return n_left;
 
-    const uint32_t beyond = (q->n_computed + budget) % PAGE_TOKENS;
+    const uint32_t beyond = (q->n_issued + budget) % PAGE_TOKENS;
     if (beyond >= budget) return budget;
     const uint32_t n_after = n_left - budget;
     return n_steps(n_after + beyond, budget) == n_steps(n_after, budget) ? budget - beyond : budget;
@@ -218,18 +242,18 @@ static uint32_t chunk_cols(const struct seq *q, uint32_t budget)
 
 /* I3. There is room for one column at least: a sequence that prefills has a slot and no decode
  * column, and step_tokens >= n_slots. */
-static void plan_prefill(struct scheduler *s)
+static void plan_prefill(struct scheduler *s, struct planned *p)
 {
-    uint32_t budget = s->params.step_tokens - s->n_cols;
-    if (s->n_cols && budget > s->params.prefill_tokens) budget = s->params.prefill_tokens;
+    uint32_t budget = s->params.step_tokens - p->n_cols;
+    if (p->n_cols && budget > s->params.prefill_tokens) budget = s->params.prefill_tokens;
     uint32_t score_budget = s->params.score_tokens ? s->params.score_tokens : budget;
 
     for (struct seq *q = s->running.first; q && budget; q = q->next) {
-        if (q->state != SEQ_PREFILL) continue;
+        if (!is_in_prefill(q)) continue;
         const bool is_score = q->wants_every_logit && score_budget < budget;
         const uint32_t n = chunk_cols(q, is_score ? score_budget : budget);
         if (n == 0) continue;
-        add_span(s, q, n);
+        add_span(s, p, q, n);
         budget -= n;
         if (q->wants_every_logit) score_budget -= n;
     }
@@ -237,41 +261,56 @@ static void plan_prefill(struct scheduler *s)
 
 void scheduler_plan(struct scheduler *s, struct step *out)
 {
-    assert(!s->is_planned);
-    s->n_cols = s->n_spans = s->n_outs = s->n_admitted = 0;
+    assert(s->n_in_flight < MAX_IN_FLIGHT);
+    struct planned *p = planned_at(s, s->n_in_flight);
+    p->n_cols = p->n_spans = p->n_outs = p->n_admitted = 0;
 
-    scheduler_admit(s);
-    if (!s->params.prefill_first || !is_any_in_prefill(s)) plan_decode(s);
-    const uint32_t n_decode_cols = s->n_cols;
-    plan_prefill(s);
-    s->is_planned = s->n_cols > 0;
+    if (!s->n_in_flight) scheduler_admit(s, p);
+    if (!s->params.prefill_first || !is_any_in_prefill(s)) plan_decode(s, p);
+    const uint32_t n_decode_cols = p->n_cols;
+    plan_prefill(s, p);
+    s->n_in_flight += p->n_cols > 0;
 
     *out = (struct step){
-        .batch = { .n_cols = s->n_cols, .n_spans = s->n_spans, .n_outs = s->n_outs,
-                   .token = s->token, .pos = s->pos, .span = s->span, .out_col = s->out_col },
-        .span_seq = s->span_seq,
-        .out_seq = s->out_seq,
-        .out_pos = s->out_pos,
-        .admitted = s->admitted,
-        .n_admitted = s->n_admitted,
-        .n_prefill_cols = s->n_cols - n_decode_cols,
+        .batch = { .n_cols = p->n_cols, .n_spans = p->n_spans, .n_outs = p->n_outs,
+                   .token = p->token, .pos = p->pos, .span = p->span, .out_col = p->out_col },
+        .span_seq = p->span_seq,
+        .out_seq = p->out_seq,
+        .out_pos = p->out_pos,
+        .admitted = p->admitted,
+        .n_admitted = p->n_admitted,
+        .n_prefill_cols = p->n_cols - n_decode_cols,
         .n_decode_cols = n_decode_cols,
     };
 }
 
+bool scheduler_may_run_ahead(const struct scheduler *s)
+{
+    const bool may_admit =
+        s->waiting.n && s->running.n < s->params.n_slots && !s->is_short_of_pages;
+    return s->n_in_flight == 1 && !may_admit;
+}
+
 void scheduler_abandon(struct scheduler *s)
 {
-    assert(s->is_planned);
-    s->is_planned = false;
+    assert(s->n_in_flight);
+    for (; s->n_in_flight; s->n_in_flight--) {
+        const struct planned *p = planned_at(s, s->n_in_flight - 1);
+        for (uint32_t i = 0; i < p->n_spans; i++)
+            if (p->span_seq[i]) p->span_seq[i]->n_issued = p->span_seq[i]->n_computed;
+    }
 }
 
 void scheduler_commit(struct scheduler *s)
 {
-    assert(s->is_planned);
-    s->is_planned = false;
-    for (uint32_t i = 0; i < s->n_spans; i++) {
-        struct seq *q = s->span_seq[i];
-        q->n_computed += s->span[i].n_cols;
+    assert(s->n_in_flight);
+    const struct planned *p = planned_at(s, 0);
+    s->oldest = (s->oldest + 1) % MAX_IN_FLIGHT;
+    s->n_in_flight--;
+    for (uint32_t i = 0; i < p->n_spans; i++) {
+        struct seq *q = p->span_seq[i];
+        if (!q) continue;
+        q->n_computed += p->span[i].n_cols;
         if (q->n_computed >= q->n_prompt) q->state = SEQ_DECODE;
         scheduler_publish(s, q);
     }

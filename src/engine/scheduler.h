@@ -1,4 +1,5 @@
-/* Which columns make up the next step.
+/* Which columns make up the next step. It may be planned while the step before is being computed;
+ * then nobody is admitted, and a column's token may be what that step will pick.
  *
  *   WAITING --admit--> PREFILL --prompt computed--> DECODE --remove--> GONE
  *      |                  |                                             ^
@@ -17,8 +18,12 @@
  *     (prefill_first: not while an admitted sequence prefills)
  * I3  a step has at most step_tokens columns; while others decode, at most prefill_tokens of them
  *     are prompt columns (at least 1, so that prompts always advance)
- * I4  a page is written only by a sequence that holds it alone and that is not in the index
+ * I4  a page is written only by a sequence that holds it alone and that is not in the index; a step
+ *     that is in flight may still write the page of a sequence that was removed, and so only a
+ *     later step may write or read it then: steps are computed in their order
  * I5  pages reserved and held are given back when the sequence is removed
+ *
+ * I6  what is in the index was computed by steps that were committed
  *
  * It computes nothing and knows no model: the simulator drives it with a fake one and a virtual
  * clock. Engine thread only. No allocation after scheduler_open. */
@@ -46,13 +51,15 @@ struct seq {
                                  * NULL, or a sequence not yet removed */
     bool wants_every_logit;     /* score: every prompt column is an output; takes nothing from the
                                  * prefix index */
-    bool is_paused;             /* changed by the owner between steps: keeps its slot but, once it
+    bool is_paused;             /* changed by the owner between plans: keeps its slot but, once it
                                  * decodes, takes no column (its reader is slow) */
 
     enum seq_state state;
     uint32_t slot;
     uint32_t n_tokens;          /* prompt, and the reply so far */
     uint32_t n_computed;        /* positions whose KV is in pages */
+    uint32_t n_issued;          /* and of the steps in flight */
+    uint32_t out;               /* its output of the last step that had one */
     uint32_t n_cached;          /* of the prompt, found in the index or shared by the fork source */
     uint32_t n_pages, n_reserved; /* together the pages of max_tokens, once admitted */
     uint32_t n_published;       /* full pages entered into the index or found there */
@@ -85,14 +92,14 @@ void scheduler_close(struct scheduler *s);
  * wants_every_logit nothing is shared: fork_of is ignored. */
 void scheduler_add(struct scheduler *s, struct seq *seq);
 
-/* Takes a sequence out, in whatever state, and gives its pages back. Not between plan and commit.
- * A sequence that was to fork from it goes on without sharing. */
+/* Takes a sequence out, in whatever state, and gives its pages back. In a step that is in flight
+ * its places become NULL. A sequence that was to fork from it goes on without sharing. */
 void scheduler_remove(struct scheduler *s, struct seq *seq);
 
 struct step {
     struct batch batch;             /* n_cols 0: nothing to do */
-    struct seq *const *span_seq;    /* (n_spans) whose columns they are */
-    struct seq *const *out_seq;     /* (n_outs) whose output it is */
+    struct seq *const *span_seq;    /* (n_spans) whose columns they are; NULL: removed since */
+    struct seq *const *out_seq;     /* (n_outs) whose output it is; NULL: removed since */
     const uint32_t *out_pos;        /* (n_outs) its position; the last of what is known so far
                                      * except for wants_every_logit */
     struct seq *const *admitted;    /* (n_admitted) entered a slot just now */
@@ -100,18 +107,26 @@ struct step {
     uint32_t n_prefill_cols, n_decode_cols;
 };
 
-/* Admits and plans the next step. Valid until the next scheduler_plan. A step with columns must be
- * committed before the next is planned. Copies pages (copy_page_fn) before it returns. */
+enum { MAX_IN_FLIGHT = 2 };
+
+/* Plans the next step; with none in flight, admits before. One that has columns is in flight until
+ * it is committed or abandoned, and valid until the plan after that; at most MAX_IN_FLIGHT are.
+ * Copies pages (copy_page_fn) before it returns, and only with no other in flight. */
 void scheduler_plan(struct scheduler *s, struct step *out);
 
-/* The planned step was computed: advances the sequences and publishes full pages. Afterwards the
- * owner appends each sampled token (seq.token[seq.n_tokens++]) or removes the sequence; a sequence
- * in DECODE has exactly one token that is not computed yet when the next step is planned, and fewer
- * than max_tokens: the owner removes it when it gets there. */
+/* With one step in flight, none of whose outputs is needed to plan the next: whether the next may
+ * be planned already. Not where somebody could be admitted once it is done. */
+bool scheduler_may_run_ahead(const struct scheduler *s);
+
+/* The oldest step in flight was computed: advances the sequences and publishes full pages.
+ * Afterwards the owner appends each sampled token (seq.token[seq.n_tokens++]) or removes the
+ * sequence; a sequence in DECODE with no column in flight has exactly one token that is not
+ * computed yet when the next step is planned, and fewer than max_tokens: the owner removes it when
+ * it gets there. */
 void scheduler_commit(struct scheduler *s);
 
-/* The planned step failed: nothing advances. The owner removes all of span_seq, whose pages may hold
- * anything at the positions of the step, before it plans the next. */
+/* A step failed: none in flight advances. The owner removes all of their span_seq, whose pages may
+ * hold anything at the positions of the steps, before it plans the next. */
 void scheduler_abandon(struct scheduler *s);
 
 /* The sequence in a slot, or NULL. */
@@ -123,6 +138,6 @@ uint32_t scheduler_n_running(const struct scheduler *s);
 uint64_t scheduler_bytes(const struct scheduler_params *params);
 
 /* Checks the invariants; NULL, or what is wrong. */
-const char *scheduler_audit(const struct scheduler *s);
+const char *scheduler_audit(struct scheduler *s);
 
 #endif

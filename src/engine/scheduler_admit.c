@@ -118,11 +118,11 @@ static bool take_memory(struct scheduler *s, struct seq *q)
         if (q->n_cached % PAGE_TOKENS) copy_last_prompt_page(s, q);
         q->fork_of = NULL;
     }
-    q->n_computed = q->n_cached;
+    q->n_computed = q->n_issued = q->n_cached;
     return true;
 }
 
-static void enter_slot(struct scheduler *s, struct seq *q)
+static void enter_slot(struct scheduler *s, struct planned *step, struct seq *q)
 {
     uint32_t slot = 0;
     while (s->slot[slot]) slot++;
@@ -131,15 +131,17 @@ static void enter_slot(struct scheduler *s, struct seq *q)
     q->state = SEQ_PREFILL;
     seq_list_remove(&s->waiting, q);
     seq_list_append(&s->running, q);
-    s->admitted[s->n_admitted++] = q;
+    step->admitted[step->n_admitted++] = q;
 }
 
-void scheduler_admit(struct scheduler *s)
+void scheduler_admit(struct scheduler *s, struct planned *step)
 {
+    s->is_short_of_pages = false;
     while (s->waiting.n && s->running.n < s->params.n_slots) {
         struct seq *q = s->waiting.first;
         if (q->fork_of && q->fork_of->state != SEQ_DECODE) return;
-        if (!take_memory(s, q)) return;
-        enter_slot(s, q);
+        s->is_short_of_pages = !take_memory(s, q);
+        if (s->is_short_of_pages) return;
+        enter_slot(s, step, q);
     }
 }

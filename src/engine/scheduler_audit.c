@@ -47,7 +47,8 @@ static const char *audit_progress(const struct scheduler *s, const struct seq *q
                    ? NULL
                    : "scheduler: a sequence prefills beyond its prompt";
     if (q->state != SEQ_DECODE) return "scheduler: a running sequence neither prefills nor decodes";
-    return q->n_computed >= q->n_prompt && q->n_tokens - q->n_computed <= 1
+    return q->n_computed >= q->n_prompt && q->n_tokens - q->n_computed <= 1 &&
+                   q->n_issued - q->n_computed <= MAX_IN_FLIGHT
                ? NULL
                : "scheduler: a decoding sequence is not one token ahead of its KV";
 }
@@ -77,18 +78,32 @@ static const char *audit_running(const struct scheduler *s)
     return NULL;
 }
 
-static const char *audit_step(const struct scheduler *s)
+static uint32_t n_cols_in_flight(struct scheduler *s, const struct seq *q)
 {
-    if (!s->is_planned) return NULL;
-    if (s->n_cols > s->params.step_tokens || s->n_spans > s->running.n)
-        return "scheduler I3: a step is too large";
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < s->n_in_flight; k++) {
+        const struct planned *p = planned_at(s, k);
+        for (uint32_t i = 0; i < p->n_spans; i++) n += p->span_seq[i] == q ? p->span[i].n_cols : 0;
+    }
+    return n;
+}
+
+static const char *audit_steps(struct scheduler *s)
+{
+    for (uint32_t k = 0; k < s->n_in_flight; k++)
+        if (planned_at(s, k)->n_cols > s->params.step_tokens ||
+            planned_at(s, k)->n_spans > s->params.n_slots)
+            return "scheduler I3: a step is too large";
+    for (const struct seq *q = s->running.first; q; q = q->next)
+        if (q->n_issued != q->n_computed + n_cols_in_flight(s, q))
+            return "scheduler: a sequence's columns in flight are not those of the steps";
     return NULL;
 }
 
-const char *scheduler_audit(const struct scheduler *s)
+const char *scheduler_audit(struct scheduler *s)
 {
     const char *wrong = audit_waiting(s);
     if (!wrong) wrong = audit_running(s);
-    if (!wrong) wrong = audit_step(s);
+    if (!wrong) wrong = audit_steps(s);
     return wrong;
 }

@@ -1,11 +1,10 @@
-/* The engine thread: one round is one step of the batch. */
+/* The engine thread: one round ends one step of the batch. */
 #include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine.h"
-#include "engine/row.h"
 
 static struct pl_stream *stream_of(struct seq *q)
 {
@@ -47,7 +46,7 @@ static void take_stream(struct pl_engine *e, struct pl_stream *s)
         atomic_store_explicit(&e->has_cancels, true, memory_order_relaxed);
 }
 
-/* Not between plan and commit. The stream leaves scheduler and live list and gets its last event;
+/* The stream leaves scheduler and live list and gets its last event;
  * let_go must follow once its reader may be told. */
 static void end_stream(struct pl_engine *e, struct pl_stream *s, pl_finish finish,
                        int32_t stop_index)
@@ -98,44 +97,6 @@ static void resume_drained(struct pl_engine *e)
 
 /* ---- a step --------------------------------------------------------------------------------- */
 
-static uint32_t claim_room(struct sample_room *rooms)
-{
-    for (uint32_t i = 0;; i = (i + 1) % rooms->n_rooms) {
-        bool is_free = false;
-        if (atomic_compare_exchange_strong_explicit(&rooms->is_taken[i], &is_free, true,
-                                                    memory_order_acquire, memory_order_relaxed))
-            return i;
-    }
-}
-
-_Static_assert((int)ROW_BLOCK == LOGIT_BLOCK, "the backend measures the blocks of a row");
-
-static void score_row(struct pl_stream *s, uint32_t pos, const struct row *row)
-{
-    const struct score_job *job = s->score;
-    const bool has_next = pos + 1 < s->seq.n_prompt;
-    const float nll = sampler_score(row, has_next ? s->seq.token[pos + 1] : -1,
-                                    job->n_top, job->top + (size_t)pos * job->n_top);
-    if (has_next) job->nll[pos] = nll;
-}
-
-/* On any of the backend's threads. Never more of them than rooms, so a room is free soon. */
-static void sample_row(void *arg, uint32_t out, float *logits, float *largest)
-{
-    struct pl_engine *e = arg;
-    struct pl_stream *s = stream_of(e->step->out_seq[out]);
-    const uint32_t n_vocab = e->plan.public.n_vocab;
-    const struct row row = { logits, largest, n_vocab };
-    if (s->score) {
-        score_row(s, e->step->out_pos[out], &row);
-        return;
-    }
-    const uint32_t room = claim_room(&e->rooms);
-    sampler_pick(&s->sampler, &row, s->seq.token, s->seq.n_tokens, s->logprobs, s->n_top,
-                 e->rooms.scratch + room * sampler_scratch_n(n_vocab), &e->sampled[out]);
-    atomic_store_explicit(&e->rooms.is_taken[room], false, memory_order_release);
-}
-
 static void admit(struct pl_engine *e, const struct step *step)
 {
     if (!step->n_admitted) return;
@@ -162,8 +123,12 @@ static void count_operations(struct pl_engine *e, bool is_prefill)
     for (uint32_t i = 0; i < n; i++) stats_operation(&e->stats, name[i], ns[i], is_prefill);
 }
 
-static void count_step(struct pl_engine *e, const struct step *step, uint64_t ns)
+/* The time of a step that ran ahead begins where the one before ended. */
+static void count_step(struct pl_engine *e, const struct flight *f, uint64_t end_ns)
 {
+    const struct step *step = &f->step;
+    const uint64_t ns = end_ns - (f->begin_ns > e->last_end_ns ? f->begin_ns : e->last_end_ns);
+    e->last_end_ns = end_ns;
     pl_stats *now = &e->stats.now;
     stats_lock(&e->stats);
     if (e->is_timing) count_operations(e, step->n_prefill_cols > 0);
@@ -184,11 +149,11 @@ static void finish_score(struct pl_engine *e, struct pl_stream *s, uint32_t pos)
     if (pos + 1 == s->seq.n_prompt) end_stream(e, s, PL_FINISH_LENGTH, -1);
 }
 
-static void deliver(struct pl_engine *e, uint32_t out, uint64_t now_ns)
+static void deliver(struct pl_engine *e, const struct step *step, uint32_t out, uint64_t now_ns)
 {
-    struct pl_stream *s = stream_of(e->step->out_seq[out]);
+    struct pl_stream *s = stream_of(step->out_seq[out]);
     if (s->score) {
-        finish_score(e, s, e->step->out_pos[out]);
+        finish_score(e, s, step->out_pos[out]);
         return;
     }
     const struct reply_context c = reply_context(e);
@@ -228,43 +193,112 @@ static void publish(struct pl_engine *e)
     stats_unlock(&e->stats);
 }
 
-/* The machine failed the step: its streams end, those that had no column in it go on. */
-static void fail_step(struct pl_engine *e, const struct step *step)
+/* The i-th step in flight, the oldest first; i = n_in_flight: the next. */
+static struct flight *flight_at(struct pl_engine *e, uint32_t i)
 {
+    return &e->flight[(e->oldest + i) % MAX_IN_FLIGHT];
+}
+
+/* The machine failed a step: its streams end, and those of a step before or after it that was in
+ * flight too; those that had no column go on. n_unfinished: steps that the backend is still at. */
+static void fail_steps(struct pl_engine *e, uint32_t n_unfinished, const pl_err *why)
+{
+    uint32_t n_failed = 0;
+    for (; n_unfinished; n_unfinished--) {
+        const int32_t *unused;
+        pl_err also;
+        if (e->backend->ops->finish(e->backend, &unused, &also))
+            PL_LOG(ERROR, "engine", "and a step beside it: %s", also.text);
+    }
+    for (uint32_t k = 0; k < e->n_in_flight; k++) {
+        const struct step *step = &flight_at(e, k)->step;
+        for (uint32_t i = 0; i < step->batch.n_spans; i++) {
+            if (!step->span_seq[i]) continue;
+            struct pl_stream *s = stream_of(step->span_seq[i]);
+            end_stream(e, s, PL_FINISH_ERROR, -1);
+            publish(e);
+            let_go(e, s);
+            n_failed++;
+        }
+    }
     scheduler_abandon(e->scheduler);
-    for (uint32_t i = 0; i < step->batch.n_spans; i++)
-        end_stream(e, stream_of(step->span_seq[i]), PL_FINISH_ERROR, -1);
-    publish(e);
-    for (uint32_t i = 0; i < step->batch.n_spans; i++) let_go(e, stream_of(step->span_seq[i]));
+    e->n_in_flight = 0;
+    PL_LOG(ERROR, "engine", "a step failed, and with it %u requests: %s", n_failed, why->text);
     atomic_store_explicit(&e->busy_since_ns, 0, memory_order_relaxed);
 }
 
-/* Everything that statistics say of a step is said before a reader can be woken by it. */
-static void run_step(struct pl_engine *e, const struct step *step)
+/* Plans a step and hands it to the backend; one whose steps do not run ahead has computed it on
+ * return. False: there is nothing to compute. */
+static bool launch(struct pl_engine *e)
 {
-    const uint64_t begin_ns = clock_ns();
-    atomic_store_explicit(&e->busy_since_ns, begin_ns, memory_order_relaxed);
-    e->step = step;
-    pl_err err;
-    if (model_forward(e->model, &step->batch, sample_row, e, &err)) {
-        PL_LOG(ERROR, "engine", "a step failed, and with it %u requests: %s", step->batch.n_spans,
-               err.text);
-        fail_step(e, step);
-        return;
-    }
-    scheduler_commit(e->scheduler);
-    const uint64_t end_ns = clock_ns();
-    count_step(e, step, end_ns - begin_ns);
+    const struct backend_ops *ops = e->backend->ops;
+    struct flight *f = flight_at(e, e->n_in_flight);
+    scheduler_plan(e->scheduler, &f->step);
+    admit(e, &f->step);
+    if (!f->step.batch.n_cols) return false;
 
+    f->begin_ns = clock_ns();
+    if (!e->n_in_flight++)
+        atomic_store_explicit(&e->busy_since_ns, f->begin_ns, memory_order_relaxed);
+    e->step = &f->step;
+    engine_fill_picks(e, f);
+    model_record(e->model, &f->step.batch, engine_sample_row, e);
+    pl_err err;
+    if (ops->start ? ops->start(e->backend, &err) : ops->submit(e->backend, &err))
+        fail_steps(e, e->n_in_flight - 1, &err);
+    return true;
+}
+
+static bool may_run_ahead(struct pl_engine *e)
+{
+    return e->n_in_flight == 1 && flight_at(e, 0)->is_all_picked && !e->is_timing &&
+           scheduler_may_run_ahead(e->scheduler);
+}
+
+static void take_picked(struct pl_engine *e, const struct flight *f, const int32_t *picked)
+{
+    for (uint32_t i = 0; i < f->step.batch.n_outs; i++)
+        if (f->pick[i].is_by_backend) e->sampled[i] = (struct sampled){ .token = picked[i] };
+}
+
+/* Everything that statistics say of a step is said before a reader can be woken by it. */
+static void deliver_all(struct pl_engine *e, const struct step *step, uint64_t end_ns)
+{
     const uint32_t n_outs = step->batch.n_outs;
-    for (uint32_t i = 0; i < n_outs; i++) deliver(e, i, end_ns);
+    for (uint32_t i = 0; i < n_outs; i++)
+        if (step->out_seq[i]) deliver(e, step, i, end_ns);
     publish(e);
     for (uint32_t i = 0; i < n_outs; i++) {
+        if (!step->out_seq[i]) continue;
         /* of a scored stream, the last output; it may be freed then */
         struct pl_stream *s = stream_of(step->out_seq[i]);
         if (!s->score || step->out_pos[i] + 1 == s->seq.n_prompt) let_go(e, s);
     }
-    atomic_store_explicit(&e->busy_since_ns, 0, memory_order_relaxed);
+}
+
+/* Waits for the oldest step in flight, and turns what was picked into events. */
+static void land(struct pl_engine *e)
+{
+    const struct flight *f = flight_at(e, 0);
+    const struct backend_ops *ops = e->backend->ops;
+    const int32_t *picked;
+    pl_err err;
+    e->step = &f->step;
+    if (ops->finish) {
+        if (ops->finish(e->backend, &picked, &err)) {
+            fail_steps(e, e->n_in_flight - 1, &err);
+            return;
+        }
+        take_picked(e, f, picked);
+    }
+    e->oldest = (e->oldest + 1) % MAX_IN_FLIGHT;
+    e->n_in_flight--;
+    scheduler_commit(e->scheduler);
+
+    const uint64_t end_ns = clock_ns();
+    count_step(e, f, end_ns);
+    deliver_all(e, &f->step, end_ns);
+    atomic_store_explicit(&e->busy_since_ns, e->n_in_flight ? end_ns : 0, memory_order_relaxed);
 }
 
 /* ---- rounds --------------------------------------------------------------------------------- */
@@ -292,20 +326,17 @@ void *engine_run(void *arg)
     e->backend->ops->pin_caller(e->backend);
     publish(e);
     while (!is_stopping) {
-        struct step step;
         for (struct pl_stream *s = wait_for_work(e, is_idle, &is_stopping), *next; s; s = next) {
             next = s->next;
             take_stream(e, s);
         }
         end_cancelled(e, is_stopping);
         resume_drained(e);
-        scheduler_plan(e->scheduler, &step);
-        admit(e, &step);
-        is_idle = step.batch.n_cols == 0;
-        if (is_idle)
-            publish(e);
-        else
-            run_step(e, &step);
+        if (!e->n_in_flight) is_idle = !launch(e);
+        if (may_run_ahead(e)) launch(e);
+        if (e->n_in_flight) land(e);
+        if (is_idle) publish(e);
     }
+    assert(!e->n_in_flight);    /* the last round ended all streams before it planned */
     return NULL;
 }

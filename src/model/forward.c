@@ -30,8 +30,7 @@ static void feed_forward(const struct model *m, uint32_t i)
     ops->down_add(m->backend, l->down, l->post_feed_forward_norm, h->norm_eps);
 }
 
-pl_status model_forward(struct model *m, const struct batch *batch, sample_fn *fn, void *arg,
-                        pl_err *err)
+void model_record(struct model *m, const struct batch *batch, sample_fn *fn, void *arg)
 {
     const struct backend_ops *ops = m->backend->ops;
 
@@ -45,5 +44,4 @@ pl_status model_forward(struct model *m, const struct batch *batch, sample_fn *f
         ops->logits(m->backend, m->output_norm, m->hparams.norm_eps, m->output);
         ops->sample(m->backend, fn, arg);
     }
-    return ops->submit(m->backend, err);
 }

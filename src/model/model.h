@@ -2,7 +2,7 @@
  * forward pass in terms of backend operations. Architectures are data: arch_*.c each describe one
  * family; forward.c knows none of them by name.
  *
- * Threads: model_open and model_forward by one thread at a time; the rest is read-only. */
+ * Threads: model_open and model_record by one thread at a time; the rest is read-only. */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
@@ -62,8 +62,8 @@ pl_status model_open(struct model **out, const struct gguf *g, const struct hpar
                      struct backend *b, uint32_t ctx_tokens, pl_err *err);
 void model_close(struct model *m);
 
-/* One step: computes the batch, writes its KV and calls fn for every output column. */
-pl_status model_forward(struct model *m, const struct batch *batch, sample_fn *fn, void *arg,
-                        pl_err *err);
+/* Records one step with the backend: what its submit or start then runs computes the batch, writes
+ * its KV and has every output picked, by fn where batch->pick does not leave it to the backend. */
+void model_record(struct model *m, const struct batch *batch, sample_fn *fn, void *arg);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SIM_CHECKS_H
 #define SIM_CHECKS_H
 
+#include "sim/machine.h"
 #include "sim/sim.h"
 
 static inline void sim_audit(struct sim *sim, const char *when)
@@ -45,6 +46,12 @@ static inline void check_admissions(struct sim *sim, const struct step *step)
     }
 }
 
+/* Positions of a sequence that are computed or in flight, before the step just planned. */
+static inline uint32_t n_before(struct sim *sim, const struct seq *q)
+{
+    return q->n_computed + sim_in_flight(sim, q, sim->n_in_flight);
+}
+
 /* I2, I3, and the oldest prompt first. */
 static inline void check_columns(struct sim *sim, const struct step *step)
 {
@@ -55,9 +62,10 @@ static inline void check_columns(struct sim *sim, const struct step *step)
     for (uint32_t i = 0; i < p->n_slots; i++) {
         const struct seq *q = scheduler_slot(sim->scheduler, i);
         if (!q) continue;
-        n_decode += q->state == SEQ_DECODE;
-        n_prefill += q->state == SEQ_PREFILL;
-        if (q->state == SEQ_PREFILL && (!oldest || q->id < oldest->id)) oldest = q;
+        const uint32_t n = n_before(sim, q);
+        n_decode += n >= q->n_prompt && n + 1 < q->max_tokens;
+        n_prefill += n < q->n_prompt;
+        if (n < q->n_prompt && (!oldest || q->id < oldest->id)) oldest = q;
     }
     if (p->prefill_first && n_prefill) n_decode = 0;
     if (step->n_decode_cols != n_decode)
@@ -74,13 +82,11 @@ static inline void check_columns(struct sim *sim, const struct step *step)
                  (unsigned long long)oldest->id);
 }
 
-static inline struct seq *seq_of_span(const struct sim *sim, const struct span *span)
+/* The token that a column should name. */
+static inline int32_t expected_token(struct sim *sim, const struct seq *q, uint32_t pos)
 {
-    for (uint32_t i = 0; i < sim->params.n_slots; i++) {
-        struct seq *q = scheduler_slot(sim->scheduler, i);
-        if (q && q->page == span->page) return q;
-    }
-    return NULL;
+    if (pos < q->n_tokens) return q->token[pos];
+    return sim->n_in_flight ? -1 - sim_output_of(sim, q, sim->n_in_flight - 1) : 0;
 }
 
 /* The arrays of the batch say what the sequences say. */
@@ -91,19 +97,19 @@ static inline void check_batch(struct sim *sim, const struct step *step)
 
     for (uint32_t i = 0; i < b->n_spans; i++) {
         const struct span *span = &b->span[i];
-        const struct seq *q = seq_of_span(sim, span);
-        if (!q || span->first_col != col || span->n_cols == 0 ||
-            span->first_pos != q->n_computed || span->first_pos + span->n_cols > q->n_tokens) {
+        const struct seq *q = step->span_seq[i];
+        if (scheduler_slot(sim->scheduler, q->slot) != q || span->page != q->page ||
+            span->first_col != col || span->n_cols == 0 || span->first_pos != n_before(sim, q)) {
             SIM_FAIL(sim, "span %u is not the next piece of a sequence", i);
             return;
         }
-        if ((q->state == SEQ_DECODE) != (i < step->n_decode_cols))
+        if ((n_before(sim, q) >= q->n_prompt) != (i < step->n_decode_cols))
             SIM_FAIL(sim, "span %u: decode columns are not first", i);
         for (uint32_t pos = span->first_pos; pos < span->first_pos + span->n_cols; pos++, col++) {
-            if (b->pos[col] != pos || b->token[col] != q->token[pos])
+            if (b->pos[col] != pos || b->token[col] != expected_token(sim, q, pos))
                 SIM_FAIL(sim, "column %u is not position %u of request %llu", col, pos,
                          (unsigned long long)q->id);
-            if (!q->wants_every_logit && pos + 1 != q->n_tokens) continue;
+            if (!q->wants_every_logit && pos + 1 < q->n_tokens) continue;
             if (out >= b->n_outs || b->out_col[out] != col || step->out_seq[out] != q ||
                 step->out_pos[out] != pos)
                 SIM_FAIL(sim, "column %u should be output %u", col, out);
@@ -113,19 +119,6 @@ static inline void check_batch(struct sim *sim, const struct step *step)
     if (col != b->n_cols || out != b->n_outs)
         SIM_FAIL(sim, "%u columns in spans of %u, %u outputs of %u", col, b->n_cols, out,
                  b->n_outs);
-}
-
-/* Every position a column attends to holds the sequence's own. */
-static inline void check_context(struct sim *sim, const struct batch *b)
-{
-    for (uint32_t i = 0; i < b->n_spans; i++) {
-        const struct seq *q = seq_of_span(sim, &b->span[i]);
-        const uint32_t n = b->span[i].first_pos + b->span[i].n_cols;
-        const uint32_t pos = fake_kv_foreign(&sim->kv, b->span[i].page, q->token, n);
-        if (pos < n)
-            SIM_FAIL(sim, "request %llu: position %u in page %u is not its own",
-                     (unsigned long long)q->id, pos, q->page[pos / PAGE_TOKENS]);
-    }
 }
 
 /* The reply is the one of a solo run: a pure function of the prompt. */
@@ -144,14 +137,16 @@ static inline void check_reply(struct sim *sim, const struct request *r)
 /* Nobody starves. Until a request ends, every step computes at least one column of it or of an
  * earlier one: the oldest prompt advances, else the earlier ones decode, else it is the head of the
  * line with the whole pool before it. So its steps are at most the columns these needed when it
- * came. With prefill_first later prompts may go before replies: their columns count too. */
+ * came. With prefill_first later prompts may go before replies: their columns count too. Where
+ * steps run ahead, each request may leave one behind that is computed for nobody. */
 static inline void sim_check_patience(struct sim *sim)
 {
     for (int i = 0; i < MAX_REQUESTS; i++) {
         const struct request *r = &sim->request[i];
         if (!r->is_alive) continue;
         const uint64_t later = sim->params.prefill_first ? sim->work_added - r->work_before : 0;
-        const uint64_t bound = r->work_ahead + later;
+        const uint64_t work = r->work_ahead + later;
+        const uint64_t bound = sim->runs_ahead ? 2 * work + MAX_IN_FLIGHT : work;
         if (sim->step - r->added_step >= bound)
             SIM_FAIL(sim, "request %llu starves: %llu steps, bound %llu, state %d",
                      (unsigned long long)r->seq.id, (unsigned long long)(sim->step - r->added_step),

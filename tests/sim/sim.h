@@ -15,6 +15,7 @@ enum {
     MAX_TOKENS = 320,           /* of one request */
     MAX_REQUESTS = 48,          /* alive at once */
     MAX_SLOTS = 32,
+    MAX_COLS = 256,             /* of a step */
     N_TEMPLATES = 4,
 };
 
@@ -24,6 +25,7 @@ enum plant {
     PLANT_NO_COPY,              /* the backend does not copy the page it is told to */
     PLANT_SECOND_RELEASE,       /* a page is given back that its holder still uses */
     PLANT_WRONG_PAGE,           /* the prefix index gave a page of other content */
+    PLANT_WRONG_PICK,           /* a step takes another output's token of the step before */
 };
 
 struct request {
@@ -38,7 +40,17 @@ struct request {
 
 struct sim_stats {
     uint64_t n_added, n_finished, n_cancelled, n_forks_shared, n_cached_tokens, n_cols;
+    uint64_t n_ahead, n_removed_in_flight, n_failed;
     uint64_t n_cancelled_in[SEQ_GONE + 1];
+};
+
+/* A step that the machine has taken. */
+struct sim_flight {
+    struct step step;           /* its tokens and spans are the copies below */
+    int32_t token[MAX_COLS];
+    struct span span[MAX_SLOTS];
+    uint32_t page[MAX_SLOTS][MAX_TOKENS / PAGE_TOKENS];
+    bool is_all_picked;         /* by the machine: another may be planned on top of it */
 };
 
 struct sim {
@@ -55,6 +67,12 @@ struct sim {
     struct kv_pool *pool;
     struct scheduler *scheduler;
     struct fake_kv kv;
+    bool runs_ahead;
+    double failure_share;       /* chance that the machine fails a step */
+    struct sim_flight flight[MAX_IN_FLIGHT];    /* a ring: in flight from `oldest` on */
+    uint32_t oldest, n_in_flight;
+    int32_t picked[MAX_COLS];   /* of the step computed last */
+    uint32_t n_picked;
     struct request request[MAX_REQUESTS];
     int32_t template[N_TEMPLATES][MAX_TOKENS];
     int32_t history[MAX_TOKENS]; /* of the last request that ended: the next turn of a chat */

@@ -23,6 +23,8 @@ static bool sim_open(struct sim *sim)
     rng_seed(&sim->rng, sim->seed);
     sim_draw_machine(sim);
     if (sim->plant) { /* a machine on which every plant can grow */
+        sim->runs_ahead = sim->plant == PLANT_WRONG_PICK;
+        sim->failure_share = 0;
         sim->params = (struct scheduler_params){ .n_slots = 8, .step_tokens = 64,
                                                  .prefill_tokens = 32 };
         sim->n_pages = 120;
@@ -94,10 +96,11 @@ static void finish(struct sim *sim, struct request *r)
 }
 
 /* The owner's part after a step: every output is a reply token, or one more score. */
-static void take_outputs(struct sim *sim, const struct step *step, const uint64_t *chain)
+static void take_outputs(struct sim *sim, const struct step *step)
 {
     for (uint32_t i = 0; i < step->batch.n_outs; i++) {
         struct seq *q = step->out_seq[i];
+        if (!q) continue;
         struct request *r = sim_request_of(q);
         if (q->wants_every_logit) {
             if (step->out_pos[i] != r->n_outs++)
@@ -105,7 +108,7 @@ static void take_outputs(struct sim *sim, const struct step *step, const uint64_
             if (r->n_outs == q->n_prompt) finish(sim, r);
             continue;
         }
-        q->token[q->n_tokens++] = fake_sample(chain[i], sim->n_vocab);
+        q->token[q->n_tokens++] = sim->picked[i];
         if (q->n_tokens == q->n_prompt + r->n_reply) finish(sim, r);
     }
 }
@@ -115,34 +118,70 @@ static bool is_anyone_there(const struct sim *sim)
     return scheduler_n_waiting(sim->scheduler) + scheduler_n_running(sim->scheduler) > 0;
 }
 
-static void sim_step(struct sim *sim)
+/* Plans a step and hands it to the machine, if it has columns. */
+static void launch(struct sim *sim)
 {
-    uint64_t chain[256];
     struct step step;
-
     scheduler_plan(sim->scheduler, &step);
     plant_bug(sim, &step);
     sim_audit(sim, "planned");
     check_admissions(sim, &step);
     check_columns(sim, &step);
     check_batch(sim, &step);
-    if (step.batch.n_cols == 0 && is_anyone_there(sim)) SIM_FAIL(sim, "someone waits for nothing");
     if (sim->trace)
-        printf("%llu: t=%.1f admitted=%u decode=%u prefill=%u waiting=%u\n",
-               (unsigned long long)sim->step, sim->now, step.n_admitted, step.n_decode_cols,
-               step.n_prefill_cols, scheduler_n_waiting(sim->scheduler));
-
-    if (step.batch.n_cols && !sim->failure[0]) {
-        fake_forward(&sim->kv, &step.batch);
-        check_context(sim, &step.batch);
-        for (uint32_t i = 0; i < step.batch.n_outs; i++)
-            chain[i] = fake_kv_at(&sim->kv, step.out_seq[i]->page, step.out_pos[i])->chain;
-        scheduler_commit(sim->scheduler);
-        sim_audit(sim, "committed");
-        take_outputs(sim, &step, chain);
+        printf("%llu: t=%.1f %sadmitted=%u decode=%u prefill=%u waiting=%u\n",
+               (unsigned long long)sim->step, sim->now, sim->n_in_flight ? "ahead " : "",
+               step.n_admitted, step.n_decode_cols, step.n_prefill_cols,
+               scheduler_n_waiting(sim->scheduler));
+    if (step.batch.n_cols == 0) {
+        if (!sim->n_in_flight && is_anyone_there(sim)) SIM_FAIL(sim, "someone waits for nothing");
+        return;
     }
+    sim->stats.n_ahead += sim->n_in_flight;
     sim->stats.n_cols += step.batch.n_cols;
-    sim->now += 1 + 0.02 * step.batch.n_cols;
+    sim->now += 0.02 * step.batch.n_cols;
+    machine_take(sim, &step);
+}
+
+/* All that had a column in flight leave; what is in the pages then is not looked at again. */
+static void fail_steps(struct sim *sim)
+{
+    for (uint32_t k = 0; k < sim->n_in_flight; k++) {
+        const struct step *step = &sim_flight_at(sim, k)->step;
+        for (uint32_t i = 0; i < step->batch.n_spans; i++) {
+            if (!step->span_seq[i]) continue;
+            sim->stats.n_failed++;
+            sim_leave(sim, sim_request_of(step->span_seq[i]));
+        }
+    }
+    scheduler_abandon(sim->scheduler);
+    sim->n_in_flight = 0;
+    sim_audit(sim, "abandoned");
+}
+
+static void land(struct sim *sim)
+{
+    const struct sim_flight *f = sim_flight_at(sim, 0);
+    if (sim_chance(sim, sim->failure_share)) {
+        fail_steps(sim);
+        return;
+    }
+    machine_compute(sim);
+    sim->oldest = (sim->oldest + 1) % MAX_IN_FLIGHT;
+    sim->n_in_flight--;
+    scheduler_commit(sim->scheduler);
+    sim_audit(sim, "committed");
+    take_outputs(sim, &f->step);
+}
+
+static void sim_step(struct sim *sim)
+{
+    if (!sim->n_in_flight) launch(sim);
+    if (sim->runs_ahead && sim->n_in_flight && sim_flight_at(sim, 0)->is_all_picked &&
+        scheduler_may_run_ahead(sim->scheduler))
+        launch(sim);
+    if (sim->n_in_flight && !sim->failure[0]) land(sim);
+    sim->now += 1;
     sim->step++;
     sim_check_patience(sim);
 }
@@ -186,6 +225,9 @@ static void add_stats(struct sim_stats *sum, const struct sim_stats *s)
     sum->n_finished += s->n_finished;
     sum->n_forks_shared += s->n_forks_shared;
     sum->n_cached_tokens += s->n_cached_tokens;
+    sum->n_ahead += s->n_ahead;
+    sum->n_removed_in_flight += s->n_removed_in_flight;
+    sum->n_failed += s->n_failed;
     for (int i = 0; i <= SEQ_GONE; i++) sum->n_cancelled_in[i] += s->n_cancelled_in[i];
 }
 
@@ -207,6 +249,9 @@ static void test_replies_do_not_depend_on_company(void **state)
     assert_true(sum.n_finished > 1000);
     assert_true(sum.n_forks_shared > 100);
     assert_true(sum.n_cached_tokens > 10000);
+    assert_true(sum.n_ahead > 10000);
+    assert_true(sum.n_removed_in_flight > 500);
+    assert_true(sum.n_failed > 100);
     assert_true(sum.n_cancelled_in[SEQ_WAITING] > 100);
     assert_true(sum.n_cancelled_in[SEQ_PREFILL] > 100);
     assert_true(sum.n_cancelled_in[SEQ_DECODE] > 100);
@@ -244,6 +289,12 @@ static void test_finds_a_wrong_page_of_the_index(void **state)
     expect_found(PLANT_WRONG_PAGE, "is not its own");
 }
 
+static void test_finds_a_wrong_pick(void **state)
+{
+    (void)state;
+    expect_found(PLANT_WRONG_PICK, "is not its own");
+}
+
 /* ---- one seed by hand ----------------------------------------------------------------------- */
 
 static int run_one(int argc, char **argv)
@@ -268,11 +319,12 @@ static int run_one(int argc, char **argv)
     sim_run(sim, n_steps);
     const struct sim_stats *s = &sim->stats;
     printf("seed %llu: %llu steps, %llu columns, %llu requests, %llu finished, %llu cancelled, "
-           "%llu forks shared, %llu pages copied, %llu tokens cached\n",
+           "%llu forks shared, %llu pages copied, %llu tokens cached, %llu steps ahead\n",
            (unsigned long long)seed, (unsigned long long)sim->step, (unsigned long long)s->n_cols,
            (unsigned long long)s->n_added, (unsigned long long)s->n_finished,
            (unsigned long long)s->n_cancelled, (unsigned long long)s->n_forks_shared,
-           (unsigned long long)sim->kv.n_copied, (unsigned long long)s->n_cached_tokens);
+           (unsigned long long)sim->kv.n_copied, (unsigned long long)s->n_cached_tokens,
+           (unsigned long long)s->n_ahead);
     const bool has_failed = sim->failure[0] != 0;
     if (has_failed) printf("step %llu: %s\n", (unsigned long long)sim->step, sim->failure);
     free_sim(sim);
@@ -286,6 +338,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_finds_a_copy_not_made),
         cmocka_unit_test(test_finds_a_page_given_back_twice),
         cmocka_unit_test(test_finds_a_wrong_page_of_the_index),
+        cmocka_unit_test(test_finds_a_wrong_pick),
     };
     if (argc > 1) return run_one(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@ static inline void sim_draw_machine(struct sim *sim)
 {
     struct scheduler_params *p = &sim->params;
     p->n_slots = sim_log_between(sim, 1, MAX_SLOTS);
-    p->step_tokens = sim_log_between(sim, p->n_slots, 256);
+    p->step_tokens = sim_log_between(sim, p->n_slots, MAX_COLS);
     p->prefill_tokens = sim_log_between(sim, 1, 256);
     p->prefill_first = sim_chance(sim, 0.2);
     p->no_prefix_cache = sim_chance(sim, 0.15);
@@ -20,6 +20,8 @@ static inline void sim_draw_machine(struct sim *sim)
     sim->n_vocab = sim_log_between(sim, 1, 1000);
     sim->rate = 0.02 + 0.5 * rng_unit(&sim->rng);
     sim->cancel_share = 0.05 * rng_unit(&sim->rng);
+    sim->runs_ahead = sim_chance(sim, 0.6);
+    sim->failure_share = sim_chance(sim, 0.5) ? 0.005 : 0;
     for (int t = 0; t < N_TEMPLATES; t++)
         for (int i = 0; i < MAX_TOKENS; i++)
             sim->template[t][i] = (int32_t)rng_below(&sim->rng, sim->n_vocab);
@@ -136,6 +138,7 @@ static inline void sim_arrivals(struct sim *sim)
 
 static inline void sim_leave(struct sim *sim, struct request *r)
 {
+    sim->stats.n_removed_in_flight += r->seq.n_issued > r->seq.n_computed;
     sim->n_history = r->seq.n_tokens;
     memcpy(sim->history, r->token, sim->n_history * sizeof *sim->history);
     scheduler_remove(sim->scheduler, &r->seq);
