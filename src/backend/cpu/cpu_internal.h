@@ -16,6 +16,7 @@
 #include "backend/cpu/memory.h"
 #include "backend/cpu/pack_cache.h"
 #include "backend/cpu/prefix_groups.h"
+#include "backend/op_timing.h"
 #include "base/thread_pool.h"
 
 struct vector {
@@ -66,8 +67,6 @@ struct phase {
     void *sample_arg;
 };
 
-enum { MAX_TIMINGS = 24 };
-
 /* Of a mixture of experts: see ops_experts.c. n_slots: max_cols * n_experts_used. */
 struct moe {
     float *score;                   /* (max_cols, n_experts) the router's */
@@ -117,12 +116,7 @@ struct cpu_backend {
     const struct matrix *head_weight;
     float head_eps;
 
-    bool is_timing;
-    uint32_t n_timings;
-    struct {
-        const char *name;
-        uint64_t ns;
-    } timing[MAX_TIMINGS];
+    struct op_timings timings;
 };
 
 /* Items [first, last). */

@@ -156,18 +156,6 @@ void cpu_sample(struct backend *base, sample_fn *fn, void *arg)
     }
 }
 
-static void add_time(struct cpu_backend *b, const char *name, uint64_t ns)
-{
-    uint32_t i = 0;
-    while (i < b->n_timings && strcmp(b->timing[i].name, name)) i++;
-    if (i == MAX_TIMINGS) return;
-    if (i == b->n_timings) {
-        b->timing[b->n_timings].name = name;
-        b->timing[b->n_timings++].ns = 0;
-    }
-    b->timing[i].ns += ns;
-}
-
 /* This thread's parts of a phase: the one that is its own, or as many as it comes to. What a part
  * reads was written before the last barrier, so taking one orders nothing. */
 static void run_parts(struct cpu_backend *b, uint32_t phase, uint32_t id)
@@ -189,13 +177,13 @@ static void run_phases(void *arg, uint32_t id, uint32_t n_threads)
 {
     struct cpu_backend *b = arg;
     (void)n_threads;
-    uint64_t start_ns = id == 0 && b->is_timing ? clock_ns() : 0;
+    uint64_t start_ns = id == 0 && b->timings.is_on ? clock_ns() : 0;
     for (uint32_t i = 0; i < b->n_phases; i++) {
         run_parts(b, i, id);
         thread_pool_barrier(b->pool, id);
-        if (id == 0 && b->is_timing) {
+        if (id == 0 && b->timings.is_on) {
             const uint64_t now_ns = clock_ns();
-            add_time(b, b->phase[i].name, now_ns - start_ns);
+            op_timings_add(&b->timings, b->phase[i].name, now_ns - start_ns);
             start_ns = now_ns;
         }
     }
@@ -217,19 +205,10 @@ void cpu_copy_page(struct backend *base, uint32_t to, uint32_t from)
 
 void cpu_timing(struct backend *base, bool on)
 {
-    struct cpu_backend *b = (struct cpu_backend *)base;
-    b->is_timing = on;
-    b->n_timings = 0;
+    op_timings_set(&((struct cpu_backend *)base)->timings, on);
 }
 
 uint32_t cpu_timings(struct backend *base, const char **name, uint64_t *ns, uint32_t max)
 {
-    struct cpu_backend *b = (struct cpu_backend *)base;
-    const uint32_t n = b->n_timings < max ? b->n_timings : max;
-    for (uint32_t i = 0; i < n; i++) {
-        name[i] = b->timing[i].name;
-        ns[i] = b->timing[i].ns;
-    }
-    b->n_timings = 0;
-    return n;
+    return op_timings_take(&((struct cpu_backend *)base)->timings, name, ns, max);
 }

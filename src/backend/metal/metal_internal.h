@@ -11,9 +11,10 @@
 #include "backend/metal/device.h"
 #include "backend/metal/fragment.h"
 #include "backend/metal/op_args.h"
+#include "backend/op_timing.h"
 #include "base/thread_pool.h"
 
-enum { METAL_MAX_TIMINGS = 24, METAL_SIMDGROUP = 32 };
+enum { METAL_SIMDGROUP = 32 };
 
 struct loaded;              /* what was loaded, newest first */
 
@@ -102,13 +103,9 @@ struct metal_backend {
     sample_fn *sample;
     void *sample_arg;
 
-    bool is_timing, has_failed;     /* has_failed: a timed operation of this step */
+    bool has_failed;                /* a timed operation of this step */
     pl_err failure;
-    uint32_t n_timings;
-    struct {
-        const char *name;
-        uint64_t ns;
-    } timing[METAL_MAX_TIMINGS];
+    struct op_timings timings;
 };
 
 /* ACT is kept times this, so that the largest activations of any known model fit a half: what the

@@ -20,18 +20,6 @@ void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline
 
 /* ---- timing --------------------------------------------------------------------------------- */
 
-static void add_time(struct metal_backend *b, const char *name, uint64_t ns)
-{
-    uint32_t i = 0;
-    while (i < b->n_timings && strcmp(b->timing[i].name, name)) i++;
-    if (i == METAL_MAX_TIMINGS) return;
-    if (i == b->n_timings) {
-        b->timing[b->n_timings].name = name;
-        b->timing[b->n_timings++].ns = 0;
-    }
-    b->timing[i].ns += ns;
-}
-
 /* A failure is kept for submit to tell. Returns the GPU's time. */
 static uint64_t run_so_far(struct metal_backend *b)
 {
@@ -54,27 +42,18 @@ void metal_run_so_far(struct metal_backend *b)
 /* Timed, an operation is a command buffer of its own: slower, but the GPU says how long it took. */
 void metal_end_operation(struct metal_backend *b, const char *name)
 {
-    if (b->is_timing) add_time(b, name, run_so_far(b));
+    if (b->timings.is_on) op_timings_add(&b->timings, name, run_so_far(b));
     else metal_barrier(b->device);
 }
 
 void metal_timing(struct backend *base, bool on)
 {
-    struct metal_backend *b = (struct metal_backend *)base;
-    b->is_timing = on;
-    b->n_timings = 0;
+    op_timings_set(&((struct metal_backend *)base)->timings, on);
 }
 
 uint32_t metal_timings(struct backend *base, const char **name, uint64_t *ns, uint32_t max)
 {
-    struct metal_backend *b = (struct metal_backend *)base;
-    const uint32_t n = b->n_timings < max ? b->n_timings : max;
-    for (uint32_t i = 0; i < n; i++) {
-        name[i] = b->timing[i].name;
-        ns[i] = b->timing[i].ns;
-    }
-    b->n_timings = 0;
-    return n;
+    return op_timings_take(&((struct metal_backend *)base)->timings, name, ns, max);
 }
 
 /* ---- columns -------------------------------------------------------------------------------- */
