@@ -30,6 +30,7 @@
 #include "quant/kv_type.h"
 
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
+enum { BACKEND_MAX_D_HEAD = 256 };
 
 /* What every buffer's size follows from. */
 struct dims {

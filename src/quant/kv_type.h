@@ -12,6 +12,15 @@ enum kv_type {
     N_KV_TYPES,
 };
 
+/* Whether the bias of keys is kept out of the pages, and added back, turned, by attention: in every
+ * type but f16, which is exact enough to keep it. The 8-bit types would spend their range on a
+ * constant (Qwen2: one dimension in some is a hundred times the others). A norm after the bias
+ * cannot be split off. */
+static inline bool kv_keeps_bias_out(enum kv_type k, bool has_bias, bool has_norm)
+{
+    return has_bias && !has_norm && k != KV_F16;
+}
+
 /* "f16", "bf16", "q8_0", "f8_e4m3" */
 const char *kv_type_name(enum kv_type type);
 

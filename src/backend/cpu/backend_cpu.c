@@ -1,12 +1,12 @@
 /* The CPU backend's life: plan, open, close, and the table that is its face. */
 #include "backend/cpu/backend_cpu.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/cpu/cpu_internal.h"
 #include "backend/cpu/rates.h"
+#include "backend/params_check.h"
 #include "base/cpu_isa.h"
 
 /* One list of buffers serves planning and opening: what is planned is what is taken. */
@@ -157,26 +157,11 @@ static void close_backend(struct backend *base)
     free(b);
 }
 
-static pl_status check_params(const struct backend_params *p, pl_err *err)
-{
-    const struct dims *d = &p->dims;
-    if (!d->d_head || d->d_head % 32 || d->d_head > MAX_D_HEAD)
-        return pl_fail(err, PL_E_UNSUPPORTED, "heads of %" PRIu32 " dimensions; multiples of 32 up "
-                       "to %d are run", d->d_head, MAX_D_HEAD);
-    if (!d->n_heads || !d->n_kv_heads || d->n_heads % d->n_kv_heads)
-        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; "
-                       "a multiple is run", d->n_heads, d->n_kv_heads);
-    if (!p->max_cols || !p->max_outs)
-        return pl_fail(err, PL_E_PARAM, "%" PRIu32 " columns and %" PRIu32 " outputs a step; at "
-                       "least one of each is wanted", p->max_cols, p->max_outs);
-    return PL_OK;
-}
-
 static pl_status open_backend(struct backend **out, const struct backend_params *params,
                               pl_err *err)
 {
     *out = NULL;
-    pl_status st = check_params(params, err);
+    pl_status st = backend_params_check(params, err);
     if (st) return st;
     struct cpu_backend *b = calloc(1, sizeof *b);
     if (!b) return pl_fail(err, PL_E_MEMORY, "no memory for the CPU backend");

@@ -9,9 +9,7 @@
  * across lanes. A value is its code times its scale. Values are bounded to +-65504 with NaN as 0
  * before they are written, so a page never holds what could spoil a sum.
  *
- * Keys that a bias was added to (Qwen2: one dimension in some is a hundred times the others) are
- * stored without it in every type but f16, which is exact enough to keep it: the 8-bit types would
- * spend their range on a constant. Attention adds the turned bias back (struct key_bias). */
+ * Attention adds the turned bias of keys that kv_keeps_bias_out back (struct key_bias). */
 #ifndef BACKEND_CPU_KV_LAYOUT_H
 #define BACKEND_CPU_KV_LAYOUT_H
 
@@ -21,7 +19,7 @@
 
 #include "backend/backend.h"
 
-enum { MAX_D_HEAD = 256, KV_BLOCK = 32 /* values of a q8_0 scale */ };
+enum { MAX_D_HEAD = BACKEND_MAX_D_HEAD, KV_BLOCK = 32 /* values of a q8_0 scale */ };
 
 struct kv_layout {
     uint32_t d_head;
@@ -55,12 +53,6 @@ static inline struct kv_layout kv_layout_of(uint32_t d_head, enum kv_type k, enu
         .d_head = d_head, .k = k, .v = v, .v_at = k_bytes,
         .n_bytes = k_bytes + kv_scale_bytes(v, d_head) + n * kv_code_bytes(v),
     };
-}
-
-/* Whether the bias of keys is kept out of the pages. A norm after the bias cannot be split off. */
-static inline bool kv_keeps_bias_out(enum kv_type k, bool has_bias, bool has_norm)
-{
-    return has_bias && !has_norm && k != KV_F16;
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* The Metal backend's life: plan, open, close, and the table that is its face. */
 #include "backend/metal/backend_metal.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __APPLE__
@@ -13,10 +12,9 @@
 #include "backend/metal/metal_internal.h"
 #include "backend/metal/rates.h"
 #include "backend/metal/source.h"
+#include "backend/params_check.h"
 #include "base/cpu_isa.h"
 #include "base/log.h"
-
-enum { METAL_MAX_D_HEAD = 256 };
 
 /* One list of buffers serves planning and opening: what is planned is what is taken. */
 struct wanted {
@@ -106,20 +104,10 @@ static struct backend_bytes plan(const struct backend_params *params)
 
 static pl_status check_params(const struct backend_params *p, pl_err *err)
 {
-    const struct dims *d = &p->dims;
-    if (!d->d_head || d->d_head % 32 || d->d_head > METAL_MAX_D_HEAD)
-        return pl_fail(err, PL_E_UNSUPPORTED, "heads of %" PRIu32 " dimensions; multiples of 32 up "
-                       "to %d are run", d->d_head, METAL_MAX_D_HEAD);
-    if (!d->n_heads || !d->n_kv_heads || d->n_heads % d->n_kv_heads)
-        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; "
-                       "a multiple is run", d->n_heads, d->n_kv_heads);
-    if (!p->max_cols || !p->max_outs)
-        return pl_fail(err, PL_E_PARAM, "%" PRIu32 " columns and %" PRIu32 " outputs a step; at "
-                       "least one of each is wanted", p->max_cols, p->max_outs);
     if (p->isa)
         return pl_fail(err, PL_E_PARAM, "instruction set \"%.20s\" is of the CPU backend: leave it "
                        "out, or choose that backend", p->isa);
-    return PL_OK;
+    return backend_params_check(p, err);
 }
 
 static pl_status get_kernels(struct metal_backend *b, pl_err *err)

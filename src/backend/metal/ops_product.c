@@ -109,14 +109,6 @@ void metal_gate_up(struct backend *base, const struct matrix *gate, const struct
 
 /* ---- Q, K and V ----------------------------------------------------------------------------- */
 
-/* As the CPU does it: keys that a bias was added to spend the range of a type that is coarser
- * than f16 on a constant, so they are stored without it and attention adds it back. A norm after
- * the bias cannot be split off. */
-static bool keeps_bias_out(enum kv_type type, const struct qkv_weights *w)
-{
-    return w->bias_k && !w->norm_k && type != KV_F16;
-}
-
 static void store_rows(struct metal_backend *b, const struct matrix *weight,
                        const struct metal_buffer *out, uint32_t ld)
 {
@@ -170,7 +162,7 @@ void metal_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w
                const struct rope *rope, float q_scale, float eps)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const bool is_out = keeps_bias_out(b->kv_layout.k_type, w);
+    const bool is_out = kv_keeps_bias_out(b->kv_layout.k_type, w->bias_k, w->norm_k);
     store_rows(b, w->q, &b->q, b->ld_q);
     store_rows(b, w->k, &b->k, b->ld_kv);
     store_rows(b, w->v, &b->v, b->ld_kv);
