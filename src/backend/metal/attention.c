@@ -50,29 +50,29 @@ static uint64_t max_rows(const struct backend_params *p)
     return MAX_PARTIALS + (uint64_t)p->max_cols * group_of(p);
 }
 
-struct taken {
-    uint64_t n_bytes;
-    struct metal_buffer *to;
-};
+enum { MAX_WANTED = 2 + N_LISTS * (MAX_ROW_TILES + 3) };
 
-enum { MAX_TAKEN = 2 + N_LISTS * (MAX_ROW_TILES + 3) };
+static struct metal_wanted want(uint64_t n_bytes, struct metal_buffer *to)
+{
+    return (struct metal_wanted){ "attention", n_bytes, to };
+}
 
-static uint32_t list_taken(struct metal_attention *a, const struct backend_params *p,
-                           struct taken out[MAX_TAKEN])
+static uint32_t list_wanted(struct metal_attention *a, const struct backend_params *p,
+                            struct metal_wanted out[MAX_WANTED])
 {
     const struct dims *d = &p->dims;
     uint32_t n = 0;
-    out[n++] = (struct taken){ (uint64_t)p->max_cols * p->n_pages * 4, &a->page };
-    out[n++] = (struct taken){ (uint64_t)MAX_PARTIALS * d->n_kv_heads * (2 + d->d_head) * 4,
-                               &a->partial };
+    out[n++] = want((uint64_t)p->max_cols * p->n_pages * 4, &a->page);
+    out[n++] = want((uint64_t)MAX_PARTIALS * d->n_kv_heads * (2 + d->d_head) * 4,
+                    &a->partial);
     for (int i = 0; i < N_LISTS; i++) {
         struct list *l = &a->list[i];
         for (int t = 0; t < MAX_ROW_TILES; t++)
-            out[n++] = (struct taken){ max_rows(p) * sizeof(struct attend_item), &l->item[t] };
-        out[n++] = (struct taken){ max_rows(p) * sizeof(struct attend_row), &l->row };
-        out[n++] = (struct taken){ (uint64_t)p->max_cols * group_of(p) * sizeof(struct combine_row),
-                                   &l->combine };
-        out[n++] = (struct taken){ MAX_PARTIALS * 4, &l->slot };
+            out[n++] = want(max_rows(p) * sizeof(struct attend_item), &l->item[t]);
+        out[n++] = want(max_rows(p) * sizeof(struct attend_row), &l->row);
+        out[n++] = want((uint64_t)p->max_cols * group_of(p) * sizeof(struct combine_row),
+                        &l->combine);
+        out[n++] = want(MAX_PARTIALS * 4, &l->slot);
     }
     return n;
 }
@@ -80,11 +80,8 @@ static uint32_t list_taken(struct metal_attention *a, const struct backend_param
 uint64_t metal_attention_bytes(const struct backend_params *params)
 {
     struct metal_attention a;
-    struct taken list[MAX_TAKEN];
-    uint64_t n_bytes = 0;
-    const uint32_t n = list_taken(&a, params, list);
-    for (uint32_t i = 0; i < n; i++) n_bytes += list[i].n_bytes;
-    return n_bytes;
+    struct metal_wanted list[MAX_WANTED];
+    return metal_wanted_bytes(list, list_wanted(&a, params, list));
 }
 
 pl_status metal_attention_open(struct metal_backend *b, pl_err *err)
@@ -97,11 +94,8 @@ pl_status metal_attention_open(struct metal_backend *b, pl_err *err)
     }
     if (!a || !a->span || !a->member)
         return pl_fail(err, PL_E_MEMORY, "no memory for attention's lists");
-    struct taken list[MAX_TAKEN];
-    const uint32_t n = list_taken(a, &b->params, list);
-    pl_status st = PL_OK;
-    for (uint32_t i = 0; i < n && !st; i++)
-        st = metal_buffer_take(b->device, list[i].n_bytes, "attention", list[i].to, err);
+    struct metal_wanted list[MAX_WANTED];
+    pl_status st = metal_take_all(b, list, list_wanted(a, &b->params, list), err);
     if (!st) st = metal_pipeline_get(b->device, "attend_1", NULL, 0, &a->attend[0], err);
     if (!st) st = metal_pipeline_get(b->device, "attend_2", NULL, 0, &a->attend[1], err);
     if (!st) st = metal_pipeline_get(b->device, "combine", NULL, 0, &a->combine, err);

@@ -16,13 +16,6 @@
 #include "base/cpu_isa.h"
 #include "base/log.h"
 
-/* One list of buffers serves planning and opening: what is planned is what is taken. */
-struct wanted {
-    const char *what;
-    uint64_t n_bytes;
-    struct metal_buffer *to;
-};
-
 enum { MAX_WANTED = 24 };
 
 /* ---- plan ----------------------------------------------------------------------------------- */
@@ -59,10 +52,26 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
     kv->page_bytes = (uint64_t)d->n_layers * d->n_kv_heads * kv->head_bytes;
 }
 
-static uint32_t list_wanted(struct metal_backend *b, struct wanted list[MAX_WANTED])
+uint64_t metal_wanted_bytes(const struct metal_wanted *list, uint32_t n)
+{
+    uint64_t n_bytes = 0;
+    for (uint32_t i = 0; i < n; i++) n_bytes += list[i].n_bytes;
+    return n_bytes;
+}
+
+pl_status metal_take_all(struct metal_backend *b, const struct metal_wanted *list, uint32_t n,
+                         pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (uint32_t i = 0; i < n && !st; i++)
+        st = metal_buffer_take(b->device, list[i].n_bytes, list[i].what, list[i].to, err);
+    return st;
+}
+
+static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MAX_WANTED])
 {
     const uint64_t cols = b->n_col_rows, outs = whole(b->params.max_outs, 8);
-    const struct wanted all[] = {
+    const struct metal_wanted all[] = {
         { "activations", cols * b->ld_model * 4, &b->x },
         { "activations", cols * b->ld_model * 4, &b->y },
         { "activations", cols * b->ld_model * 2, &b->h },
@@ -89,14 +98,13 @@ static uint32_t list_wanted(struct metal_backend *b, struct wanted list[MAX_WANT
 static struct backend_bytes plan(const struct backend_params *params)
 {
     struct metal_backend b = { 0 };
-    struct wanted list[MAX_WANTED];
+    struct metal_wanted list[MAX_WANTED];
     set_shape(&b, params);
     struct backend_bytes bytes = {
         .kv = params->n_pages * b.kv_layout.page_bytes,
         .scratch = metal_attention_bytes(params) + metal_experts_bytes(params),
     };
-    const uint32_t n = list_wanted(&b, list);
-    for (uint32_t i = 0; i < n; i++) bytes.scratch += list[i].n_bytes;
+    bytes.scratch += metal_wanted_bytes(list, list_wanted(&b, list));
     return bytes;
 }
 
@@ -134,11 +142,8 @@ static pl_status get_kernels(struct metal_backend *b, pl_err *err)
 
 static pl_status take_buffers(struct metal_backend *b, pl_err *err)
 {
-    struct wanted list[MAX_WANTED];
-    const uint32_t n = list_wanted(b, list);
-    pl_status st = PL_OK;
-    for (uint32_t i = 0; i < n && !st; i++)
-        st = metal_buffer_take(b->device, list[i].n_bytes, list[i].what, list[i].to, err);
+    struct metal_wanted list[MAX_WANTED];
+    pl_status st = metal_take_all(b, list, list_wanted(b, list), err);
     if (!st)
         st = metal_buffer_take(b->device, b->params.n_pages * b->kv_layout.page_bytes, "KV pages",
                                &b->kv, err);

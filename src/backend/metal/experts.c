@@ -47,12 +47,7 @@ static struct cut cut_of(const struct dims *d, uint32_t n_cols)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-struct taken {
-    uint64_t n_bytes;
-    struct metal_buffer *to;
-};
-
-enum { MAX_TAKEN = 10 };
+enum { MAX_WANTED = 10 };
 
 /* The most blocks and rows that steps of up to max_cols columns have. */
 static void find_most(const struct backend_params *p, uint64_t *n_blocks, uint64_t *n_rows)
@@ -66,8 +61,13 @@ static void find_most(const struct backend_params *p, uint64_t *n_blocks, uint64
     }
 }
 
-static uint32_t list_taken(struct metal_experts *x, const struct backend_params *p,
-                           struct taken out[MAX_TAKEN])
+static struct metal_wanted want(uint64_t n_bytes, struct metal_buffer *to)
+{
+    return (struct metal_wanted){ "experts", n_bytes, to };
+}
+
+static uint32_t list_wanted(struct metal_experts *x, const struct backend_params *p,
+                            struct metal_wanted out[MAX_WANTED])
 {
     const struct dims *d = &p->dims;
     const uint64_t cols = p->max_cols, ld_model = whole(d->d_model, TILE_ROWS);
@@ -75,28 +75,25 @@ static uint32_t list_taken(struct metal_experts *x, const struct backend_params 
     uint64_t blocks, rows;
     uint32_t n = 0;
     find_most(p, &blocks, &rows);
-    out[n++] = (struct taken){ cols * d->n_experts * 4, &x->score };
-    out[n++] = (struct taken){ cols * d->n_experts_used * 4, &x->chosen };
-    out[n++] = (struct taken){ cols * d->n_experts_used * 4, &x->weight };
-    out[n++] = (struct taken){ cols * 4, &x->shared_weight };
-    out[n++] = (struct taken){ cols * d->n_experts_used * 4, &x->slot_row };
-    out[n++] = (struct taken){ blocks * sizeof(struct expert_block), &x->block };
-    out[n++] = (struct taken){ rows * 4, &x->row_col };
-    out[n++] = (struct taken){ rows * ld_model * 2, &x->h };
-    out[n++] = (struct taken){ rows * d->d_expert * 2, &x->act };
-    out[n++] = (struct taken){ rows * ld_out * 4, &x->out };
+    out[n++] = want(cols * d->n_experts * 4, &x->score);
+    out[n++] = want(cols * d->n_experts_used * 4, &x->chosen);
+    out[n++] = want(cols * d->n_experts_used * 4, &x->weight);
+    out[n++] = want(cols * 4, &x->shared_weight);
+    out[n++] = want(cols * d->n_experts_used * 4, &x->slot_row);
+    out[n++] = want(blocks * sizeof(struct expert_block), &x->block);
+    out[n++] = want(rows * 4, &x->row_col);
+    out[n++] = want(rows * ld_model * 2, &x->h);
+    out[n++] = want(rows * d->d_expert * 2, &x->act);
+    out[n++] = want(rows * ld_out * 4, &x->out);
     return n;
 }
 
 uint64_t metal_experts_bytes(const struct backend_params *params)
 {
     struct metal_experts x;
-    struct taken list[MAX_TAKEN];
-    uint64_t n_bytes = 0;
+    struct metal_wanted list[MAX_WANTED];
     if (!params->dims.n_experts) return 0;
-    const uint32_t n = list_taken(&x, params, list);
-    for (uint32_t i = 0; i < n; i++) n_bytes += list[i].n_bytes;
-    return n_bytes;
+    return metal_wanted_bytes(list, list_wanted(&x, params, list));
 }
 
 static pl_status check_dims(const struct dims *d, pl_err *err)
@@ -120,10 +117,8 @@ pl_status metal_experts_open(struct metal_backend *b, pl_err *err)
     if (st) return st;
     struct metal_experts *x = b->experts = calloc(1, sizeof *x);
     if (!x) return pl_fail(err, PL_E_MEMORY, "no memory for the experts' records");
-    struct taken list[MAX_TAKEN];
-    const uint32_t n = list_taken(x, &b->params, list);
-    for (uint32_t i = 0; i < n && !st; i++)
-        st = metal_buffer_take(b->device, list[i].n_bytes, "experts", list[i].to, err);
+    struct metal_wanted list[MAX_WANTED];
+    st = metal_take_all(b, list, list_wanted(x, &b->params, list), err);
     const struct {
         const char *name;
         struct metal_pipeline **to;

@@ -108,6 +108,18 @@ struct metal_backend {
     struct op_timings timings;
 };
 
+/* Memory that a part of the backend wants. One list serves planning and opening: what is planned is
+ * what is taken. */
+struct metal_wanted {
+    const char *what;               /* for messages */
+    uint64_t n_bytes;
+    struct metal_buffer *to;
+};
+
+uint64_t metal_wanted_bytes(const struct metal_wanted *list, uint32_t n);
+pl_status metal_take_all(struct metal_backend *b, const struct metal_wanted *list, uint32_t n,
+                         pl_err *err);
+
 /* ACT is kept times this, so that the largest activations of any known model fit a half: what the
  * following product multiplies its sums by is the inverse. */
 #define ACT_SCALE (1.0f / 32.0f)
