@@ -1,0 +1,177 @@
+/* Steps that run ahead change no reply: what streams of all kinds get together from a backend that
+ * picks tokens itself is what each gets alone from one that does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unit/engine/ahead_backend.h"
+#include "unit/engine/replies.h"
+#include "unit/engine/tiny_model.h"
+
+enum { N_KINDS = 10, N_ROUNDS = 3, MAX_PROMPT = 120 };
+
+static int32_t prompt[N_KINDS][MAX_PROMPT];
+static struct reply alone[N_KINDS];
+
+/* Greedy; drawn in every way that a backend takes over; and what stays the engine's. */
+static pl_request request_of_kind(uint32_t kind)
+{
+    static const char *const stop[] = { "e" };
+    pl_request r = request_of(prompt[kind], 1 + kind * 11, 20 + 9 * kind, kind % 3 ? 0.8f : 0);
+    r.logprobs = false;
+    r.sampling.seed = kind;
+    if (kind == 1) r.sampling.top_k = 40;
+    if (kind == 2) r.sampling.top_p = 0.9f;
+    if (kind == 4) r.sampling.min_p = 0.05f;
+    if (kind == 5) r.max_tokens = 1;
+    if (kind == 6) r.ignore_eos = false;
+    if (kind == 7) r.logprobs = true;
+    if (kind == 8) r.sampling.repetition_penalty = 1.2f;
+    if (kind == 9) {
+        r.stop = stop;
+        r.n_stop = 1;
+    }
+    return r;
+}
+
+static void make_replies(void)
+{
+    pl_engine *e = open_engine((pl_params){ .n_streams = 1, .no_prefix_cache = true });
+    for (uint32_t k = 0; k < N_KINDS; k++) {
+        prompt_of(prompt[k], MAX_PROMPT, 7 + k);
+        const pl_request r = request_of_kind(k);
+        run(e, &r, &alone[k]);
+    }
+    pl_close(e);
+}
+
+static pl_engine *open_ahead(uint32_t n_streams, uint32_t step_tokens)
+{
+    return open_engine((pl_params){ .backend = "ahead", .n_streams = n_streams, .n_threads = 2,
+                                    .step_tokens = step_tokens, .prefill_tokens = 16 });
+}
+
+static void check(uint32_t kind, pl_stream *s)
+{
+    static struct reply r;
+    char what[32];
+    snprintf(what, sizeof what, "kind %u", kind);
+    finish(s, &r);
+    assert_same(&alone[kind], &r, what);
+}
+
+/* All without those that need the engine's own sampler, so that steps do run ahead, then with them.
+ */
+static void test_replies_are_those_of_a_backend_without(void **state)
+{
+    (void)state;
+    for (uint32_t n_streams = 2; n_streams <= 12; n_streams += 5) {
+        pl_engine *e = open_ahead(n_streams, 64);
+        for (uint32_t round = 0; round < N_ROUNDS; round++) {
+            const bool with_own = round == 1;
+            pl_stream *s[N_KINDS];
+            ahead.n_on_top = 0;
+            for (uint32_t k = 0; k < N_KINDS; k++) {
+                const pl_request r = request_of_kind(k);
+                s[k] = with_own || (k != 7 && k != 8) ? submit(e, &r) : NULL;
+            }
+            for (uint32_t k = 0; k < N_KINDS; k++)
+                if (s[k]) check(k, s[k]);
+            if (!with_own) assert_true(ahead.n_on_top > 40);
+        }
+        pl_close(e);
+    }
+}
+
+/* Streams that are let go while a column of theirs is in flight: their pages serve others at once.
+ */
+static void test_streams_that_leave(void **state)
+{
+    (void)state;
+    pl_engine *e = open_ahead(4, 32);
+    struct rng rng;
+    rng_seed(&rng, 5);
+    for (uint32_t round = 0; round < 40; round++) {
+        const pl_request leaving = request_of_kind(2), staying = request_of_kind(4);
+        pl_stream *leaves = submit(e, &leaving), *stays = submit(e, &staying);
+        pl_event event;
+        for (uint64_t n = rng_below(&rng, 12); n; n--)
+            if (pl_stream_wait(leaves, 1000)) pl_stream_next(leaves, &event);
+        pl_stream_close(leaves);
+        check(4, stays);
+    }
+    pl_close(e);
+}
+
+/* A reader that sleeps: its stream pauses with a column in flight, and nothing is lost. */
+static void test_a_slow_reader(void **state)
+{
+    (void)state;
+    static struct reply slow, quick;
+    const pl_request r = { .tokens = prompt[0], .n_tokens = 1, .max_tokens = 500,
+                           .sampling = pl_sampling_default(), .ignore_eos = true };
+    pl_engine *e = open_ahead(2, 32);
+    pl_stream *sleeper = submit(e, &r);
+    for (int i = 0; i < 3; i++) run(e, &r, &quick);
+    finish(sleeper, &slow);
+    assert_same(&quick, &slow, "slow reader");
+    assert_int_equal(slow.n, 500);
+    pl_close(e);
+}
+
+static void test_fork_and_score_between(void **state)
+{
+    (void)state;
+    static struct reply r;
+    pl_engine *e = open_ahead(4, 32);
+    pl_request request = request_of_kind(1);
+    pl_stream *source = submit(e, &request);
+    request.fork_of = source;
+    pl_stream *fork = submit(e, &request);
+    pl_score_result score;
+    assert_int_equal(pl_score(e, prompt[3], MAX_PROMPT, 0, &score, NULL), PL_OK);
+    pl_score_free(&score);
+    check(1, source);
+    finish(fork, &r);
+    assert_same(&alone[1], &r, "fork");
+    pl_close(e);
+}
+
+/* A step fails while another is in flight: their streams end with an error, the next are whole. */
+static void test_a_failing_step(void **state)
+{
+    (void)state;
+    static struct reply r;
+    pl_engine *e = open_ahead(4, 64);
+    for (uint32_t at = 1; at < 12; at += 3) {
+        const pl_request request = request_of_kind(3);
+        ahead.fail_at = at;
+        pl_stream *s = submit(e, &request);
+        finish(s, &r);
+        assert_int_equal(r.finish, PL_FINISH_ERROR);
+        assert_true(r.n < alone[3].n && !memcmp(r.token, alone[3].token, r.n * sizeof *r.token));
+        check(3, submit(e, &request));
+    }
+    pl_close(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replies_are_those_of_a_backend_without),
+        cmocka_unit_test(test_streams_that_leave),
+        cmocka_unit_test(test_a_slow_reader),
+        cmocka_unit_test(test_fork_and_score_between),
+        cmocka_unit_test(test_a_failing_step),
+    };
+    if (!tiny_model_write(model_path, true)) return 1;
+    make_replies();
+    const int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    remove(model_path);
+    return n_failed;
+}
