@@ -109,6 +109,16 @@ struct estimate estimate_decode(const struct work *w, const struct rates *r, dou
     return estimate_step(w, r, n_streams, ctx_tokens, 0, 0);
 }
 
+struct estimate estimate_split_decode(const struct work *w, const struct rates *r,
+                                      double cpu_macs_per_s, double crossing_s, double n_streams,
+                                      double ctx_tokens)
+{
+    struct rates both = *r;
+    both.macs_per_s += cpu_macs_per_s;
+    both.layer_s += 4 * crossing_s;
+    return estimate_step(w, &both, n_streams, ctx_tokens, 0, 0);
+}
+
 double estimate_prefill_s(const struct work *w, const struct rates *r, double n_tokens,
                           double n_streams, double ctx_tokens, double chunk_tokens)
 {

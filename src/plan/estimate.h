@@ -63,6 +63,13 @@ double estimate_weight_bytes(double step_bytes, double expert_bytes, uint32_t n_
 struct estimate estimate_decode(const struct work *work, const struct rates *rates,
                                 double n_streams, double ctx_tokens);
 
+/* The same with every product's rows split between the GPU and a CPU that multiplies
+ * cpu_macs_per_s, each in its share, four hand-overs of crossing_s a layer. Nothing here does that
+ * yet. */
+struct estimate estimate_split_decode(const struct work *work, const struct rates *rates,
+                                      double cpu_macs_per_s, double crossing_s, double n_streams,
+                                      double ctx_tokens);
+
 /* Until a prompt is read beside n_streams that decode (0: alone), chunk_tokens of it in a step. */
 double estimate_prefill_s(const struct work *work, const struct rates *rates, double n_tokens,
                           double n_streams, double ctx_tokens, double chunk_tokens);

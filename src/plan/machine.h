@@ -17,6 +17,7 @@ struct machine {
     double spec_bytes_per_s;    /* as the maker states it */
     double read_bytes_per_s;    /* what reads reach */
     double macs_per_s;          /* what matrix products reach at a batch, not the maker's peak */
+    double cpu_macs_per_s;      /* what a GPU machine's CPU multiplies beside it; 0: not known */
     double layer_s;             /* of a step that is neither, a layer: launches, gaps between kernels */
     const char *source;         /* of the rates */
 };

@@ -262,8 +262,8 @@ static void free_tables(struct bench *t)
 
 static void close_bench(struct bench *t)
 {
-    struct taken list[MAX_TAKEN];
-    const uint32_t n = list_taken(t->b.attention, &t->b.params, list);
+    struct metal_wanted list[MAX_WANTED];
+    const uint32_t n = list_wanted(t->b.attention, &t->b.params, list);
     free_tables(t);
     for (uint32_t i = 0; i < n; i++) free(list[i].to->bytes);
     metal_attention_close(&t->b);

@@ -52,22 +52,6 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
     kv->page_bytes = (uint64_t)d->n_layers * d->n_kv_heads * kv->head_bytes;
 }
 
-uint64_t metal_wanted_bytes(const struct metal_wanted *list, uint32_t n)
-{
-    uint64_t n_bytes = 0;
-    for (uint32_t i = 0; i < n; i++) n_bytes += list[i].n_bytes;
-    return n_bytes;
-}
-
-pl_status metal_take_all(struct metal_backend *b, const struct metal_wanted *list, uint32_t n,
-                         pl_err *err)
-{
-    pl_status st = PL_OK;
-    for (uint32_t i = 0; i < n && !st; i++)
-        st = metal_buffer_take(b->device, list[i].n_bytes, list[i].what, list[i].to, err);
-    return st;
-}
-
 static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MAX_WANTED])
 {
     const uint64_t cols = b->n_col_rows, outs = whole(b->params.max_outs, 8);

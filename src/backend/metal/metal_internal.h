@@ -116,9 +116,21 @@ struct metal_wanted {
     struct metal_buffer *to;
 };
 
-uint64_t metal_wanted_bytes(const struct metal_wanted *list, uint32_t n);
-pl_status metal_take_all(struct metal_backend *b, const struct metal_wanted *list, uint32_t n,
-                         pl_err *err);
+static inline uint64_t metal_wanted_bytes(const struct metal_wanted *list, uint32_t n)
+{
+    uint64_t n_bytes = 0;
+    for (uint32_t i = 0; i < n; i++) n_bytes += list[i].n_bytes;
+    return n_bytes;
+}
+
+static inline pl_status metal_take_all(struct metal_backend *b, const struct metal_wanted *list,
+                                       uint32_t n, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (uint32_t i = 0; i < n && !st; i++)
+        st = metal_buffer_take(b->device, list[i].n_bytes, list[i].what, list[i].to, err);
+    return st;
+}
 
 /* ACT is kept times this, so that the largest activations of any known model fit a half: what the
  * following product multiplies its sums by is the inverse. */

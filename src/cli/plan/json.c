@@ -17,6 +17,9 @@ static bool fits(const struct plan_subject *s, const struct plan_load *load)
 }
 
 /* The most streams of the load's context that fit; 0: not even one. */
+/* One hand-over between GPU and CPU by spinning on shared memory: assumed. */
+#define SPLIT_CROSSING_S 4e-6
+
 static uint32_t most_streams(const struct plan_subject *s, struct plan_load load)
 {
     uint32_t low = 0, high = MAX_STREAMS + 1;
@@ -246,6 +249,22 @@ static json_t *load_json(const struct plan_subject *s)
                      kv_type_name(s->load.v_type));
 }
 
+/* What splitting rows between GPU and CPU would bring, which is not built: by how much a hand-over
+ * at SPLIT_CROSSING_S each makes a step shorter, and the longest that still pays. */
+static json_t *split_json(const struct plan_subject *s, const struct work *work,
+                          const struct estimate *whole)
+{
+    const double cpu = s->machine.cpu_macs_per_s, gpu = s->rates.macs_per_s;
+    if (cpu <= 0) return json_null();
+    const struct estimate at_once =
+        estimate_split_decode(work, &s->rates, cpu, 0, s->load.n_streams, s->depth);
+    const struct estimate e = estimate_split_decode(work, &s->rates, cpu, SPLIT_CROSSING_S,
+                                                    s->load.n_streams, s->depth);
+    return json_pack("{s:f s:f s:f s:f}", "cpu_share", cpu / (cpu + gpu), "tok_s", e.tok_s, "gain",
+                     whole->step_s / e.step_s, "most_crossing_us",
+                     (whole->step_s - at_once.step_s) / (4 * work->n_layers) * 1e6);
+}
+
 json_t *plan_json(const struct plan_subject *s, const struct plan_extras *x)
 {
     const struct work work = plan_work_of(s, &s->load);
@@ -256,6 +275,7 @@ json_t *plan_json(const struct plan_subject *s, const struct plan_extras *x)
     json_object_set_new(step, "busy_prefill_s",
                         json_real(prefill_s(s, s->load.n_streams - 1.0, CHUNK_BESIDE)));
     json_object_set_new(step, "ridge_streams", json_real(estimate_ridge(&work, &s->rates)));
+    json_object_set_new(step, "split", split_json(s, &work, &e));
     return json_pack("{s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o}", "model", model_json(s),
                      "machine", machine_json(s), "load", load_json(s), "memory",
                      memory_json(s, &s->load), "alternatives", alternatives_json(s), "step", step,

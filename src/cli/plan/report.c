@@ -150,8 +150,8 @@ static void add_memory(json_t *sections, const json_t *plan, const struct plan_s
                           { "tok_s", "tok/s", AS_TENTHS }), NULL);
 }
 
-/* What the products of this engine's Metal backend add to the arithmetic (docs/metal.md): fragments of
- * eight columns, of which those that no stream has may as well be a prompt's. */
+/* What the products of this engine's Metal backend add to the arithmetic (docs/metal.md): fragments
+ * of eight columns, of which those that no stream has may as well be a prompt's. */
 static void add_columns_line(json_t *lines, const struct plan_subject *s)
 {
     enum { FRAGMENT = 8, WITHOUT_FRAGMENTS = 4 };
@@ -160,6 +160,19 @@ static void add_columns_line(json_t *lines, const struct plan_subject *s)
     json_array_append_new(lines,
         text("Products take columns in eights there: %u as %u, %.2f times the arithmetic above; the "
              "other %u cost a prompt nothing.", n, computed, (double)computed / n, computed - n));
+}
+
+static void add_split_line(json_t *lines, const json_t *split)
+{
+    if (!json_is_object(split)) return;
+    const double gain = json_number_value(json_object_get(split, "gain"));
+    const double most = json_number_value(json_object_get(split, "most_crossing_us"));
+    json_array_append_new(lines, gain > 1 ?
+        text("Not built: %.0f %% of all rows on the CPU's cores would make it %.0f tok/s, %.2f times, "
+             "at 4 us for each of four hand-overs a layer; from %.0f us on it would lose.",
+             100 * json_number_value(json_object_get(split, "cpu_share")),
+             json_number_value(json_object_get(split, "tok_s")), gain, most) :
+        text("Not built: rows on the CPU's cores would bring nothing here."));
 }
 
 static void add_step(json_t *sections, const json_t *plan, const struct plan_subject *s)
@@ -181,6 +194,7 @@ static void add_step(json_t *sections, const json_t *plan, const struct plan_sub
         text("Arithmetic takes longer than reading the weights at any number of streams.") :
         text("Arithmetic overtakes weight reads at %.0f streams.", ridge));
     add_columns_line(lines, s);
+    add_split_line(lines, json_object_get(step, "split"));
     add_section(sections, "A step (modelled)", lines,
                 json_pack("{s:[s s s s s] s:[[o o o o o]]}", "head", "arithmetic ms",
                           "weight reads ms", "KV reads ms", "launches ms", "step ms", "rows",

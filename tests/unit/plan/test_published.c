@@ -122,6 +122,27 @@ static void test_the_32b_on_an_m4_pro(void **state)
     assert_true(estimate_ridge(&work, &rates) > 5 && estimate_ridge(&work, &rates) < 12);
 }
 
+/* A CPU beside the GPU shortens steps that arithmetic binds, and hand-overs eat that up. */
+static void test_rows_split_with_the_cpu(void **state)
+{
+    const struct shape *m = shape_find("qwen2.5-32b");
+    const struct rates rates = rates_of_machine(machine_find("m4-pro-64"));
+    const double cpu = machine_find("m4-pro-64")->cpu_macs_per_s;
+    struct weights w;
+    (void)state;
+    recipe_weights(m, RECIPE_Q4_K_M, &w);
+    const struct work work = work_of_shape(m, &w, kv_bytes_of(m, KV_F16, KV_F16));
+    const double whole = estimate_decode(&work, &rates, 20, 576).step_s;
+    const double split = estimate_split_decode(&work, &rates, cpu, 0, 20, 576).step_s;
+    assert_true(estimate_split_decode(&work, &rates, 0, 0, 20, 576).step_s == whole);
+    assert_true(split < 0.8 * whole);
+    const double most = (whole - split) / (4 * m->n_layers);
+    assert_true(estimate_split_decode(&work, &rates, cpu, 0.9 * most, 20, 576).step_s < whole);
+    assert_true(estimate_split_decode(&work, &rates, cpu, 1.1 * most, 20, 576).step_s > whole);
+    assert_true(estimate_split_decode(&work, &rates, cpu, 0, 1, 576).step_s ==
+                estimate_decode(&work, &rates, 1, 576).step_s);     /* reads bind one stream */
+}
+
 /* More of anything never makes a step shorter, and reads of a mixture end at all its experts. */
 static void test_steps_only_grow(void **state)
 {
@@ -158,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_measurements),
         cmocka_unit_test(test_the_32b_on_an_m4_pro),
+        cmocka_unit_test(test_rows_split_with_the_cpu),
         cmocka_unit_test(test_steps_only_grow),
         cmocka_unit_test(test_kv_bytes),
     };
