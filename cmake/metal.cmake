@@ -16,7 +16,6 @@ layer(pl_metal backend/metal pl_quant)
 target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c)
 
 if(APPLE)
-    enable_language(OBJC)
     target_sources(pl_metal PRIVATE ${METAL}/device.m)
     set_source_files_properties(${METAL}/device.m PROPERTIES COMPILE_OPTIONS "-fno-objc-arc")
     target_link_libraries(pl_metal PUBLIC "-framework Metal" "-framework Foundation")

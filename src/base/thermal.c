@@ -73,6 +73,11 @@ void thermal_read_sysfs(struct thermal *out, const char *root)
     each_entry(folder, "cooling_device", out, see_cooling);
     snprintf(folder, sizeof folder, "%s/devices/system/cpu", root);
     each_entry(folder, "cpu", out, see_processor);
+
+    char profile[32];
+    snprintf(folder, sizeof folder, "%s/firmware", root);
+    out->tells_low_power = read_word(profile, sizeof profile, folder, "acpi", "platform_profile");
+    out->is_low_power = out->tells_low_power && !strcmp(profile, "low-power");
 }
 
 #if defined(__APPLE__)
@@ -80,7 +85,7 @@ void thermal_read(struct thermal *out)
 {
     int token;
     uint64_t level;
-    *out = (struct thermal){ 0 };
+    *out = (struct thermal){ .tells_low_power = true, .is_low_power = thermal_is_low_power() };
     if (notify_register_check("com.apple.system.thermalpressurelevel", &token)) return;
     if (!notify_get_state(token, &level)) {
         out->tells_pressure = out->tells_throttled = true;

@@ -162,6 +162,9 @@ static void heat(struct strbuf *b)
     if (t.tells_pressure)
         gauge(b, "paceline_thermal_pressure", "macOS: 0 nominal, 1 moderate, 2 heavy, 3 trapping.",
               t.pressure);
+    if (t.tells_low_power)
+        gauge(b, "paceline_low_power_mode", "1 while the system saves power rather than time.",
+              t.is_low_power);
 }
 
 /* Names that the capacity planner's alert rules use. */

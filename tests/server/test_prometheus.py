@@ -19,7 +19,7 @@ BOARD = ROOT / "deploy/grafana/paceline.json"
 ALERTS = ["ServerDown", "ThroughputDegraded", "AllSlotsBusy", "QueueGrowing", "HighMemoryUsage",
           "LatencyHigh", "ThermalThrottling"]
 # What only a machine that tells of heat has.
-ONLY_SOME_MACHINES = ("paceline_thermal_",)
+ONLY_SOME_MACHINES = ("paceline_thermal_", "paceline_low_power_mode")
 
 
 def promtool(*words, cwd=DEPLOY):

@@ -132,7 +132,13 @@ static void throttling(void **state)
     put(root, "/sys/class/thermal/cooling_device2/type", "cpufreq-cpu0\n");
     put(root, "/sys/class/thermal/cooling_device2/cur_state", "2\n");
     thermal_read_sysfs(&t, sys);
-    assert_true(t.is_throttled);
+    assert_true(t.is_throttled && !t.tells_low_power);
+    put(root, "/sys/firmware/acpi/platform_profile", "balanced\n");
+    thermal_read_sysfs(&t, sys);
+    assert_true(t.tells_low_power && !t.is_low_power);
+    put(root, "/sys/firmware/acpi/platform_profile", "low-power\n");
+    thermal_read_sysfs(&t, sys);
+    assert_true(t.is_low_power);
 }
 
 /* A stand-in prints what powermetrics prints, a long line among it, and stays. */

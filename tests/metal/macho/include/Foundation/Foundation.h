@@ -43,6 +43,10 @@ __attribute__((objc_root_class))
 @interface NSMutableArray : NSArray
 - (void)addObject:(id)object;
 @end
+@interface NSProcessInfo : NSObject
++ (NSProcessInfo *)processInfo;
+- (BOOL)isLowPowerModeEnabled;
+@end
 @interface NSFileManager : NSObject
 + (NSFileManager *)defaultManager;
 - (BOOL)fileExistsAtPath:(NSString *)path;
