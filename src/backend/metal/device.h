@@ -6,7 +6,9 @@
  *     loaded.
  * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait.
  * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the
- *     last barrier, by the host before metal_begin, or by earlier command buffers.
+ *     last barrier, by the host before metal_commit, or by all work committed before.
+ * I4  What was committed and not waited for may be running: the host neither reads what it writes
+ *     nor writes what it reads.
  *
  * Threads: one thread opens, records and waits. */
 #ifndef BACKEND_METAL_DEVICE_H
@@ -78,14 +80,16 @@ struct metal_dispatch {
     uint32_t shared_bytes; /* threadgroup memory at index 0, a multiple of 16; 0: none */
 };
 
+enum { METAL_MAX_COMMITTED = 2 };   /* and not waited for; another is recorded after a wait */
+
 void metal_begin(struct metal_device *d);
 void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what);
 void metal_barrier(struct metal_device *d);
 /* Ends recording and hands the work to the GPU. */
 void metal_commit(struct metal_device *d);
-/* Waits for what was committed. A failed command buffer gives PL_E_INTERNAL and what Metal said;
- * after `METAL_MAX_FAILURES` in a row the queue is made anew. gpu_ns, unless NULL, gets the time
- * the GPU was busy. */
+/* Waits for the oldest that was committed. A failed command buffer gives PL_E_INTERNAL and what
+ * Metal said, and so does each that was committed by then; after METAL_MAX_FAILURES in a row the
+ * queue is made anew. gpu_ns, unless NULL, gets the time the GPU was busy. */
 enum { METAL_MAX_FAILURES = 3 };
 pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err);
 

@@ -1,10 +1,13 @@
 /* The Objective-C side of the backend. Manual retain and release (-fno-objc-arc): objects live in C
  * structs, and what Metal returns autoreleased is kept or let go within one pool.
  *
- * All work of a step is one command buffer with one concurrent encoder. Its resources are
- * untracked and outlive it, so the command buffer retains none of them; order within it is by
- * barriers alone, and between command buffers by waiting. A step is waited for once, asleep:
- * what spinning on a shared event would gain is for someone with the hardware to measure. */
+ * All work of a step is one command buffer with one concurrent encoder. Its resources are untracked
+ * and outlive it, so the command buffer retains none of them. Order within it is by barriers alone.
+ * Between command buffers it is by a shared event: untracked as their buffers are, Metal may let
+ * two of one queue overlap, so each waits on the GPU for the value that the one before signals at
+ * its end. The host sleeps on the same values. Whether a failed command buffer still signals is not
+ * documented: so a value says when to look, and the status of the command buffer says how it went.
+ */
 #import <Foundation/Foundation.h>
 #import <Metal/Metal.h>
 
@@ -31,6 +34,13 @@ struct metal_pipeline {
     char key[MAX_KEY];              /* name and constants */
 };
 
+/* A command buffer from begin to wait. */
+struct command {
+    id<MTLCommandBuffer> buffer;
+    uint64_t value;                 /* that it signals at its end */
+    bool is_spoilt;                 /* one before it failed: what it read is not to be used */
+};
+
 struct metal_device {
     struct metal_facts facts;
     id<MTLDevice> device;
@@ -43,7 +53,11 @@ struct metal_device {
     NSMutableArray *buffers;
     uint64_t n_bytes;               /* of them */
     struct metal_pipeline *pipeline;
-    id<MTLCommandBuffer> command;
+    id<MTLSharedEvent> event;
+    struct command command[METAL_MAX_COMMITTED + 1];    /* a ring: committed from `oldest` on, then
+                                                         * the one being recorded */
+    uint32_t oldest, n_committed;
+    uint64_t last_value;            /* of the command buffers begun so far */
     id<MTLComputeCommandEncoder> encoder;
     uint32_t n_failures;            /* of command buffers, in a row */
 };
@@ -175,7 +189,9 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
             read_facts(d);
             d->buffers = [[NSMutableArray alloc] init];
             make_residency(d);
-            if (!make_queue(d)) st = pl_fail(err, PL_E_INTERNAL, "Metal makes no command queue");
+            d->event = [d->device newSharedEvent];
+            if (!d->event || !make_queue(d))
+                st = pl_fail(err, PL_E_INTERNAL, "Metal makes no command queue");
         }
         if (!st) st = compile(d, source, log, err);
         if (!st && pipeline_dir) open_archive(d, source, pipeline_dir);
@@ -190,7 +206,9 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
 
 void metal_device_close(struct metal_device *d)
 {
+    pl_err unused;
     if (!d) return;
+    while (d->n_committed) metal_wait(d, NULL, &unused);    /* it uses what is let go here */
     @autoreleasepool {
         for (struct metal_pipeline *p = d->pipeline, *next; p; p = next) {
             next = p->next;
@@ -198,7 +216,8 @@ void metal_device_close(struct metal_device *d)
             free(p);
         }
         [d->encoder release];
-        [d->command release];
+        for (uint32_t i = 0; i <= METAL_MAX_COMMITTED; i++) [d->command[i].buffer release];
+        [d->event release];
         [d->archive release];
         [d->archive_path release];
         [d->library release];
@@ -358,16 +377,26 @@ uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p)
 
 /* ---- recording ------------------------------------------------------------------------------ */
 
+/* The i-th committed command buffer, the oldest first; i = n_committed: the one being recorded. */
+static struct command *command_at(struct metal_device *d, uint32_t i)
+{
+    return &d->command[(d->oldest + i) % (METAL_MAX_COMMITTED + 1)];
+}
+
 void metal_begin(struct metal_device *d)
 {
+    struct command *c = command_at(d, d->n_committed);
     @autoreleasepool {
         MTLCommandBufferDescriptor *descriptor = [[MTLCommandBufferDescriptor alloc] init];
         [descriptor setRetainedReferences:NO];
         [descriptor setErrorOptions:MTLCommandBufferErrorOptionEncoderExecutionStatus];
-        d->command = [[d->queue commandBufferWithDescriptor:descriptor] retain];
+        c->buffer = [[d->queue commandBufferWithDescriptor:descriptor] retain];
         [descriptor release];
+        [c->buffer encodeWaitForEvent:d->event value:d->last_value];
+        c->value = ++d->last_value;
+        c->is_spoilt = false;
         d->encoder =
-            [[d->command computeCommandEncoderWithDispatchType:MTLDispatchTypeConcurrent] retain];
+            [[c->buffer computeCommandEncoderWithDispatchType:MTLDispatchTypeConcurrent] retain];
     }
 }
 
@@ -393,18 +422,22 @@ void metal_barrier(struct metal_device *d)
 
 void metal_commit(struct metal_device *d)
 {
+    const struct command *c = command_at(d, d->n_committed++);
     @autoreleasepool {
         [d->encoder endEncoding];
         [d->encoder release];
         d->encoder = nil;
-        [d->command commit];
+        [c->buffer encodeSignalEvent:d->event value:c->value];
+        [c->buffer commit];
     }
 }
 
-/* What Metal said of a failed command buffer; a queue that keeps failing is made anew. */
-static pl_status tell_failure(struct metal_device *d, pl_err *err)
+/* Those that wait for it on the GPU may go on, and are spoilt. A queue that keeps failing is made
+ * anew. */
+static pl_status tell_failure(struct metal_device *d, const struct command *c, pl_err *err)
 {
-    const pl_status st = fail_with(err, PL_E_INTERNAL, "the GPU failed a step", [d->command error]);
+    const pl_status st = fail_with(err, PL_E_INTERNAL, "the GPU failed a step", [c->buffer error]);
+    if ([d->event signaledValue] < c->value) [d->event setSignaledValue:c->value];
     if (++d->n_failures < METAL_MAX_FAILURES) return st;
     PL_LOG(ERROR, "metal", "%u steps failed in a row: the command queue is made anew",
            d->n_failures);
@@ -413,17 +446,33 @@ static pl_status tell_failure(struct metal_device *d, pl_err *err)
     return st;
 }
 
+/* Until the command buffer is over, well or not. What its value does not tell, the status does: it
+ * may fail without a signal, and be signalled a moment before its status is known. */
+static MTLCommandBufferStatus wait_until_over(struct metal_device *d, const struct command *c)
+{
+    enum { LOOK_EVERY_MS = 100 };
+    while (![d->event waitUntilSignaledValue:c->value timeoutMS:LOOK_EVERY_MS])
+        if ([c->buffer status] >= MTLCommandBufferStatusCompleted) break;
+    if ([c->buffer status] < MTLCommandBufferStatusCompleted) [c->buffer waitUntilCompleted];
+    return [c->buffer status];
+}
+
 pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err)
 {
+    struct command *c = command_at(d, 0);
     pl_status st = PL_OK;
     @autoreleasepool {
-        [d->command waitUntilCompleted];
+        const MTLCommandBufferStatus status = wait_until_over(d, c);
         if (gpu_ns)
-            *gpu_ns = (uint64_t)(([d->command GPUEndTime] - [d->command GPUStartTime]) * 1e9);
-        if ([d->command status] == MTLCommandBufferStatusError) st = tell_failure(d, err);
+            *gpu_ns = (uint64_t)(([c->buffer GPUEndTime] - [c->buffer GPUStartTime]) * 1e9);
+        if (status == MTLCommandBufferStatusError) st = tell_failure(d, c, err);
+        else if (c->is_spoilt) st = pl_fail(err, PL_E_INTERNAL, "the GPU failed the step before");
         else d->n_failures = 0;
-        [d->command release];
-        d->command = nil;
+        for (uint32_t i = 1; i < d->n_committed && st; i++) command_at(d, i)->is_spoilt = true;
+        [c->buffer release];
+        c->buffer = nil;
     }
+    d->oldest = (d->oldest + 1) % (METAL_MAX_COMMITTED + 1);
+    d->n_committed--;
     return st;
 }

@@ -1,18 +1,21 @@
 /* A GPU for tests: Metal's objects as far as device.m uses them, with kernels run by the emulator.
  * It is stricter than Metal: what Metal leaves undefined is refused or made visible.
  *
- * I1  Work runs when it is waited for; until then what a dispatch would write is as it was.
+ * I1  Work runs when it is waited for; until then what a dispatch would write is as it was. Of the
+ *     committed command buffers whose events are there any may run first, and others beside the one
+ *     that is waited for: only events order them.
  * I2  Dispatches of a concurrent encoder that no barrier separates run in a shuffled order.
  * I3  Refused, as a failed command buffer whose error says why: arguments of more than 4096 bytes;
  *     offsets and threadgroup lengths that are not aligned; a buffer that is not in a committed
  *     residency set of the queue; a dispatch without a pipeline; an empty grid; too many threads;
- *     and all that the emulator finds. Aborted, as Metal's validation would: encoding after the end,
- *     committing twice.
+ *     and all that the emulator finds. Aborted, as Metal's validation would: encoding after the
+ *     end, committing twice, waiting for what nothing will signal.
  *
  * Threads: one. */
 #ifndef METAL_MOCK_H
 #define METAL_MOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "emulator/emulator.h"
@@ -26,6 +29,12 @@ void mock_set_shuffle(uint64_t seed);
 /* The n-th command buffer from now (1: the next) fails with an error, and so do the `times` - 1
  * after. */
 void mock_fail_command(uint32_t n, uint32_t times);
+
+/* Whether failed command buffers signal their events: not at first. */
+void mock_set_failed_signal(bool do_signal);
+
+/* A mistake for tests to find: command buffers do not wait for events. */
+void mock_set_deaf(bool is_deaf);
 
 /* Bytes that the device recommends at most; 0: 8 GiB. */
 void mock_set_working_set(uint64_t n_bytes);

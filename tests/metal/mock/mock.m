@@ -14,6 +14,8 @@
 static uint32_t n_objects, fail_after, fail_times;
 static enum emu_build build_of_libraries = EMU_RUN;
 static uint64_t shuffle_seed = 1, working_set_bytes;
+static bool failed_signal, is_deaf;
+static struct rng schedule = { { 1, 2, 3, 4 } };    /* which command buffer runs next */
 
 void mock_set_build(enum emu_build build)
 {
@@ -23,6 +25,17 @@ void mock_set_build(enum emu_build build)
 void mock_set_shuffle(uint64_t seed)
 {
     shuffle_seed = seed;
+    rng_seed(&schedule, seed);
+}
+
+void mock_set_failed_signal(bool do_signal)
+{
+    failed_signal = do_signal;
+}
+
+void mock_set_deaf(bool deaf)
+{
+    is_deaf = deaf;
 }
 
 void mock_fail_command(uint32_t n, uint32_t times)
@@ -327,6 +340,14 @@ static NSString *const archive_head = @"mock archive";
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
+static NSMutableArray *committed;       /* command buffers that have not run, by commit */
+
+/* Runs one of those that may; NO: there is none. */
+static BOOL run_one(void);
+
+/* As a GPU that is ahead of its host: now and then. */
+static void run_others(void);
+
 enum { MAX_BYTES = 4096, MAX_INDEX = EMU_MAX_BUFFERS };
 
 /* A dispatch as it was encoded, or a barrier. */
@@ -344,8 +365,18 @@ struct encoded {
     const char *wrong;              /* found while encoding */
 };
 
+@interface MockEvent : MockObject <MTLSharedEvent> {
+@public
+    uint64_t value;
+}
+@end
+
 @interface MockCommandBuffer : MockObject <MTLCommandBuffer> {
 @public
+    struct {
+        MockEvent *event;       /* the caller keeps it */
+        uint64_t value;
+    } wait, signal;             /* before the first encoder, after the last */
     NSArray *residency;             /* the queue's */
     struct encoded *encoded;
     NSUInteger n_encoded;
@@ -436,11 +467,29 @@ struct encoded {
     is_encoding = YES;
     return e;
 }
+- (void)encodeWaitForEvent:(id<MTLEvent>)event value:(uint64_t)value
+{
+    check(!n_encoded && !is_encoding && !wait.event, "a wait behind other work, or a second one");
+    wait.event = (MockEvent *)event;
+    wait.value = value;
+}
+- (void)encodeSignalEvent:(id<MTLEvent>)event value:(uint64_t)value
+{
+    check(!is_encoding && !signal.event, "a signal amid other work, or a second one");
+    signal.event = (MockEvent *)event;
+    signal.value = value;
+}
 - (void)commit
 {
     check(!is_encoding && state == MTLCommandBufferStatusNotEnqueued,
           "committed twice or too early");
     state = MTLCommandBufferStatusCommitted;
+    if (!committed) committed = [[NSMutableArray alloc] init];
+    [committed addObject:self];
+}
+- (BOOL)mayRun
+{
+    return is_deaf || !wait.event || wait.event->value >= wait.value;
 }
 - (BOOL)isResident:(MockBuffer *)buffer
 {
@@ -502,9 +551,8 @@ struct encoded {
         if (![self run:&all[i]]) return NO;
     return YES;
 }
-- (void)waitUntilCompleted
+- (void)runAll
 {
-    check(state == MTLCommandBufferStatusCommitted, "waiting for what was not committed");
     struct rng r;
     NSUInteger first = 0;
     BOOL is_well = YES;
@@ -522,6 +570,15 @@ struct encoded {
     }
     end_ns = clock_ns();
     state = is_well ? MTLCommandBufferStatusCompleted : MTLCommandBufferStatusError;
+    if (signal.event && (is_well || failed_signal) && signal.event->value < signal.value)
+        signal.event->value = signal.value;
+}
+- (void)waitUntilCompleted
+{
+    check(state != MTLCommandBufferStatusNotEnqueued, "waiting for what was not committed");
+    while (state == MTLCommandBufferStatusCommitted)
+        check(run_one(), "waiting for a command buffer that waits for ever");
+    run_others();
 }
 - (MTLCommandBufferStatus)status
 {
@@ -547,6 +604,46 @@ struct encoded {
     [failure release];
     [residency release];
     [super dealloc];
+}
+@end
+
+static BOOL run_one(void)
+{
+    NSMutableArray *ready = [NSMutableArray array];
+    for (MockCommandBuffer *c in committed)
+        if ([c mayRun]) [ready addObject:c];
+    const NSUInteger n = [ready count];
+    if (!n) return NO;
+    MockCommandBuffer *c =
+        [[[ready objectAtIndex:shuffle_seed ? rng_below(&schedule, n) : 0] retain] autorelease];
+    [committed removeObject:c];
+    [c runAll];
+    return YES;
+}
+
+static void run_others(void)
+{
+    while (shuffle_seed && rng_below(&schedule, 2) && run_one())
+        ;
+}
+
+@implementation MockEvent
+- (uint64_t)signaledValue
+{
+    return value;
+}
+- (void)setSignaledValue:(uint64_t)to
+{
+    check(to >= value, "an event's value is set back");
+    value = to;
+}
+- (BOOL)waitUntilSignaledValue:(uint64_t)wanted timeoutMS:(uint64_t)timeout
+{
+    (void)timeout;      /* time passes when nothing can run any more */
+    while (value < wanted && run_one())
+        ;
+    if (value >= wanted) run_others();
+    return value >= wanted;
 }
 @end
 
@@ -605,6 +702,10 @@ struct encoded {
 - (id<MTLCommandQueue>)newCommandQueue
 {
     return [[MockQueue alloc] init];
+}
+- (id<MTLSharedEvent>)newSharedEvent
+{
+    return [[MockEvent alloc] init];
 }
 - (id<MTLLibrary>)newLibraryWithSource:(NSString *)source
                                options:(MTLCompileOptions *)options
