@@ -4,7 +4,7 @@ set(METAL ${CMAKE_SOURCE_DIR}/src/backend/metal)
 
 # The kernels, in the order in which they use each other, as one string.
 set(metal_sources ${METAL}/op_args.h)
-foreach(name common products vectors attention experts rates)
+foreach(name common products vectors attention experts sampling rates)
     list(APPEND metal_sources ${METAL}/${name}.metal)
 endforeach()
 add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_source.c

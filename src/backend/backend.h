@@ -83,8 +83,8 @@ struct pick {
     double unit;                /* the random number of this token, in [0, 1) */
 };
 
-/* One step. Arrays belong to the caller and live until submit or start returns; those that a
- * sample_fn looks at, until finish. */
+/* One step. Arrays belong to the caller and live until submit or start returns; pick, until finish
+ * does. */
 struct batch {
     uint32_t n_cols, n_spans, n_outs;
     const int32_t *token;       /* (n_cols); -1 - o, where steps run ahead: what the step started

@@ -27,10 +27,16 @@ struct span_work {
     bool is_split, is_taken, is_alone;  /* is_alone: shares no later split's pages with others */
 };
 
-struct metal_attention {
-    struct metal_pipeline *attend[MAX_ROW_TILES], *combine;
+/* What the host writes for a step: twice, because the GPU may still read that of the step before.
+ */
+struct step_lists {
     struct list list[N_LISTS];
     struct metal_buffer page;       /* page tables of the step's spans, one after another */
+};
+
+struct metal_attention {
+    struct metal_pipeline *attend[MAX_ROW_TILES], *combine;
+    struct step_lists step[METAL_STEPS];
     struct metal_buffer partial;    /* (MAX_PARTIALS, n_kv_heads, 2 + d_head) f32: max, sum, O */
     struct span_work *span;         /* (max_cols) of the step's spans */
     uint32_t *member;               /* (max_cols) */
@@ -50,7 +56,7 @@ static uint64_t max_rows(const struct backend_params *p)
     return MAX_PARTIALS + (uint64_t)p->max_cols * group_of(p);
 }
 
-enum { MAX_WANTED = 2 + N_LISTS * (MAX_ROW_TILES + 3) };
+enum { MAX_WANTED = 1 + METAL_STEPS * (1 + N_LISTS * (MAX_ROW_TILES + 3)) };
 
 static struct metal_wanted want(uint64_t n_bytes, struct metal_buffer *to)
 {
@@ -62,17 +68,17 @@ static uint32_t list_wanted(struct metal_attention *a, const struct backend_para
 {
     const struct dims *d = &p->dims;
     uint32_t n = 0;
-    out[n++] = want((uint64_t)p->max_cols * p->n_pages * 4, &a->page);
-    out[n++] = want((uint64_t)MAX_PARTIALS * d->n_kv_heads * (2 + d->d_head) * 4,
-                    &a->partial);
-    for (int i = 0; i < N_LISTS; i++) {
-        struct list *l = &a->list[i];
-        for (int t = 0; t < MAX_ROW_TILES; t++)
-            out[n++] = want(max_rows(p) * sizeof(struct attend_item), &l->item[t]);
-        out[n++] = want(max_rows(p) * sizeof(struct attend_row), &l->row);
-        out[n++] = want((uint64_t)p->max_cols * group_of(p) * sizeof(struct combine_row),
-                        &l->combine);
-        out[n++] = want(MAX_PARTIALS * 4, &l->slot);
+    out[n++] = want((uint64_t)MAX_PARTIALS * d->n_kv_heads * (2 + d->d_head) * 4, &a->partial);
+    for (struct step_lists *step = a->step; step < a->step + METAL_STEPS; step++) {
+        out[n++] = want((uint64_t)p->max_cols * p->n_pages * 4, &step->page);
+        for (struct list *l = step->list; l < step->list + N_LISTS; l++) {
+            for (int t = 0; t < MAX_ROW_TILES; t++)
+                out[n++] = want(max_rows(p) * sizeof(struct attend_item), &l->item[t]);
+            out[n++] = want(max_rows(p) * sizeof(struct attend_row), &l->row);
+            out[n++] = want((uint64_t)p->max_cols * group_of(p) * sizeof(struct combine_row),
+                            &l->combine);
+            out[n++] = want(MAX_PARTIALS * 4, &l->slot);
+        }
     }
     return n;
 }
@@ -122,7 +128,8 @@ static uint32_t end_of(const struct span *s)
 void metal_attention_begin(struct metal_backend *b)
 {
     struct metal_attention *a = b->attention;
-    uint32_t *page = a->page.bytes, n = 0;
+    struct step_lists *step = &a->step[b->at];
+    uint32_t *page = step->page.bytes, n = 0;
     for (uint32_t i = 0; i < b->batch.n_spans; i++) {
         const struct span *s = &b->batch.span[i];
         const uint32_t n_pages = (end_of(s) + PAGE_TOKENS - 1) / PAGE_TOKENS;
@@ -130,7 +137,7 @@ void metal_attention_begin(struct metal_backend *b)
         a->span[i].page_at = n;
         n += n_pages;
     }
-    for (int i = 0; i < N_LISTS; i++) a->list[i].is_built = false;
+    for (int i = 0; i < N_LISTS; i++) step->list[i].is_built = false;
 }
 
 /* Splits that the span's columns see some position of. */
@@ -310,18 +317,17 @@ static void build(struct metal_backend *b, struct list *l, uint32_t window)
  * windows, what was recorded with them is run first. */
 static struct list *list_for(struct metal_backend *b, uint32_t window)
 {
-    struct metal_attention *a = b->attention;
-    for (int i = 0; i < N_LISTS; i++) {
-        struct list *l = &a->list[i];
+    struct list *list = b->attention->step[b->at].list;
+    for (struct list *l = list; l < list + N_LISTS; l++) {
         if (l->is_built && l->window == window) return l;
         if (l->is_built) continue;
         build(b, l, window);
         return l;
     }
     metal_run_so_far(b);
-    for (int i = 1; i < N_LISTS; i++) a->list[i].is_built = false;
-    build(b, &a->list[0], window);
-    return &a->list[0];
+    for (int i = 1; i < N_LISTS; i++) list[i].is_built = false;
+    build(b, list, window);
+    return list;
 }
 
 /* ---- recording ------------------------------------------------------------------------------ */
@@ -347,6 +353,7 @@ void metal_attend(struct backend *base, uint32_t layer, uint32_t window)
     struct metal_backend *b = (struct metal_backend *)base;
     struct metal_attention *a = b->attention;
     struct list *l = list_for(b, window);
+    const struct metal_buffer *page = &a->step[b->at].page;
     const struct dims *d = &b->params.dims;
     const struct metal_kv *kv = &b->kv_layout;
     const struct attend_args args = {
@@ -360,7 +367,7 @@ void metal_attend(struct backend *base, uint32_t layer, uint32_t window)
         if (!l->n_items[t]) continue;
         const struct metal_dispatch what = {
             .pipeline = a->attend[t],
-            .buffer = { { &l->item[t], 0 }, { &l->row, 0 }, { &a->page, 0 }, { &b->q_half, 0 },
+            .buffer = { { &l->item[t], 0 }, { &l->row, 0 }, { page, 0 }, { &b->q_half, 0 },
                         { &b->kv, 0 }, { a->bias ? &a->bias->values : &a->rope->cos_sin, 0 },
                         { &a->rope->cos_sin, 0 }, { &b->att, 0 }, { &a->partial, 0 },
                         { &b->lanes, 0 } },

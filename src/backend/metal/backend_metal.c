@@ -11,6 +11,7 @@
 #include "backend/metal/experts.h"
 #include "backend/metal/metal_internal.h"
 #include "backend/metal/rates.h"
+#include "backend/metal/sampling.h"
 #include "backend/metal/source.h"
 #include "backend/params_check.h"
 #include "base/cpu_isa.h"
@@ -69,10 +70,14 @@ static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MA
         { "logits", outs * b->ld_model * 2, &b->head_in },
         { "logits", outs * b->ld_vocab * 4, &b->logit_rows },
         { "logits", outs * b->n_logit_blocks * 4, &b->largest },
-        { "the batch", cols * 4, &b->token },
-        { "the batch", cols * 4, &b->pos },
-        { "the batch", cols * 4, &b->col_page },
-        { "the batch", cols * 4, &b->out_col },
+        { "the batch", cols * 4, &b->step[0].token },
+        { "the batch", cols * 4, &b->step[0].pos },
+        { "the batch", cols * 4, &b->step[0].col_page },
+        { "the batch", cols * 4, &b->step[0].out_col },
+        { "the batch", cols * 4, &b->step[1].token },
+        { "the batch", cols * 4, &b->step[1].pos },
+        { "the batch", cols * 4, &b->step[1].col_page },
+        { "the batch", cols * 4, &b->step[1].out_col },
         { "lanes", (METAL_SIMDGROUP + 8) * 4, &b->lanes },
     };
     memcpy(list, all, sizeof all);
@@ -86,7 +91,8 @@ static struct backend_bytes plan(const struct backend_params *params)
     set_shape(&b, params);
     struct backend_bytes bytes = {
         .kv = params->n_pages * b.kv_layout.page_bytes,
-        .scratch = metal_attention_bytes(params) + metal_experts_bytes(params),
+        .scratch = metal_attention_bytes(params) + metal_experts_bytes(params) +
+                   metal_sampling_bytes(params),
     };
     bytes.scratch += metal_wanted_bytes(list, list_wanted(&b, list));
     return bytes;
@@ -151,6 +157,7 @@ static void close_backend(struct backend *base)
     if (!b) return;
     metal_attention_close(b);
     metal_experts_close(b);
+    metal_sampling_close(b);
     metal_forget_loaded(b);
     metal_device_close(b->device);
     thread_pool_close(b->pool);
@@ -172,6 +179,7 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     if (!st) st = take_buffers(b, err);
     if (!st) st = metal_attention_open(b, err);
     if (!st) st = metal_experts_open(b, err);
+    if (!st) st = metal_sampling_open(b, err);
     if (!st) st = metal_probe(b, err);
     if (!st) st = get_kernels(b, err);
     if (st) {
@@ -235,6 +243,8 @@ const struct backend_ops backend_metal = {
     .logits = metal_logits,
     .sample = metal_sample,
     .submit = metal_submit,
+    .start = metal_start,
+    .finish = metal_finish,
     .copy_page = metal_copy_page,
     .timing = metal_timing,
     .timings = metal_timings,

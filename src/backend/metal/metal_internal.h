@@ -14,7 +14,7 @@
 #include "backend/op_timing.h"
 #include "base/thread_pool.h"
 
-enum { METAL_SIMDGROUP = 32 };
+enum { METAL_SIMDGROUP = 32, METAL_STEPS = 2 /* in flight */ };
 
 struct loaded;              /* what was loaded, newest first */
 
@@ -57,6 +57,24 @@ struct metal_kernels {
 
 struct metal_attention;             /* attention.h: its work list, partial results and kernels */
 struct metal_experts;               /* experts.h: NULL where the model has none */
+struct metal_sampling;              /* sampling.h */
+
+/* A step from begin to finish. While the GPU computes one, the host records the other. */
+struct metal_step {
+    /* What the kernels read of the batch, copied by begin. */
+    struct metal_buffer token;      /* (max_cols) */
+    struct metal_buffer pos;        /* (max_cols) */
+    struct metal_buffer col_page;   /* (max_cols) page that the column's token goes to */
+    struct metal_buffer out_col;    /* (max_cols) */
+
+    uint32_t n_outs;
+    const struct pick *pick;        /* (n_outs), the caller's; NULL: all are picked by sample */
+    sample_fn *sample;              /* NULL: no outputs are wanted */
+    void *sample_arg;
+    bool is_over;                   /* its last command buffer was waited for */
+    bool has_failed;
+    pl_err failure;                 /* of the first command buffer of it that failed */
+};
 
 struct metal_backend {
     struct backend base;
@@ -89,22 +107,15 @@ struct metal_backend {
 
     struct metal_attention *attention;
     struct metal_experts *experts;
+    struct metal_sampling *sampling;
 
-    struct batch batch;
-    /* What the kernels read of the batch, copied by begin. */
-    struct metal_buffer token;      /* (max_cols) */
-    struct metal_buffer pos;        /* (max_cols) */
-    struct metal_buffer col_page;   /* (max_cols) page that the column's token goes to */
-    struct metal_buffer out_col;    /* (max_cols) */
-
-    const struct vector *head_norm; /* logits and sample, as recorded; submit runs them in turns */
+    struct batch batch;             /* being recorded */
+    struct metal_step step[METAL_STEPS];
+    uint32_t at;                    /* the step being recorded, or the last one that was */
+    uint32_t n_started;             /* steps that are not finished: up to `at` */
+    const struct vector *head_norm; /* logits, as recorded; recorded at the step's end, in turns */
     const struct matrix *head_weight;
     float head_eps;
-    sample_fn *sample;
-    void *sample_arg;
-
-    bool has_failed;                /* a timed operation of this step */
-    pl_err failure;
     struct op_timings timings;
 };
 
@@ -161,7 +172,7 @@ void metal_end_operation(struct metal_backend *b, const char *name);
 
 /* Runs what was recorded, waits, and goes on recording: what the host wrote for it may change now.
  */
-void metal_run_so_far(struct metal_backend *b);
+uint64_t metal_run_so_far(struct metal_backend *b);
 
 static inline uint32_t whole(uint32_t n, uint32_t unit)
 {
@@ -172,13 +183,16 @@ static inline uint32_t whole(uint32_t n, uint32_t unit)
 void metal_begin_step(struct backend *b, const struct batch *batch);
 void metal_embed(struct backend *b, const struct matrix *embedding, float scale);
 void metal_norm(struct backend *b, const struct vector *weight, float eps);
+void metal_copy_page(struct backend *b, uint32_t to, uint32_t from);
+void metal_timing(struct backend *b, bool on);
+uint32_t metal_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+
 void metal_logits(struct backend *b, const struct vector *norm, float eps,
                   const struct matrix *weight);
 void metal_sample(struct backend *b, sample_fn *fn, void *arg);
 pl_status metal_submit(struct backend *b, pl_err *err);
-void metal_copy_page(struct backend *b, uint32_t to, uint32_t from);
-void metal_timing(struct backend *b, bool on);
-uint32_t metal_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+pl_status metal_start(struct backend *b, pl_err *err);
+pl_status metal_finish(struct backend *b, const int32_t **picked, pl_err *err);
 
 void metal_qkv(struct backend *b, uint32_t layer, const struct qkv_weights *w,
                const struct rope *rope, float q_scale, float eps);

@@ -107,6 +107,27 @@ struct expert_args {
 
 enum { ROUTE_COLUMNS = 4, ROUTE_EXPERTS = 4, MAX_EXPERTS = 1024 };
 
+/* How a row's token is picked. */
+struct pick_args {
+    U32 is_wanted;              /* 0: the host picks */
+    U32 is_greedy;
+    F32 scale;                  /* 1 / temperature */
+    U32 top_k;                  /* 0: off */
+    F32 top_p;                  /* 1: off */
+    F32 min_distance;           /* below the largest, -log(min_p); infinite: off */
+    F32 unit;                   /* below 1 */
+};
+
+struct sample_args {
+    U32 n_vocab, n_blocks, ld_logits;
+};
+
+enum {
+    PICK_THREADS = 256,
+    PICK_BLOCK = 256,           /* logits whose largest is known */
+    PICK_FEW = 512,             /* up to so many are put in order to be drawn from */
+};
+
 struct rate_args {
     U32 n;
 };

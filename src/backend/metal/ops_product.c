@@ -130,7 +130,7 @@ static void finish_queries(struct metal_backend *b, const struct qkv_weights *w,
     };
     const struct metal_buffer *buffers[] = {
         &b->q, &b->q_half, w->bias_q ? &w->bias_q->values : &b->q,
-        w->norm_q ? &w->norm_q->values : &b->q, &rope->cos_sin, &b->pos,
+        w->norm_q ? &w->norm_q->values : &b->q, &rope->cos_sin, &b->step[b->at].pos,
     };
     metal_record(b, b->kernel.finish_queries, buffers, 6, &args, sizeof args, d->n_heads,
                  b->batch.n_cols, METAL_SIMDGROUP);
@@ -152,7 +152,7 @@ static void finish_kv(struct metal_backend *b, uint32_t layer, const struct meta
     };
     const struct metal_buffer *buffers[] = {
         rows, &b->kv, bias ? &bias->values : rows, norm ? &norm->values : rows, &rope->cos_sin,
-        &b->pos, &b->col_page,
+        &b->step[b->at].pos, &b->step[b->at].col_page,
     };
     metal_record(b, b->kernel.finish_kv, buffers, 7, &args, sizeof args, d->n_kv_heads,
                  b->batch.n_cols, METAL_SIMDGROUP);

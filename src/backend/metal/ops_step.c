@@ -1,8 +1,9 @@
-/* Begin and submit, and the operations on whole columns: embed, norm, logits, sample. */
+/* The beginning of a step, and the operations on whole columns: embed, norm. */
 #include <string.h>
 
 #include "backend/metal/attention.h"
 #include "backend/metal/metal_internal.h"
+#include "backend/metal/sampling.h"
 
 enum { NORM_THREADS = 128 };
 
@@ -20,29 +21,10 @@ void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline
 
 /* ---- timing --------------------------------------------------------------------------------- */
 
-/* A failure is kept for submit to tell. Returns the GPU's time. */
-static uint64_t run_so_far(struct metal_backend *b)
-{
-    uint64_t ns = 0;
-    pl_err err;
-    metal_commit(b->device);
-    if (metal_wait(b->device, &ns, &err) && !b->has_failed) {
-        b->has_failed = true;
-        b->failure = err;
-    }
-    metal_begin(b->device);
-    return ns;
-}
-
-void metal_run_so_far(struct metal_backend *b)
-{
-    run_so_far(b);
-}
-
 /* Timed, an operation is a command buffer of its own: slower, but the GPU says how long it took. */
 void metal_end_operation(struct metal_backend *b, const char *name)
 {
-    if (b->timings.is_on) op_timings_add(&b->timings, name, run_so_far(b));
+    if (b->timings.is_on) op_timings_add(&b->timings, name, metal_run_so_far(b));
     else metal_barrier(b->device);
 }
 
@@ -61,14 +43,18 @@ uint32_t metal_timings(struct backend *base, const char **name, uint64_t *ns, ui
 void metal_begin_step(struct backend *base, const struct batch *batch)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    uint32_t *page = b->col_page.bytes;
+    b->at = (b->at + 1) % METAL_STEPS;
+    struct metal_step *step = &b->step[b->at];
+    uint32_t *page = step->col_page.bytes;
     b->batch = *batch;
-    b->sample = NULL;
-    b->has_failed = false;
-    memcpy(b->token.bytes, batch->token, batch->n_cols * sizeof *batch->token);
-    memcpy(b->pos.bytes, batch->pos, batch->n_cols * sizeof *batch->pos);
+    step->n_outs = batch->n_outs;
+    step->pick = batch->pick;
+    step->sample = NULL;
+    step->is_over = step->has_failed = false;
+    memcpy(step->token.bytes, batch->token, batch->n_cols * sizeof *batch->token);
+    memcpy(step->pos.bytes, batch->pos, batch->n_cols * sizeof *batch->pos);
     if (batch->n_outs)
-        memcpy(b->out_col.bytes, batch->out_col, batch->n_outs * sizeof *batch->out_col);
+        memcpy(step->out_col.bytes, batch->out_col, batch->n_outs * sizeof *batch->out_col);
     for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
         for (uint32_t i = 0; i < s->n_cols; i++)
             page[s->first_col + i] = s->page[(s->first_pos + i) / PAGE_TOKENS];
@@ -81,8 +67,10 @@ void metal_embed(struct backend *base, const struct matrix *embedding, float sca
     struct metal_backend *b = (struct metal_backend *)base;
     const struct embed_args args = { embedding->n_chunks, embedding->tile_bytes, b->ld_model,
                                      scale };
-    const struct metal_buffer *buffers[] = { &embedding->tiles, &b->token, &b->x, &b->lanes };
-    metal_record(b, b->kernel.embed[embedding->format], buffers, 4, &args, sizeof args,
+    const struct metal_buffer *picked = metal_sampling_tokens(b, (b->at + 1) % METAL_STEPS);
+    const struct metal_buffer *buffers[] = { &embedding->tiles, &b->step[b->at].token, picked,
+                                             &b->x, &b->lanes };
+    metal_record(b, b->kernel.embed[embedding->format], buffers, 5, &args, sizeof args,
                  embedding->n_chunks, b->batch.n_cols, METAL_SIMDGROUP);
     metal_end_operation(b, "embed");
 }
@@ -91,105 +79,15 @@ void metal_norm(struct backend *base, const struct vector *weight, float eps)
 {
     struct metal_backend *b = (struct metal_backend *)base;
     const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, eps };
-    const struct metal_buffer *buffers[] = { &b->x, &weight->values, &b->h, &b->out_col };
+    const struct metal_buffer *buffers[] = { &b->x, &weight->values, &b->h,
+                                             &b->step[b->at].out_col };
     metal_record(b, b->kernel.norm, buffers, 4, &args, sizeof args, b->batch.n_cols, 1,
                  NORM_THREADS);
     metal_end_operation(b, "norm");
 }
 
-void metal_logits(struct backend *base, const struct vector *norm, float eps,
-                  const struct matrix *weight)
-{
-    struct metal_backend *b = (struct metal_backend *)base;
-    b->head_norm = norm;
-    b->head_eps = eps;
-    b->head_weight = weight;
-}
-
-void metal_sample(struct backend *base, sample_fn *fn, void *arg)
-{
-    struct metal_backend *b = (struct metal_backend *)base;
-    b->sample = fn;
-    b->sample_arg = arg;
-}
-
-/* ---- outputs -------------------------------------------------------------------------------- */
-
-/* Outputs [first, last) of the step. */
-struct turn {
-    struct metal_backend *b;
-    uint32_t first, last;
-};
-
-static void record_head(const struct turn *t)
-{
-    struct metal_backend *b = t->b;
-    const uint32_t n = t->last - t->first;
-    const struct row_args norm = { b->params.dims.d_model, b->ld_model, b->ld_model, b->head_eps };
-    const struct row_args largest = { b->params.dims.n_vocab, b->ld_vocab, b->n_logit_blocks, 0 };
-    const struct product head = {
-        .matrix = b->head_weight, .in = &b->head_in, .out = &b->logit_rows, .ld_in = b->ld_model,
-        .ld_out = b->ld_vocab, .n_cols = n, .epilogue = EPILOGUE_STORE, .scale = 1,
-    };
-    const struct metal_buffer *of_largest[] = { &b->logit_rows, &b->largest };
-    struct metal_dispatch d = {
-        .pipeline = b->kernel.norm_indexed,
-        .n_buffers = 4,
-        .args = &norm,
-        .args_bytes = sizeof norm,
-        .buffer = { { &b->x, 0 },
-                    { &b->head_norm->values, 0 },
-                    { &b->head_in, 0 },
-                    { &b->out_col, t->first * sizeof(uint32_t) } },
-        .n_groups = { n, 1, 1 },
-        .n_threads = NORM_THREADS,
-    };
-    metal_dispatch(b->device, &d);
-    metal_end_operation(b, "norm");
-    metal_product(b, &head);
-    metal_end_operation(b, "output head");
-    metal_record(b, b->kernel.largest, of_largest, 2, &largest, sizeof largest, b->n_logit_blocks,
-                 n, METAL_SIMDGROUP);
-    metal_end_operation(b, "output head");
-}
-
-static void sample_share(void *arg, uint32_t id, uint32_t n_threads)
-{
-    const struct turn *t = arg;
-    struct metal_backend *b = t->b;
-    for (uint32_t o = t->first + id; o < t->last; o += n_threads) {
-        const size_t row = o - t->first;
-        b->sample(b->sample_arg, o, (float *)b->logit_rows.bytes + row * b->ld_vocab,
-                  (float *)b->largest.bytes + row * b->n_logit_blocks);
-    }
-}
-
-static pl_status finish(struct metal_backend *b, pl_err *err)
-{
-    metal_commit(b->device);
-    const pl_status st = metal_wait(b->device, NULL, err);
-    if (st || !b->has_failed) return st;
-    *err = b->failure;
-    return PL_E_INTERNAL;
-}
-
-pl_status metal_submit(struct backend *base, pl_err *err)
-{
-    struct metal_backend *b = (struct metal_backend *)base;
-    const uint32_t n_outs = b->sample ? b->batch.n_outs : 0;
-    const uint32_t n_turns = (n_outs + b->params.max_outs - 1) / b->params.max_outs;
-    if (!n_turns) return finish(b, err);
-    for (uint32_t i = 0; i < n_turns; i++) {
-        struct turn t = { b, (uint32_t)((uint64_t)n_outs * i / n_turns),
-                          (uint32_t)((uint64_t)n_outs * (i + 1) / n_turns) };
-        if (i) metal_begin(b->device);
-        record_head(&t);
-        const pl_status st = finish(b, err);
-        if (st) return st;
-        thread_pool_run(b->pool, sample_share, &t);
-    }
-    return PL_OK;
-}
+/* ---- pages
+ * --------------------------------------------------------------------------------------- */
 
 /* The memory is the host's too, and no step is running. */
 void metal_copy_page(struct backend *base, uint32_t to, uint32_t from)

@@ -50,17 +50,26 @@ kernel void probe_order(device const half *a [[buffer(0)]],
 
 /* ---- embedding ------------------------------------------------------------------------------ */
 
+/* The token of a column: its own, or what the step before picked for an output. A row without a
+ * finite logit gives -1: its reply ends, and what the column computes meanwhile is nobody's. */
+static inline uint token_of(device const int *token, device const int *picked, uint col)
+{
+    const int own = token[col];
+    return uint(own >= 0 ? own : max(picked[-1 - own], 0));
+}
+
 /* X = scale * row of the embedding. Grid: (chunks of 32, columns), a simdgroup each. */
 template <typename W>
 kernel void embed(device const uchar *tiles [[buffer(0)]],
                   device const int *token [[buffer(1)]],
-                  device float *x [[buffer(2)]],
-                  device const uchar4 *lanes [[buffer(3)]],
-                  constant embed_args &a [[buffer(4)]],
+                  device const int *picked [[buffer(2)]],
+                  device float *x [[buffer(3)]],
+                  device const uchar4 *lanes [[buffer(4)]],
+                  constant embed_args &a [[buffer(5)]],
                   uint2 group [[threadgroup_position_in_grid]],
                   uint lane [[thread_index_in_simdgroup]])
 {
-    const uint row = uint(token[group.y]), chunk = group.x;
+    const uint row = token_of(token, picked, group.y), chunk = group.x;
     const uchar4 mine = lanes[lane];
     device float *to = x + ulong(group.y) * a.ld_x + chunk * CHUNK;
     if (mine.x != row % 8) return;

@@ -119,7 +119,7 @@ def main():
     subprocess.run([HERE.parent / "mock/make_sdk.py", sdk], check=True)
     metal = [ROOT / "src/backend/metal/op_args.h",
              *(ROOT / f"src/backend/metal/{n}.metal"
-               for n in "common products vectors attention experts rates".split())]
+               for n in "common products vectors attention experts sampling rates".split())]
     run(["cmake", f"-DIN={';'.join(map(str, metal))}", f"-DOUT={out / 'metal_source.c'}",
          "-DNAME=metal_source", "-DTEXT=ON", "-P", ROOT / "cmake/embed.cmake"])
     objects = compile_all(build, out, sdk)

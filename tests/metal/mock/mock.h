@@ -39,6 +39,9 @@ void mock_set_deaf(bool is_deaf);
 /* Bytes that the device recommends at most; 0: 8 GiB. */
 void mock_set_working_set(uint64_t n_bytes);
 
+/* The most command buffers that were committed and had not run, since the last call. */
+uint32_t mock_most_in_flight(void);
+
 /* Objects that were made and not released. */
 uint32_t mock_n_objects(void);
 

@@ -11,7 +11,7 @@
 #include "base/rng.h"
 #include "mock/mock.h"
 
-static uint32_t n_objects, fail_after, fail_times;
+static uint32_t n_objects, fail_after, fail_times, most_in_flight;
 static enum emu_build build_of_libraries = EMU_RUN;
 static uint64_t shuffle_seed = 1, working_set_bytes;
 static bool failed_signal, is_deaf;
@@ -47,6 +47,13 @@ void mock_fail_command(uint32_t n, uint32_t times)
 void mock_set_working_set(uint64_t n_bytes)
 {
     working_set_bytes = n_bytes;
+}
+
+uint32_t mock_most_in_flight(void)
+{
+    const uint32_t most = most_in_flight;
+    most_in_flight = 0;
+    return most;
 }
 
 uint32_t mock_n_objects(void)
@@ -486,6 +493,7 @@ struct encoded {
     state = MTLCommandBufferStatusCommitted;
     if (!committed) committed = [[NSMutableArray alloc] init];
     [committed addObject:self];
+    if ([committed count] > most_in_flight) most_in_flight = [committed count];
 }
 - (BOOL)mayRun
 {
