@@ -210,7 +210,7 @@ static void end_layer(const struct metal_backend *b)
     memset(partials, 0, sizeof partials);
 }
 
-void metal_run_so_far(struct metal_backend *b)
+uint64_t metal_run_so_far(struct metal_backend *b)
 {
     n_runs++;
     for (uint32_t i = 0; i < n_recorded; i++) {
@@ -220,6 +220,7 @@ void metal_run_so_far(struct metal_backend *b)
         if (recorded[i].kind == END) end_layer(b);
     }
     n_recorded = 0;
+    return 0;
 }
 
 /* ---- batches -------------------------------------------------------------------------------- */
@@ -299,7 +300,7 @@ static void run(struct bench *t, const uint32_t *window, uint32_t n_windows)
     }
     metal_run_so_far(&t->b);
     for (int i = 0; i < N_LISTS; i++) {
-        const struct list *l = &t->b.attention->list[i];
+        const struct list *l = &t->b.attention->step[t->b.at].list[i];
         assert_true(l->n_rows <= max_rows(&t->b.params) && l->n_slots <= MAX_PARTIALS);
         assert_true(l->n_partials <= l->n_slots);
     }
@@ -362,7 +363,7 @@ static void rows_walk_when_room_runs_out(void **state)
     struct bench *t = open_bench(MAX_GROUP);
     for (uint32_t i = 0; i < MAX_SPANS; i++) add_span(t, 600 + i, 7, 0);
     run(t, &window, 1);
-    assert_true(t->b.attention->list[0].n_slots > MAX_PARTIALS - 7 * MAX_GROUP * 6);
+    assert_true(t->b.attention->step[t->b.at].list[0].n_slots > MAX_PARTIALS - 7 * MAX_GROUP * 6);
     close_bench(t);
 }
 
