@@ -12,7 +12,7 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_source.c
             -DNAME=metal_source -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
     DEPENDS ${metal_sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 
-layer(pl_metal backend/metal pl_quant)
+layer(pl_metal backend/metal pl_pack pl_quant)
 target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c)
 
 if(APPLE)

@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     "tokenizer": {"base", "quant", "gguf"},
     "text": {"base"},
     "backend": {"base", "quant"},
+    "backend/pack": {"base"},
     "model": {"base", "quant", "gguf", "backend"},
     "engine": {"base", "quant", "gguf", "tokenizer", "text", "backend", "model"},
     "server": {"base"},
@@ -36,8 +37,8 @@ CLI_MAY_INCLUDE = {
     "host": set(),
     "top": {"host"},
 }
-# Each folder below backend is a layer of its own: backend/cpu, backend/cuda, ...
-OF_A_BACKEND = {"base", "quant", "backend"}
+# Each folder below backend is a layer of its own: backend/cpu, backend/cuda, ... One is for all of them.
+OF_A_BACKEND = {"base", "quant", "backend", "backend/pack"}
 # The one file that knows the backends.
 REGISTRY = "backend/registry.c"
 

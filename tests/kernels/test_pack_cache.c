@@ -10,7 +10,7 @@
 #include "product_fixture.h"
 
 #include "backend/cpu/cpu_internal.h"
-#include "backend/cpu/pack_write.h"
+#include "backend/pack/pack_write.h"
 
 enum { N_MATRICES = 4, D_MODEL = 512 };
 
@@ -333,17 +333,21 @@ static void a_disk_that_fills_up_is_a_warning(void **state)
     struct cache_dir dir;
     struct cache_writer w;
     struct pack_entry entry[N_MATRICES];
+    uint8_t *const *at[N_MATRICES];
     pl_err err;
 
     load(&l, NULL, 0, "scalar", N_MATRICES);
-    for (int i = 0; i < N_MATRICES; i++)
+    for (int i = 0; i < N_MATRICES; i++) {
         entry[i] = (struct pack_entry){ .n_bytes = l.m[i]->n_panels * l.m[i]->panel_bytes };
-    const struct pack_key key = pack_key_of((struct hash128){ 11, 77 }, "scalar");
+        at[i] = &l.m[i]->panel;
+    }
+    const struct pack_key key =
+        pack_key_of((struct hash128){ 11, 77 }, "cpu-scalar", PANEL_LAYOUT_VERSION);
     assert_int_equal(thread_pool_open(&pool, 2, &err), PL_OK);
     assert_int_equal(cache_dir_open(&dir, folder, &err), PL_OK);
     assert_int_equal(cache_write_begin(&w, &dir, "half", 1, &err), PL_OK);
     assert_int_equal(dup2(full, w.fd), w.fd);
-    assert_int_equal(pack_write(&w, &key, entry, l.m, N_MATRICES, pool, &err), PL_E_IO);
+    assert_int_equal(pack_write(&w, &key, entry, at, N_MATRICES, pool, &err), PL_E_IO);
     assert_non_null(strstr(err.text, "No space"));
     assert_int_equal(inode_of(path_in_folder("half")), 0);
     assert_int_equal(inode_of(path_in_folder("half.tmp")), 0);

@@ -1,6 +1,7 @@
 /* The CPU backend's life: plan, open, close, and the table that is its face. */
 #include "backend/cpu/backend_cpu.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,8 +177,13 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     if (!st) st = thread_pool_open(&b->pool, b->params.n_threads, err);
     for (uint32_t i = 0; i < n && !st; i++) st = take(b, &list[i], err);
     if (!st) st = take(b, &kv, err);
-    if (!st && params->pack_dir)
-        b->pack = pack_cache_open(params->pack_dir, params->model_hash, b->k.isa, b->pool);
+    if (!st && params->pack_dir) {
+        char target[PACK_TARGET_BYTES];
+        snprintf(target, sizeof target, "cpu-%s", b->k.isa);
+        const struct pack_key key =
+            pack_key_of(params->model_hash, target, PANEL_LAYOUT_VERSION);
+        b->pack = pack_cache_open(params->pack_dir, &key, b->pool);
+    }
     if (st) {
         close_backend(&b->base);
         return st;

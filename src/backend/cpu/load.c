@@ -46,7 +46,9 @@ static uint8_t *load_panels(struct cpu_backend *b, const struct weight_view *vie
 {
     const uint64_t n_bytes = cpu_matrix_bytes(view->type, view->n_rows, view->n_k);
     b->memory.given_bytes += memory_rounded(n_bytes);
-    if (b->pack && pack_cache_take(b->pack, view, m)) return m->panel;
+    const struct pack_weight w = { view->name, view->type, view->n_rows, view->n_k, m->format,
+                                   n_bytes };
+    if (b->pack && pack_cache_take(b->pack, &w, &m->panel)) return m->panel;
     m->panel = memory_take(&b->panels, n_bytes, view->name, err);
     if (!m->panel) return NULL;
     struct packing p = { view, m, quant_row_bytes(view->type, view->n_k) };
@@ -124,15 +126,19 @@ pl_status cpu_load_rope(struct backend *base, const float *cos_sin, uint32_t n_p
 pl_status cpu_load_done(struct backend *base, pl_err *err)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    if (b->pack) pack_cache_finish(b->pack, b->pool, &b->panels);
+    if (b->pack && pack_cache_finish(b->pack, b->pool, true)) memory_free(&b->panels);
     memory_trim(&b->memory);
     memory_trim(&b->panels);
     if (!b->params.lock_memory) return PL_OK;
-    const pl_status st = b->pack ? pack_cache_lock(b->pack, err) : PL_OK;
+    uint64_t n_mapped;
+    const void *mapped = pack_cache_mapped(b->pack, &n_mapped);
+    const pl_status st = mapped ? memory_lock(mapped, n_mapped, err) : PL_OK;
     return st ? st : memory_lock_all(&b->panels, err);
 }
 
 uint64_t cpu_shared_bytes(const struct backend *b)
 {
-    return pack_cache_shared_bytes(((const struct cpu_backend *)b)->pack);
+    uint64_t n_bytes;
+    pack_cache_mapped(((const struct cpu_backend *)b)->pack, &n_bytes);
+    return n_bytes;
 }

@@ -1,4 +1,4 @@
-#include "backend/cpu/pack_cache.h"
+#include "backend/pack/pack_cache.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/cpu/pack_write.h"
+#include "backend/pack/pack_write.h"
 #include "base/cache_dir.h"
 #include "base/file_map.h"
 #include "base/log.h"
@@ -23,7 +23,7 @@ struct pack_cache {
 
     /* What was loaded, in order: for the writer. */
     struct pack_entry *entry;       /* (capacity) */
-    struct matrix **matrix;         /* (capacity) */
+    uint8_t ***at;                  /* (capacity) */
     uint32_t n, capacity;
     bool differs;                   /* from the file that is mapped, or there is none */
     bool is_out_of_memory;          /* the lists are not complete: nothing can be written */
@@ -79,7 +79,7 @@ static pl_status map_file(const struct pack_cache *c, struct file_map *map, stru
     return pl_fail(err, st, "%s/%s: %s", c->dir.path, c->name, why.text);
 }
 
-struct pack_cache *pack_cache_open(const char *dir, struct hash128 model, const char *isa,
+struct pack_cache *pack_cache_open(const char *dir, const struct pack_key *key,
                                    struct thread_pool *pool)
 {
     pl_err why;
@@ -89,11 +89,11 @@ struct pack_cache *pack_cache_open(const char *dir, struct hash128 model, const 
         free(c);
         return NULL;
     }
-    c->key = pack_key_of(model, isa);
-    snprintf(c->start, sizeof c->start, "%016" PRIx64 "%016" PRIx64 "-cpu-%s-v", model.high,
-             model.low, c->key.isa);
-    snprintf(c->name, sizeof c->name, "%.90s%d.%d.pack", c->start, PACK_FILE_VERSION,
-             PANEL_LAYOUT_VERSION);
+    c->key = *key;
+    snprintf(c->start, sizeof c->start, "%016" PRIx64 "%016" PRIx64 "-%s-v", key->model.high,
+             key->model.low, key->target);
+    snprintf(c->name, sizeof c->name, "%.90s%d.%" PRIu64 ".pack", c->start, PACK_FILE_VERSION,
+             key->layout_version);
     if (map_file(c, &c->map, &c->view, pool, &why))
         PL_LOG(WARN, "pack", "%s; it is written anew", why.text);
     c->differs = !c->map.data;
@@ -106,7 +106,7 @@ void pack_cache_close(struct pack_cache *c)
     file_map_close(&c->map);
     cache_dir_close(&c->dir);
     free(c->entry);
-    free(c->matrix);
+    free(c->at);
     free(c);
 }
 
@@ -118,9 +118,9 @@ static bool make_room(struct pack_cache *c)
     const uint32_t capacity = c->capacity ? 2 * c->capacity : 256;
     struct pack_entry *entry = realloc(c->entry, capacity * sizeof *entry);
     if (entry) c->entry = entry;
-    struct matrix **matrix = realloc(c->matrix, capacity * sizeof *matrix);
-    if (matrix) c->matrix = matrix;
-    if (!entry || !matrix) return false;
+    uint8_t ***at = realloc(c->at, capacity * sizeof *at);
+    if (at) c->at = at;
+    if (!entry || !at) return false;
     c->capacity = capacity;
     return true;
 }
@@ -133,39 +133,35 @@ static bool is_same(const struct pack_entry *a, const struct pack_entry *b)
 
 /* Entries are in loading order, so the n-th matrix is the n-th entry's or the file is of no use
  * from here on. */
-bool pack_cache_take(struct pack_cache *c, const struct weight_view *view, struct matrix *m)
+bool pack_cache_take(struct pack_cache *c, const struct pack_weight *w, uint8_t **at)
 {
     const struct pack_entry e = {
-        .name_hash = hash64(view->name, strlen(view->name)), .type = view->type,
-        .n_rows = m->n_rows, .n_k = m->n_k, .format = m->format,
-        .n_bytes = (uint64_t)m->n_panels * m->panel_bytes,
+        .name_hash = hash64(w->name, strlen(w->name)), .type = w->type, .n_rows = w->n_rows,
+        .n_k = w->n_k, .format = w->format, .n_bytes = w->n_bytes,
     };
     c->is_out_of_memory = c->is_out_of_memory || !make_room(c);
     if (c->is_out_of_memory) return false;
     const uint32_t i = c->n++;
     c->entry[i] = e;
-    c->matrix[i] = m;
+    c->at[i] = at;
     if (!c->differs)
         c->differs = i >= c->view.header->n_entries || !is_same(&c->view.entry[i], &e);
     if (c->differs) return false;
-    /* never written to: only packing does that */
-    m->panel = (uint8_t *)(uintptr_t)(c->view.payload + c->view.entry[i].offset);
+    *at = (uint8_t *)(uintptr_t)(c->view.payload + c->view.entry[i].offset);
     return true;
 }
 
 /* ---- after loading -------------------------------------------------------------------------- */
 
 /* All matrices from now on lie in this file, which has them all. */
-static void move_into(struct pack_cache *c, struct file_map map, struct pack_view view,
-                      struct memory *arena)
+static void move_into(struct pack_cache *c, struct file_map map, struct pack_view view)
 {
     for (uint32_t i = 0; i < c->n; i++)
-        c->matrix[i]->panel = (uint8_t *)(uintptr_t)(view.payload + view.entry[i].offset);
+        *c->at[i] = (uint8_t *)(uintptr_t)(view.payload + view.entry[i].offset);
     file_map_close(&c->map);
     c->map = map;
     c->view = view;
     c->differs = false;
-    memory_free(arena);
 }
 
 static bool has_all(const struct pack_cache *c, const struct pack_view *view)
@@ -176,60 +172,56 @@ static bool has_all(const struct pack_cache *c, const struct pack_view *view)
     return true;
 }
 
-/* Maps what is there now and moves into it; false: it is of no use. */
-static bool use_file(struct pack_cache *c, struct thread_pool *pool, struct memory *arena)
+/* Maps what is there now and moves into it, if it may; false: it is of no use. */
+static bool use_file(struct pack_cache *c, struct thread_pool *pool, bool may_move)
 {
     struct file_map map;
     struct pack_view view;
     if (map_file(c, &map, &view, pool, NULL) || !map.data) return false;
-    if (has_all(c, &view)) {
-        move_into(c, map, view, arena);
-        return true;
-    }
-    file_map_close(&map);
-    return false;
+    const bool is_good = has_all(c, &view);
+    if (is_good && may_move) move_into(c, map, view);
+    else file_map_close(&map);
+    return is_good;
 }
 
-static pl_status write_file(struct pack_cache *c, struct thread_pool *pool, struct memory *arena,
+static pl_status write_file(struct pack_cache *c, struct thread_pool *pool, bool may_move,
                             pl_err *err)
 {
     struct cache_writer w;
     const struct pack_header h = pack_header_of(&c->key, c->entry, c->n);
     pl_status st = cache_write_begin(&w, &c->dir, c->name, h.payload_offset + h.payload_bytes, err);
-    if (use_file(c, pool, arena)) {     /* another process was faster: its file is as good */
+    if (use_file(c, pool, may_move)) {  /* another process was faster: its file is as good */
         if (!st) cache_write_abandon(&w);
         return PL_OK;
     }
     if (st) return st;
-    st = pack_write(&w, &c->key, c->entry, c->matrix, c->n, pool, err);
+    st = pack_write(&w, &c->key, c->entry, (uint8_t *const *const *)c->at, c->n, pool, err);
     if (st) return st;
     const uint32_t n_old = cache_dir_remove_versions(&c->dir, c->start, ".pack", c->name);
     PL_LOG(INFO, "pack", "written file=\"%s/%s\" bytes=%" PRIu64 " old_removed=%" PRIu32,
            c->dir.path, c->name, h.payload_offset + h.payload_bytes, n_old);
-    if (!use_file(c, pool, arena))
+    if (!use_file(c, pool, may_move))
         PL_LOG(WARN, "pack", "%s/%s: cannot be read back; this process keeps its own copy",
                c->dir.path, c->name);
     return PL_OK;
 }
 
-void pack_cache_finish(struct pack_cache *c, struct thread_pool *pool, struct memory *arena)
+bool pack_cache_finish(struct pack_cache *c, struct thread_pool *pool, bool may_move)
 {
     pl_err why = { .text = "no memory" };
     c->differs = c->differs || c->is_out_of_memory || c->n != c->view.header->n_entries;
     pl_status st = PL_OK;
-    if (c->differs) st = c->is_out_of_memory ? PL_E_MEMORY : write_file(c, pool, arena, &why);
+    if (c->differs) st = c->is_out_of_memory ? PL_E_MEMORY : write_file(c, pool, may_move, &why);
     if (st) PL_LOG(WARN, "pack", "%s; this process keeps its own copy of the weights", why.text);
     if (!c->differs)
         PL_LOG(INFO, "pack", "mapped file=\"%s/%s\" bytes=%" PRIu64, c->dir.path, c->name,
                c->view.header->payload_bytes);
+    return !c->differs;
 }
 
-pl_status pack_cache_lock(const struct pack_cache *c, pl_err *err)
+const void *pack_cache_mapped(const struct pack_cache *c, uint64_t *n_bytes)
 {
-    return c->map.data ? memory_lock(c->view.payload, c->view.header->payload_bytes, err) : PL_OK;
-}
-
-uint64_t pack_cache_shared_bytes(const struct pack_cache *c)
-{
-    return c && !c->differs ? c->view.header->payload_bytes : 0;
+    const bool is_used = c && !c->differs;
+    *n_bytes = is_used ? c->view.header->payload_bytes : 0;
+    return is_used ? c->view.payload : NULL;
 }

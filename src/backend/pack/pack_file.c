@@ -1,4 +1,4 @@
-#include "backend/cpu/pack_file.h"
+#include "backend/pack/pack_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,10 +12,10 @@ static uint64_t rounded(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
-struct pack_key pack_key_of(struct hash128 model, const char *isa)
+struct pack_key pack_key_of(struct hash128 model, const char *target, uint32_t layout_version)
 {
-    struct pack_key key = { .model = model };
-    for (size_t i = 0; i < sizeof key.isa - 1 && isa[i]; i++) key.isa[i] = isa[i];
+    struct pack_key key = { .model = model, .layout_version = layout_version };
+    for (size_t i = 0; i < sizeof key.target - 1 && target[i]; i++) key.target[i] = target[i];
     return key;
 }
 
@@ -29,8 +29,7 @@ struct pack_header pack_header_of(const struct pack_key *key, struct pack_entry 
 {
     struct pack_header h = {
         .magic = { 'p', 'l', 'p', 'a', 'c', 'k', 'e', 'd' }, .byte_order = byte_order,
-        .file_version = PACK_FILE_VERSION, .layout_version = PANEL_LAYOUT_VERSION,
-        .n_entries = n_entries, .key = *key, .block_bytes = PACK_BLOCK_BYTES,
+        .file_version = PACK_FILE_VERSION, .n_entries = n_entries, .key = *key, .block_bytes = PACK_BLOCK_BYTES,
     };
     for (uint32_t i = 0; i < n_entries; i++) {
         entry[i].offset = h.payload_bytes;
@@ -58,13 +57,13 @@ static pl_status check_kind(const struct pack_header *h, const struct pack_key *
                        h->file_version, PACK_FILE_VERSION);
     if (h->header_hash != hash64(h, offsetof(struct pack_header, header_hash)))
         return pl_fail(err, PL_E_FORMAT, "its header is damaged");
-    if (h->layout_version != PANEL_LAYOUT_VERSION)
-        return pl_fail(err, PL_E_UNSUPPORTED, "panels of version %" PRIu32 "; %d is wanted",
-                       h->layout_version, PANEL_LAYOUT_VERSION);
     if (!hash128_equal(h->key.model, key->model))
         return pl_fail(err, PL_E_UNSUPPORTED, "of another model");
-    if (memcmp(h->key.isa, key->isa, sizeof key->isa) != 0)
-        return pl_fail(err, PL_E_UNSUPPORTED, "for another instruction set than %s", key->isa);
+    if (memcmp(h->key.target, key->target, sizeof key->target) != 0)
+        return pl_fail(err, PL_E_UNSUPPORTED, "for something else than %s", key->target);
+    if (h->key.layout_version != key->layout_version)
+        return pl_fail(err, PL_E_UNSUPPORTED, "packed in layout %" PRIu64 "; %" PRIu64
+                       " is wanted", h->key.layout_version, key->layout_version);
     return PL_OK;
 }
 
@@ -89,7 +88,7 @@ static pl_status check_entries(const struct pack_view *v, pl_err *err)
     for (uint32_t i = 0; i < h->n_entries; i++) {
         const struct pack_entry *e = &v->entry[i];
         if (e->offset != end || e->n_bytes > h->payload_bytes - end ||
-            rounded(e->n_bytes, 64) > h->payload_bytes - end || e->format >= N_PANEL_FORMATS)
+            rounded(e->n_bytes, 64) > h->payload_bytes - end)
             return pl_fail(err, PL_E_FORMAT, "its entry %" PRIu32 " contradicts the header", i);
         end += rounded(e->n_bytes, 64);
     }

@@ -1,7 +1,7 @@
 /* The payload is written block by block, each gathered in a buffer first: one hash, one large
  * aligned write. A file system with large folios then keeps the file in huge pages, which later
  * maps profit from; writes matrix by matrix would cut them into small ones. */
-#include "backend/cpu/pack_write.h"
+#include "backend/pack/pack_write.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +14,7 @@ struct writing {
     const struct cache_writer *to;
     const struct pack_header *header;
     const struct pack_entry *entry;
-    struct matrix *const *matrix;
+    uint8_t *const *const *at;
     uint64_t *block_hash;       /* (n_blocks) */
     uint8_t *buffer;            /* (n_threads, PACK_BLOCK_BYTES) */
     atomic_int error;           /* errno of a failed write. Relaxed: read after the run */
@@ -49,7 +49,7 @@ static void gather(const struct writing *w, uint64_t first, size_t n, uint8_t *t
         uint64_t end = e->offset + e->n_bytes;
         if (end > first + n) end = first + n;
         if (from < end)
-            memcpy(to + (from - first), w->matrix[i]->panel + (from - e->offset), end - from);
+            memcpy(to + (from - first), *w->at[i] + (from - e->offset), end - from);
     }
 }
 
@@ -72,11 +72,11 @@ static void write_share(void *arg, uint32_t id, uint32_t n_threads)
 
 /* head: header and tables, one after the other, as the file has them. */
 static pl_status write_parts(struct cache_writer *to, uint8_t *head, uint8_t *buffer,
-                             struct matrix *const *matrix, struct thread_pool *pool, pl_err *err)
+                             uint8_t *const *const *at, struct thread_pool *pool, pl_err *err)
 {
     struct pack_header *h = (struct pack_header *)head;
     const struct pack_entry *entry = (const struct pack_entry *)(h + 1);
-    struct writing w = { .to = to, .header = h, .entry = entry, .matrix = matrix,
+    struct writing w = { .to = to, .header = h, .entry = entry, .at = at,
                          .block_hash = (uint64_t *)(uintptr_t)(entry + h->n_entries),
                          .buffer = buffer };
     thread_pool_run(pool, write_share, &w);
@@ -88,7 +88,7 @@ static pl_status write_parts(struct cache_writer *to, uint8_t *head, uint8_t *bu
 }
 
 pl_status pack_write(struct cache_writer *w, const struct pack_key *key, struct pack_entry *entry,
-                     struct matrix *const *matrix, uint32_t n, struct thread_pool *pool,
+                     uint8_t *const *const *at, uint32_t n, struct thread_pool *pool,
                      pl_err *err)
 {
     const struct pack_header h = pack_header_of(key, entry, n);
@@ -99,7 +99,7 @@ pl_status pack_write(struct cache_writer *w, const struct pack_key *key, struct 
     if (head && buffer) {
         memcpy(head, &h, sizeof h);
         memcpy(head + sizeof h, entry, n * sizeof *entry);
-        st = write_parts(w, head, buffer, matrix, pool, err);
+        st = write_parts(w, head, buffer, at, pool, err);
     } else {
         st = pl_fail(err, PL_E_MEMORY, "no memory to write %s/%s", w->dir->path, w->name);
     }
