@@ -119,7 +119,7 @@ def test_includes_follow_the_arrows():
 
 def test_there_is_something_to_check():
     layers = {p.relative_to(ROOT / "src").parts[0] for p in (ROOT / "src").rglob("*.[ch]")}
-    assert layers == set(MAY_INCLUDE)
+    assert layers == {name.split("/")[0] for name in MAY_INCLUDE}
 
 
 def test_there_is_something_to_check_in_cli():

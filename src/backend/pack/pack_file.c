@@ -29,7 +29,8 @@ struct pack_header pack_header_of(const struct pack_key *key, struct pack_entry 
 {
     struct pack_header h = {
         .magic = { 'p', 'l', 'p', 'a', 'c', 'k', 'e', 'd' }, .byte_order = byte_order,
-        .file_version = PACK_FILE_VERSION, .n_entries = n_entries, .key = *key, .block_bytes = PACK_BLOCK_BYTES,
+        .file_version = PACK_FILE_VERSION, .n_entries = n_entries, .key = *key,
+        .block_bytes = PACK_BLOCK_BYTES,
     };
     for (uint32_t i = 0; i < n_entries; i++) {
         entry[i].offset = h.payload_bytes;
