@@ -107,26 +107,24 @@ struct expert_args {
 
 enum { ROUTE_COLUMNS = 4, ROUTE_EXPERTS = 4, MAX_EXPERTS = 1024 };
 
-/* How a row's token is picked. */
-struct pick_args {
-    U32 is_wanted;              /* 0: the host picks */
-    U32 is_greedy;
-    F32 scale;                  /* 1 / temperature */
-    U32 top_k;                  /* 0: off */
-    F32 top_p;                  /* 1: off */
-    F32 min_distance;           /* below the largest, -log(min_p); infinite: off */
-    F32 unit;                   /* below 1 */
+/* How a row's token is picked: struct pick, as the kernel needs it. */
+struct row_pick {
+    U32 kind;               /* PICK_* */
+    F32 unit;               /* the random number, in [0, 1) */
+    F32 scale;              /* 1 / temperature */
+    U32 top_k;              /* 0: off */
+    F32 top_p;              /* 1: off */
+    F32 log_min_p;          /* the lowest number: off */
 };
 
-struct sample_args {
-    U32 n_vocab, n_blocks, ld_logits;
+enum { PICK_BY_HOST, PICK_LARGEST, PICK_FROM_ALL, PICK_FROM_BEST };
+
+struct sampling_args {
+    U32 n_vocab, ld_vocab, n_blocks;
 };
 
-enum {
-    PICK_THREADS = 256,
-    PICK_BLOCK = 256,           /* logits whose largest is known */
-    PICK_FEW = 512,             /* up to so many are put in order to be drawn from */
-};
+/* Up to so many candidates are put in order before one is drawn: as many as on the CPU. */
+enum { SAMPLING_THREADS = 512, MANY_CANDIDATES = 512 };
 
 struct rate_args {
     U32 n;

@@ -160,10 +160,7 @@ pl_status metal_start(struct backend *base, pl_err *err)
     (void)err;
     if (step->sample && step->n_outs) {
         record_head(&(struct turn){ b, step, 0, step->n_outs });
-        if (count_picks(step)) {
-            metal_sampling_record(b, step->pick, step->n_outs);
-            metal_end_operation(b, "sample");
-        }
+        if (step->pick) metal_sampling_record(b, step->pick, step->n_outs, b->at);
     }
     metal_commit(b->device);
     b->n_started++;

@@ -1,21 +1,24 @@
-/* Tokens picked on the GPU. */
+/* Tokens picked on the GPU, where the pick is the backend's: what sampling.metal computes, for the
+ * host to read once a step is done, and for the next step's columns to begin with. */
 #ifndef BACKEND_METAL_SAMPLING_H
 #define BACKEND_METAL_SAMPLING_H
 
 #include "backend/metal/metal_internal.h"
 
-/* Memory it takes of the device, for planning. */
+/* What open takes, in bytes. */
 uint64_t metal_sampling_bytes(const struct backend_params *params);
 
 pl_status metal_sampling_open(struct metal_backend *b, pl_err *err);
 void metal_sampling_close(struct metal_backend *b);
 
-/* Records the picks of the first n rows of logits that are the backend's, for the step being
- * recorded. */
-void metal_sampling_record(struct metal_backend *b, const struct pick *pick, uint32_t n);
+/* Records the picks of n rows of logits, max_outs at most: row i of b->logit_rows, the largest of
+ * its blocks in b->largest, which may be infinite in a broken row. Picks that are the host's are
+ * skipped, their token is left alone. at: the step, below METAL_STEPS; its picks and tokens are
+ * memory of their own, so that one step's are read while the next is recorded. */
+void metal_sampling_record(struct metal_backend *b, const struct pick *pick, uint32_t n,
+                           uint32_t at);
 
-/* What was picked in step `at` of METAL_STEPS: (max_outs) int32_t, -1 for a row without a finite
- * logit. For the host once the step is over, and for the step that is started after it. */
+/* (max_outs) int32: the tokens; -1: a row without a finite logit. */
 const struct metal_buffer *metal_sampling_tokens(const struct metal_backend *b, uint32_t at);
 
 #endif
