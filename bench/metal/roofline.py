@@ -4,8 +4,8 @@
     bench/metal/roofline.py            # the tables of docs/metal.md
 
 Counts are of src/backend/metal/{common,products}.metal, a simdgroup's work on one chunk: 32 rows times
-32 k times some columns. Rates of the chips are those of paceline plan (src/plan/machine.c),
-with the clock and width of their ALUs beside them.
+32 k times some columns; of attention.metal and sampling.metal where their tables are. Rates of the chips are
+those of paceline plan (src/plan/machine.c), with the clock and width of their ALUs beside them.
 """
 
 # Lane instructions of unpacking two weights (get) and of reading a chunk's words and scales (load).
@@ -88,6 +88,39 @@ def print_attention():
                   "arithmetic |" if compute > read else "reads |")
 
 
+# A row's pick is one threadgroup's, so one core's. Lane instructions of a logit: its place, its weight, each
+# threshold it is held against; what a core reads of a row just written, in bytes a clock, and what a pass
+# over the row's blocks costs beside, in seconds: barriers, sums over lanes. Both assumed.
+PLACE, WEIGHT, RUNG, CORE_BYTES, PASS, N_VOCAB = 8, 12, 6, 32, 3e-6, 152064
+# name: thresholds that a block is held against when the whole row is measured (0: it is not), passes of the
+# search, rows that they look at together, candidates sorted; whether all is weighed to draw in order of
+# tokens. Of rows of normal logits with a tail of 200: between 0 and 6 passes.
+PICKS = {
+    "largest": (0, 0, 0, 0, False), "temperature alone": (0, 0, 0, 0, True),
+    "top-k 40, top-p 0.9": (3, 2, 1.2, 40, False), "top-p, 512 left": (3, 4, 1.2, 512, False),
+}
+
+
+def pick(name, clock, width):
+    """Seconds of a row's pick on one core: arithmetic or reads, whichever binds each pass, and passes."""
+    rungs, passes, searched, n_sorted, is_weighed = PICKS[name]
+    work = [(1 / 256, 4)]                           # the largest of the blocks
+    if rungs:
+        work += [(1, PLACE + WEIGHT + rungs * RUNG), (0.1, PLACE)]
+        work += [(searched / passes, PLACE + WEIGHT + 8 * RUNG)] * passes
+    if is_weighed:
+        work += [(1, PLACE + WEIGHT), (1 / 256, 32)]
+    bound = sum(share * N_VOCAB * max(lanes / width, 4 / CORE_BYTES) for share, lanes in work)
+    return (bound + n_sorted * n_sorted * 5 / width) / clock + (len(work) + 1) * PASS
+
+
+def print_picks():
+    print(f"\nPicking a token of {N_VOCAB} on one core of an M4 Pro, us; up to 20 rows take no longer\n")
+    print("| pick | time |\n|---|---|")
+    for name in PICKS:
+        print(f"| {name} | {pick(name, 1.58e9, 128) * 1e6:.0f} |")
+
+
 def main():
     print("Share of the matrix unit's rate that the kernel can reach at most (M4 Pro), full fragments\n")
     print("| format, columns |", " | ".join(f"{8 * nb}" for nb in range(1, 9)), "|")
@@ -117,6 +150,7 @@ def main():
             print(f"| {model} | {name} |", " | ".join(cells),
                   "| arithmetic |" if compute > read else "| reads |")
     print_attention()
+    print_picks()
 
 
 if __name__ == "__main__":

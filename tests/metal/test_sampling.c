@@ -424,6 +424,20 @@ static void rows_are_as_alone(void **state)
     fixture_close(b);
 }
 
+/* Blocks that a border leaves out weigh nothing, whatever the rows before left in memory. */
+static void sums_of_steps_before_do_not_linger(void **state)
+{
+    (void)state;
+    enum { N = 2000, N_BEST = 600 };
+    struct metal_backend *b = open_vocabulary(N);
+    const struct pick all = { true, 100, 0, 1, 0, 0.5 }, best = { true, 100, N_BEST, 1, 0, 0.9999 };
+    for (uint32_t c = 0; c < N; c++) row_of(b, 0)[c] = c < N_BEST ? 1 : 0;
+    const int32_t of_all = run(b, &all, 1, 0)[0], of_best = run(b, &best, 1, 0)[0];
+    assert_true(of_all > N_BEST);
+    assert_int_equal(of_best, N_BEST - 1);
+    fixture_close(b);
+}
+
 static void tokens_of_the_host_and_of_the_other_step_are_left_alone(void **state)
 {
     (void)state;
@@ -525,6 +539,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(frequencies_are_probabilities),
         cmocka_unit_test(the_reference_tells_tokens_apart),
         cmocka_unit_test(rows_are_as_alone),
+        cmocka_unit_test(sums_of_steps_before_do_not_linger),
         cmocka_unit_test(tokens_of_the_host_and_of_the_other_step_are_left_alone),
         cmocka_unit_test(columns_begin_with_tokens_of_the_step_before),
 #ifdef PACELINE_METAL_EMULATED
