@@ -1,6 +1,7 @@
 /* The Metal backend's life: plan, open, close, and the table that is its face. */
 #include "backend/metal/backend_metal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __APPLE__
@@ -160,8 +161,21 @@ static void close_backend(struct backend *base)
     metal_sampling_close(b);
     metal_forget_loaded(b);
     metal_device_close(b->device);
+    pack_cache_close(b->pack);      /* whose file the device's buffers lie in */
     thread_pool_close(b->pool);
     free(b);
+}
+
+/* Packed weights on disk are for GPUs of one layout of fragments. */
+static void open_pack_cache(struct metal_backend *b)
+{
+    char target[PACK_TARGET_BYTES];
+    if (!b->params.pack_dir) return;
+    snprintf(target, sizeof target, "metal-%08x",
+             (unsigned)hash64(&b->layout, sizeof b->layout));
+    const struct pack_key key =
+        pack_key_of(b->params.model_hash, target, FRAGMENT_PACK_VERSION);
+    b->pack = pack_cache_open(b->params.pack_dir, &key, b->pool);
 }
 
 static pl_status open_backend(struct backend **out, const struct backend_params *params,
@@ -186,6 +200,7 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
         close_backend(&b->base);
         return st;
     }
+    open_pack_cache(b);
     *out = &b->base;
     return PL_OK;
 }
@@ -210,12 +225,6 @@ static void pin_caller(const struct backend *b)
 #endif
 }
 
-static uint64_t shared_bytes(const struct backend *b)
-{
-    (void)b;
-    return 0;
-}
-
 const struct backend_ops backend_metal = {
     .name = "metal",
     .measure = metal_measure,
@@ -230,7 +239,7 @@ const struct backend_ops backend_metal = {
     .load_vector = metal_load_vector,
     .load_rope = metal_load_rope,
     .load_done = metal_load_done,
-    .shared_bytes = shared_bytes,
+    .shared_bytes = metal_shared_bytes,
     .begin = metal_begin_step,
     .embed = metal_embed,
     .norm = metal_norm,

@@ -35,6 +35,7 @@ struct metal_buffer {
     void *bytes;                /* aligned to 64 at least, zeroed when taken */
     uint64_t n_bytes;
     void *object;               /* id<MTLBuffer>, the device's */
+    uint64_t object_offset;     /* where in it the bytes begin */
 };
 
 /* Opens the system's default GPU and compiles `source`. When the compiler refuses it, err has its
@@ -48,6 +49,11 @@ const struct metal_facts *metal_device_facts(const struct metal_device *d);
 /* Takes memory; `what` is for messages. 0 bytes give a buffer that must not be read. */
 pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
                             struct metal_buffer *out, pl_err *err);
+
+/* The same of memory that is there already and that kernels only read, without a copy: a part of a
+ * mapped file, aligned to 64, which the caller keeps until the device is closed. */
+pl_status metal_buffer_wrap(struct metal_device *d, const void *bytes, uint64_t n_bytes,
+                            const char *what, struct metal_buffer *out, pl_err *err);
 
 /* After buffers were taken, before work that uses them: asks for residency of all of them. */
 pl_status metal_device_settle(struct metal_device *d, pl_err *err);

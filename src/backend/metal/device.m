@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/metal/device.h"
 #include "base/hash.h"
@@ -254,6 +255,20 @@ static pl_status check_room(const struct metal_device *d, uint64_t n_bytes, cons
     return PL_OK;
 }
 
+/* Keeps a new buffer, and asks for its residency at the next settling. */
+static void keep_buffer(struct metal_device *d, id<MTLBuffer> buffer)
+{
+    [d->buffers addObject:buffer];
+    [buffer release];           /* the array's now */
+#if HAS_SDK_15
+    if (d->residency) [d->residency addAllocation:buffer];
+#endif
+    d->n_bytes += [buffer length];
+}
+
+static const MTLResourceOptions options_of_buffers =
+    MTLResourceStorageModeShared | MTLResourceHazardTrackingModeUntracked;
+
 pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
                             struct metal_buffer *out, pl_err *err)
 {
@@ -262,23 +277,37 @@ pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char
     if (st) return st;
     id<MTLBuffer> buffer;
     @autoreleasepool {
-        buffer = [d->device newBufferWithLength:length
-                                        options:MTLResourceStorageModeShared |
-                                                MTLResourceHazardTrackingModeUntracked];
-        if (buffer) {
-            [d->buffers addObject:buffer];
-            [buffer release];       /* the array's now */
-#if HAS_SDK_15
-            if (d->residency) [d->residency addAllocation:buffer];
-#endif
-        }
+        buffer = [d->device newBufferWithLength:length options:options_of_buffers];
+        if (buffer) keep_buffer(d, buffer);
     }
     if (!buffer)
         return pl_fail(err, PL_E_MEMORY, "no memory for %llu MiB of %s",
                        (unsigned long long)length >> 20, what);
-    d->n_bytes += length;
-    *out = (struct metal_buffer){ [buffer contents], n_bytes, buffer };
+    *out = (struct metal_buffer){ [buffer contents], n_bytes, buffer, 0 };
     memset(out->bytes, 0, length);  /* resident from the start */
+    return PL_OK;
+}
+
+/* Metal wants whole pages: those that the bytes lie in. */
+pl_status metal_buffer_wrap(struct metal_device *d, const void *bytes, uint64_t n_bytes,
+                            const char *what, struct metal_buffer *out, pl_err *err)
+{
+    const uintptr_t page = (uintptr_t)getpagesize(), at = (uintptr_t)bytes;
+    const uintptr_t first = at / page * page, end = (at + n_bytes + page - 1) / page * page;
+    const pl_status st = check_room(d, end - first, what, err);
+    if (st) return st;
+    id<MTLBuffer> buffer;
+    @autoreleasepool {
+        buffer = [d->device newBufferWithBytesNoCopy:(void *)first
+                                              length:end - first
+                                             options:options_of_buffers
+                                         deallocator:nil];
+        if (buffer) keep_buffer(d, buffer);
+    }
+    if (!buffer)
+        return pl_fail(err, PL_E_MEMORY, "%s: Metal does not take %llu MiB of a mapped file", what,
+                       (unsigned long long)n_bytes >> 20);
+    *out = (struct metal_buffer){ (void *)at, n_bytes, buffer, at - first };
     return PL_OK;
 }
 
@@ -407,7 +436,7 @@ void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what)
     for (uint32_t i = 0; i < what->n_buffers; i++)
         if (what->buffer[i].buffer)
             [e setBuffer:(id<MTLBuffer>)what->buffer[i].buffer->object
-                  offset:what->buffer[i].offset
+                  offset:what->buffer[i].buffer->object_offset + what->buffer[i].offset
                  atIndex:i];
     [e setBytes:what->args length:what->args_bytes atIndex:what->n_buffers];
     if (what->shared_bytes) [e setThreadgroupMemoryLength:what->shared_bytes atIndex:0];

@@ -64,6 +64,11 @@ int fragment_format_of(uint32_t quant_type, uint32_t n_k);
 /* "q4_k": as kernel names end */
 const char *fragment_format_name(enum fragment_format format);
 
+/* Raise this with every change of what fragment_pack writes for the same input: packed weights that
+ * are kept on disk (pack/pack_file.h) are known by it. test_weights_on_disk.c notices when it was
+ * forgotten. */
+enum { FRAGMENT_PACK_VERSION = 1 };
+
 /* Bytes of a tile of 32 rows: a multiple of 16. */
 size_t fragment_tile_bytes(enum fragment_format format, uint32_t n_k);
 

@@ -5,6 +5,7 @@
 
 #include "backend/metal/experts.h"
 #include "backend/metal/metal_internal.h"
+#include "base/log.h"
 #include "quant/quant.h"
 
 /* Records of what was loaded live until close. */
@@ -60,7 +61,7 @@ static void pack_share(void *arg, uint32_t id, uint32_t n_threads)
 
     for (uint32_t i = (uint32_t)((uint64_t)m->n_tiles * id / n_threads); i < last; i++) {
         const uint32_t first_row = i * TILE_ROWS, n_left = m->n_rows - first_row;
-        fragment_pack(m->format, p->layout, (uint8_t *)m->tiles.bytes + (size_t)i * m->tile_bytes,
+        fragment_pack(m->format, p->layout, m->packed + (size_t)i * m->tile_bytes,
                       p->view->type, (const uint8_t *)p->view->data + first_row * row_bytes,
                       n_left < TILE_ROWS ? n_left : TILE_ROWS, m->n_k);
     }
@@ -91,6 +92,32 @@ static pl_status get_kernels(struct metal_backend *b, enum fragment_format forma
     return metal_pipeline_get(b->device, text, NULL, 0, &b->kernel.embed[format], err);
 }
 
+/* Tiles where the pack cache has them, or packed into memory of the device. */
+static pl_status load_tiles(struct metal_backend *b, const struct weight_view *view,
+                            struct matrix *m, pl_err *err)
+{
+    const struct pack_weight w = {
+        view->name, view->type, view->n_rows, view->n_k, m->format,
+        (uint64_t)m->n_tiles * m->tile_bytes };
+    pl_err why;
+    if (b->pack && pack_cache_take(b->pack, &w, &m->packed)) {
+        if (!metal_buffer_wrap(b->device, m->packed, w.n_bytes, view->name, &m->tiles, &why))
+            return PL_OK;
+        PL_LOG(WARN, "metal", "%s; it is copied", why.text);
+    }
+    const uint8_t *kept = m->packed;
+    const pl_status st = metal_buffer_take(b->device, w.n_bytes, view->name, &m->tiles, err);
+    if (st) return st;
+    m->packed = m->tiles.bytes;
+    if (kept) {
+        memcpy(m->packed, kept, w.n_bytes);
+        return PL_OK;
+    }
+    struct packing p = { view, m, &b->layout };
+    thread_pool_run(b->pool, pack_share, &p);
+    return PL_OK;
+}
+
 pl_status metal_load_matrix(struct backend *base, const struct weight_view *view,
                             struct matrix **out, pl_err *err)
 {
@@ -108,13 +135,8 @@ pl_status metal_load_matrix(struct backend *base, const struct weight_view *view
         .n_tiles = (view->n_rows + TILE_ROWS - 1) / TILE_ROWS, .n_chunks = view->n_k / CHUNK,
         .tile_bytes = (uint32_t)fragment_tile_bytes((enum fragment_format)format, view->n_k),
     };
-    st = metal_buffer_take(b->device, (uint64_t)m->n_tiles * m->tile_bytes, view->name, &m->tiles,
-                           err);
-    if (st) return st;
-    struct packing p = { view, m, &b->layout };
-    thread_pool_run(b->pool, pack_share, &p);
     *out = m;
-    return PL_OK;
+    return load_tiles(b, view, m, err);
 }
 
 static pl_status copy_floats(struct metal_backend *b, const float *values, size_t n,
@@ -151,5 +173,15 @@ pl_status metal_load_rope(struct backend *base, const float *cos_sin, uint32_t n
 
 pl_status metal_load_done(struct backend *base, pl_err *err)
 {
-    return metal_device_settle(((struct metal_backend *)base)->device, err);
+    struct metal_backend *b = (struct metal_backend *)base;
+    /* what was packed here stays in the device's memory: the file is for later starts */
+    if (b->pack) pack_cache_finish(b->pack, b->pool, false);
+    return metal_device_settle(b->device, err);
+}
+
+uint64_t metal_shared_bytes(const struct backend *b)
+{
+    uint64_t n_bytes;
+    pack_cache_mapped(((const struct metal_backend *)b)->pack, &n_bytes);
+    return n_bytes;
 }

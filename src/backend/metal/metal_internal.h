@@ -12,6 +12,7 @@
 #include "backend/metal/fragment.h"
 #include "backend/metal/op_args.h"
 #include "backend/op_timing.h"
+#include "backend/pack/pack_cache.h"
 #include "base/thread_pool.h"
 
 enum { METAL_SIMDGROUP = 32, METAL_STEPS = 2 /* in flight */ };
@@ -22,6 +23,7 @@ struct matrix {
     enum fragment_format format;
     uint32_t n_rows, n_k, n_tiles, n_chunks, tile_bytes;
     struct metal_buffer tiles;
+    uint8_t *packed;                /* its bytes: the pack cache knows where this stands */
 };
 
 struct vector {
@@ -81,6 +83,7 @@ struct metal_backend {
     struct backend_params params;
     struct metal_device *device;
     struct thread_pool *pool;       /* packs weights, samples */
+    struct pack_cache *pack;        /* NULL: none */
     struct loaded *loaded;
     struct fragment_layout layout;  /* which elements of a fragment a lane holds, as probed */
     struct metal_buffer lanes;      /* (40, 4) uint8: of each lane row, k and k, unused; of each row
@@ -211,6 +214,7 @@ pl_status metal_load_vector(struct backend *b, const float *values, uint32_t n, 
 pl_status metal_load_rope(struct backend *b, const float *cos_sin, uint32_t n_positions,
                           bool interleaved, struct rope **out, pl_err *err);
 pl_status metal_load_done(struct backend *b, pl_err *err);
+uint64_t metal_shared_bytes(const struct backend *b);
 void metal_forget_loaded(struct metal_backend *b);      /* frees their records */
 
 #endif

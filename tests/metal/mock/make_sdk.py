@@ -19,6 +19,10 @@ PLAIN = {"NSUInteger": "NSUInteger", "NSInteger": "NSInteger", "bool": "BOOL", "
          "u32": "uint32_t", "u64": "uint64_t", "i32": "int32_t", "i64": "int64_t", "c_void": "void",
          "CFTimeInterval": "double", "NSTimeInterval": "double", "NSRange": "NSRange",
          "Self": "id"}
+WITH_BLOCKS = {     # the few of these that are used, with nil for the block
+    "MTLDevice": ["- (id<MTLBuffer>)newBufferWithBytesNoCopy:(void *)p0 length:(NSUInteger)p1 "
+                  "options:(MTLResourceOptions)p2 deallocator:(void (^)(void *, NSUInteger))p3;"],
+}
 FOUNDATION = {"NSString", "NSURL", "NSError", "NSArray", "NSData", "NSDictionary", "NSObject", "NSDate",
               "NSSet"}
 
@@ -181,7 +185,7 @@ class Sdk:
                 protocol(parent)
             of = [x for x in parents if x in self.protocols] or ["NSObject"]
             p.append(f"@protocol {name} <{', '.join(of)}>\n@optional")
-            p.extend(methods(ms))
+            p.extend(methods(ms) + WITH_BLOCKS.get(name, []))
             p.append("@end")
 
         def class_(name):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -200,6 +201,7 @@ struct constants {
 @public
     uint8_t *bytes;
     NSUInteger n_bytes;
+    BOOL is_wrapped;            /* the bytes are somebody else's */
 }
 @end
 
@@ -214,7 +216,7 @@ struct constants {
 }
 - (void)dealloc
 {
-    emu_memory_give(bytes);
+    if (!is_wrapped) emu_memory_give(bytes);
     [super dealloc];
 }
 @end
@@ -741,6 +743,22 @@ static void run_others(void)
     MockBuffer *b = [[MockBuffer alloc] init];
     b->bytes = bytes;
     b->n_bytes = length;
+    return b;
+}
+- (id<MTLBuffer>)newBufferWithBytesNoCopy:(void *)bytes
+                                   length:(NSUInteger)length
+                                  options:(MTLResourceOptions)options
+                              deallocator:(void (^)(void *, NSUInteger))deallocator
+{
+    const uintptr_t page = (uintptr_t)getpagesize();
+    check(length > 0 && length % page == 0 && (uintptr_t)bytes % page == 0,
+          "a buffer of foreign memory that is not whole pages");
+    check((options & (0xful << MTLResourceStorageModeShift)) == MTLResourceStorageModeShared &&
+              !deallocator, "a buffer of foreign memory in another way than is known here");
+    MockBuffer *b = [[MockBuffer alloc] init];
+    b->bytes = bytes;
+    b->n_bytes = length;
+    b->is_wrapped = YES;
     return b;
 }
 - (id<MTLResidencySet>)newResidencySetWithDescriptor:(MTLResidencySetDescriptor *)descriptor
