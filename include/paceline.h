@@ -79,7 +79,8 @@ typedef struct pl_params {
                                  * build that works on this machine */
     uint32_t n_threads;         /* computing threads; 0: one per performance core */
     uint32_t step_tokens;       /* most columns of a step; 0: 256 */
-    uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64 */
+    uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64. A GPU
+                                 * that computes columns in eights fills the last eight, too */
     uint32_t queue_requests;    /* requests that may wait for a slot; 0: 1024 */
     uint64_t queue_tokens;      /* prompt tokens that may wait; 0: 8 * 1024 * 1024 */
     bool prefill_first;         /* no reply token before every admitted prompt is read (benchmarks) */

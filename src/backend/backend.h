@@ -137,6 +137,8 @@ struct backend_rates {
 
 struct backend_ops {
     const char *name;           /* "cpu" */
+    uint32_t column_unit;       /* a step's columns are computed in so many: others cost as much as
+                                 * the next multiple */
 
     /* Takes about half a second on n_threads threads (0: one per performance core). */
     pl_status (*measure)(uint32_t n_threads, struct backend_rates *out, pl_err *err);

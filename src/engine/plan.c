@@ -152,7 +152,7 @@ static void set_parts(struct plan *out, const pl_params *p, const struct hparams
     const pl_plan *u = &out->public;
     out->scheduler = (struct scheduler_params){
         .n_slots = u->n_streams, .step_tokens = u->step_tokens,
-        .prefill_tokens = u->prefill_tokens, .score_tokens = SCORE_TOKENS,
+        .prefill_tokens = u->prefill_tokens, .column_unit = out->ops->column_unit, .score_tokens = SCORE_TOKENS,
         .prefill_first = p->prefill_first, .no_prefix_cache = p->no_prefix_cache
     };
     out->backend = (struct backend_params){

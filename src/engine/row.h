@@ -12,8 +12,8 @@
 
 enum { ROW_LANES = 16, ROW_BLOCK = 256 };
 
-/* The logits of one output column. largest[i] is the largest of block i: whoever computed the logits
- * knows it, and with it most blocks need not be looked into. */
+/* The logits of one output column. largest[i] is the largest of block i: whoever computed the
+ * logits knows it, and with it most blocks need not be looked into. */
 struct row {
     float *x;                   /* (n) */
     float *largest;             /* (row_n_blocks(n)) */

@@ -240,12 +240,21 @@ static uint32_t chunk_cols(const struct seq *q, uint32_t budget)
     return n_steps(n_after + beyond, budget) == n_steps(n_after, budget) ? budget - beyond : budget;
 }
 
+/* Prompt columns beside n that decode: as many as they may cost, and those that cost nothing more.
+ */
+static uint32_t prefill_beside(const struct scheduler_params *p, uint32_t n)
+{
+    const uint32_t unit = p->column_unit ? p->column_unit : 1;
+    return (n + p->prefill_tokens + unit - 1) / unit * unit - n;
+}
+
 /* I3. There is room for one column at least: a sequence that prefills has a slot and no decode
  * column, and step_tokens >= n_slots. */
 static void plan_prefill(struct scheduler *s, struct planned *p)
 {
     uint32_t budget = s->params.step_tokens - p->n_cols;
-    if (p->n_cols && budget > s->params.prefill_tokens) budget = s->params.prefill_tokens;
+    const uint32_t beside = prefill_beside(&s->params, p->n_cols);
+    if (p->n_cols && budget > beside) budget = beside;
     uint32_t score_budget = s->params.score_tokens ? s->params.score_tokens : budget;
 
     for (struct seq *q = s->running.first; q && budget; q = q->next) {

@@ -17,7 +17,8 @@
  * I2  every sequence in DECODE that is not paused has exactly one column in every step
  *     (prefill_first: not while an admitted sequence prefills)
  * I3  a step has at most step_tokens columns; while others decode, at most prefill_tokens of them
- *     are prompt columns (at least 1, so that prompts always advance)
+ *     are prompt columns (at least 1, so that prompts always advance), and what fills the last
+ *     column_unit
  * I4  a page is written only by a sequence that holds it alone and that is not in the index; a step
  *     that is in flight may still write the page of a sequence that was removed, and so only a
  *     later step may write or read it then: steps are computed in their order
@@ -71,6 +72,7 @@ struct seq {
 struct scheduler_params {
     uint32_t n_slots;
     uint32_t step_tokens, prefill_tokens;
+    uint32_t column_unit;       /* of the backend; 0: 1 */
     uint32_t score_tokens;      /* most columns of a step for all of wants_every_logit; 0: no limit.
                                  * So a step has fewer than n_slots + score_tokens outputs */
     bool prefill_first, no_prefix_cache;

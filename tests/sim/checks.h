@@ -68,11 +68,13 @@ static inline void check_columns(struct sim *sim, const struct step *step)
         if (n < q->n_prompt && (!oldest || q->id < oldest->id)) oldest = q;
     }
     if (p->prefill_first && n_prefill) n_decode = 0;
+    const uint32_t unit = p->column_unit;
+    const uint32_t n_filled = (n_decode + p->prefill_tokens + unit - 1) / unit * unit;
     if (step->n_decode_cols != n_decode)
         SIM_FAIL(sim, "I2: %u decode columns for %u that decode", step->n_decode_cols, n_decode);
     if (step->n_decode_cols + step->n_prefill_cols != step->batch.n_cols ||
         step->batch.n_cols > p->step_tokens ||
-        (n_decode && step->n_prefill_cols > p->prefill_tokens))
+        (n_decode && step->batch.n_cols > n_filled))
         SIM_FAIL(sim, "I3: %u decode and %u prefill columns of %u, budgets %u and %u",
                  step->n_decode_cols, step->n_prefill_cols, step->batch.n_cols, p->step_tokens,
                  p->prefill_tokens);

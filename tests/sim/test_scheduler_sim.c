@@ -26,7 +26,7 @@ static bool sim_open(struct sim *sim)
         sim->runs_ahead = sim->plant == PLANT_WRONG_PICK;
         sim->failure_share = 0;
         sim->params = (struct scheduler_params){ .n_slots = 8, .step_tokens = 64,
-                                                 .prefill_tokens = 32 };
+                                                 .prefill_tokens = 32, .column_unit = 1 };
         sim->n_pages = 120;
         sim->n_vocab = 50;
     }

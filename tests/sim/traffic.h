@@ -15,6 +15,7 @@ static inline void sim_draw_machine(struct sim *sim)
     p->step_tokens = sim_log_between(sim, p->n_slots, MAX_COLS);
     p->prefill_tokens = sim_log_between(sim, 1, 256);
     p->prefill_first = sim_chance(sim, 0.2);
+    p->column_unit = sim_chance(sim, 0.5) ? 1 : 8;
     p->no_prefix_cache = sim_chance(sim, 0.15);
     sim->n_pages = sim_log_between(sim, 1, p->n_slots * (MAX_TOKENS / PAGE_TOKENS) + 40);
     sim->n_vocab = sim_log_between(sim, 1, 1000);

@@ -209,6 +209,7 @@ static void pin_caller(const struct backend *b)
 
 const struct backend_ops backend_cpu = {
     .name = "cpu",
+    .column_unit = 1,
     .measure = cpu_measure,
     .matrix_bytes = cpu_matrix_bytes,
     .plan = plan,

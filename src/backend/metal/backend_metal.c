@@ -227,6 +227,7 @@ static void pin_caller(const struct backend *b)
 
 const struct backend_ops backend_metal = {
     .name = "metal",
+    .column_unit = 8,
     .measure = metal_measure,
     .matrix_bytes = metal_matrix_bytes,
     .plan = plan,

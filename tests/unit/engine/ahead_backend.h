@@ -31,12 +31,15 @@ static struct ahead {
     struct ahead_step step[AHEAD_STEPS];
     uint32_t at, n_started, n_vocab;
     _Atomic uint64_t n_on_top;  /* steps started on top of another */
+    bool is_first_choice, is_broken;    /* "auto" means it; it cannot be opened */
     _Atomic uint32_t fail_at;   /* the n-th finish from now fails; 0: none */
 } ahead;
 
 static inline pl_status ahead_open(struct backend **out, const struct backend_params *p,
                                    pl_err *err)
 {
+    *out = NULL;
+    if (ahead.is_broken) return pl_fail(err, PL_E_UNSUPPORTED, "no GPU that this runs on");
     assert(p->max_cols <= AHEAD_COLS && p->max_outs <= AHEAD_COLS);
     ahead.n_vocab = p->dims.n_vocab;
     ahead.n_started = 0;
@@ -144,7 +147,8 @@ static inline void ahead_copy_page(struct backend *b, uint32_t to, uint32_t from
 
 const struct backend_ops *backend_find(const char *name)
 {
-    if (!name || strcmp(name, "ahead")) return &backend_cpu;
+    const bool is_auto = !name || !strcmp(name, "auto");
+    if (is_auto ? !ahead.is_first_choice : strcmp(name, "ahead")) return &backend_cpu;
     ahead.ops = backend_cpu;
     ahead.ops.name = "ahead";
     ahead.ops.open = ahead_open;

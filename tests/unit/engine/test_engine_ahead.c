@@ -160,6 +160,29 @@ static void test_a_failing_step(void **state)
     pl_close(e);
 }
 
+/* A backend that nobody asked for by name, and that cannot be opened. */
+static void test_the_cpu_stands_in_for_a_backend_that_does_not_work(void **state)
+{
+    (void)state;
+    pl_err err;
+    pl_engine *e;
+    const pl_request r = request_of_kind(2);
+    ahead.is_first_choice = ahead.is_broken = true;
+    e = open_engine((pl_params){ .n_streams = 2 });
+    assert_string_equal(pl_engine_plan(e)->backend, "cpu");
+    check(2, submit(e, &r));
+    pl_close(e);
+    const pl_params asked = { .model_path = model_path, .backend = "ahead", .ctx_tokens = 512 };
+    assert_int_equal(pl_open(&e, &asked, &err), PL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "no GPU"));
+    ahead.is_broken = false;
+    e = open_engine((pl_params){ .n_streams = 2 });
+    assert_string_equal(pl_engine_plan(e)->backend, "ahead");
+    check(2, submit(e, &r));
+    pl_close(e);
+    ahead.is_first_choice = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_a_slow_reader),
         cmocka_unit_test(test_fork_and_score_between),
         cmocka_unit_test(test_a_failing_step),
+        cmocka_unit_test(test_the_cpu_stands_in_for_a_backend_that_does_not_work),
     };
     if (!tiny_model_write(model_path, true)) return 1;
     make_replies();

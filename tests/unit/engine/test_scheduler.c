@@ -244,6 +244,28 @@ static void test_prompts_are_cut_to_the_budget(void **state)
     close_bench(&b);
 }
 
+/* 1 + 32 columns cost as much as 40: 39 of a prompt of 78, and so two steps instead of three. */
+static void test_prompts_fill_the_last_unit_of_columns(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct user decoding = { 0 }, u = { 0 };
+    struct scheduler_params in_eights = ample;
+    in_eights.column_unit = 8;
+    open_bench(&b, 40, in_eights);
+    add(&b, &decoding, 0, 3, 50);
+    run_step(&b);
+    add(&b, &u, 100, 78, 2);
+    for (int i = 0; i < 2; i++) {
+        plan(&b);
+        assert_int_equal(cols_of(&b, &u), 39);
+        assert_int_equal(b.step.batch.n_cols, 40);
+        commit(&b);
+    }
+    assert_int_equal(u.seq.state, SEQ_DECODE);
+    close_bench(&b);
+}
+
 static void test_whole_step_for_prompts_when_nobody_decodes(void **state)
 {
     (void)state;
@@ -626,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_nobody_passes_the_head_of_the_line),
         cmocka_unit_test(test_slots_are_refilled_in_order),
         cmocka_unit_test(test_prompts_are_cut_to_the_budget),
+        cmocka_unit_test(test_prompts_fill_the_last_unit_of_columns),
         cmocka_unit_test(test_whole_step_for_prompts_when_nobody_decodes),
         cmocka_unit_test(test_chunks_end_at_page_borders_where_it_is_free),
         cmocka_unit_test(test_prompts_always_advance),
