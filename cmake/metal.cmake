@@ -12,8 +12,16 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_source.c
             -DNAME=metal_source -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
     DEPENDS ${metal_sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 
+# And those of Metal 4, which are compiled by themselves.
+set(tensor_sources ${METAL}/op_args.h ${METAL}/common.metal ${METAL}/tensors.metal)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_tensor_source.c
+    COMMAND ${CMAKE_COMMAND} "-DIN=${tensor_sources}" -DOUT=${CMAKE_BINARY_DIR}/metal_tensor_source.c
+            -DNAME=metal_tensor_source -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${tensor_sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+
 layer(pl_metal backend/metal pl_pack pl_quant)
-target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c)
+target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c
+                                ${CMAKE_BINARY_DIR}/metal_tensor_source.c)
 
 if(APPLE)
     target_sources(pl_metal PRIVATE ${METAL}/device.m)

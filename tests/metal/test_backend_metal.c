@@ -57,8 +57,9 @@ static void what_cannot_run_is_refused(void **state)
     assert_null(b);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    fixture_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_self_test_passes),
         cmocka_unit_test(the_plan_is_what_is_taken),

@@ -4,7 +4,7 @@
 
 #include "metal_fixture.h"
 
-enum { MAX_COLS = 104, N_ROWS = 40, LD_OUT = 64 };
+enum { MAX_COLS = 128, N_ROWS = 40, LD_OUT = 64 };
 
 struct bench {
     struct metal_backend *b;

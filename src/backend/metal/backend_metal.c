@@ -33,13 +33,27 @@ static uint32_t codes_bytes(enum kv_type type, uint32_t d_head)
     return d_head * PAGE_TOKENS * (type == KV_F16 || type == KV_BF16 ? 2 : 1);
 }
 
+/* PACELINE_METAL_TENSORS=1: products by tensor operations, where the GPU has them. Nobody has run
+ * them yet, so it takes somebody who asks. */
+static bool wants_tensors(void)
+{
+    const char *wish = getenv("PACELINE_METAL_TENSORS");
+    return wish && !strcmp(wish, "1");
+}
+
+/* Columns in whole blocks of what a product reads and stores. */
+static uint32_t whole_columns(uint32_t n)
+{
+    return whole(n, wants_tensors() ? TENSOR_COLUMNS : 8);
+}
+
 static void set_shape(struct metal_backend *b, const struct backend_params *params)
 {
     const struct dims *d = &params->dims;
     struct metal_kv *kv = &b->kv_layout;
     b->params = *params;
     if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
-    b->n_col_rows = whole(params->max_cols, 8);
+    b->n_col_rows = whole_columns(params->max_cols);
     b->ld_model = whole(d->d_model, TILE_ROWS);
     b->ld_q = whole(d->n_heads * d->d_head, TILE_ROWS);
     b->ld_kv = whole(d->n_kv_heads * d->d_head, TILE_ROWS);
@@ -56,7 +70,7 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
 
 static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MAX_WANTED])
 {
-    const uint64_t cols = b->n_col_rows, outs = whole(b->params.max_outs, 8);
+    const uint64_t cols = b->n_col_rows, outs = whole_columns(b->params.max_outs);
     const struct metal_wanted all[] = {
         { "activations", cols * b->ld_model * 4, &b->x },
         { "activations", cols * b->ld_model * 4, &b->y },
@@ -141,14 +155,36 @@ static pl_status take_buffers(struct metal_backend *b, pl_err *err)
     return st;
 }
 
-static pl_status open_device(struct metal_backend *b, pl_err *err)
+/* What a compiler said, in full. */
+static void tell(char *log)
 {
-    char *log, *rest;
-    const pl_status st = metal_device_open(&b->device, metal_source, b->params.pack_dir, &log, err);
-    if (!log) return st;
-    for (char *line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+    char *rest;
+    for (char *line = log ? strtok_r(log, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest))
         PL_LOG(ERROR, "metal", "%s", line);
     free(log);
+}
+
+/* Where they cannot be had, products are computed as on any other GPU. */
+static void add_tensors(struct metal_backend *b)
+{
+    char *log = NULL;
+    pl_err why = { .text = "this GPU has none" };
+    b->has_tensors = metal_device_facts(b->device)->has_tensors &&
+                     !metal_device_add_tensors(b->device, metal_tensor_source, &log, &why);
+    tell(log);
+    if (b->has_tensors)
+        PL_LOG(WARN, "metal", "products by tensor operations, as asked for: nobody has run them");
+    else
+        PL_LOG(WARN, "metal", "no products by tensor operations: %s", why.text);
+}
+
+static pl_status open_device(struct metal_backend *b, pl_err *err)
+{
+    char *log;
+    const pl_status st = metal_device_open(&b->device, metal_source, b->params.pack_dir, &log, err);
+    tell(log);
+    if (!st && wants_tensors()) add_tensors(b);
     return st;
 }
 

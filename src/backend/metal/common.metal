@@ -405,3 +405,9 @@ static inline float bounded(float x)
 {
     return isnan(x) ? 0.0f : clamp(x, -65504.0f, 65504.0f);
 }
+
+/* ACT = activation(gate) * up, scaled and bounded to what a half holds. */
+static inline half gated(constant product_args &a, float gate, float up)
+{
+    return half(bounded(activated(a.activation, gate) * up * a.scale));
+}

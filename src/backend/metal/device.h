@@ -27,6 +27,7 @@ struct metal_facts {
     char name[64];              /* "Apple M4 Pro" */
     uint64_t working_set_bytes; /* that the GPU may keep resident; 0: not told */
     uint64_t max_buffer_bytes;
+    bool has_tensors;           /* the tensor operations of Metal 4 */
     bool is_emulated;
 };
 
@@ -43,6 +44,9 @@ struct metal_buffer {
  * pipeline_dir: where compiled kernels are kept between runs; NULL: nowhere. */
 pl_status metal_device_open(struct metal_device **out, const char *source, const char *pipeline_dir,
                             char **log, pl_err *err);
+/* One more library of kernels, in Metal 4, where the facts say has_tensors. log as above. */
+pl_status metal_device_add_tensors(struct metal_device *d, const char *source, char **log,
+                                   pl_err *err);
 void metal_device_close(struct metal_device *d);        /* NULL: nothing to do */
 const struct metal_facts *metal_device_facts(const struct metal_device *d);
 

@@ -27,6 +27,13 @@
 #define HAS_SDK_15 0
 #endif
 
+/* That of macOS 26 has Metal 4. */
+#if defined __MAC_OS_X_VERSION_MAX_ALLOWED && __MAC_OS_X_VERSION_MAX_ALLOWED >= 260000
+#define HAS_SDK_26 1
+#else
+#define HAS_SDK_26 0
+#endif
+
 enum { MAX_KEY = 96 };
 
 struct metal_pipeline {
@@ -46,7 +53,7 @@ struct metal_device {
     struct metal_facts facts;
     id<MTLDevice> device;
     id<MTLCommandQueue> queue;
-    id<MTLLibrary> library;
+    id<MTLLibrary> library, tensors;    /* tensors: of Metal 4, or nil */
     id residency;                   /* id<MTLResidencySet>, where the system has them; else nil */
     id<MTLBinaryArchive> archive;   /* nil: compiled kernels are not kept */
     NSString *archive_path;
@@ -60,6 +67,7 @@ struct metal_device {
     uint32_t oldest, n_committed;
     uint64_t last_value;            /* of the command buffers begun so far */
     id<MTLComputeCommandEncoder> encoder;
+    uint32_t shared_bytes;          /* of the encoder's last dispatch */
     uint32_t n_failures;            /* of command buffers, in a row */
 };
 
@@ -132,10 +140,10 @@ static void make_residency(struct metal_device *d)
 
 /* Sums and products as written: bits of a column must not depend on what a compiler makes of them.
  */
-static MTLCompileOptions *new_options(void)
+static MTLCompileOptions *new_options(MTLLanguageVersion version)
 {
     MTLCompileOptions *options = [[MTLCompileOptions alloc] init];
-    [options setLanguageVersion:MTLLanguageVersion3_1];
+    [options setLanguageVersion:version];
 #if HAS_SDK_15
     if ([options respondsToSelector:@selector(setMathMode:)]) {
         [options setMathMode:MTLMathModeSafe];
@@ -146,15 +154,16 @@ static MTLCompileOptions *new_options(void)
     return options;
 }
 
-static pl_status compile(struct metal_device *d, const char *source, char **log, pl_err *err)
+static pl_status compile(struct metal_device *d, const char *source, MTLLanguageVersion version,
+                         id<MTLLibrary> *out, char **log, pl_err *err)
 {
     NSError *error = nil;
-    MTLCompileOptions *options = new_options();
-    d->library = [d->device newLibraryWithSource:[NSString stringWithUTF8String:source]
-                                         options:options
-                                           error:&error];
+    MTLCompileOptions *options = new_options(version);
+    *out = [d->device newLibraryWithSource:[NSString stringWithUTF8String:source]
+                                   options:options
+                                     error:&error];
     [options release];
-    if (d->library) return PL_OK;
+    if (*out) return PL_OK;
     if (log && error) *log = strdup([[error localizedDescription] UTF8String]);
     return fail_with(err, PL_E_UNSUPPORTED, "Metal's compiler refuses the kernels", error);
 }
@@ -165,6 +174,10 @@ static void read_facts(struct metal_device *d)
     snprintf(f->name, sizeof f->name, "%s", [[d->device name] UTF8String]);
     f->working_set_bytes = [d->device recommendedMaxWorkingSetSize];
     f->max_buffer_bytes = [d->device maxBufferLength];
+#if HAS_SDK_26
+    f->has_tensors = [d->device supportsFamily:MTLGPUFamilyMetal4] &&
+                     [d->device supportsFamily:MTLGPUFamilyApple10];
+#endif
 #ifdef PACELINE_METAL_EMULATED
     f->is_emulated = true;
 #endif
@@ -194,7 +207,7 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
             if (!d->event || !make_queue(d))
                 st = pl_fail(err, PL_E_INTERNAL, "Metal makes no command queue");
         }
-        if (!st) st = compile(d, source, log, err);
+        if (!st) st = compile(d, source, MTLLanguageVersion3_1, &d->library, log, err);
         if (!st && pipeline_dir) open_archive(d, source, pipeline_dir);
     }
     if (st) {
@@ -203,6 +216,21 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
     }
     *out = d;
     return PL_OK;
+}
+
+pl_status metal_device_add_tensors(struct metal_device *d, const char *source, char **log,
+                                   pl_err *err)
+{
+    pl_status st = pl_fail(err, PL_E_UNSUPPORTED, "no SDK of macOS 26 when this was built");
+    *log = NULL;
+#if HAS_SDK_26
+    @autoreleasepool {
+        st = compile(d, source, MTLLanguageVersion4_0, &d->tensors, log, err);
+    }
+#else
+    (void)d, (void)source;
+#endif
+    return st;
 }
 
 void metal_device_close(struct metal_device *d)
@@ -222,6 +250,7 @@ void metal_device_close(struct metal_device *d)
         [d->archive release];
         [d->archive_path release];
         [d->library release];
+        [d->tensors release];
         [d->queue release];
         [d->residency release];
         [d->buffers release];
@@ -332,7 +361,10 @@ static id<MTLFunction> new_function(struct metal_device *d, const char *name,
                                     const int32_t *constant, uint32_t n_constants, NSError **error)
 {
     NSString *function = [NSString stringWithUTF8String:name];
-    if (!n_constants) return [d->library newFunctionWithName:function];
+    if (!n_constants) {
+        id<MTLFunction> found = [d->library newFunctionWithName:function];
+        return found || !d->tensors ? found : [d->tensors newFunctionWithName:function];
+    }
     MTLFunctionConstantValues *values = [[MTLFunctionConstantValues alloc] init];
     for (uint32_t i = 0; i < n_constants; i++)
         [values setConstantValue:&constant[i] type:MTLDataTypeInt atIndex:i];
@@ -424,6 +456,7 @@ void metal_begin(struct metal_device *d)
         [c->buffer encodeWaitForEvent:d->event value:d->last_value];
         c->value = ++d->last_value;
         c->is_spoilt = false;
+        d->shared_bytes = 0;
         d->encoder =
             [[c->buffer computeCommandEncoderWithDispatchType:MTLDispatchTypeConcurrent] retain];
     }
@@ -439,7 +472,10 @@ void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what)
                   offset:what->buffer[i].buffer->object_offset + what->buffer[i].offset
                  atIndex:i];
     [e setBytes:what->args length:what->args_bytes atIndex:what->n_buffers];
-    if (what->shared_bytes) [e setThreadgroupMemoryLength:what->shared_bytes atIndex:0];
+    /* a length stays with the encoder, and counts for kernels that do not ask for any */
+    if (what->shared_bytes != d->shared_bytes)
+        [e setThreadgroupMemoryLength:what->shared_bytes ? what->shared_bytes : 16 atIndex:0];
+    d->shared_bytes = what->shared_bytes;
     [e dispatchThreadgroups:MTLSizeMake(what->n_groups[0], what->n_groups[1], what->n_groups[2])
         threadsPerThreadgroup:MTLSizeMake(what->n_threads, 1, 1)];
 }

@@ -73,6 +73,12 @@ static pl_status get_kernels(struct metal_backend *b, enum fragment_format forma
     const char *name = fragment_format_name(format);
     char text[32];
     if (b->kernel.embed[format]) return PL_OK;
+    if (b->has_tensors) {
+        snprintf(text, sizeof text, "product_tensor_%s", name);
+        const pl_status st =
+            metal_pipeline_get(b->device, text, NULL, 0, &b->kernel.tensor[format], err);
+        if (st) return st;
+    }
     for (int n = 0; n < MAX_FRAGMENTS + FEW_COLUMNS; n++) {
         const bool is_few = n >= MAX_FRAGMENTS;
         const int i = is_few ? n - MAX_FRAGMENTS : n;

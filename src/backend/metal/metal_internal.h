@@ -53,6 +53,7 @@ struct metal_kv {
 struct metal_kernels {
     struct metal_pipeline *product[N_FRAGMENT_FORMATS][MAX_FRAGMENTS]; /* [n] for n + 1 fragments */
     struct metal_pipeline *few[N_FRAGMENT_FORMATS][FEW_COLUMNS];        /* [n] for n + 1 columns */
+    struct metal_pipeline *tensor[N_FRAGMENT_FORMATS];  /* where has_tensors, instead of those */
     struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
     struct metal_pipeline *norm, *norm_indexed, *add_norm, *largest, *finish_queries, *finish_kv;
 };
@@ -88,6 +89,7 @@ struct metal_backend {
     struct fragment_layout layout;  /* which elements of a fragment a lane holds, as probed */
     struct metal_buffer lanes;      /* (40, 4) uint8: of each lane row, k and k, unused; of each row
                                      * the lanes that hold it, by rising k */
+    bool has_tensors;               /* products by tensor operations: asked for, and possible */
     bool has_few;                   /* products of few columns give the same bits, as probed */
     struct metal_kernels kernel;
 

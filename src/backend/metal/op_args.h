@@ -22,6 +22,7 @@ enum {
     MAX_FRAGMENTS = 8,      /* of 8 columns, that one product holds */
     FEW_COLUMNS = 4,        /* up to so many do without the matrix unit */
     PRODUCT_SIMDGROUPS = 4, /* share a tile's chunks: chunk c is simdgroup c % 4's */
+    TENSOR_COLUMNS = 32,    /* of a product by tensor operations */
     SPLIT = 128, /* positions of a part of attention's sum: a multiple of the page's 16 */
 };
 

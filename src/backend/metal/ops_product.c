@@ -30,12 +30,17 @@ static void dispatch_block(struct metal_backend *b, const struct product *p,
     metal_dispatch(b->device, &d);
 }
 
-/* As many whole blocks of 64 columns as there are, then one of as few fragments as hold the
- * rest, so that at most 7 columns are padding; or, of up to four, one without the matrix unit
- * and padding. */
+/* By tensor operations, blocks of 32 columns. Else as many whole blocks of 64 columns as there are,
+ * then one of as few fragments as hold the rest, so that at most 7 columns are padding; or, of up
+ * to four, one without the matrix unit and padding. */
 void metal_product(struct metal_backend *b, const struct product *p)
 {
     const enum fragment_format format = p->matrix->format;
+    if (b->has_tensors) {
+        dispatch_block(b, p, b->kernel.tensor[format], 0,
+                       (p->n_cols + TENSOR_COLUMNS - 1) / TENSOR_COLUMNS, 0);
+        return;
+    }
     const uint32_t width = 8 * MAX_FRAGMENTS, n_whole = p->n_cols / width;
     const uint32_t first = n_whole * width, n_left = p->n_cols - first, n = (n_left + 7) / 8;
     if (n_whole)

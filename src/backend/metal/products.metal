@@ -23,12 +23,6 @@ static inline void finish(thread row_sums<NB> &sums, device float *out, uint row
     }
 }
 
-/* ACT = activation(gate) * up, scaled and bounded to what a half holds. */
-static inline half gated(constant product_args &a, float gate, float up)
-{
-    return half(bounded(activated(a.activation, gate) * up * a.scale));
-}
-
 template <int NB>
 static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &up,
                                 device half *act, uint row, uint col, constant product_args &a)

@@ -3,5 +3,6 @@
 #define BACKEND_METAL_SOURCE_H
 
 extern const char metal_source[];
+extern const char metal_tensor_source[];    /* of Metal 4, a library of its own */
 
 #endif

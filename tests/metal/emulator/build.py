@@ -18,7 +18,7 @@ import tempfile
 import gen
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-COMMON = ["clang++-19", "-std=c++17", "-march=x86-64-v3", "-fPIC", "-fvisibility=hidden", "-w",
+COMMON = ["clang++-19", "-march=x86-64-v3", "-fPIC", "-fvisibility=hidden", "-w",
           "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++", "-fno-math-errno",
           "-Xclang", "-ffloat16-excess-precision=none", "-gline-tables-only", f"-I{FOLDER / 'msl'}"]
 FLAGS = {
@@ -31,6 +31,12 @@ FLAGS = {
 }
 N_PARTS = 2
 KERNELS_FEW = 8         # a source of so few kernels is one part
+
+
+def standard_of(source):
+    """Metal's is C++14 up to 3.1, of which 17 takes everything; tensors have values of classes as template
+    arguments."""
+    return "-std=c++20" if "<metal_tensor>" in source else "-std=c++17"
 
 
 def cache_folder():
@@ -53,11 +59,11 @@ def run(command):
     return done.stdout
 
 
-def compile_part(folder, number, text, mode):
+def compile_part(folder, number, text, mode, standard):
     path = folder / f"part{number}.cpp"
     path.write_text(text)
     out = folder / f"part{number}.o"
-    run([*COMMON, *FLAGS[mode], "-c", "-xc++", str(path), "-o", str(out)])
+    run([*COMMON, standard, *FLAGS[mode], "-c", "-xc++", str(path), "-o", str(out)])
     return str(out)
 
 
@@ -72,7 +78,8 @@ def build(source, mode):
     work = pathlib.Path(tempfile.mkdtemp(dir=folder))
     try:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(lambda i: compile_part(work, i, texts[i], mode), range(n_parts)))
+            objects = list(pool.map(lambda i: compile_part(work, i, texts[i], mode, standard_of(source)),
+                                    range(n_parts)))
         made = work / "library.so"
         run(["clang++-19", "-shared", "-nostdlib++", "-o", str(made), *objects, "-lm"])
         made.replace(library)       # whole or not there, whoever else builds it
@@ -87,7 +94,7 @@ def lint(source):
         folder = pathlib.Path(name)
         code = (folder / "code.cpp")
         code.write_text(gen.generate(source, 1)[0])
-        run([*COMMON, *FLAGS["lint"], "-xc++", str(code), "-o", str(folder / "code.ll")])
+        run([*COMMON, standard_of(source), *FLAGS["lint"], "-xc++", str(code), "-o", str(folder / "code.ll")])
         ir = (folder / "code.ll").read_text()
     files = dict(re.findall(r'^!(\d+) = !DIFile\(filename: "([^"]*)"', ir, flags=re.M))
     scopes = {}

@@ -25,7 +25,7 @@ SAME_AS = {
 }
 HEADERS = {"metal_stdlib", "metal_simdgroup", "metal_simdgroup_matrix", "metal_math", "metal_atomic",
            "metal_common", "metal_geometric", "metal_integer", "metal_relational", "metal_compute",
-           "metal_matrix"}
+           "metal_matrix", "metal_tensor", "MetalPerformancePrimitives/MetalPerformancePrimitives.h"}
 SPACES = r"\b(?:device|constant|threadgroup|thread)\b"
 NOT_METAL = r"\b(?:double|virtual|goto|try|catch|throw|new|delete|asm|dynamic_cast|typeid|std|long\s+long)\b"
 NO_FUNCTIONS = {"if", "for", "while", "switch", "return", "sizeof", "alignof", "decltype", "defined"}

@@ -36,6 +36,9 @@ void mock_set_failed_signal(bool do_signal);
 /* A mistake for tests to find: command buffers do not wait for events. */
 void mock_set_deaf(bool is_deaf);
 
+/* Whether the device has Metal 4's tensor operations: not at first. */
+void mock_set_tensors(bool has_tensors);
+
 /* Bytes that the device recommends at most; 0: 8 GiB. */
 void mock_set_working_set(uint64_t n_bytes);
 

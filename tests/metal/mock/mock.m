@@ -15,7 +15,7 @@
 static uint32_t n_objects, fail_after, fail_times, most_in_flight;
 static enum emu_build build_of_libraries = EMU_RUN;
 static uint64_t shuffle_seed = 1, working_set_bytes;
-static bool failed_signal, is_deaf;
+static bool failed_signal, is_deaf, has_tensors;
 static struct rng schedule = { { 1, 2, 3, 4 } };    /* which command buffer runs next */
 
 void mock_set_build(enum emu_build build)
@@ -32,6 +32,11 @@ void mock_set_shuffle(uint64_t seed)
 void mock_set_failed_signal(bool do_signal)
 {
     failed_signal = do_signal;
+}
+
+void mock_set_tensors(bool has)
+{
+    has_tensors = has;
 }
 
 void mock_set_deaf(bool deaf)
@@ -105,7 +110,8 @@ static void put_error(NSError **to, const char *text)
 @implementation MTLCompileOptions
 - (void)setLanguageVersion:(MTLLanguageVersion)version
 {
-    check(version <= MTLLanguageVersion3_1, "a language version that macOS 14 does not have");
+    check(version <= MTLLanguageVersion3_1 || (has_tensors && version == MTLLanguageVersion4_0),
+          "a language version that the system does not have");
 }
 - (void)setMathMode:(MTLMathMode)mode
 {
@@ -699,7 +705,8 @@ static void run_others(void)
 }
 - (BOOL)supportsFamily:(MTLGPUFamily)family
 {
-    return family <= (MTLGPUFamily)MTLGPUFamilyApple7;
+    if (family == (MTLGPUFamily)MTLGPUFamilyMetal4) return has_tensors;
+    return family <= (MTLGPUFamily)(has_tensors ? MTLGPUFamilyApple10 : MTLGPUFamilyApple7);
 }
 - (uint64_t)recommendedMaxWorkingSetSize
 {

@@ -11,6 +11,7 @@ static void the_source_passes_the_lint(void **state)
     (void)state;
     char *log = NULL;
     if (!emu_lint(metal_source, &log)) fail_msg("%s", log);
+    if (!emu_lint(metal_tensor_source, &log)) fail_msg("%s", log);
 }
 
 /* Products with and without the matrix unit, prompts and decoding, pages shared and not. */
@@ -38,6 +39,11 @@ static void a_small_model_runs_without_a_report(void **state)
                                       .has_biases = true, .window = 5 });
     check_model(
         (struct self_params){ .type = QUANT_Q6_K, .k_type = KV_F8_E4M3, .v_type = KV_Q8_0 });
+    setenv("PACELINE_METAL_TENSORS", "1", 1);
+    mock_set_tensors(true);
+    check_model((struct self_params){ .type = QUANT_Q4_K, .has_biases = true });
+    mock_set_tensors(false);
+    unsetenv("PACELINE_METAL_TENSORS");
     mock_set_build(EMU_RUN);
 }
 

@@ -21,6 +21,20 @@ static const char source[] =
     "                  uint i [[thread_position_in_grid]])\n"
     "{\n"
     "    if (i < a.n) x[i] *= 2;\n"
+    "}\n"
+    "kernel void of_dispatch(device int *x [[buffer(0)]], constant args &a [[buffer(1)]],\n"
+    "                        threadgroup int *t [[threadgroup(0)]],\n"
+    "                        uint i [[thread_position_in_grid]])\n"
+    "{\n"
+    "    t[i % 32] = x[i];\n"
+    "    if (i < a.n) x[i] = t[i % 32] + 1;\n"
+    "}\n"
+    "kernel void of_kernel(device int *x [[buffer(0)]], constant args &a [[buffer(1)]],\n"
+    "                      uint i [[thread_position_in_grid]])\n"
+    "{\n"
+    "    threadgroup int t[5000];\n"
+    "    t[i % 32] = x[i];\n"
+    "    if (i < a.n) x[i] = t[i % 32] + 1;\n"
     "}\n";
 
 enum { N = 100 };
@@ -145,6 +159,30 @@ static void a_failure_is_told_and_the_next_step_works(void **state)
     }
     metal_device_close(d);
     assert_int_equal(mock_n_objects(), 0);
+}
+
+/* 16 KiB that one dispatch asks for do not count against the 20 KB that the next kernel declares. */
+static void threadgroup_memory_is_each_dispatchs_own(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, 128 * sizeof(int32_t));
+    const struct args args = { N, 0 };
+    struct metal_dispatch what = {
+        .buffer = { { &x, 0 } }, .n_buffers = 1, .args = &args, .args_bytes = sizeof args,
+        .n_groups = { 4, 1, 1 }, .n_threads = 32,
+    };
+    metal_begin(d);
+    for (int i = 0; i < 4; i++) {
+        what.pipeline = get(d, i % 2 ? "of_kernel" : "of_dispatch", 0);
+        what.shared_bytes = i % 2 ? 0 : 16 << 10;
+        metal_dispatch(d, &what);
+        metal_barrier(d);
+    }
+    if (finish(d, &err)) fail_msg("%s", err.text);
+    assert_int_equal(((const int32_t *)x.bytes)[N - 1], 4);
+    metal_device_close(d);
 }
 
 /* ((x + 3) * 2 + 3) * 2 ..., a command buffer each, the next recorded while one is in flight. */
@@ -354,6 +392,7 @@ int main(void)
         cmocka_unit_test(work_is_done_in_order_when_waited_for),
         cmocka_unit_test(what_no_barrier_orders_is_shuffled),
         cmocka_unit_test(a_failure_is_told_and_the_next_step_works),
+        cmocka_unit_test(threadgroup_memory_is_each_dispatchs_own),
         cmocka_unit_test(what_is_in_flight_keeps_its_order),
         cmocka_unit_test(a_failure_spoils_what_is_in_flight_behind_it),
         cmocka_unit_test(memory_beyond_the_gpus_is_refused),
