@@ -1,5 +1,5 @@
 # The Metal backend: on a Mac against Metal, with PACELINE_METAL_EMULATED on Linux against the mock GPU of
-# tests/metal. The same sources: only who answers device.m differs.
+# tests/metal. The same sources: only who answers the Objective-C differs.
 set(METAL ${CMAKE_SOURCE_DIR}/src/backend/metal)
 
 # The kernels, in the order in which they use each other, as one string.
@@ -24,8 +24,9 @@ target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c
                                 ${CMAKE_BINARY_DIR}/metal_tensor_source.c)
 
 if(APPLE)
-    target_sources(pl_metal PRIVATE ${METAL}/device.m)
-    set_source_files_properties(${METAL}/device.m PROPERTIES COMPILE_OPTIONS "-fno-objc-arc")
+    target_sources(pl_metal PRIVATE ${METAL}/device.m ${METAL}/commands.m)
+    set_source_files_properties(${METAL}/device.m ${METAL}/commands.m PROPERTIES
+        COMPILE_OPTIONS "-fno-objc-arc")
     target_link_libraries(pl_metal PUBLIC "-framework Metal" "-framework Foundation")
 else()
     find_program(CLANG_19 clang-19 REQUIRED)
@@ -55,6 +56,7 @@ else()
         target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/${name}.o)
     endfunction()
     objective_c(device ${METAL}/device.m)
+    objective_c(commands ${METAL}/commands.m)
     objective_c(mock ${mock}/mock.m -Wno-incomplete-implementation)
     target_compile_definitions(pl_metal PUBLIC PACELINE_METAL_EMULATED)
     target_include_directories(pl_metal PUBLIC ${CMAKE_SOURCE_DIR}/tests/metal)

@@ -1,5 +1,5 @@
 /* The one door to Metal: a device, its memory, its compiled kernels and the recording of work.
- * Behind it is Objective-C (device.m); all else of the backend is C.
+ * Behind it is Objective-C (device.m, commands.m); all else of the backend is C.
  *
  * I1  All memory is taken before metal_device_settle, stays resident until close and is never given
  *     back in between. Settling again after more was taken is allowed: while a model is being

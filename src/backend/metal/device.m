@@ -1,77 +1,15 @@
-/* The Objective-C side of the backend. Manual retain and release (-fno-objc-arc): objects live in C
- * structs, and what Metal returns autoreleased is kept or let go within one pool.
- *
- * All work of a step is one command buffer with one concurrent encoder. Its resources are untracked
- * and outlive it, so the command buffer retains none of them. Order within it is by barriers alone.
- * Between command buffers it is by a shared event: untracked as their buffers are, Metal may let
- * two of one queue overlap, so each waits on the GPU for the value that the one before signals at
- * its end. The host sleeps on the same values. Whether a failed command buffer still signals is not
- * documented: so a value says when to look, and the status of the command buffer says how it went.
- */
-#import <Foundation/Foundation.h>
-#import <Metal/Metal.h>
+/* The GPU, its memory and its compiled kernels. */
+#include "backend/metal/device_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/metal/device.h"
 #include "base/hash.h"
 #include "base/log.h"
 
-/* The SDK of macOS 15 has residency sets and math modes. */
-#if defined __MAC_OS_X_VERSION_MAX_ALLOWED && __MAC_OS_X_VERSION_MAX_ALLOWED >= 150000
-#define HAS_SDK_15 1
-#else
-#define HAS_SDK_15 0
-#endif
-
-/* That of macOS 26 has Metal 4. */
-#if defined __MAC_OS_X_VERSION_MAX_ALLOWED && __MAC_OS_X_VERSION_MAX_ALLOWED >= 260000
-#define HAS_SDK_26 1
-#else
-#define HAS_SDK_26 0
-#endif
-
-enum { MAX_KEY = 96 };
-
-struct metal_pipeline {
-    struct metal_pipeline *next;
-    id<MTLComputePipelineState> state;
-    char key[MAX_KEY];              /* name and constants */
-};
-
-/* A command buffer from begin to wait. */
-struct command {
-    id<MTLCommandBuffer> buffer;
-    uint64_t value;                 /* that it signals at its end */
-    bool is_spoilt;                 /* one before it failed: what it read is not to be used */
-};
-
-struct metal_device {
-    struct metal_facts facts;
-    id<MTLDevice> device;
-    id<MTLCommandQueue> queue;
-    id<MTLLibrary> library, tensors;    /* tensors: of Metal 4, or nil */
-    id residency;                   /* id<MTLResidencySet>, where the system has them; else nil */
-    id<MTLBinaryArchive> archive;   /* nil: compiled kernels are not kept */
-    NSString *archive_path;
-    bool is_archive_changed;
-    NSMutableArray *buffers;
-    uint64_t n_bytes;               /* of them */
-    struct metal_pipeline *pipeline;
-    id<MTLSharedEvent> event;
-    struct command command[METAL_MAX_COMMITTED + 1];    /* a ring: committed from `oldest` on, then
-                                                         * the one being recorded */
-    uint32_t oldest, n_committed;
-    uint64_t last_value;            /* of the command buffers begun so far */
-    id<MTLComputeCommandEncoder> encoder;
-    uint32_t shared_bytes;          /* of the encoder's last dispatch */
-    uint32_t n_failures;            /* of command buffers, in a row */
-};
-
-static pl_status fail_with(pl_err *err, pl_status st, const char *what, NSError *error)
+pl_status metal_fail_with(pl_err *err, pl_status st, const char *what, NSError *error)
 {
     const char *words = error ? [[error localizedDescription] UTF8String] : "no reason given";
     return pl_fail(err, st, "%s: %.180s", what, words);
@@ -115,7 +53,7 @@ static void keep_archive(struct metal_device *d)
 
 /* ---- open and close ------------------------------------------------------------------------- */
 
-static bool make_queue(struct metal_device *d)
+bool metal_make_queue(struct metal_device *d)
 {
     [d->queue release];
     d->queue = [d->device newCommandQueue];
@@ -165,7 +103,7 @@ static pl_status compile(struct metal_device *d, const char *source, MTLLanguage
     [options release];
     if (*out) return PL_OK;
     if (log && error) *log = strdup([[error localizedDescription] UTF8String]);
-    return fail_with(err, PL_E_UNSUPPORTED, "Metal's compiler refuses the kernels", error);
+    return metal_fail_with(err, PL_E_UNSUPPORTED, "Metal's compiler refuses the kernels", error);
 }
 
 static void read_facts(struct metal_device *d)
@@ -204,7 +142,7 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
             d->buffers = [[NSMutableArray alloc] init];
             make_residency(d);
             d->event = [d->device newSharedEvent];
-            if (!d->event || !make_queue(d))
+            if (!d->event || !metal_make_queue(d))
                 st = pl_fail(err, PL_E_INTERNAL, "Metal makes no command queue");
         }
         if (!st) st = compile(d, source, MTLLanguageVersion3_1, &d->library, log, err);
@@ -419,7 +357,7 @@ pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int
         id<MTLFunction> function = new_function(d, name, constant, n_constants, &error);
         if (function) p->state = new_state(d, function, &error);
         [function release];
-        if (!p->state) st = fail_with(err, PL_E_UNSUPPORTED, name, error);
+        if (!p->state) st = metal_fail_with(err, PL_E_UNSUPPORTED, name, error);
     }
     if (st) {
         free(p);
@@ -434,110 +372,4 @@ pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int
 uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p)
 {
     return (uint32_t)[p->state maxTotalThreadsPerThreadgroup];
-}
-
-/* ---- recording ------------------------------------------------------------------------------ */
-
-/* The i-th committed command buffer, the oldest first; i = n_committed: the one being recorded. */
-static struct command *command_at(struct metal_device *d, uint32_t i)
-{
-    return &d->command[(d->oldest + i) % (METAL_MAX_COMMITTED + 1)];
-}
-
-void metal_begin(struct metal_device *d)
-{
-    struct command *c = command_at(d, d->n_committed);
-    @autoreleasepool {
-        MTLCommandBufferDescriptor *descriptor = [[MTLCommandBufferDescriptor alloc] init];
-        [descriptor setRetainedReferences:NO];
-        [descriptor setErrorOptions:MTLCommandBufferErrorOptionEncoderExecutionStatus];
-        c->buffer = [[d->queue commandBufferWithDescriptor:descriptor] retain];
-        [descriptor release];
-        [c->buffer encodeWaitForEvent:d->event value:d->last_value];
-        c->value = ++d->last_value;
-        c->is_spoilt = false;
-        d->shared_bytes = 0;
-        d->encoder =
-            [[c->buffer computeCommandEncoderWithDispatchType:MTLDispatchTypeConcurrent] retain];
-    }
-}
-
-void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what)
-{
-    id<MTLComputeCommandEncoder> e = d->encoder;
-    [e setComputePipelineState:what->pipeline->state];
-    for (uint32_t i = 0; i < what->n_buffers; i++)
-        if (what->buffer[i].buffer)
-            [e setBuffer:(id<MTLBuffer>)what->buffer[i].buffer->object
-                  offset:what->buffer[i].buffer->object_offset + what->buffer[i].offset
-                 atIndex:i];
-    [e setBytes:what->args length:what->args_bytes atIndex:what->n_buffers];
-    /* a length stays with the encoder, and counts for kernels that do not ask for any */
-    if (what->shared_bytes != d->shared_bytes)
-        [e setThreadgroupMemoryLength:what->shared_bytes ? what->shared_bytes : 16 atIndex:0];
-    d->shared_bytes = what->shared_bytes;
-    [e dispatchThreadgroups:MTLSizeMake(what->n_groups[0], what->n_groups[1], what->n_groups[2])
-        threadsPerThreadgroup:MTLSizeMake(what->n_threads, 1, 1)];
-}
-
-void metal_barrier(struct metal_device *d)
-{
-    [d->encoder memoryBarrierWithScope:MTLBarrierScopeBuffers];
-}
-
-void metal_commit(struct metal_device *d)
-{
-    const struct command *c = command_at(d, d->n_committed++);
-    @autoreleasepool {
-        [d->encoder endEncoding];
-        [d->encoder release];
-        d->encoder = nil;
-        [c->buffer encodeSignalEvent:d->event value:c->value];
-        [c->buffer commit];
-    }
-}
-
-/* Those that wait for it on the GPU may go on, and are spoilt. A queue that keeps failing is made
- * anew. */
-static pl_status tell_failure(struct metal_device *d, const struct command *c, pl_err *err)
-{
-    const pl_status st = fail_with(err, PL_E_INTERNAL, "the GPU failed a step", [c->buffer error]);
-    if ([d->event signaledValue] < c->value) [d->event setSignaledValue:c->value];
-    if (++d->n_failures < METAL_MAX_FAILURES) return st;
-    PL_LOG(ERROR, "metal", "%u steps failed in a row: the command queue is made anew",
-           d->n_failures);
-    d->n_failures = 0;
-    make_queue(d);
-    return st;
-}
-
-/* Until the command buffer is over, well or not. What its value does not tell, the status does: it
- * may fail without a signal, and be signalled a moment before its status is known. */
-static MTLCommandBufferStatus wait_until_over(struct metal_device *d, const struct command *c)
-{
-    enum { LOOK_EVERY_MS = 100 };
-    while (![d->event waitUntilSignaledValue:c->value timeoutMS:LOOK_EVERY_MS])
-        if ([c->buffer status] >= MTLCommandBufferStatusCompleted) break;
-    if ([c->buffer status] < MTLCommandBufferStatusCompleted) [c->buffer waitUntilCompleted];
-    return [c->buffer status];
-}
-
-pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err)
-{
-    struct command *c = command_at(d, 0);
-    pl_status st = PL_OK;
-    @autoreleasepool {
-        const MTLCommandBufferStatus status = wait_until_over(d, c);
-        if (gpu_ns)
-            *gpu_ns = (uint64_t)(([c->buffer GPUEndTime] - [c->buffer GPUStartTime]) * 1e9);
-        if (status == MTLCommandBufferStatusError) st = tell_failure(d, c, err);
-        else if (c->is_spoilt) st = pl_fail(err, PL_E_INTERNAL, "the GPU failed the step before");
-        else d->n_failures = 0;
-        for (uint32_t i = 1; i < d->n_committed && st; i++) command_at(d, i)->is_spoilt = true;
-        [c->buffer release];
-        c->buffer = nil;
-    }
-    d->oldest = (d->oldest + 1) % (METAL_MAX_COMMITTED + 1);
-    d->n_committed--;
-    return st;
 }

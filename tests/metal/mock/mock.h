@@ -1,5 +1,5 @@
-/* A GPU for tests: Metal's objects as far as device.m uses them, with kernels run by the emulator.
- * It is stricter than Metal: what Metal leaves undefined is refused or made visible.
+/* A GPU for tests: Metal's objects as far as device.m and commands.m use them, with kernels run by
+ * the emulator. It is stricter than Metal: what Metal leaves undefined is refused or made visible.
  *
  * I1  Work runs when it is waited for; until then what a dispatch would write is as it was. Of the
  *     committed command buffers whose events are there any may run first, and others beside the one

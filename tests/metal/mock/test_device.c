@@ -1,5 +1,5 @@
-/* device.m on the mock: memory, kernels, order, errors, the kernels kept on disk; and that the
- * mock would have told of its misuse. */
+/* device.m and commands.m on the mock: memory, kernels, order, errors, the kernels kept on disk;
+ * and that the mock would have told of its misuse. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -161,7 +161,8 @@ static void a_failure_is_told_and_the_next_step_works(void **state)
     assert_int_equal(mock_n_objects(), 0);
 }
 
-/* 16 KiB that one dispatch asks for do not count against the 20 KB that the next kernel declares. */
+/* 16 KiB that one dispatch asks for do not count against the 20 KB that the next kernel declares.
+ */
 static void threadgroup_memory_is_each_dispatchs_own(void **state)
 {
     (void)state;

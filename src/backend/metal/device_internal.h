@@ -1,0 +1,74 @@
+/* Inside the Objective-C files alone: the device. Manual retain and release (-fno-objc-arc):
+ * objects live in C structs, and what Metal returns autoreleased is kept or let go within one pool.
+ *
+ * What is newer than macOS 14 is asked for at run time before it is used, and what a later SDK
+ * calls deprecated has no successor on macOS 14: the compiler need not warn of either. */
+#ifndef BACKEND_METAL_DEVICE_INTERNAL_H
+#define BACKEND_METAL_DEVICE_INTERNAL_H
+
+#import <Foundation/Foundation.h>
+#import <Metal/Metal.h>
+
+#include "backend/metal/device.h"
+
+#pragma clang diagnostic ignored "-Wunguarded-availability-new"
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+
+/* The SDK of macOS 15 has residency sets and math modes. */
+#if defined __MAC_OS_X_VERSION_MAX_ALLOWED && __MAC_OS_X_VERSION_MAX_ALLOWED >= 150000
+#define HAS_SDK_15 1
+#else
+#define HAS_SDK_15 0
+#endif
+
+/* That of macOS 26 has Metal 4. */
+#if defined __MAC_OS_X_VERSION_MAX_ALLOWED && __MAC_OS_X_VERSION_MAX_ALLOWED >= 260000
+#define HAS_SDK_26 1
+#else
+#define HAS_SDK_26 0
+#endif
+
+enum { MAX_KEY = 96 };
+
+struct metal_pipeline {
+    struct metal_pipeline *next;
+    id<MTLComputePipelineState> state;
+    char key[MAX_KEY];              /* name and constants */
+};
+
+/* A command buffer from begin to wait. */
+struct command {
+    id<MTLCommandBuffer> buffer;
+    uint64_t value;                 /* that it signals at its end */
+    bool is_spoilt;                 /* one before it failed: what it read is not to be used */
+};
+
+struct metal_device {
+    struct metal_facts facts;
+    id<MTLDevice> device;
+    id<MTLCommandQueue> queue;
+    id<MTLLibrary> library, tensors;    /* tensors: of Metal 4, or nil */
+    id residency;                   /* id<MTLResidencySet>, where the system has them; else nil */
+    id<MTLBinaryArchive> archive;   /* nil: compiled kernels are not kept */
+    NSString *archive_path;
+    bool is_archive_changed;
+    NSMutableArray *buffers;
+    uint64_t n_bytes;               /* of them */
+    struct metal_pipeline *pipeline;
+    id<MTLSharedEvent> event;
+    struct command command[METAL_MAX_COMMITTED + 1];    /* a ring: committed from `oldest` on, then
+                                                         * the one being recorded */
+    uint32_t oldest, n_committed;
+    uint64_t last_value;            /* of the command buffers begun so far */
+    id<MTLComputeCommandEncoder> encoder;
+    uint32_t shared_bytes;          /* of the encoder's last dispatch */
+    uint32_t n_failures;            /* of command buffers, in a row */
+};
+
+/* What Metal said of an error, behind `what`. */
+pl_status metal_fail_with(pl_err *err, pl_status st, const char *what, NSError *error);
+
+/* Makes the device's queue, or makes it anew. */
+bool metal_make_queue(struct metal_device *d);
+
+#endif
