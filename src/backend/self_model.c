@@ -240,7 +240,7 @@ static void keep(void *arg, uint32_t out, float *logits, float *largest)
     memcpy(m->row[out], logits, SELF_VOCAB * sizeof *logits);
 }
 
-static pl_status record(struct self_model *m, const struct batch *batch, pl_err *err)
+static void record(struct self_model *m, const struct batch *batch)
 {
     const struct backend_ops *ops = m->ops;
     const enum activation activation =
@@ -261,7 +261,6 @@ static pl_status record(struct self_model *m, const struct batch *batch, pl_err 
     }
     ops->logits(m->b, m->head_norm, eps, m->head);
     ops->sample(m->b, keep, m);
-    return ops->submit(m->b, err);
 }
 
 pl_status self_model_step(struct self_model *m, const struct self_piece *piece, uint32_t n_pieces,
@@ -286,5 +285,54 @@ pl_status self_model_step(struct self_model *m, const struct self_piece *piece, 
         }
     }
     batch.n_outs = batch.n_cols;
-    return record(m, &batch, err);
+    record(m, &batch);
+    return m->ops->submit(m->b, err);
+}
+
+/* ---- replies -------------------------------------------------------------------------------- */
+
+int32_t self_model_token(const struct self_model *m, uint32_t stream, uint32_t pos)
+{
+    return m->token[stream][pos];
+}
+
+/* Position `at` of all streams, as one step. */
+static pl_status start_saying(struct self_model *m, const struct pick *pick, uint32_t n_streams,
+                              uint32_t at, bool is_on_top, pl_err *err)
+{
+    int32_t token[SELF_STREAMS];
+    uint32_t pos[SELF_STREAMS], out_col[SELF_STREAMS];
+    struct span span[SELF_STREAMS];
+    for (uint32_t s = 0; s < n_streams; s++) {
+        token[s] = is_on_top ? -1 - (int32_t)s : m->token[s][at];
+        pos[s] = at;
+        out_col[s] = s;
+        span[s] = (struct span){ s, 1, at, m->page[s] };
+    }
+    const struct batch batch = { n_streams, n_streams, n_streams, token, pos, span, out_col,
+                                 pick + (size_t)at * n_streams };
+    record(m, &batch);
+    return m->ops->start(m->b, err);
+}
+
+/* The tokens that the oldest step picked, for the position after `at`. */
+static pl_status finish_saying(struct self_model *m, uint32_t n_streams, uint32_t at, pl_err *err)
+{
+    const int32_t *picked;
+    const pl_status st = m->ops->finish(m->b, &picked, err);
+    for (uint32_t s = 0; s < n_streams && !st; s++) m->token[s][at + 1] = picked[s];
+    return st;
+}
+
+pl_status self_model_say(struct self_model *m, const struct pick *pick, uint32_t n_streams,
+                         uint32_t n, bool is_ahead, pl_err *err)
+{
+    uint32_t n_finished = 0;
+    pl_status st = PL_OK;
+    for (uint32_t at = 0; at < n && !st; at++) {
+        st = start_saying(m, pick, n_streams, at, is_ahead && at, err);
+        if (!st && at >= n_finished + is_ahead) st = finish_saying(m, n_streams, n_finished++, err);
+    }
+    while (n_finished < n && !st) st = finish_saying(m, n_streams, n_finished++, err);
+    return st;
 }

@@ -33,6 +33,14 @@ struct self_piece {
 pl_status self_model_step(struct self_model *m, const struct self_piece *piece, uint32_t n_pieces,
                           pl_err *err);
 
+/* Lets streams 0 .. n_streams - 1 go on from their first token: token i + 1 of stream s is what the
+ * backend, which must have start, picks as pick[i * n_streams + s] says, and becomes its token at
+ * position i + 1. is_ahead: each step is started on top of the one before, whose tokens it takes.
+ */
+pl_status self_model_say(struct self_model *m, const struct pick *pick, uint32_t n_streams,
+                         uint32_t n, bool is_ahead, pl_err *err);
+int32_t self_model_token(const struct self_model *m, uint32_t stream, uint32_t pos);
+
 /* (SELF_VOCAB) of the stream's position, as the last step that computed it left them. */
 const float *self_model_logits(const struct self_model *m, uint32_t stream, uint32_t pos);
 

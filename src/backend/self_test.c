@@ -180,6 +180,96 @@ static pl_status compare_columns(struct test *t, pl_err *err)
     return st;
 }
 
+/* ---- tokens that the backend picks ---------------------------------------------------------- */
+
+enum { N_SAYING = 9, N_SAID = 24 };
+
+/* A third of the streams each: the largest, from all, from the five best. */
+static void fill_picks(struct pick *pick)
+{
+    struct rng r;
+    rng_seed(&r, 11);
+    for (uint32_t i = 0; i < N_SAYING * N_SAID; i++)
+        pick[i] = (struct pick){ .is_by_backend = true, .temperature = i % 3 ? 0.8f : 0,
+                                 .top_k = i % 3 == 2 ? 5 : 0, .top_p = 1, .unit = rng_unit(&r) };
+}
+
+/* The token's place in the order of what is drawn from: by token, or best first, the first of
+ * equals first. */
+static bool comes_before(const float *logits, bool is_by_token, uint32_t a, uint32_t b)
+{
+    if (is_by_token || logits[a] == logits[b]) return a < b;
+    return logits[a] > logits[b];
+}
+
+/* Whether the drawn number lies where the token does, or as near to it as rounding may bring it. */
+static bool is_drawn(const float *logits, const struct pick *p, uint32_t token)
+{
+    const double tolerance = 1e-5;
+    double before = 0, own = 0, all = 0;
+    for (uint32_t i = 0; i < SELF_VOCAB; i++) {
+        uint32_t rank = 0;
+        for (uint32_t k = 0; k < SELF_VOCAB; k++) rank += comes_before(logits, false, k, i);
+        const uint32_t n_kept = p->temperature > 0 ? p->top_k ? p->top_k : SELF_VOCAB : 1;
+        if (rank >= n_kept) continue;
+        const double scale = p->temperature > 0 ? 1 / (double)p->temperature : 1;
+        const double weight = exp(((double)logits[i] - (double)logits[token]) * scale);
+        all += weight;
+        if (i == token) own = weight;
+        else if (comes_before(logits, !p->top_k, i, token)) before += weight;
+    }
+    return own > 0 && before <= (p->unit + tolerance) * all &&
+           before + own >= (p->unit - tolerance) * all;
+}
+
+static void check_picks(struct test *t, const struct self_model *m, const struct pick *pick)
+{
+    char text[96] = "each where its random number lies";
+    bool is_right = true;
+    for (uint32_t i = 0; i < N_SAYING * N_SAID && is_right; i++) {
+        const uint32_t s = i % N_SAYING, pos = i / N_SAYING;
+        const int32_t token = self_model_token(m, s, pos + 1);
+        is_right = token >= 0 && token < SELF_VOCAB &&
+                   is_drawn(self_model_logits(m, s, pos), &pick[i], (uint32_t)token);
+        if (!is_right)
+            snprintf(text, sizeof text, "stream %u position %u: %d does not follow from the logits",
+                     s, pos, (int)token);
+    }
+    report(t, "tokens picked", is_right, text);
+}
+
+/* Picked one step after the other, each looked up in the logits that another pass gives; and with
+ * each step on top of the one before. */
+static pl_status compare_picks(struct test *t, pl_err *err)
+{
+    const struct self_params p = { .type = QUANT_Q8_0, .has_biases = true };
+    static struct pick pick[N_SAYING * N_SAID];
+    int32_t said[N_SAYING][N_SAID + 1];
+    struct self_model *m = NULL;
+    bool is_same = true;
+    if (!t->ops->start) return PL_OK;
+    fill_picks(pick);
+    pl_status st = self_model_open(&m, t->ops, &p, err);
+    if (!st) st = self_model_say(m, pick, N_SAYING, N_SAID, false, err);
+    if (!st) st = run_alone(m, N_SAYING, N_SAID, err);
+    if (!st) check_picks(t, m, pick);
+    for (uint32_t i = 0; i < N_SAYING * (N_SAID + 1) && !st; i++)
+        said[i / (N_SAID + 1)][i % (N_SAID + 1)] =
+            self_model_token(m, i / (N_SAID + 1), i % (N_SAID + 1));
+    if (!st) {
+        self_model_start(m, 7);
+        st = self_model_say(m, pick, N_SAYING, N_SAID, true, err);
+    }
+    for (uint32_t i = 0; i < N_SAYING * (N_SAID + 1) && !st; i++)
+        is_same &= said[i / (N_SAID + 1)][i % (N_SAID + 1)] ==
+                   self_model_token(m, i / (N_SAID + 1), i % (N_SAID + 1));
+    if (!st)
+        report(t, "steps that run ahead", is_same,
+               is_same ? "the same tokens" : "other tokens than one after the other");
+    self_model_close(m);
+    return st;
+}
+
 pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, void *arg, pl_err *err)
 {
     static const uint32_t types[] = {
@@ -205,6 +295,7 @@ pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, voi
         st = compare(&t, what, &p, err);
     }
     if (!st) st = compare_columns(&t, err);
+    if (!st) st = compare_picks(&t, err);
     if (st || !t.n_failed) return st;
     return pl_fail(err, PL_E_INTERNAL, "%u of %u checks failed", t.n_failed, t.n_checks);
 }

@@ -22,6 +22,38 @@ static void the_self_test_passes(void **state)
     fixture_set_layout(0);
 }
 
+static bool is_found;
+
+static void see_fault(void *arg, const char *what, bool is_ok, const char *text)
+{
+    (void)text;
+    if (!is_ok && !strcmp(what, arg)) is_found = true;
+}
+
+/* The first token of a step is another one, sometimes or where a step runs ahead. */
+static uint32_t n_finished;
+
+static pl_status finish_wrongly(struct backend *b, const int32_t **picked, pl_err *err)
+{
+    static int32_t wrong[64];
+    const pl_status st = backend_metal.finish(b, picked, err);
+    memcpy(wrong, *picked, 9 * sizeof *wrong);
+    if (++n_finished == 10) wrong[0] = (wrong[0] + 1) % 96;
+    *picked = wrong;
+    return st;
+}
+
+static void a_wrong_token_is_found(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct backend_ops wrong = backend_metal;
+    wrong.finish = finish_wrongly;
+    is_found = false;
+    assert_int_equal(backend_self_test(&wrong, see_fault, "tokens picked", &err), PL_E_INTERNAL);
+    assert_true(is_found);
+}
+
 /* The sum of the buffers that are the plan's: all but the probes', which are a few KiB. */
 static void the_plan_is_what_is_taken(void **state)
 {
@@ -62,6 +94,7 @@ int main(int argc, char **argv)
     fixture_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_self_test_passes),
+        cmocka_unit_test(a_wrong_token_is_found),
         cmocka_unit_test(the_plan_is_what_is_taken),
         cmocka_unit_test(what_cannot_run_is_refused),
     };
