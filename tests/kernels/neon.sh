@@ -36,7 +36,7 @@ flags=(-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -
        -I$build/include)
 
 # One line of arguments a source file: what CMakeLists.txt says of the same suffixes.
-for source in src/base/*.c src/quant/*.c src/backend/*.c src/backend/cpu/*.c; do
+for source in src/base/*.c src/quant/*.c src/backend/*.c src/backend/pack/*.c src/backend/cpu/*.c; do
     case $source in
         *_avx2.c | *_avxvnni.c | *_avx512.c) continue ;;
         *_neon.c) arch=-march=armv8.2-a+dotprod+fp16 ;;
