@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "../../unit/engine/replies.h"
-#include "../../unit/engine/tiny_model.h"
 #include "mock/mock.h"
 
 enum { N_KINDS = 6 };
@@ -83,23 +82,11 @@ static void a_failure_amid_steps_ahead(void **state)
     pl_close(e);
 }
 
-static int write_model(void **state)
-{
-    (void)state;
-    return !tiny_model_write(model_path, false);
-}
-
-static int remove_model(void **state)
-{
-    (void)state;
-    return unlink(model_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_are_those_of_the_engines_sampler),
         cmocka_unit_test(a_failure_amid_steps_ahead),
     };
-    return cmocka_run_group_tests(tests, write_model, remove_model);
+    return cmocka_run_group_tests(tests, write_tiny_model, remove_tiny_model);
 }

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "../../unit/engine/replies.h"
-#include "../../unit/engine/tiny_model.h"
 #include "mock/mock.h"
 
 static void a_failed_step_ends_its_requests_alone(void **state)
@@ -49,20 +48,8 @@ static void a_failed_step_ends_its_requests_alone(void **state)
     pl_close(e);
 }
 
-static int write_model(void **state)
-{
-    (void)state;
-    return !tiny_model_write(model_path, false);
-}
-
-static int remove_model(void **state)
-{
-    (void)state;
-    return unlink(model_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(a_failed_step_ends_its_requests_alone) };
-    return cmocka_run_group_tests(tests, write_model, remove_model);
+    return cmocka_run_group_tests(tests, write_tiny_model, remove_tiny_model);
 }

@@ -13,6 +13,7 @@
 
 #include "base/rng.h"
 #include "paceline.h"
+#include "unit/engine/tiny_model.h"
 
 enum { MAX_REPLY = 4096 };
 
@@ -138,6 +139,20 @@ static inline void make_subject(struct subject *s)
     assert_int_equal(s->greedy_reply.n, N_REPLY);
     assert_int_equal(s->seeded_reply.n, N_REPLY);
     assert_int_equal(s->greedy_reply.finish, PL_FINISH_LENGTH);
+}
+
+/* ---- a group of tests on a tiny model -------------------------------------------------------- */
+
+static inline int write_tiny_model(void **state)
+{
+    (void)state;
+    return !tiny_model_write(model_path, false);
+}
+
+static inline int remove_tiny_model(void **state)
+{
+    (void)state;
+    return unlink(model_path);
 }
 
 #endif

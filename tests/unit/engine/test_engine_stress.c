@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "unit/engine/replies.h"
-#include "unit/engine/tiny_model.h"
 
 enum { N_CLIENTS = 6, N_ROUNDS = 80, N_PROMPTS = 8 };
 
@@ -140,20 +139,8 @@ static void test_random_clients(void **state)
     pl_close(sh.engine);
 }
 
-static int write_model(void **state)
-{
-    (void)state;
-    return !tiny_model_write(model_path, false);
-}
-
-static int remove_model(void **state)
-{
-    (void)state;
-    return unlink(model_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_random_clients) };
-    return cmocka_run_group_tests(tests, write_model, remove_model);
+    return cmocka_run_group_tests(tests, write_tiny_model, remove_tiny_model);
 }
