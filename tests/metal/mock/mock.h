@@ -45,6 +45,9 @@ void mock_set_working_set(uint64_t n_bytes);
 /* The most command buffers that were committed and had not run, since the last call. */
 uint32_t mock_most_in_flight(void);
 
+/* Command queues that were made so far. */
+uint32_t mock_n_queues(void);
+
 /* Objects that were made and not released. */
 uint32_t mock_n_objects(void);
 

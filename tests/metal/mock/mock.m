@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "mock/mock.h"
 
-static uint32_t n_objects, fail_after, fail_times, most_in_flight;
+static uint32_t n_objects, fail_after, fail_times, most_in_flight, n_queues;
 static enum emu_build build_of_libraries = EMU_RUN;
 static uint64_t shuffle_seed = 1, working_set_bytes;
 static bool failed_signal, is_deaf, has_tensors;
@@ -60,6 +60,11 @@ uint32_t mock_most_in_flight(void)
     const uint32_t most = most_in_flight;
     most_in_flight = 0;
     return most;
+}
+
+uint32_t mock_n_queues(void)
+{
+    return n_queues;
 }
 
 uint32_t mock_n_objects(void)
@@ -718,6 +723,7 @@ static void run_others(void)
 }
 - (id<MTLCommandQueue>)newCommandQueue
 {
+    n_queues++;
     return [[MockQueue alloc] init];
 }
 - (id<MTLSharedEvent>)newSharedEvent

@@ -143,6 +143,7 @@ static void a_failure_is_told_and_the_next_step_works(void **state)
     const struct metal_buffer x = take(d, N * sizeof(int32_t));
     for (uint32_t times = 1; times <= 2 * METAL_MAX_FAILURES;
          times++) { /* a new queue among them */
+        const uint32_t n_queues = mock_n_queues();
         mock_fail_command(1, times);
         for (uint32_t i = 0; i < times; i++) {
             metal_begin(d);
@@ -151,6 +152,7 @@ static void a_failure_is_told_and_the_next_step_works(void **state)
             assert_int_equal(metal_wait(d, NULL, &err), PL_E_INTERNAL);
             assert_non_null(strstr(err.text, "planted failure"));
         }
+        assert_int_equal(mock_n_queues(), n_queues + times / METAL_MAX_FAILURES);
         memset(x.bytes, 0, x.n_bytes);
         metal_begin(d);
         dispatch(d, get(d, "add", 1), &x, 4);
