@@ -31,6 +31,7 @@
 
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
 enum { BACKEND_MAX_D_HEAD = 256 };
+enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
 
 /* What every buffer's size follows from. */
 struct dims {
@@ -208,9 +209,9 @@ struct backend_ops {
      * was recorded (max_outs outputs at most) and returns; finish waits for the oldest step that
      * was started, calls fn for the outputs that are the caller's, and tells what was picked for
      * the others: (n_outs) tokens, good until the next start; -1: the row holds no finite logit.
-     * Steps run in the order they were started. At most two are started and not finished: a second
-     * may be recorded on top of one all of whose outputs the backend picks. NULL, both: there is
-     * only submit. */
+     * Steps run in the order they were started. At most MAX_IN_FLIGHT are in flight: a second may
+     * be recorded on top of one all of whose outputs the backend picks. NULL, both: there is only
+     * submit. */
     pl_status (*start)(struct backend *b, pl_err *err);
     pl_status (*finish)(struct backend *b, const int32_t **picked, pl_err *err);
 

@@ -4,11 +4,6 @@
 #include "engine/engine.h"
 #include "engine/row.h"
 
-static struct pl_stream *stream_of(struct seq *q)
-{
-    return (struct pl_stream *)q;   /* its first member */
-}
-
 void engine_fill_picks(struct pl_engine *e, struct flight *f)
 {
     const bool can_pick = e->backend->ops->start != NULL;

@@ -109,8 +109,6 @@ struct step {
     uint32_t n_prefill_cols, n_decode_cols;
 };
 
-enum { MAX_IN_FLIGHT = 2 };
-
 /* Plans the next step; with none in flight, admits before. One that has columns is in flight until
  * it is committed or abandoned, and valid until the plan after that; at most MAX_IN_FLIGHT are.
  * Copies pages (copy_page_fn) before it returns, and only with no other in flight. */

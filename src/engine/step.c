@@ -6,11 +6,6 @@
 #include "base/log.h"
 #include "engine/engine.h"
 
-static struct pl_stream *stream_of(struct seq *q)
-{
-    return (struct pl_stream *)q;   /* its first member */
-}
-
 static struct reply_context reply_context(struct pl_engine *e)
 {
     return (struct reply_context){ e->text.tokenizer, e->reply_text, &e->stats };

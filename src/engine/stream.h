@@ -80,6 +80,11 @@ struct pl_stream {
     bool has_front;             /* consumer's: a record was handed out and is not popped */
 };
 
+static inline struct pl_stream *stream_of(struct seq *q)
+{
+    return (struct pl_stream *)q;   /* its first member */
+}
+
 /* Sizes of the storage of one stream, and of the pool. Everything a request brings along is copied
  * into its object's storage: address space that is touched as far as it is used. */
 struct stream_layout {

@@ -14,9 +14,9 @@
 #include "backend/cpu/backend_cpu.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/memory.h"
-#include "backend/pack/pack_cache.h"
 #include "backend/cpu/prefix_groups.h"
 #include "backend/op_timing.h"
+#include "backend/pack/pack_cache.h"
 #include "base/thread_pool.h"
 
 struct vector {

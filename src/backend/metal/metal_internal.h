@@ -15,7 +15,8 @@
 #include "backend/pack/pack_cache.h"
 #include "base/thread_pool.h"
 
-enum { METAL_SIMDGROUP = 32, METAL_STEPS = 2 /* in flight */ };
+enum { METAL_SIMDGROUP = 32, METAL_STEPS = MAX_IN_FLIGHT };
+_Static_assert((int)METAL_STEPS <= METAL_MAX_COMMITTED, "a step is a command buffer");
 
 struct loaded;              /* what was loaded, newest first */
 

@@ -16,7 +16,7 @@
 #include "engine/row.h"
 #include "engine/sampler.h"
 
-enum { AHEAD_COLS = 512, AHEAD_STEPS = 2 };
+enum { AHEAD_COLS = 512, AHEAD_STEPS = MAX_IN_FLIGHT };
 
 struct ahead_step {
     int32_t token[AHEAD_COLS], picked[AHEAD_COLS];
