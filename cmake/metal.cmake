@@ -2,22 +2,20 @@
 # tests/metal. The same sources: only who answers the Objective-C differs.
 set(METAL ${CMAKE_SOURCE_DIR}/src/backend/metal)
 
-# The kernels, in the order in which they use each other, as one string.
-set(metal_sources ${METAL}/op_args.h)
-foreach(name common products vectors attention experts sampling rates)
-    list(APPEND metal_sources ${METAL}/${name}.metal)
-endforeach()
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_source.c
-    COMMAND ${CMAKE_COMMAND} "-DIN=${metal_sources}" -DOUT=${CMAKE_BINARY_DIR}/metal_source.c
-            -DNAME=metal_source -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
-    DEPENDS ${metal_sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
-
-# And those of Metal 4, which are compiled by themselves.
-set(tensor_sources ${METAL}/op_args.h ${METAL}/common.metal ${METAL}/tensors.metal)
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/metal_tensor_source.c
-    COMMAND ${CMAKE_COMMAND} "-DIN=${tensor_sources}" -DOUT=${CMAKE_BINARY_DIR}/metal_tensor_source.c
-            -DNAME=metal_tensor_source -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
-    DEPENDS ${tensor_sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+# Kernels, in the order in which they use each other, as one string. tests/metal/macho/link.py reads these
+# lists, too.
+function(kernels name)
+    set(sources ${METAL}/op_args.h)
+    foreach(part ${ARGN})
+        list(APPEND sources ${METAL}/${part}.metal)
+    endforeach()
+    add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${name}.c
+        COMMAND ${CMAKE_COMMAND} "-DIN=${sources}" -DOUT=${CMAKE_BINARY_DIR}/${name}.c -DNAME=${name}
+                -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+        DEPENDS ${sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+endfunction()
+kernels(metal_source common products vectors attention experts sampling rates)
+kernels(metal_tensor_source common tensors)     # of Metal 4, compiled by themselves
 
 layer(pl_metal backend/metal pl_pack pl_quant)
 target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c

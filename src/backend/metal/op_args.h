@@ -23,6 +23,7 @@ enum {
     FEW_COLUMNS = 4,        /* up to so many do without the matrix unit */
     PRODUCT_SIMDGROUPS = 4, /* share a tile's chunks: chunk c is simdgroup c % 4's */
     TENSOR_COLUMNS = 32,    /* of a product by tensor operations */
+    NORM_THREADS = 128,     /* of a column's norm */
     SPLIT = 128, /* positions of a part of attention's sum: a multiple of the page's 16 */
 };
 

@@ -2,8 +2,6 @@
 #include "backend/metal/metal_internal.h"
 #include "backend/metal/sampling.h"
 
-enum { NORM_THREADS = 128 };
-
 void metal_logits(struct backend *base, const struct vector *norm, float eps,
                   const struct matrix *weight)
 {

@@ -70,7 +70,8 @@ static void add_product(struct metal_backend *b, const struct matrix *weight,
     if (!post_norm) return;
     const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, eps };
     const struct metal_buffer *buffers[] = { &b->y, &post_norm->values, &b->x };
-    metal_record(b, b->kernel.add_norm, buffers, 3, &args, sizeof args, b->batch.n_cols, 1, 128);
+    metal_record(b, b->kernel.add_norm, buffers, 3, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
     metal_end_operation(b, "norm");
 }
 

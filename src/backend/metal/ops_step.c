@@ -5,8 +5,6 @@
 #include "backend/metal/metal_internal.h"
 #include "backend/metal/sampling.h"
 
-enum { NORM_THREADS = 128 };
-
 void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline,
                   const struct metal_buffer *const *buffer, uint32_t n_buffers, const void *args,
                   uint32_t args_bytes, uint32_t n_x, uint32_t n_y, uint32_t n_threads)

@@ -101,8 +101,6 @@ EMBED(iq4_xs)
 
 /* ---- norms ---------------------------------------------------------------------------------- */
 
-enum { NORM_THREADS = 128 };
-
 /* 1 / rms of n values, by the 128 threads of a group: each sums every 128th, then lanes, then
  * simdgroups, in this order. */
 static inline float inverse_rms(device const float *x, uint n, float eps, threadgroup float *shared,

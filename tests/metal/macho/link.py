@@ -54,7 +54,7 @@ def sources(build):
     ours = [p for p in (ROOT / "src").rglob("*") if p.suffix in (".c", ".m")
             and not p.name.endswith(OTHER_MACHINES)]
     return sorted(ours) + [build / "page/report_js.c", build / "page/report_css.c",
-                           build / "macho/metal_source.c", build / "macho/metal_tensor_source.c"]
+                           *build.glob("macho/metal_*source.c")]
 
 
 def compile_all(build, out, sdk):
@@ -117,8 +117,8 @@ def main():
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     subprocess.run([HERE.parent / "mock/make_sdk.py", sdk], check=True)
-    for name, parts in (("metal_source", "common products vectors attention experts sampling rates"),
-                        ("metal_tensor_source", "common tensors")):
+    lists = re.findall(r"^kernels\((\w+) ([^)]*)\)", (ROOT / "cmake/metal.cmake").read_text(), re.M)
+    for name, parts in lists:
         metal = [ROOT / "src/backend/metal/op_args.h",
                  *(ROOT / f"src/backend/metal/{part}.metal" for part in parts.split())]
         run(["cmake", f"-DIN={';'.join(map(str, metal))}", f"-DOUT={out / name}.c",
