@@ -291,9 +291,9 @@ pl_status self_model_step(struct self_model *m, const struct self_piece *piece, 
 
 /* ---- replies -------------------------------------------------------------------------------- */
 
-int32_t self_model_token(const struct self_model *m, uint32_t stream, uint32_t pos)
+const int32_t *self_model_tokens(const struct self_model *m, uint32_t stream)
 {
-    return m->token[stream][pos];
+    return m->token[stream];
 }
 
 /* Position `at` of all streams, as one step. */

@@ -39,7 +39,9 @@ pl_status self_model_step(struct self_model *m, const struct self_piece *piece, 
  */
 pl_status self_model_say(struct self_model *m, const struct pick *pick, uint32_t n_streams,
                          uint32_t n, bool is_ahead, pl_err *err);
-int32_t self_model_token(const struct self_model *m, uint32_t stream, uint32_t pos);
+
+/* (SELF_POSITIONS) of a stream. */
+const int32_t *self_model_tokens(const struct self_model *m, uint32_t stream);
 
 /* (SELF_VOCAB) of the stream's position, as the last step that computed it left them. */
 const float *self_model_logits(const struct self_model *m, uint32_t stream, uint32_t pos);

@@ -228,7 +228,7 @@ static void check_picks(struct test *t, const struct self_model *m, const struct
     bool is_right = true;
     for (uint32_t i = 0; i < N_SAYING * N_SAID && is_right; i++) {
         const uint32_t s = i % N_SAYING, pos = i / N_SAYING;
-        const int32_t token = self_model_token(m, s, pos + 1);
+        const int32_t token = self_model_tokens(m, s)[pos + 1];
         is_right = token >= 0 && token < SELF_VOCAB &&
                    is_drawn(self_model_logits(m, s, pos), &pick[i], (uint32_t)token);
         if (!is_right)
@@ -253,16 +253,14 @@ static pl_status compare_picks(struct test *t, pl_err *err)
     if (!st) st = self_model_say(m, pick, N_SAYING, N_SAID, false, err);
     if (!st) st = run_alone(m, N_SAYING, N_SAID, err);
     if (!st) check_picks(t, m, pick);
-    for (uint32_t i = 0; i < N_SAYING * (N_SAID + 1) && !st; i++)
-        said[i / (N_SAID + 1)][i % (N_SAID + 1)] =
-            self_model_token(m, i / (N_SAID + 1), i % (N_SAID + 1));
+    for (uint32_t s = 0; s < N_SAYING && !st; s++)
+        memcpy(said[s], self_model_tokens(m, s), sizeof said[s]);
     if (!st) {
         self_model_start(m, 7);
         st = self_model_say(m, pick, N_SAYING, N_SAID, true, err);
     }
-    for (uint32_t i = 0; i < N_SAYING * (N_SAID + 1) && !st; i++)
-        is_same &= said[i / (N_SAID + 1)][i % (N_SAID + 1)] ==
-                   self_model_token(m, i / (N_SAID + 1), i % (N_SAID + 1));
+    for (uint32_t s = 0; s < N_SAYING && !st; s++)
+        is_same &= !memcmp(said[s], self_model_tokens(m, s), sizeof said[s]);
     if (!st)
         report(t, "steps that run ahead", is_same,
                is_same ? "the same tokens" : "other tokens than one after the other");

@@ -115,7 +115,7 @@ struct estimate estimate_split_decode(const struct work *w, const struct rates *
 {
     struct rates both = *r;
     both.macs_per_s += cpu_macs_per_s;
-    both.layer_s += 4 * crossing_s;
+    both.layer_s += SPLIT_CROSSINGS * crossing_s;
     return estimate_step(w, &both, n_streams, ctx_tokens, 0, 0);
 }
 

@@ -64,8 +64,9 @@ struct estimate estimate_decode(const struct work *work, const struct rates *rat
                                 double n_streams, double ctx_tokens);
 
 /* The same with every product's rows split between the GPU and a CPU that multiplies
- * cpu_macs_per_s, each in its share, four hand-overs of crossing_s a layer. Nothing here does that
- * yet. */
+ * cpu_macs_per_s, each in its share, SPLIT_CROSSINGS hand-overs of crossing_s a layer. Nothing here
+ * does that yet. */
+enum { SPLIT_CROSSINGS = 4 };
 struct estimate estimate_split_decode(const struct work *work, const struct rates *rates,
                                       double cpu_macs_per_s, double crossing_s, double n_streams,
                                       double ctx_tokens);

@@ -262,7 +262,7 @@ static json_t *split_json(const struct plan_subject *s, const struct work *work,
                                                     s->load.n_streams, s->depth);
     return json_pack("{s:f s:f s:f s:f}", "cpu_share", cpu / (cpu + gpu), "tok_s", e.tok_s, "gain",
                      whole->step_s / e.step_s, "most_crossing_us",
-                     (whole->step_s - at_once.step_s) / (4 * work->n_layers) * 1e6);
+                     (whole->step_s - at_once.step_s) / (SPLIT_CROSSINGS * work->n_layers) * 1e6);
 }
 
 json_t *plan_json(const struct plan_subject *s, const struct plan_extras *x)

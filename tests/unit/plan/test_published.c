@@ -136,7 +136,7 @@ static void test_rows_split_with_the_cpu(void **state)
     const double split = estimate_split_decode(&work, &rates, cpu, 0, 20, 576).step_s;
     assert_true(estimate_split_decode(&work, &rates, 0, 0, 20, 576).step_s == whole);
     assert_true(split < 0.8 * whole);
-    const double most = (whole - split) / (4 * m->n_layers);
+    const double most = (whole - split) / (SPLIT_CROSSINGS * m->n_layers);
     assert_true(estimate_split_decode(&work, &rates, cpu, 0.9 * most, 20, 576).step_s < whole);
     assert_true(estimate_split_decode(&work, &rates, cpu, 1.1 * most, 20, 576).step_s > whole);
     assert_true(estimate_split_decode(&work, &rates, cpu, 0, 1, 576).step_s ==
