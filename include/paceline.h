@@ -75,8 +75,8 @@ typedef struct pl_params {
     uint64_t kv_tokens;         /* KV pool shared by all streams; 0: n_streams * ctx_tokens */
     const char *cache_type_k;   /* how keys are stored: "f16" (NULL), "bf16", "q8_0", "f8_e4m3" */
     const char *cache_type_v;   /* and values */
-    const char *backend;        /* what computes: "cpu", "metal", or "auto" (NULL): the best of this
-                                 * build that works on this machine */
+    const char *backend;        /* what computes: "cpu", "metal", "metal-tensors", or "auto" (NULL):
+                                 * the best of this build that works on this machine */
     uint32_t n_threads;         /* computing threads; 0: one per performance core */
     uint32_t step_tokens;       /* most columns of a step; 0: 256 */
     uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64. A GPU
@@ -100,7 +100,7 @@ typedef struct pl_plan {
     char model_name[96];        /* general.name of the file, or its file name */
     char architecture[32];
     char quantisation[32];      /* the commonest tensor type, for display: "Q4_K" */
-    char backend[32];           /* "cpu", "metal" */
+    char backend[32];           /* "cpu", "metal", "metal-tensors" */
     char isa[32];               /* "avx512vnni"; of an open engine on a GPU, its name */
     char cpu_name[96];
     uint64_t file_bytes;        /* of all parts */

@@ -228,11 +228,11 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-/* "cpu", "metal", or "auto" (NULL too): the first choice of this build. NULL: this build has none
- * of this name. */
+/* "cpu", "metal", "metal-tensors", or "auto" (NULL too): the first choice of this build. NULL: this
+ * build has none of this name. */
 const struct backend_ops *backend_find(const char *name);
 
-/* Names of this build's backends: "cpu, metal". */
+/* Names of this build's backends: "cpu, metal, metal-tensors". */
 const char *backend_names(void);
 
 #endif

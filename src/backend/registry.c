@@ -18,6 +18,7 @@ static const struct backend_ops *const backends[] = {
     &backend_cpu,
 #ifdef PACELINE_HAS_METAL
     &backend_metal,
+    &backend_metal_tensors,
 #endif
 };
 
@@ -32,7 +33,7 @@ const struct backend_ops *backend_find(const char *name)
 const char *backend_names(void)
 {
 #ifdef PACELINE_HAS_METAL
-    return "cpu, metal";
+    return "cpu, metal, metal-tensors";
 #else
     return "cpu";
 #endif

@@ -18,7 +18,7 @@ void cli_log_to_stderr(bool verbose);
     { "--model", "-m", ARG_STRING, &(p)->model_path, 0, 0, "FILE",                                 \
       "GGUF file, or the first part of a split one, or the name of a pulled model" },                                             \
     { "--backend", NULL, ARG_STRING, &(p)->backend, 0, 0, "NAME",                                  \
-      "what computes: auto, cpu, metal (default: auto)" },                                         \
+      "what computes: auto, cpu, metal, metal-tensors (M5, not run by anybody yet); default: auto" },\
     { "--threads", "-t", ARG_U32, &(p)->n_threads, 0, 1024, "N",                                   \
       "computing threads (default: one per performance core)" },                                   \
     { "--isa", NULL, ARG_STRING, &(p)->isa, 0, 0, "NAME",                                          \

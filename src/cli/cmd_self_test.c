@@ -43,7 +43,7 @@ int cmd_self_test(int argc, char **argv)
     const char *backend = NULL;
     const struct arg table[] = {
         { "--backend", NULL, ARG_STRING, &backend, 0, 0, "NAME",
-          "what is tested: auto, cpu, metal (default: auto)" },
+          "what is tested: auto, cpu, metal, metal-tensors (default: auto)" },
     };
     const struct arg_page page = {
         "self-test", "[OPTIONS]",

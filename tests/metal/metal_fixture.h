@@ -14,14 +14,15 @@
 #include "backend/metal/backend_metal.h"
 #include "backend/metal/metal_internal.h"
 
-static bool fixture_has_tensors;    /* products are to be by tensor operations */
+/* The backend under test. */
+static const struct backend_ops *fixture_ops = &backend_metal;
 
 #ifdef PACELINE_METAL_EMULATED
 #include "mock/mock.h"
 enum { FIXTURE_LAYOUTS = 2 };
 
 /* How the emulated GPU goes about it, as the test's one argument says: "descending" or
- * "shuffled" order of threads; "tensors": an M5, whose tensor operations are asked for;
+ * "shuffled" order of threads; "tensors": an M5 by its tensor operations;
  * "fast-math", with which sums are near but not the same, so that
  * only tests of nearness run. */
 static inline void fixture_choose(int argc, char **argv)
@@ -30,9 +31,8 @@ static inline void fixture_choose(int argc, char **argv)
     if (!strcmp(how, "descending")) emu_set_order(EMU_DESCENDING, 0);
     if (!strcmp(how, "shuffled")) emu_set_order(EMU_SHUFFLED, 7);
     if (!strcmp(how, "tensors")) {
-        setenv("PACELINE_METAL_TENSORS", "1", 1);
         mock_set_tensors(true);
-        fixture_has_tensors = true;
+        fixture_ops = &backend_metal_tensors;
     }
     if (strcmp(how, "fast-math")) return;
     mock_set_build(EMU_FAST_MATH);
@@ -61,8 +61,8 @@ static inline struct metal_backend *fixture_open_as(const struct backend_params 
 {
     struct backend *b;
     pl_err err;
-    if (backend_metal.open(&b, params, &err)) fail_msg("%s", err.text);
-    assert_int_equal(((struct metal_backend *)b)->has_tensors, fixture_has_tensors);
+    if (fixture_ops->open(&b, params, &err)) fail_msg("%s", err.text);
+    assert_int_equal(((struct metal_backend *)b)->has_tensors, fixture_ops != &backend_metal);
     return (struct metal_backend *)b;
 }
 

@@ -33,27 +33,14 @@ static uint32_t codes_bytes(enum kv_type type, uint32_t d_head)
     return d_head * PAGE_TOKENS * (type == KV_F16 || type == KV_BF16 ? 2 : 1);
 }
 
-/* PACELINE_METAL_TENSORS=1: products by tensor operations, where the GPU has them. Nobody has run
- * them yet, so it takes somebody who asks. */
-static bool wants_tensors(void)
-{
-    const char *wish = getenv("PACELINE_METAL_TENSORS");
-    return wish && !strcmp(wish, "1");
-}
-
-/* Columns in whole blocks of what a product reads and stores. */
-static uint32_t whole_columns(uint32_t n)
-{
-    return whole(n, wants_tensors() ? TENSOR_COLUMNS : 8);
-}
-
+/* b->base.ops is set: it says in how many columns products read and store. */
 static void set_shape(struct metal_backend *b, const struct backend_params *params)
 {
     const struct dims *d = &params->dims;
     struct metal_kv *kv = &b->kv_layout;
     b->params = *params;
     if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
-    b->n_col_rows = whole_columns(params->max_cols);
+    b->n_col_rows = whole(params->max_cols, b->base.ops->column_unit);
     b->ld_model = whole(d->d_model, TILE_ROWS);
     b->ld_q = whole(d->n_heads * d->d_head, TILE_ROWS);
     b->ld_kv = whole(d->n_kv_heads * d->d_head, TILE_ROWS);
@@ -70,7 +57,7 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
 
 static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MAX_WANTED])
 {
-    const uint64_t cols = b->n_col_rows, outs = whole_columns(b->params.max_outs);
+    const uint64_t cols = b->n_col_rows, outs = whole(b->params.max_outs, b->base.ops->column_unit);
     const struct metal_wanted all[] = {
         { "activations", cols * b->ld_model * 4, &b->x },
         { "activations", cols * b->ld_model * 4, &b->y },
@@ -99,9 +86,10 @@ static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MA
     return sizeof all / sizeof *all;
 }
 
-static struct backend_bytes plan(const struct backend_params *params)
+static struct backend_bytes plan_of(const struct backend_ops *ops,
+                                    const struct backend_params *params)
 {
-    struct metal_backend b = { 0 };
+    struct metal_backend b = { .base.ops = ops };
     struct metal_wanted list[MAX_WANTED];
     set_shape(&b, params);
     struct backend_bytes bytes = {
@@ -165,18 +153,16 @@ static void tell(char *log)
     free(log);
 }
 
-/* Where they cannot be had, products are computed as on any other GPU. */
-static void add_tensors(struct metal_backend *b)
+/* For who asked for them by name: nobody has run them yet. */
+static pl_status add_tensors(struct metal_backend *b, pl_err *err)
 {
-    char *log = NULL;
-    pl_err why = { .text = "this GPU has none" };
-    b->has_tensors = metal_device_facts(b->device)->has_tensors &&
-                     !metal_device_add_tensors(b->device, metal_tensor_source, &log, &why);
+    char *log;
+    if (!metal_device_facts(b->device)->has_tensors)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%s has no tensor operations: use --backend metal",
+                       metal_device_facts(b->device)->name);
+    const pl_status st = metal_device_add_tensors(b->device, metal_tensor_source, &log, err);
     tell(log);
-    if (b->has_tensors)
-        PL_LOG(WARN, "metal", "products by tensor operations, as asked for: nobody has run them");
-    else
-        PL_LOG(WARN, "metal", "no products by tensor operations: %s", why.text);
+    return st;
 }
 
 static pl_status open_device(struct metal_backend *b, pl_err *err)
@@ -184,8 +170,7 @@ static pl_status open_device(struct metal_backend *b, pl_err *err)
     char *log;
     const pl_status st = metal_device_open(&b->device, metal_source, b->params.pack_dir, &log, err);
     tell(log);
-    if (!st && wants_tensors()) add_tensors(b);
-    return st;
+    return !st && b->has_tensors ? add_tensors(b, err) : st;
 }
 
 static void close_backend(struct backend *base)
@@ -214,15 +199,16 @@ static void open_pack_cache(struct metal_backend *b)
     b->pack = pack_cache_open(b->params.pack_dir, &key, b->pool);
 }
 
-static pl_status open_backend(struct backend **out, const struct backend_params *params,
-                              pl_err *err)
+static pl_status open_as(const struct backend_ops *ops, struct backend **out,
+                         const struct backend_params *params, pl_err *err)
 {
     *out = NULL;
     pl_status st = check_params(params, err);
     if (st) return st;
     struct metal_backend *b = calloc(1, sizeof *b);
     if (!b) return pl_fail(err, PL_E_MEMORY, "no memory for the Metal backend");
-    b->base.ops = &backend_metal;
+    b->base.ops = ops;
+    b->has_tensors = ops == &backend_metal_tensors;
     set_shape(b, params);
     st = thread_pool_open(&b->pool, b->params.n_threads, err);
     if (!st) st = open_device(b, err);
@@ -261,37 +247,46 @@ static void pin_caller(const struct backend *b)
 #endif
 }
 
+static struct backend_bytes plan(const struct backend_params *params)
+{
+    return plan_of(&backend_metal, params);
+}
+
+static struct backend_bytes plan_tensors(const struct backend_params *params)
+{
+    return plan_of(&backend_metal_tensors, params);
+}
+
+static pl_status open_backend(struct backend **out, const struct backend_params *params,
+                              pl_err *err)
+{
+    return open_as(&backend_metal, out, params, err);
+}
+
+static pl_status open_tensors(struct backend **out, const struct backend_params *params,
+                              pl_err *err)
+{
+    return open_as(&backend_metal_tensors, out, params, err);
+}
+
+/* All that does not depend on what computes the products. */
+#define COMMON_OPERATIONS                                                                          \
+    .measure = metal_measure, .matrix_bytes = metal_matrix_bytes, .close = close_backend,          \
+    .isa = isa, .n_threads = n_threads, .pin_caller = pin_caller,                                  \
+    .load_matrix = metal_load_matrix, .load_vector = metal_load_vector,                            \
+    .load_rope = metal_load_rope, .load_done = metal_load_done,                                    \
+    .shared_bytes = metal_shared_bytes, .begin = metal_begin_step, .embed = metal_embed,           \
+    .norm = metal_norm, .qkv = metal_qkv, .attend = metal_attend,                                  \
+    .attention_add = metal_attention_add, .gate_up = metal_gate_up, .down_add = metal_down_add,    \
+    .experts_add = metal_experts_add, .logits = metal_logits, .sample = metal_sample,              \
+    .submit = metal_submit, .start = metal_start, .finish = metal_finish,                          \
+    .copy_page = metal_copy_page, .timing = metal_timing, .timings = metal_timings
+
 const struct backend_ops backend_metal = {
-    .name = "metal",
-    .column_unit = 8,
-    .measure = metal_measure,
-    .matrix_bytes = metal_matrix_bytes,
-    .plan = plan,
-    .open = open_backend,
-    .close = close_backend,
-    .isa = isa,
-    .n_threads = n_threads,
-    .pin_caller = pin_caller,
-    .load_matrix = metal_load_matrix,
-    .load_vector = metal_load_vector,
-    .load_rope = metal_load_rope,
-    .load_done = metal_load_done,
-    .shared_bytes = metal_shared_bytes,
-    .begin = metal_begin_step,
-    .embed = metal_embed,
-    .norm = metal_norm,
-    .qkv = metal_qkv,
-    .attend = metal_attend,
-    .attention_add = metal_attention_add,
-    .gate_up = metal_gate_up,
-    .down_add = metal_down_add,
-    .experts_add = metal_experts_add,
-    .logits = metal_logits,
-    .sample = metal_sample,
-    .submit = metal_submit,
-    .start = metal_start,
-    .finish = metal_finish,
-    .copy_page = metal_copy_page,
-    .timing = metal_timing,
-    .timings = metal_timings,
+    .name = "metal", .column_unit = 8, .plan = plan, .open = open_backend, COMMON_OPERATIONS
+};
+
+const struct backend_ops backend_metal_tensors = {
+    .name = "metal-tensors", .column_unit = TENSOR_COLUMNS, .plan = plan_tensors,
+    .open = open_tensors, COMMON_OPERATIONS
 };

@@ -90,7 +90,7 @@ struct metal_backend {
     struct fragment_layout layout;  /* which elements of a fragment a lane holds, as probed */
     struct metal_buffer lanes;      /* (40, 4) uint8: of each lane row, k and k, unused; of each row
                                      * the lanes that hold it, by rising k */
-    bool has_tensors;               /* products by tensor operations: asked for, and possible */
+    bool has_tensors;               /* products are by tensor operations */
     bool has_few;                   /* products of few columns give the same bits, as probed */
     struct metal_kernels kernel;
 

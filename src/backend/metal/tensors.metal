@@ -1,6 +1,6 @@
 /* Matrix products by the tensor operations of Metal 4 (MPP's matmul2d), which run on the M5's own
  * units at several times the rate of the matrices of 8 x 8. A library of its own, compiled where
- * the GPU has them and they were asked for: no Mac has run this yet (docs/metal.md).
+ * the backend is "metal-tensors" and the GPU has them: no Mac has run this yet (docs/metal.md).
  *
  * A threadgroup of four simdgroups computes a tile of 32 rows for 32 columns; chunk c is simdgroup
  * c % 4's, and their sums are added in their order. One kernel for all column counts: that a

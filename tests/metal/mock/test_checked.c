@@ -15,12 +15,12 @@ static void the_source_passes_the_lint(void **state)
 }
 
 /* Products with and without the matrix unit, prompts and decoding, pages shared and not. */
-static void check_model(struct self_params p)
+static void check_model(const struct backend_ops *ops, struct self_params p)
 {
     struct self_model *m;
     pl_err err;
     struct self_piece piece[9];
-    if (self_model_open(&m, &backend_metal, &p, &err)) fail_msg("%s", err.text);
+    if (self_model_open(&m, ops, &p, &err)) fail_msg("%s", err.text);
     for (uint32_t i = 0; i < 3; i++) piece[i] = (struct self_piece){ i, 0, i ? 3 : 9 };
     if (self_model_step(m, piece, 3, &err)) fail_msg("a prompt: %s", err.text);
     for (uint32_t i = 0; i < 3; i++) piece[i] = (struct self_piece){ i, i ? 3 : 9, 1 };
@@ -34,16 +34,17 @@ static void a_small_model_runs_without_a_report(void **state)
 {
     (void)state;
     mock_set_build(EMU_CHECKED);
-    check_model((struct self_params){ .type = QUANT_Q4_K, .has_biases = true });
-    check_model((struct self_params){ .type = QUANT_Q5_1, .k_type = KV_Q8_0, .v_type = KV_BF16,
-                                      .has_biases = true, .window = 5 });
-    check_model(
-        (struct self_params){ .type = QUANT_Q6_K, .k_type = KV_F8_E4M3, .v_type = KV_Q8_0 });
-    setenv("PACELINE_METAL_TENSORS", "1", 1);
+    const struct self_params small = { .type = QUANT_Q4_K, .has_biases = true };
+    const struct self_params windowed = { .type = QUANT_Q5_1, .k_type = KV_Q8_0,
+                                          .v_type = KV_BF16, .has_biases = true, .window = 5 };
+    const struct self_params eight_bit = { .type = QUANT_Q6_K, .k_type = KV_F8_E4M3,
+                                           .v_type = KV_Q8_0 };
+    check_model(&backend_metal, small);
+    check_model(&backend_metal, windowed);
+    check_model(&backend_metal, eight_bit);
     mock_set_tensors(true);
-    check_model((struct self_params){ .type = QUANT_Q4_K, .has_biases = true });
+    check_model(&backend_metal_tensors, small);
     mock_set_tensors(false);
-    unsetenv("PACELINE_METAL_TENSORS");
     mock_set_build(EMU_RUN);
 }
 
