@@ -1,5 +1,6 @@
-# cmake -DIN="file;file" -DOUT=file.c -DNAME=symbol [-DTEXT=ON] -P embed.cmake: files, joined, as a C array
-# and its length; as TEXT, a string: without the lines that include files of ours, which are joined too.
+# cmake -DIN="file;file" -DOUT=file.c -DNAME=symbol [-DTEXT=ON] -P embed.cmake: files, joined, as a
+# C array and its length; as TEXT, a string: without the lines that include files of ours, which are
+# joined too.
 if(TEXT)
     set(type "char")
     foreach(file ${IN})
@@ -16,4 +17,12 @@ else()
 endif()
 string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
-file(WRITE ${OUT} "#include <stddef.h>\n\nextern const ${type} ${NAME}[];\nextern const size_t ${NAME}_bytes;\nconst ${type} ${NAME}[] = {\n${bytes}${end}\n};\nconst size_t ${NAME}_bytes = sizeof ${NAME};\n")
+file(WRITE ${OUT} "#include <stddef.h>
+
+extern const ${type} ${NAME}[];
+extern const size_t ${NAME}_bytes;
+const ${type} ${NAME}[] = {
+${bytes}${end}
+};
+const size_t ${NAME}_bytes = sizeof ${NAME};
+")

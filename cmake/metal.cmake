@@ -1,20 +1,20 @@
-# The Metal backend: on a Mac against Metal, with PACELINE_METAL_EMULATED on Linux against the mock GPU of
-# tests/metal. The same sources: only who answers the Objective-C differs.
+# The Metal backend: on a Mac against Metal, with PACELINE_METAL_EMULATED on Linux against the mock
+# GPU of tests/metal. The same sources: only who answers the Objective-C differs.
 set(METAL ${CMAKE_SOURCE_DIR}/src/backend/metal)
 
-# Kernels, in the order in which they use each other, as one string. tests/metal/macho/link.py reads these
-# lists, too.
+# Kernels, in the order in which they use each other, as one string. tests/metal/macho/link.py reads
+# these lists, too.
 function(kernels name)
     set(sources ${METAL}/op_args.h)
     foreach(part ${ARGN})
         list(APPEND sources ${METAL}/${part}.metal)
     endforeach()
     add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${name}.c
-        COMMAND ${CMAKE_COMMAND} "-DIN=${sources}" -DOUT=${CMAKE_BINARY_DIR}/${name}.c -DNAME=${name}
-                -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+        COMMAND ${CMAKE_COMMAND} "-DIN=${sources}" -DOUT=${CMAKE_BINARY_DIR}/${name}.c
+                -DNAME=${name} -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
         DEPENDS ${sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 endfunction()
-kernels(metal_source common products vectors attention experts sampling rates)
+kernels(metal_source common products vectors attention experts sampling probs rates)
 kernels(metal_tensor_source common tensors)     # of Metal 4, compiled by themselves
 
 layer(pl_metal backend/metal pl_pack pl_quant)
@@ -41,21 +41,24 @@ else()
     if(PACELINE_WERROR)
         list(APPEND warnings -Werror)
     endif()
-    function(objective_c name source)       # clang, since gcc knows neither literals nor pools
+    function(objective_c target name source)    # clang: gcc knows neither literals nor pools
         add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${name}.o
             COMMAND ${CLANG_19} -fobjc-runtime=gcc -fobjc-exceptions -fblocks
                     -fconstant-string-class=NSConstantString -D_GNU_SOURCE -DPACELINE_METAL_EMULATED
                     ${warnings} ${ARGN} -O1 -g -fPIC -I${sdk} -I${mock}/include
                     -I${CMAKE_SOURCE_DIR}/tests/metal -I${CMAKE_SOURCE_DIR}/src
-                    -I${CMAKE_SOURCE_DIR}/include -isystem /usr/include/GNUstep -isystem ${gcc_include}
-                    -MD -MF ${CMAKE_BINARY_DIR}/${name}.d -c ${source} -o ${CMAKE_BINARY_DIR}/${name}.o
+                    -I${CMAKE_SOURCE_DIR}/include -isystem /usr/include/GNUstep
+                    -isystem ${gcc_include} -MD -MF ${CMAKE_BINARY_DIR}/${name}.d
+                    -c ${source} -o ${CMAKE_BINARY_DIR}/${name}.o
             DEPENDS ${source} ${sdk}/Metal/Metal.h DEPFILE ${CMAKE_BINARY_DIR}/${name}.d VERBATIM)
         set_source_files_properties(${CMAKE_BINARY_DIR}/${name}.o PROPERTIES EXTERNAL_OBJECT ON)
-        target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/${name}.o)
+        target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/${name}.o)
     endfunction()
-    objective_c(device ${METAL}/device.m)
-    objective_c(commands ${METAL}/commands.m)
-    objective_c(mock ${mock}/mock.m -Wno-incomplete-implementation)
+    objective_c(pl_metal device ${METAL}/device.m)
+    objective_c(pl_metal commands ${METAL}/commands.m)
+    foreach(part knobs values memory library commands device)
+        objective_c(pl_metal mock_${part} ${mock}/${part}.m -Wno-incomplete-implementation)
+    endforeach()
     target_compile_definitions(pl_metal PUBLIC PACELINE_METAL_EMULATED)
     target_include_directories(pl_metal PUBLIC ${CMAKE_SOURCE_DIR}/tests/metal)
     target_link_libraries(pl_metal PUBLIC metal_emulator pl_base gnustep-base objc BlocksRuntime)

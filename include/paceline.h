@@ -31,6 +31,7 @@ extern "C" {
     X(PL_E_TEMPLATE, 400, "chat_template_error")   /* no template, or it refused the messages */   \
     X(PL_E_BUSY, 429, "queue_full")                /* nothing was kept: try again later */         \
     X(PL_E_CLOSING, 503, "shutting_down")                                                          \
+    X(PL_E_CANCELLED, 503, "cancelled")            /* whoever asked for it said to stop */         \
     X(PL_E_FORMAT, 500, "bad_model_file")          /* the model file is damaged or hostile */      \
     X(PL_E_UNSUPPORTED, 500, "unsupported_model")  /* a sound file that this version cannot run */ \
     X(PL_E_IO, 500, "io_error")                                                                    \
@@ -60,7 +61,8 @@ typedef enum pl_log_level { PL_LOG_ERROR, PL_LOG_WARN, PL_LOG_INFO, PL_LOG_DEBUG
 /* Receives one line without its newline. Called from any thread; must not call the library. */
 typedef void pl_log_fn(void *arg, pl_log_level level, const char *subsystem, const char *line);
 
-/* One sink for the whole process; NULL (the default) drops everything. Not while an engine opens. */
+/* One sink for the whole process; NULL (the default) drops everything. Not while an engine
+ * opens. */
 PL_API void pl_set_log(pl_log_fn *fn, void *arg, pl_log_level most_verbose);
 
 /* ---- engine --------------------------------------------------------------------------------- */
@@ -68,28 +70,57 @@ PL_API void pl_set_log(pl_log_fn *fn, void *arg, pl_log_level most_verbose);
 typedef struct pl_engine pl_engine; /* a loaded model and all the memory it will ever use */
 typedef struct pl_stream pl_stream; /* one request, from submit to close */
 
+/* How positions turn, where it is not as the model file says; a zero says nothing. */
+typedef struct pl_rope {
+    const char *scaling;        /* "none", "linear" or "yarn" */
+    float freq_base;
+    float scale;                /* the context is to be so many times the original, and may be it */
+    float freq_scale;           /* or the inverse of that */
+    uint32_t yarn_orig_ctx;     /* the original context, of yarn */
+    const char *yarn_ext_factor; /* a number as text, for 0 is one: 1, pairs that turn fast stay */
+    float yarn_attn_factor, yarn_beta_slow, yarn_beta_fast;
+} pl_rope;
+
+/* Told how much of the model is loaded, from 0 to 1, by the thread that called pl_open. False:
+ * stop, which makes pl_open fail with PL_E_CANCELLED. Must not call the library. */
+typedef bool pl_progress_fn(void *arg, float fraction);
+
 typedef struct pl_params {
     const char *model_path;     /* GGUF, or the first part of a split one */
     uint32_t n_streams;         /* slots: decoded together; 0: 1 */
     uint32_t ctx_tokens;        /* prompt + reply of one stream; 0: the model's own limit */
+    uint32_t default_ctx_tokens; /* where ctx_tokens is 0: so many, or the model's own limit where
+                                 * that is less; 0: the model's own limit */
     uint64_t kv_tokens;         /* KV pool shared by all streams; 0: n_streams * ctx_tokens */
     const char *cache_type_k;   /* how keys are stored: "f16" (NULL), "bf16", "q8_0", "f8_e4m3" */
     const char *cache_type_v;   /* and values */
-    const char *backend;        /* what computes: "cpu", "metal", "metal-tensors", or "auto" (NULL):
-                                 * the best of this build that works on this machine */
+    const char *backend;        /* what computes: "cpu", "metal", "metal-tensors"; "exact": in f32,
+                                 * slow, what the others are held against; "auto" (NULL): the best
+                                 * of this build that works on this machine */
+    uint32_t n_gpu_layers;      /* the last so many layers are the backend's, those before them the
+                                 * CPU's; 0: all are the backend's */
     uint32_t n_threads;         /* computing threads; 0: one per performance core */
     uint32_t step_tokens;       /* most columns of a step; 0: 256 */
     uint32_t prefill_tokens;    /* most prompt tokens of a step in which others decode; 0: 64. A GPU
                                  * that computes columns in eights fills the last eight, too */
     uint32_t queue_requests;    /* requests that may wait for a slot; 0: 1024 */
     uint64_t queue_tokens;      /* prompt tokens that may wait; 0: 8 * 1024 * 1024 */
-    bool prefill_first;         /* no reply token before every admitted prompt is read (benchmarks) */
+    bool prefill_first;         /* no reply token before every admitted prompt is read
+                                 * (benchmarks) */
     bool no_prefix_cache;       /* do not reuse KV pages of equal prompts */
     bool lock_memory;           /* mlock weights and KV */
     bool time_operations;       /* fill pl_stats.operation (benchmarks) */
     bool text_only;             /* only the text functions: no weights, no streams, no threads */
     const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
-    const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml") or source */
+    const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml"), the
+                                 * name of another one in the file ("rag"), or a source */
+    const char *override_kv;    /* keys of the model file: "KEY=TYPE:VALUE", several with commas;
+                                 * TYPE is int, float, bool or str */
+    pl_rope rope;
+    uint32_t rope_ctx_tokens;   /* context whose RoPE is used, of models that have one for short
+                                 * ones and one for long ones; 0: ctx_tokens */
+    pl_progress_fn *on_progress; /* while pl_open loads; NULL: nobody is told */
+    void *progress_arg;
     const char *pack_cache;     /* folder, made if missing, where packed weights are kept and mapped
                                  * from at later starts; processes share that memory. Trouble with
                                  * it is logged and never fails pl_open. NULL: none */
@@ -100,7 +131,7 @@ typedef struct pl_plan {
     char model_name[96];        /* general.name of the file, or its file name */
     char architecture[32];
     char quantisation[32];      /* the commonest tensor type, for display: "Q4_K" */
-    char backend[32];           /* "cpu", "metal", "metal-tensors" */
+    char backend[32];           /* "cpu", "exact", "metal", "metal-tensors" */
     char isa[32];               /* "avx512vnni"; of an open engine on a GPU, its name */
     char cpu_name[96];
     uint64_t file_bytes;        /* of all parts */
@@ -112,6 +143,7 @@ typedef struct pl_plan {
     uint32_t n_experts, n_experts_used; /* a layer's, a column's; 0: a dense model */
     uint64_t step_macs_per_token; /* multiply-adds of the products, output head included */
     uint64_t kv_bytes;
+    uint64_t window_kv_bytes;   /* of these, of layers that keep no more than their window */
     uint64_t scratch_bytes;     /* activations, logits, tables */
     uint64_t stream_bytes;      /* token histories, reply rings, page tables */
     uint64_t vocab_bytes;       /* tokenizer tables */
@@ -123,7 +155,9 @@ typedef struct pl_plan {
     uint64_t kv_tokens, kv_bytes_per_token;
     char cache_type_k[12], cache_type_v[12];
     uint32_t n_vocab, d_model, n_layers, n_heads, n_kv_heads, d_head;
-    uint32_t window_tokens, window_period; /* all layers but one of each period look back so far; 0 */
+    uint32_t n_head_rows;       /* of the output head: n_vocab, or more, which have no token */
+    uint32_t n_window_layers, window_tokens;    /* layers that look back so many tokens alone */
+    uint32_t n_cpu_layers;      /* the first of them, where the backend has not all */
 } pl_plan;
 
 /* What pl_open would take, from the file's header alone. */
@@ -142,8 +176,9 @@ PL_API void pl_close(pl_engine *engine);
 
 PL_API const pl_plan *pl_engine_plan(const pl_engine *engine);
 
-/* What this machine can do at most, measured in about half a second: multiply-adds a second, of int8 by
- * a CPU's best instruction set or of halves by a GPU's matrix unit, and bytes read from memory. */
+/* What this machine can do at most, measured in about half a second: multiply-adds a second, of
+ * int8 by a CPU's best instruction set or of halves by a GPU's matrix unit, and bytes read from
+ * memory. */
 typedef struct pl_machine {
     char cpu_name[96];
     char isa[32];
@@ -159,10 +194,11 @@ PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32
 /* One line of a self-test's report. */
 typedef void pl_self_test_fn(void *arg, const char *what, bool is_ok, const char *text);
 
-/* Whether a backend computes rightly on this machine: a small random model against the CPU's scalar
- * code, for every weight and KV type, and each column of a step against what it gets alone. Takes some
- * seconds; any thread, one at a time. PL_E_INTERNAL: it ran and checks failed; other errors: it could
- * not run (all that a GPU's compiler said is in the log). */
+/* Whether a backend computes rightly on this machine: a small random model against the exact
+ * backend (that one against the CPU's scalar code), for every weight and KV type, and each column
+ * of a step against what it gets alone. Takes some seconds; any thread, one at a time.
+ * PL_E_INTERNAL: it ran and checks failed; other errors: it could not run (all that a GPU's
+ * compiler said is in the log). */
 PL_API pl_status pl_self_test(const char *backend, pl_self_test_fn *fn, void *arg, pl_err *err);
 
 /* ---- text ----------------------------------------------------------------------------------- */
@@ -199,9 +235,10 @@ PL_API pl_status pl_detokenize(const pl_engine *engine, const int32_t *ids, size
 PL_API const char *pl_token_bytes(const pl_engine *engine, int32_t id, size_t *n_bytes);
 
 /* Renders a conversation with the model's chat template. json: {"messages": [...], "tools": [...],
- * "add_generation_prompt": true, ...}; any further member is a variable of the template. text_out
- * gets the rendered prompt, tokens_out its tokens: control tokens come from the template alone;
- * what looks like one inside message content stays text. Either output may be NULL. */
+ * "add_generation_prompt": true, ...}; any further member is a variable of the template. Messages
+ * are OpenAI's: arguments of calls may be JSON in a string, content null, a string or text parts.
+ * text_out gets the rendered prompt, tokens_out its tokens: control tokens come from the template
+ * alone; what looks like one inside message content stays text. Either output may be NULL. */
 PL_API pl_status pl_chat_prompt(const pl_engine *engine, const char *json, size_t n_bytes,
                                 pl_text *text_out, pl_tokens *tokens_out, pl_err *err);
 
@@ -230,7 +267,8 @@ typedef struct pl_sampling {
     float frequency_penalty;    /* 0: off */
     float presence_penalty;     /* 0: off */
     uint32_t penalty_last_n;    /* tokens the penalties look back on, prompt included */
-    uint64_t seed;              /* of this stream's own generator */
+    uint64_t seed;              /* each token's random number is a function of it and the
+                                 * position */
     const pl_logit_bias *bias;
     size_t n_bias;
 } pl_sampling;
@@ -250,6 +288,7 @@ typedef struct pl_request {
     const char *const *stop;    /* the reply ends before any of these; not part of the text */
     size_t n_stop;              /* at most 16, of at most 256 bytes each */
     bool ignore_eos;            /* go on after the model's end tokens (benchmarks) */
+    bool computes_prompt;       /* all of it, whatever of it is in KV already (benchmarks) */
     bool logprobs;              /* report the log-probability of every reply token */
     uint32_t n_top_logprobs;    /* and of this many best alternatives, at most 20 */
     pl_stream *fork_of;         /* an open stream with the same prompt: its prompt KV is shared */
@@ -351,7 +390,8 @@ typedef struct pl_stats {
     uint64_t n_requests;        /* submitted and kept */
     uint64_t n_rejected_busy, n_rejected_context, n_rejected_closing;
     uint64_t n_finished[PL_FINISH_ERROR + 1]; /* by pl_finish */
-    uint64_t n_prompt_tokens, n_cached_tokens, n_reply_tokens;
+    uint64_t n_prompt_tokens;   /* computed or at hand: none of a request that left the queue */
+    uint64_t n_cached_tokens, n_reply_tokens;   /* cached: of these prompt tokens, at hand */
     uint64_t n_steps;
     uint64_t n_prefill_step_tokens, prefill_step_ns; /* prompt tokens computed; steps with any */
     uint64_t n_decode_step_tokens, decode_step_ns;   /* steps of decode columns alone */
@@ -379,7 +419,9 @@ typedef struct pl_slot {
 /* Fills at most max_slots; returns how many there are. */
 PL_API uint32_t pl_slots_read(pl_engine *engine, pl_slot *out, uint32_t max_slots);
 
-/* True while the engine thread makes progress or has nothing to do: what /health should ask. */
+/* True while the engine thread makes progress or has nothing to do: what /health should ask. A step
+ * has as long as its columns may take at the pace of the steps before it, with a wide margin, and
+ * half a minute at least. */
 PL_API bool pl_is_healthy(pl_engine *engine);
 
 #ifdef __cplusplus

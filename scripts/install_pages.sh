@@ -7,9 +7,10 @@ set -euo pipefail
 paceline=$1
 share=$2/share
 
-mkdir -p "$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+mkdir -p "$share"/{man/man1,bash-completion/completions,zsh/site-functions} \
+    "$share/fish/vendor_completions.d"
 "$paceline" man > "$share/man/man1/paceline.1"
-"$paceline" --help | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p' | while read -r command; do
+"$paceline" --help | sed -n 's/^  \([a-z-]\{1,\}\) .*/\1/p' | while read -r command; do
     "$paceline" man "$command" > "$share/man/man1/paceline-$command.1"
 done
 "$paceline" completion bash > "$share/bash-completion/completions/paceline"

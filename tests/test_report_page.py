@@ -16,7 +16,8 @@ from odd_server import OddServer  # noqa: E402
 
 @pytest.fixture
 def browser():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    names = "chromium", "chromium-browser", "google-chrome"
+    found = next(filter(None, map(shutil.which, names)), None)
     assert found, "no Chromium: scripts/setup.sh --tests"
 
     def dump(page, tmp_path):

@@ -7,8 +7,8 @@ import json
 import os
 import pathlib
 import random
+import subprocess
 import sys
-import time
 
 import gguf
 import jinja2
@@ -78,14 +78,20 @@ def test_reference_prompt(render, name, case):
 
 
 class Generation(jinja2.ext.Extension):
-    """{% generation %} as Hugging Face has it: what stands inside is written."""
+    """{% generation %} as Hugging Face has it: what stands inside is written, in a scope of its
+    own."""
 
     tags = {"generation"}
 
     def parse(self, parser):
         line = next(parser.stream).lineno
         body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        return jinja2.nodes.If(jinja2.nodes.Const(True), body, [], []).set_lineno(line)
+        call = self.call_method("_inside")
+        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    @jinja2.pass_eval_context
+    def _inside(self, context, caller):
+        return caller()
 
 
 class Refused(Exception):
@@ -121,17 +127,25 @@ def python_render(template, request):
         return {"error": str(e)}
 
 
-# Where minijinja does otherwise; each must be refused, not rendered wrongly.
-KNOWN_REFUSALS = {("namespace", "empty"): "an empty list cannot be sliced backwards"}
+def shaped(request):
+    """The request as paceline hands it to a template that takes objects as arguments."""
+    request = json.loads(json.dumps(request))
+    for message in request["messages"]:
+        message["content"] = message.get("content") or ""
+        for call in message.get("tool_calls", []):
+            arguments = call["function"]["arguments"]
+            if isinstance(arguments, str):
+                call["function"]["arguments"] = json.loads(arguments)
+    return request
 
 
 @pytest.mark.parametrize("request_name", REQUESTS)
 @pytest.mark.parametrize("template_name", TEMPLATES)
 def test_equals_python(render, template_name, request_name):
     template, request = TEMPLATES[template_name], REQUESTS[request_name]
-    want = python_render(template, request)
+    want = python_render(template, shaped(request))
     got = render(request, template=template, bos="<s>", eos="</s>")
-    if "error" in want or (template_name, request_name) in KNOWN_REFUSALS:
+    if "error" in want:
         assert got.get("status") == "chat_template_error", got
         if template_name == "raise" and "alternate" in want["error"]:
             assert got["error"] == "chat template: " + want["error"]
@@ -140,7 +154,7 @@ def test_equals_python(render, template_name, request_name):
 
 
 def test_most_differential_cases_are_no_errors():
-    results = [python_render(t, r) for t in TEMPLATES.values() for r in REQUESTS.values()]
+    results = [python_render(t, shaped(r)) for t in TEMPLATES.values() for r in REQUESTS.values()]
     assert sum("text" in r for r in results) > len(results) * 0.7
 
 
@@ -148,7 +162,7 @@ def test_most_differential_cases_are_no_errors():
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_model_template_equals_python(render, name, request_name):
     template = model_named(name).template
-    want = python_render(template, REQUESTS[request_name])
+    want = python_render(template, shaped(REQUESTS[request_name]))
     got = render(REQUESTS[request_name], template=template, **{"bos": "<s>", "eos": "</s>"})
     if "error" in want:
         assert got.get("status") == "chat_template_error", got
@@ -186,18 +200,27 @@ def test_no_strings_of_the_caller_spell_a_name(render):
         name = dice.choice(NAMES)
         start = name[: dice.randrange(1, len(name))]
         template = "{% for m in messages %}{{ start ~ (m | trim) }},{% endfor %}"
-        beside = render(request, template=template.replace("start", json.dumps(start)), control=NAMES)
-        assert not any(n in beside["text"] for n in NAMES if n not in start), (start, pieces, beside)
+        beside = render(request, template=template.replace("start", json.dumps(start)),
+                        control=NAMES)
+        assert not any(n in beside["text"] for n in NAMES if n not in start), (start, pieces,
+                                                                               beside)
     assert 1000 < n_guarded < 3000
+
+
+def processor_time(render):
+    """Seconds that the renderer has computed, whoever else uses the machine."""
+    told = subprocess.run(["ps", "-o", "time=", "-p", str(render.process.pid)], check=True,
+                          capture_output=True, text=True).stdout
+    return functools.reduce(lambda sum, part: 60 * sum + float(part), told.strip().split(":"), 0)
 
 
 def test_guard_is_fast_with_many_names(render):
     names = [f"<unused{i}>" for i in range(6000)]
     content = "<unused" * 20000 + "<" * 100000
-    start = time.monotonic()
+    before = processor_time(render)
     got = render({"messages": [content]}, template="{{ messages[0] | length }}", control=names)
     assert got["text"] == str(len(content) + 1)
-    assert time.monotonic() - start < 5
+    assert processor_time(render) - before < 5, "6,000 names are not looked for one by one"
 
 
 # ---- built-in templates ----------------------------------------------------------------------
@@ -209,8 +232,8 @@ CHAT = [
     {"role": "user", "content": "V"},
 ]
 BUILTIN_PROMPTS = {
-    "chatml": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
-    "A<|im_end|>\n<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n",
+    "chatml": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n"
+    "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n",
     "llama2": "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST] A </s><s>[INST] V [/INST]",
     "llama3": "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user"
     "<|end_header_id|>\n\nU<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA<|eot_id|>"
@@ -219,7 +242,8 @@ BUILTIN_PROMPTS = {
     "gemma": "<s><start_of_turn>user\nS\n\nU<end_of_turn>\n<start_of_turn>model\nA<end_of_turn>\n"
     "<start_of_turn>user\nV<end_of_turn>\n<start_of_turn>model\n",
     "mistral": "<s>[INST] S\n\nU [/INST]A</s>[INST] V [/INST]",
-    "zephyr": "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\nA</s>\n<|user|>\nV</s>\n<|assistant|>\n",
+    "zephyr": "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\nA</s>\n<|user|>\nV</s>\n"
+    "<|assistant|>\n",
 }
 
 

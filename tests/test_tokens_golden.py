@@ -1,5 +1,5 @@
-"""Token ids against the models' reference tokenizers: every text of tests/golden/*.tokens.json, with
-and without control tokens, and what the tokens stand for."""
+"""Token ids against the models' reference tokenizers: every text of tests/golden/*.tokens.json,
+with and without control tokens, and what the tokens stand for."""
 
 import json
 import pathlib

@@ -72,7 +72,8 @@ def test_a_model_that_is_missing_is_pulled(paceline, fetch_model, tmp_path):
         assert paceline("down").returncode == 0
         elsewhere = [*words, "--dir", tmp_path / "models"]
         address(paceline(*elsewhere, **env))
-        assert list((tmp_path / "models").rglob("tiny-q4_1.gguf")) and len(hub.requests) > n_requests
+        assert list((tmp_path / "models").rglob("tiny-q4_1.gguf"))
+        assert len(hub.requests) > n_requests
         assert paceline("down").returncode == 0
         n_requests = len(hub.requests)
         address(paceline(*elsewhere, **env))
@@ -107,6 +108,28 @@ def test_a_dry_run_starts_nothing(paceline, fetch_model, tmp_path):
     done = paceline("up", fetch_model("smollm2-135m"), "--dry-run")
     assert done.returncode == 0 and "would start:" in done.stdout
     assert "serve --model" in done.stdout and paceline("down").returncode == 1
+    options = "--rope-scaling yarn --yarn-ext-factor 0.5 --yarn-orig-ctx 2048 --rope-scale 4"
+    done = paceline("up", fetch_model("smollm2-135m"), "--dry-run", "--parallel", 1, "--ctx-size",
+                    8192, *options.split(), "--override-kv", "a=int:1", "--override-kv", "b=str:x")
+    assert done.returncode == 0 and options in done.stdout
+    assert "--override-kv a=int:1,b=str:x" in done.stdout
+
+
+def test_what_is_started_where_nothing_is_said(paceline, fetch_model, build_dir, tmp_path):
+    model = fetch_model("smollm2-135m")
+    done = paceline("up", model, "-c", 256, "--dry-run")
+    assert (f"would start: {build_dir}/paceline serve --model {model} --parallel 20 --ctx-size 256 "
+            "--host 127.0.0.1 --port 8080\n"
+            f"with its output in {tmp_path}/paceline/paceline.log\n") in done.stdout
+    assert "20 slots, queue of 1024 requests" in done.stdout
+    assert "a step of up to 256 columns" in done.stdout
+    assert done.stdout.count("20 streams of 256 tokens each (prompt + reply; the model's limit is "
+                             "8192); 64 prompt tokens a step beside running streams; queue 1024 "
+                             "requests, 8388608 tokens\n") == 1
+    done = paceline("up", model, "-c", 256, "--dry-run", "-t", 1, "-ctk", "q8_0", "-ctv", "bf16",
+                    "--port", 0, "--api-key-file", "/k", "--", "--alias", "a")
+    assert ("--port 0 --threads 1 --cache-type-k q8_0 --cache-type-v bf16 --api-key-file /k "
+            "--alias a\n") in done.stdout
 
 
 @pytest.mark.parametrize("words,piece", [

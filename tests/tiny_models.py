@@ -1,6 +1,6 @@
 """Small random models of every architecture and RoPE scaling, written as GGUF files, for which
-tests/golden/forward.py computes the exact answer. Weights are Q8_0, which is packed exactly, so that
-only the rounding of activations and KV remains between the two."""
+tests/golden/forward.py computes the exact answer. Weights are Q8_0, which is packed exactly, so
+that only the rounding of activations and KV remains between the two."""
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
@@ -29,34 +29,70 @@ def add_vocabulary(w):
 
 
 def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
-          n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, name=None):
+          n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, mixture=None, name=None, keys=(),
+          biases=(), tensors=None):
     """scaling: None, ("linear", factor) or ("yarn", factor, original context). What is said of the
-    experts need not be true of the tensors."""
+    experts need not be true of the tensors. mixture: whether there are any; None: as the
+    architecture's name says. keys: what becomes of some keys, by the name behind the architecture's
+    (or the whole name): (type, value), a GGUFValueType, or None: left out. biases: of which
+    products, such as "ffn_up". tensors: changes (name, array) before it is written."""
+    keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
+            for k, v in dict(keys).items()}
+    is_mixture = arch.endswith("moe") if mixture is None else mixture
+    is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
     rng = np.random.default_rng(seed)
     w = GGUFWriter(path, arch)
+    add_key_value, add_tensor = w.add_key_value, w.add_tensor
+    w.add_key_value = lambda k, *rest, **more: None if k in keys else add_key_value(k, *rest,
+                                                                                    **more)
+    if tensors:
+        w.add_tensor = lambda n, x, **more: add_tensor(n, tensors(n, x), **more)
     w.add_name(name or f"random {arch}")
     w.add_block_count(N_LAYERS)
     w.add_context_length(4096)
     w.add_embedding_length(D_MODEL)
-    w.add_feed_forward_length(D_FF)
+    w.add_feed_forward_length(D_EXPERT if is_wide else D_FF)
     w.add_head_count(N_HEADS)
     w.add_head_count_kv(N_KV_HEADS)
     w.add_key_length(D_HEAD)
     w.add_value_length(D_HEAD)
     w.add_layer_norm_rms_eps(1e-6)
     w.add_rope_freq_base(10000.0)
-    if arch == "gemma3":
+    if arch in ("gemma2", "gemma3"):
         w.add_sliding_window(16)
+    if arch == "gemma2":
+        w.add_attn_logit_softcapping(5.0)
+        w.add_final_logit_softcapping(10.0)
+    if arch == "exaone4":
+        w.add_sliding_window(16)
+        w.add_sliding_window_pattern([i % 4 != 3 for i in range(N_LAYERS)])
+    if arch == "mistral3":
+        scaling = ("yarn", 4.0, 32)
+        w.add_float32("mistral3.rope.scaling.yarn_log_multiplier", 0.5)
+        w.add_float32("mistral3.attention.temperature_scale", 0.2)
+    if arch == "phi3":
+        w.add_rope_dimension_count(48)
+        w.add_rope_scaling_orig_ctx_len(64)
+        w.add_rope_scaling_attn_factors(1.2)
+        w.add_sliding_window(40)
+    if arch == "glm4":
+        w.add_rope_dimension_count(D_HEAD // 2)
+    if arch.startswith("granite"):
+        w.add_embedding_scale(0.5)
+        w.add_residual_scale(0.4)
+        w.add_attention_scale(0.2)
+        w.add_logit_scale(2.0)
     if scaling:
         w.add_string(f"{arch}.rope.scaling.type", scaling[0])
         w.add_float32(f"{arch}.rope.scaling.factor", scaling[1])
         if scaling[0] == "yarn":
             w.add_uint32(f"{arch}.rope.scaling.original_context_length", scaling[2])
-    if arch.endswith("moe"):
+    if is_mixture:
         w.add_expert_count(n_experts)
         w.add_expert_used_count(n_experts_used)
-        w.add_expert_feed_forward_length(d_expert)
-        if arch == "qwen2moe":
+        if not is_wide:
+            w.add_expert_feed_forward_length(d_expert)
+        if arch in ("qwen2moe", "granitemoe"):
             w.add_expert_shared_feed_forward_length(D_FF)
     add_vocabulary(w)
 
@@ -68,7 +104,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     def vector(name, n, centre=1.0, spread=0.1):
         w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
 
-    def mixture(p):
+    def experts(p):
         vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
         for name, rows, k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
                               ("down", D_MODEL, D_EXPERT)):
@@ -76,10 +112,11 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             w.add_tensor(p + f"ffn_{name}_exps.weight",
                          quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
                          raw_dtype=GGMLQuantizationType.Q8_0)
-        if arch == "qwen2moe":
+        if arch in ("qwen2moe", "granitemoe"):
             matrix(p + "ffn_gate_shexp.weight", D_FF, D_MODEL)
             matrix(p + "ffn_up_shexp.weight", D_FF, D_MODEL)
             matrix(p + "ffn_down_shexp.weight", D_MODEL, D_FF)
+        if arch == "qwen2moe":
             vector(p + "ffn_gate_inp_shexp.weight", D_MODEL, 0.0, 1.0 / np.sqrt(D_MODEL))
 
     # X is large beside what a layer adds to it, as in real models; logits have a spread of about 3
@@ -89,27 +126,48 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     vector("output_norm.weight", D_MODEL)
     if rope_factors is not None:
         w.add_tensor("rope_freqs.weight", rope_factors.astype(np.float32))
+    if arch == "phi3":
+        for name in ("short", "long"):
+            w.add_tensor(f"rope_factors_{name}.weight", (1 + 3 * rng.random(24)).astype(np.float32))
+    has_post_norms = arch in ("gemma2", "gemma3", "glm4", "exaone4", "olmo2")
     for i in range(N_LAYERS):
         p = f"blk.{i}."
-        for name, rows in (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS)):
+        if arch == "phi3":
+            matrix(p + "attn_qkv.weight", (N_HEADS + 2 * N_KV_HEADS) * D_HEAD, D_MODEL)
+        heads = (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS))
+        for name, rows in () if arch == "phi3" else heads:
             matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
-            if arch in ("qwen2", "qwen2moe"):
+            if arch in ("qwen2", "qwen2moe", "seed_oss") or f"attn_{name}" in biases:
                 vector(p + f"attn_{name}.bias", rows * D_HEAD, 0.0, 0.3)
-        if arch in ("qwen3", "qwen3moe", "gemma3"):
+        if arch == "olmo2":
+            vector(p + "attn_q_norm.weight", N_HEADS * D_HEAD)
+            vector(p + "attn_k_norm.weight", N_KV_HEADS * D_HEAD)
+        if arch.startswith("qwen3") or arch in ("gemma3", "exaone4"):
             vector(p + "attn_q_norm.weight", D_HEAD)
             vector(p + "attn_k_norm.weight", D_HEAD)
         matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
-        if arch.endswith("moe"):
-            mixture(p)
+        if is_mixture:
+            experts(p)
         else:
-            matrix(p + "ffn_gate.weight", D_FF, D_MODEL)
-            matrix(p + "ffn_up.weight", D_FF, D_MODEL)
+            is_fused = arch in ("phi3", "glm4")     # gate's rows first
+            if not is_fused:
+                matrix(p + "ffn_gate.weight", D_FF, D_MODEL)
+            matrix(p + "ffn_up.weight", 2 * D_FF if is_fused else D_FF, D_MODEL)
             matrix(p + "ffn_down.weight", D_MODEL, D_FF)
-        vector(p + "attn_norm.weight", D_MODEL)
-        vector(p + "ffn_norm.weight", D_MODEL)
-        if arch == "gemma3":
+        for name, n in (("attn_output", D_MODEL), ("ffn_gate", D_FF), ("ffn_up", D_FF),
+                        ("ffn_down", D_MODEL)):
+            if name in biases:
+                vector(p + name + ".bias", n, 0.0, 0.5)
+        if arch not in ("exaone4", "olmo2"):
+            vector(p + "attn_norm.weight", D_MODEL)
+            ffn_norm = "post_attention_norm" if arch == "seed_oss" else "ffn_norm"
+            vector(p + ffn_norm + ".weight", D_MODEL)
+        if has_post_norms:
             vector(p + "post_attention_norm.weight", D_MODEL)
             vector(p + "post_ffw_norm.weight", D_MODEL)
+    for k, v in keys.items():
+        if v is not None:
+            add_key_value(k, v[1], v[0], sub_type=v[2] if len(v) > 2 else None)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()

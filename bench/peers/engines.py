@@ -56,10 +56,11 @@ class BatchedBench:
         self.settings = settings
         self.program = self.folder / "llama-batched-bench"
         if not self.program.exists():
-            raise SystemExit(f"{name}: {self.program} is missing; see bench/peers/build_*.sh")
+            raise SystemExit(f"{name}: {self.program} is missing; a folder of its programs is "
+                             f"wanted")
 
     def version(self):
-        note = self.folder / "peer_version.txt"     # written by build_*.sh
+        note = self.folder / "peer_version.txt"     # by build_llama_cpp.sh, or a person
         return note.read_text().strip() if note.exists() else "unknown"
 
     def measure(self, case, model, threads, setting, timeout_s):

@@ -67,6 +67,15 @@ def stamp(cpu):
                         "system": f"{platform.system()} {platform.release()}"}}
 
 
+def alike(a, b):
+    """Whether two runs found the same machine, by the limits just before each: arithmetic to 10 %,
+    reads to 15 %. Of a run whose limits nobody measured that is not known: false."""
+    if not a["limit"] or not b["limit"]:
+        return False
+    return all(min(a["limit"][k], b["limit"][k]) >= least * max(a["limit"][k], b["limit"][k])
+               for k, least in (("gmac_s", 0.9), ("read_gb_s", 0.85)))
+
+
 def median(rows, value):
     """Of value(row) where it is a number; None: of nothing."""
     found = [v for v in map(value, rows) if v is not None]

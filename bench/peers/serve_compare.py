@@ -73,7 +73,8 @@ def measure(command, port, args):
     try:
         for _ in range(600):
             try:
-                if urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200:
+                if urllib.request.urlopen(f"http://127.0.0.1:{port}/health",
+                                          timeout=2).status == 200:
                     break
             except OSError:
                 pass

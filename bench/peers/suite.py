@@ -30,7 +30,9 @@ def arguments():
     p.add_argument("--paceline-options", default="", metavar="TEXT",
                    help="further options of paceline bench, as \"--cache-type-k q8_0\"")
     p.add_argument("--llama-bin", metavar="DIR", help="from build_llama_cpp.sh")
-    p.add_argument("--ik-bin", metavar="DIR", help="from build_ik_llama_cpp.sh")
+    p.add_argument("--ik-bin", metavar="DIR", 
+                   help="a folder with ik_llama.cpp's llama-batched-bench, and in peer_version.txt "
+                        "what rows call it")
     p.add_argument("--models", default=pathlib.Path(cache) / "paceline", type=pathlib.Path)
     p.add_argument("--case", action="append", metavar="NAME", help="a case or a group of cases")
     p.add_argument("--list", action="store_true", help="print the cases, what they take, and end")

@@ -62,7 +62,8 @@ def token_costs(row):
 
 def int8_limit(found):
     """The most that was measured beside any run of the case: a disturbed measurement is too low."""
-    return max((r["limit"]["gmac_s"] for rows in found.values() for r in rows if r["limit"]), default=0)
+    return max((r["limit"]["gmac_s"] for rows in found.values() for r in rows if r["limit"]),
+               default=0)
 
 
 def share(row, which, found):
@@ -155,18 +156,35 @@ SERVE = (("tok_s", "throughput, tok/s", 0), ("ttft_p50_s", "time to first token 
          ("itl_p99_ms", "inter-token latency p99, ms", 0))
 
 
+def alike_rounds(rows, ours, theirs):
+    """The rows of both engines from the rounds in which both found the same machine."""
+    rounds = {}
+    for row in rows:
+        rounds.setdefault(row["round"], {})[row["engine"]] = row
+    pairs = [r for r in rounds.values()
+             if ours in r and theirs in r and results.alike(r[ours], r[theirs])]
+    return [r[ours] for r in pairs], [r[theirs] for r in pairs]
+
+
 def serve(rows):
+    """Of the last session, its rounds in which both found the same machine; figures of other rounds
+    are not put beside each other."""
     rows = [r for r in rows if r["kind"] == "serve"]
     if not rows:
         return NOTHING
     session = max(rows, key=lambda r: r["time"])["session"]
-    by_engine = {}
-    for row in rows:
-        if row["session"] == session:
-            by_engine.setdefault(row["engine"], []).append(row)
-    return table(["", *by_engine],
-                 [[name, *(number(results.median(some, lambda r: r[key]), digits)
-                           for some in by_engine.values())] for key, name, digits in SERVE])
+    rows = [r for r in rows if r["session"] == session]
+    ours, theirs = alike_rounds(rows, "paceline", "llama-server")
+    if not ours:
+        alone = [r for r in rows if r["engine"] == "paceline"]
+        return table(["", "paceline", "llama-server"],
+                     [[name, number(results.median(alone, lambda r: r[key]), digits),
+                       "no run on a machine known to be alike"] for key, name, digits in SERVE])
+    lines = []
+    for key, name, digits in SERVE:
+        a, b = (results.median(some, lambda r: r[key]) for some in (ours, theirs))
+        lines.append([name, number(a, digits), number(b, digits), ratio(a, b)])
+    return table(["", "paceline", "llama-server", "paceline / llama-server"], lines)
 
 
 def kv_cell(row, base):

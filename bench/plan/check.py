@@ -5,9 +5,9 @@
     bench/plan/check.py --model smollm2-135m --rounds 1
 
 The machine's limits come from the bench's own run, so that both speak of the same minute, and are
-measured again after it: a round during which they changed says nothing of the model and is repeated, up
-to --tries times in all. Nothing else may run meanwhile. One row for each model and number of streams goes to --out, and a table to
-standard output.
+measured again after it: a round during which they changed says nothing of the model and is
+repeated, up to --tries times in all. Nothing else may run meanwhile. One row for each model and
+number of streams goes to --out, and a table to standard output.
 """
 import argparse
 import json
@@ -34,7 +34,8 @@ def arguments():
     p.add_argument("--model", action="append", choices=MODELS)
     p.add_argument("--streams", default="1,5,10,20,30")
     p.add_argument("--rounds", type=int, default=3, help="of each; the median counts (3)")
-    p.add_argument("--tries", type=int, default=9, help="rounds at most, repeated ones included (9)")
+    p.add_argument("--tries", type=int, default=9,
+                   help="rounds at most, repeated ones included (9)")
     p.add_argument("--out", type=pathlib.Path, default=results.RESULTS / "plan.jsonl")
     return p.parse_args()
 
@@ -52,8 +53,9 @@ def is_steady(before, after):
 
 
 def measured(args, path, n):
-    """The processor, [(decode tok/s, limits)] of each round, each with the limits of its minute, and how
-    many of them were on a machine that stayed the same. Rounds on a machine that changed meanwhile are left out where --tries allows."""
+    """The processor, [(decode tok/s, limits)] of each round, each with the limits of its minute,
+    and how many of them were on a machine that stayed the same. Rounds on a machine that changed
+    meanwhile are left out where --tries allows."""
     rounds, spare = [], []
     for _ in range(max(args.tries, args.rounds)):
         got = run(args.binary, "bench", "--model", path, "--streams", n, "--prompt-tokens", PROMPT,
@@ -78,7 +80,8 @@ def modelled(args, path, n, limits):
 def main():
     args = arguments()
     session = results.default_session()
-    print("| model | streams | measured tok/s | modelled | error | binds |\n|---|---|---|---|---|---|")
+    print("| model | streams | measured tok/s | modelled | error | binds "
+          "|\n|---|---|---|---|---|---|")
     for model in args.model or MODELS:
         path = args.models / f"{model}.gguf"
         for n in map(int, args.streams.split(",")):

@@ -3,11 +3,11 @@
 
   - mean nll over the first 4,096 tokens of text.txt (pages of this project as they once were, kept
     here so that figures of different commits compare), by paceline score;
-  - needles: "The magic number of CITY is DIGITS." stands, twice in a row, at 16 depths in about 4,000
-    tokens of the same text (half of what SmolLM2 is trained for, the least of the three); after all
-    of it "The magic number of CITY is" has to be continued, greedily, by these digits. One server,
-    one stream a needle: the first one reads the text, the others share it. Models this small miss
-    some with exact KV as well: the row of f16 is what the others are held against.
+  - needles: "The magic number of CITY is DIGITS." stands, twice in a row, at 16 depths in about
+    4,000 tokens of the same text (half of what SmolLM2 is trained for, the least of the three);
+    after all of it "The magic number of CITY is" has to be continued, greedily, by these digits.
+    One server, one stream a needle: the first one reads the text, the others share it. Models this
+    small miss some with exact KV as well: the row of f16 is what the others are held against.
 
     bench/quality/kv_types.py                                   # 16 pairs, 3 models: 15 minutes
     bench/quality/kv_types.py --model smollm2-135m --pair f16:f16 --pair q8_0:f8_e4m3

@@ -10,8 +10,9 @@
 //! * the hard one is looked at in the allocator, which can neither fail (Rust would abort the
 //!   process) nor unwind. It parks the thread for good instead and tells the caller. Only a
 //!   template written to do harm gets here; the caller must not run it again, so at most one thread
-//!   with its memory is lost to each caller that runs it then. (One that computes without allocating, comparing lists that
-//!   share their parts sixty levels deep, keeps a core busy; the caller has its answer.)
+//!   with its memory is lost to each caller that runs it then. (One that computes without
+//!   allocating, comparing lists that share their parts sixty levels deep, keeps a core busy; the
+//!   caller has its answer.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

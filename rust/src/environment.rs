@@ -8,6 +8,8 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::python::{self, check_bounds, refuse};
+use crate::rewrite::{rewrite, Rewritten};
+use crate::{filters, methods, ops};
 
 /// The source of an error that the template itself raised: its words, without minijinja's.
 #[derive(Debug)]
@@ -26,18 +28,20 @@ pub const NAME: &str = "chat";
 pub fn build(
     source: &str,
     strftime: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-) -> Result<Environment<'static>, Error> {
+) -> Result<(Environment<'static>, Vec<String>), Error> {
     let mut env = Environment::new();
     env.set_trim_blocks(true);
     env.set_lstrip_blocks(true);
     env.set_keep_trailing_newline(false);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_undefined_behavior(UndefinedBehavior::Lenient);
-    env.set_unknown_method_callback(python::method);
+    env.set_unknown_method_callback(methods::method);
     env.set_formatter(|out, _, value| {
         check_bounds()?;
         python::print(out, value)
     });
+    ops::register(&mut env);
+    filters::register(&mut env);
     env.add_filter("tojson", python::tojson);
     env.add_filter("length", length);
     env.add_filter("count", length);
@@ -70,8 +74,25 @@ pub fn build(
     });
     env.add_function("joiner", minijinja_contrib::globals::joiner);
     env.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
-    env.add_template_owned(NAME, plain_generation_blocks(source))?;
-    Ok(env)
+    env.add_test("callable", |v: &Value| v.kind() == ValueKind::Plain && !v.is_undefined());
+    let rewritten = rewrite(source);
+    let unknown = unknown_names(&env, &rewritten);
+    env.add_template_owned(NAME, rewritten.source)?;
+    Ok((env, unknown))
+}
+
+/// A line for the log about each filter and test that there is none of.
+fn unknown_names(env: &Environment, rewritten: &Rewritten) -> Vec<String> {
+    let is_known = |name: &String, kind: &str| {
+        let source = format!("{{{{ n is {kind} }}}}");
+        env.render_str(&source, minijinja::context! { n => name }).is_ok_and(|t| t == "True")
+    };
+    let filters = rewritten.filters.iter().filter(|name| !is_known(name, "filter"));
+    let tests = rewritten.tests.iter().filter(|name| !is_known(name, "test"));
+    filters
+        .map(|name| format!("the chat template uses a filter that is unknown: {name}"))
+        .chain(tests.map(|name| format!("the chat template uses a test that is unknown: {name}")))
+        .collect()
 }
 
 /// `len` of nothing is none: templates ask for the length of lists that may be absent.
@@ -109,17 +130,20 @@ fn default(
 /// Indents all lines but the first, and none that is empty; a last newline stays.
 fn indent(
     text: &str,
-    width: Option<usize>,
+    width: Option<Value>,
     first: Option<bool>,
     blank: Option<bool>,
     options: Kwargs,
 ) -> Result<String, Error> {
     check_bounds()?;
-    let width = width.or(options.get("width")?).unwrap_or(4).min(256);
+    let margin = match width.or(options.get("width")?) {
+        None => "    ".to_owned(),
+        Some(v) if v.as_str().is_some() => v.to_string(),
+        Some(v) => " ".repeat(usize::try_from(v)?.min(256)),
+    };
     let first = first.or(options.get("first")?).unwrap_or(false);
     let blank = blank.or(options.get("blank")?).unwrap_or(false);
     options.assert_all_used()?;
-    let margin = " ".repeat(width);
     let mut out = String::with_capacity(text.len());
     for (i, line) in text.split('\n').enumerate() {
         if i > 0 {
@@ -131,29 +155,6 @@ fn indent(
         out.push_str(line);
     }
     Ok(out)
-}
-
-/// Training templates mark what the model said with {% generation %}; here it is a plain block. The
-/// white-space rules of the tag stay as they are.
-fn plain_generation_blocks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at + 2);
-        out.push_str(before);
-        rest = tag;
-        let word_at = tag.len() - tag.trim_start_matches(['-', '+']).trim_start().len();
-        for (word, plain) in [("generation", "if true"), ("endgeneration", "endif")] {
-            let Some(end) = tag[word_at..].strip_prefix(word) else { continue };
-            if end.trim_start().trim_start_matches(['-', '+']).starts_with("%}") {
-                out.push_str(&tag[..word_at]);
-                out.push_str(plain);
-                rest = end;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 /// One line for people.

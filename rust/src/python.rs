@@ -1,13 +1,12 @@
-//! What templates know from Python and minijinja does otherwise: how values print, `tojson`, and
-//! some methods of strings.
+//! What templates know from Python and minijinja does otherwise: how values print, and `tojson`.
 
 use std::fmt::Write;
 
-use minijinja::value::{from_args, Kwargs, ValueKind};
-use minijinja::{Error, ErrorKind, State, Value};
-use minijinja_contrib::pycompat;
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Error, ErrorKind, Value};
 
 use crate::bounds;
+use crate::objects::{Range, Tuple, View};
 
 /// Nesting that printing and `tojson` follow; the request's own JSON may be 128 deep.
 const MAX_DEPTH: usize = 256;
@@ -61,18 +60,59 @@ pub fn print(out: &mut dyn Write, value: &Value) -> Result<(), Error> {
     }
 }
 
+pub fn str_of(value: &Value) -> Result<String, Error> {
+    let mut text = String::new();
+    print(&mut text, value)?;
+    Ok(text)
+}
+
+pub fn repr_of(value: &Value) -> Result<String, Error> {
+    let mut text = String::new();
+    print_repr(&mut text, value, 0)?;
+    Ok(text)
+}
+
+fn print_items(
+    out: &mut dyn Write,
+    items: impl Iterator<Item = Value>,
+    depth: usize,
+) -> Result<(), Error> {
+    for (i, item) in items.enumerate() {
+        out.write_str(if i > 0 { ", " } else { "" })?;
+        print_repr(out, &item, depth + 1)?;
+    }
+    Ok(())
+}
+
 fn print_repr(out: &mut dyn Write, value: &Value, depth: usize) -> Result<(), Error> {
     check_depth(depth)?;
+    if let Some(tuple) = value.downcast_object_ref::<Tuple>() {
+        out.write_char('(')?;
+        print_items(out, tuple.0.iter().cloned(), depth)?;
+        out.write_str(if tuple.0.len() == 1 { ",)" } else { ")" })?;
+        return Ok(());
+    }
+    if let Some(range) = value.downcast_object_ref::<Range>() {
+        write!(out, "range({}, {}", range.start, range.stop)?;
+        match range.step {
+            1 => out.write_str(")")?,
+            step => write!(out, ", {step})")?,
+        }
+        return Ok(());
+    }
+    if let Some(view) = value.downcast_object_ref::<View>() {
+        write!(out, "{}([", view.name)?;
+        print_items(out, view.items.iter().cloned(), depth)?;
+        out.write_str("])")?;
+        return Ok(());
+    }
     match value.kind() {
         ValueKind::Undefined => out.write_str("Undefined")?,
         ValueKind::Number => out.write_str(&number_text(value))?,
         ValueKind::String => print_quoted(out, value.as_str().unwrap_or(""))?,
         ValueKind::Seq | ValueKind::Iterable => {
             out.write_char('[')?;
-            for (i, item) in value.try_iter()?.enumerate() {
-                out.write_str(if i > 0 { ", " } else { "" })?;
-                print_repr(out, &item, depth + 1)?;
-            }
+            print_items(out, value.try_iter()?, depth)?;
             out.write_char(']')?;
         }
         ValueKind::Map => {
@@ -251,106 +291,4 @@ fn write_json_string(out: &mut String, text: &str, is_ascii: bool) {
         }
     }
     out.push('"');
-}
-
-/// Methods of Python's types. What pycompat lacks, or counts in bytes where Python counts
-/// characters, is done here.
-pub fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    check_bounds()?;
-    if let Some(text) = value.as_str() {
-        if let Some(result) = string_method(text, name, args) {
-            return result;
-        }
-    }
-    pycompat::unknown_method_callback(state, value, name, args)
-}
-
-fn string_method(s: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
-    Some(match name {
-        "find" | "rfind" | "index" | "rindex" => find(s, name, args),
-        "removeprefix" => {
-            from_args(args).map(|(p,): (&str,)| Value::from(s.strip_prefix(p).unwrap_or(s)))
-        }
-        "removesuffix" => {
-            from_args(args).map(|(p,): (&str,)| Value::from(s.strip_suffix(p).unwrap_or(s)))
-        }
-        "partition" | "rpartition" => from_args(args).and_then(|(sep,): (&str,)| {
-            if sep.is_empty() {
-                return Err(refuse("empty separator"));
-            }
-            let (parts, is_last) = match name {
-                "partition" => (s.split_once(sep), false),
-                _ => (s.rsplit_once(sep), true),
-            };
-            let parts = match parts {
-                Some((a, b)) => [a, sep, b],
-                None if is_last => ["", "", s],
-                None => [s, "", ""],
-            };
-            Ok(parts.into_iter().map(Value::from).collect())
-        }),
-        "rsplit" => {
-            from_args(args).and_then(|(sep, max): (Option<&str>, Option<i64>)| rsplit(s, sep, max))
-        }
-        // True for no text only in Rust.
-        "isspace" | "isdigit" | "isnumeric" | "isalnum" | "isalpha" | "isupper" | "islower"
-            if s.is_empty() =>
-        {
-            Ok(Value::from(false))
-        }
-        // Letters without case do not count.
-        "isupper" | "islower" => {
-            let cased = || s.chars().filter(|c| c.is_uppercase() || c.is_lowercase());
-            Ok(Value::from(
-                cased().next().is_some()
-                    && cased().all(|c| c.is_uppercase() == (name == "isupper")),
-            ))
-        }
-        _ => return None,
-    })
-}
-
-fn find(s: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
-    let (what, start): (&str, Option<i64>) = from_args(args)?;
-    let n_chars = || s.chars().count() as i64;
-    let skip = match start.unwrap_or(0) {
-        i if i < 0 => (n_chars() + i).max(0) as usize,
-        i => i as usize,
-    };
-    let from = s.char_indices().map(|(at, _)| at).chain([s.len()]).nth(skip);
-    let found = from.and_then(|from| {
-        let rest = &s[from..];
-        let at = if name.starts_with('r') { rest.rfind(what) } else { rest.find(what) };
-        at.map(|at| s[..from + at].chars().count() as i64)
-    });
-    match found {
-        None if name.ends_with("index") => Err(refuse("substring not found")),
-        found => Ok(Value::from(found.unwrap_or(-1))),
-    }
-}
-
-fn rsplit(s: &str, sep: Option<&str>, max: Option<i64>) -> Result<Value, Error> {
-    let max = max.filter(|&n| n >= 0).map_or(usize::MAX, |n| n as usize);
-    let mut parts: Vec<&str> = Vec::new();
-    match sep {
-        Some("") => return Err(refuse("empty separator")),
-        Some(sep) => parts.extend(s.rsplitn(max.saturating_add(1), sep)),
-        None => {
-            let mut rest = s.trim_end();
-            while !rest.is_empty() && parts.len() < max {
-                let at = rest.rfind(char::is_whitespace);
-                let cut = at.map_or(0, |at| after(rest, at));
-                parts.push(&rest[cut..]);
-                rest = rest[..cut].trim_end();
-            }
-            if !rest.is_empty() {
-                parts.push(rest);
-            }
-        }
-    }
-    Ok(parts.into_iter().rev().map(Value::from).collect())
-}
-
-fn after(s: &str, at: usize) -> usize {
-    at + s[at..].chars().next().map_or(0, char::len_utf8)
 }

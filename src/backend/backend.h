@@ -21,15 +21,18 @@
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "paceline.h"
 #include "quant/kv_type.h"
 
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
+#define NO_PAGE UINT32_MAX
 enum { BACKEND_MAX_D_HEAD = 256 };
 enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
 
@@ -37,14 +40,32 @@ enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
 struct dims {
     uint32_t d_model, d_head, d_ff, n_heads, n_kv_heads, n_layers, n_vocab;
     uint32_t n_experts, n_experts_used, d_expert;   /* 0: dense. d_ff is then the shared expert's */
+    bool has_ff_biases;         /* gate_up will get biases */
+};
+
+/* Layers that want the same KV memory have pages of their own. Group 0 keeps every position of a
+ * stream; the others keep what their window lets the positions to come see. */
+struct kv_group {
+    uint32_t window;            /* 0: of group 0 */
+    uint32_t n_layers;          /* none of group 0, maybe: its pages only count positions then */
+    uint32_t n_pages;
+};
+
+enum { MAX_KV_GROUPS = 3 };
+
+struct kv_groups {
+    uint32_t n;
+    struct kv_group group[MAX_KV_GROUPS];   /* (n) */
 };
 
 struct backend_params {
     struct dims dims;
+    uint32_t n_tokens;          /* the first n_tokens rows of the output head have a token: the
+                                 * others are computed, never picked nor measured. 0: all have */
     uint32_t max_cols;          /* columns of a step at most */
-    uint32_t max_outs;          /* rows of logits held at once; a batch with more outputs is served
-                                 * in turns */
-    uint32_t n_pages;
+    uint32_t max_outs;          /* rows of logits held at once; a batch with more is served in turns
+                                 * of whole outputs */
+    struct kv_groups kv;
     enum kv_type k_type, v_type;
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
@@ -53,12 +74,25 @@ struct backend_params {
     struct hash128 model_hash;  /* of the model file's content: what they are kept under */
 };
 
+static inline uint32_t backend_n_tokens(const struct backend_params *p)
+{
+    return p->n_tokens ? p->n_tokens : p->dims.n_vocab;
+}
+
 /* A weight as the file holds it: rows of quantised blocks. Rows are outputs. */
 struct weight_view {
     const char *name;           /* for messages */
     uint32_t type;              /* enum quant_type */
     uint32_t n_rows, n_k;
     const void *data;
+};
+
+/* Turns of the first n_rot dimensions of a head by position; the others are not turned. */
+struct rope_view {
+    const float *cos_sin;       /* (n_positions, n_rot / 2, 2) */
+    uint32_t n_positions;
+    uint32_t n_rot;             /* even, d_head at most */
+    bool is_interleaved;        /* pairs are neighbours (2i, 2i + 1), not (i, i + n_rot / 2) */
 };
 
 struct backend;                 /* one open backend: first member of each backend's own struct */
@@ -70,58 +104,188 @@ struct rope;                    /* cosines and sines by position, owned by its b
 struct span {
     uint32_t first_col, n_cols;
     uint32_t first_pos;         /* position of the first column */
-    const uint32_t *page;       /* page[i] holds positions 16 i .. 16 i + 15 of the stream */
+    const uint32_t *page[MAX_KV_GROUPS];    /* (n_pages) of each KV group: page[g][i] holds
+                                 * positions 16 i .. 16 i + 15 of its layers, or is NO_PAGE: before
+                                 * the chunk of chunk_pages in which the first column's window
+                                 * begins */
+    uint32_t slot;              /* the stream's seat, its own as long as it runs */
+    uint32_t n_pages;
+    uint32_t n_new_pages;       /* the last of them, which the slot's last step had not, or had
+                                 * otherwise: all, where it is a stream's first */
 };
 
-/* How the next token of an output is picked, where the backend does that itself: as
- * engine/sampler.h says, by these parameters alone. */
+/* What is wanted of the columns of an output. */
+enum output_kind { OUTPUT_LOGITS };
+
+/* Neighbouring columns of a span that something is wanted of. All of them go to one call, in the
+ * order of positions: what is picked at one may depend on what was picked at those before. */
+struct output {
+    enum output_kind kind;
+    uint32_t span;              /* of the batch */
+    uint32_t first_col, n_cols; /* max_outs at most */
+    uint32_t first_row;         /* columns of all outputs before this one */
+};
+
+/* What penalties and biases do to the logit x of one token, in this order: x is divided by
+ * repetition_penalty where it is above 0, else multiplied; count * frequency_penalty, then
+ * presence_penalty are taken off; bias is added. Penalties only where count is not 0. */
+struct touch {
+    int32_t token;
+    uint32_t count;             /* how often it stands in what the penalties look back on */
+    float bias;                 /* -INFINITY: the token is forbidden */
+    float logit;                /* room for whoever picks: as the model gave it */
+};
+
+enum { NO_LAST = INT32_MIN, PICK_MAX_TOP = 20 };
+
+/* Everything that the token of one output depends on, beside its logits: engine/sampler.h says how
+ * it is picked. In this order: what is touched, top-k, typical, top-p, min-p, temperature, a
+ * draw. */
 struct pick {
     bool is_by_backend;         /* false: by the caller's sample_fn, and the rest says nothing */
     float temperature;          /* 0: the largest logit, the first of equals */
-    uint32_t top_k;             /* 0: off. Filters in the order top-k, top-p, min-p */
+    uint32_t top_k;             /* 0: off */
     float top_p;                /* 1: off */
     float min_p;                /* 0: off */
     double unit;                /* the random number of this token, in [0, 1) */
+    float typical_p;            /* 1: off, as it is wherever a backend picks */
+    float repetition_penalty;   /* 0 or 1: off */
+    float frequency_penalty, presence_penalty;  /* 0: off */
+    struct touch *touch;        /* (n_touched) no token twice */
+    uint32_t n_touched;
+    int32_t last;               /* the token before this one, which counts once more than `touch`
+                                 * says; as in batch.token. NO_LAST: none does */
+    bool wants_logprob;
+    uint32_t n_top;             /* of the best tokens, PICK_MAX_TOP at most */
 };
 
-/* One step. Arrays belong to the caller and live until submit or start returns; pick, until finish
- * does. */
+/* What came of it. Log-probabilities are of the distribution as the model gave it. */
+struct picked {
+    int32_t token;              /* -1: no logit is finite, or every token forbidden */
+    float logprob;              /* with wants_logprob or n_top, else 0 */
+    uint32_t n_top;
+    pl_token_prob top[PICK_MAX_TOP];    /* (n_top) best first */
+};
+
+/* One step. Arrays belong to the caller and live until submit or start returns; output, and pick
+ * without what it touches, until finish does. */
 struct batch {
-    uint32_t n_cols, n_spans, n_outs;
-    const int32_t *token;       /* (n_cols); -1 - o, where steps run ahead: what the step started
-                                 * before this one picks for its output o */
+    uint32_t n_cols, n_spans, n_outputs;
+    uint32_t n_rows;            /* columns of all outputs */
+    const int32_t *token;       /* (n_cols); -1 - r, where steps run ahead: what the step started
+                                 * before this one picks for its row r */
     const uint32_t *pos;        /* (n_cols) */
     const struct span *span;    /* (n_spans): every column lies in exactly one */
-    const uint32_t *out_col;    /* (n_outs) ascending: columns whose logits are wanted */
-    const struct pick *pick;    /* (n_outs) of a step that is started; NULL: all by sample_fn */
+    const struct output *output;        /* (n_outputs) by rising column, none in two */
+    const struct pick *pick;    /* (n_rows) of a step that is started; NULL: all by sample_fn */
+};
+
+/* The column that a row of the outputs comes from. */
+static inline uint32_t batch_col_of_row(const struct batch *b, uint32_t row)
+{
+    const struct output *o = b->output;
+    while (row - o->first_row >= o->n_cols) o++;
+    return o->first_col + (row - o->first_row);
+}
+
+/* The end of a turn of outputs: `first` and those behind it whose rows fit together. */
+static inline uint32_t batch_turn_end(const struct batch *b, uint32_t first, uint32_t max_outs)
+{
+    uint32_t end = first, n_rows = 0;
+    assert(b->output[first].n_cols <= max_outs);
+    while (end < b->n_outputs && n_rows + b->output[end].n_cols <= max_outs)
+        n_rows += b->output[end++].n_cols;
+    return end;
+}
+
+/* Rows of outputs [first, end). */
+static inline uint32_t batch_n_rows(const struct batch *b, uint32_t first, uint32_t end)
+{
+    return (end < b->n_outputs ? b->output[end].first_row : b->n_rows) - b->output[first].first_row;
+}
+
+/* y = weight x + bias. */
+struct linear {
+    const struct matrix *weight;    /* NULL: there is none of it */
+    const struct vector *bias;      /* NULL: none */
+};
+
+/* RMS norm: x / sqrt(mean(x^2) + eps) * weight. */
+struct norm {
+    const struct vector *weight;    /* NULL: there is none */
+    float eps;
 };
 
 struct qkv_weights {
-    const struct matrix *q, *k, *v;
-    const struct vector *bias_q, *bias_k, *bias_v;  /* NULL: none */
-    const struct vector *norm_q, *norm_k;           /* (d_head), NULL: no head norms */
+    struct linear q, k, v;
+    struct norm norm_q, norm_k;     /* before heads are turned: of each, (d_head), or of all heads
+                                     * of a column together, (n_heads * d_head) and likewise; both
+                                     * are of one kind */
+    const struct vector *sinks;     /* (n_heads) scores that join every softmax and stand for no
+                                     * value; NULL: none */
 };
+
+/* How a layer attends. */
+struct attention_params {
+    const struct rope *rope;        /* turns queries and keys; NULL: positions do not turn them */
+    float q_scale;                  /* of scores, times that of the query's position: */
+    const struct vector *q_scales;  /* (n_positions); NULL: 1 */
+    float score_cap;                /* scores become cap * tanh(score / cap); 0: they stay */
+    uint32_t window;                /* positions that one sees, itself included; 0: all before it */
+    uint32_t kv_group, kv_layer;    /* whose pages K and V are in, and the place in them */
+};
+
+/* The first position that one at `pos` sees. */
+static inline uint32_t window_start(uint32_t pos, uint32_t window)
+{
+    return window && pos + 1 > window ? pos + 1 - window : 0;
+}
 
 /* A mixture of experts: every column goes through the n_experts_used experts that its router scores
  * highest. A matrix holds the rows of all experts, one expert after the other. */
 struct expert_weights {
-    const struct vector *router;            /* (n_experts, d_model) */
+    const struct vector *router;            /* (n_experts, d_model); NULL: a dense layer */
     const struct matrix *gate, *up;         /* (n_experts * d_expert, d_model) */
     const struct matrix *down;              /* (n_experts * d_model, d_expert) */
-    bool is_normalised;                     /* weights of a column's experts sum to 1 */
-    const struct matrix *shared_gate, *shared_up, *shared_down; /* of d_ff, for every column */
-    const struct vector *shared_router;     /* (d_model). All four NULL: there is none */
+    struct linear shared_gate, shared_up, shared_down;  /* for every column; no weight: none */
+    const struct vector *shared_router;     /* (d_model); NULL: the shared expert counts whole */
 };
 
 enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
 
-/* Picks from one row of logits; called once for each output column, from any of the backend's
- * threads, rows in no particular order. */
+/* How a layer's feed-forward part computes. */
+struct ffn_params {
+    enum activation activation;
+    bool is_normalised;             /* of a mixture: weights of a column's experts sum to 1, */
+    float expert_scale;             /* times this */
+};
+
+/* How what a branch computes joins the residual: X += scale * y, with a norm of y before. */
+struct residual {
+    struct norm norm;
+    float scale;
+};
+
+/* Logits become cap * tanh(scale * logit / cap); cap 0: scale * logit. */
+struct head_params {
+    struct norm norm;
+    float scale, cap;
+};
+
 enum { LOGIT_BLOCK = 256 };
 
-/* logits: (n_vocab); largest[i]: the largest of logits LOGIT_BLOCK i .. LOGIT_BLOCK (i + 1) - 1,
- * NaN counting as minus infinity. Both may be changed. */
-typedef void sample_fn(void *arg, uint32_t out, float *logits, float *largest);
+/* Of an output: a row for each of its columns. */
+struct logit_rows {
+    float *logits;              /* (n_cols, ld_logits), of which n_vocab are there */
+    float *largest;             /* (n_cols, ld_largest) [i]: the largest of logits LOGIT_BLOCK i ..
+                                 * LOGIT_BLOCK (i + 1) - 1 that have a token, NaN counting as minus
+                                 * infinity, and so a block without tokens */
+    size_t ld_logits, ld_largest;
+};
+
+/* Picks from an output's rows of logits, which it may change; called once for each output, from any
+ * of the backend's threads, in no particular order. */
+typedef void sample_fn(void *arg, uint32_t output, const struct logit_rows *rows);
 
 /* Bytes a backend will take, for plan_compute. */
 struct backend_bytes {
@@ -140,6 +304,11 @@ struct backend_ops {
     const char *name;           /* "cpu" */
     uint32_t column_unit;       /* a step's columns are computed in so many: others cost as much as
                                  * the next multiple */
+    uint32_t max_touched;       /* of a pick that is the backend's */
+    uint32_t chunk_pages;       /* attention reads pages in chunks of so many, a power of 2, the
+                                 * first at 0 */
+    const char *kv_type;        /* how K and V are stored where params do not choose: "f32". NULL:
+                                 * as k_type and v_type say */
 
     /* Takes about half a second on n_threads threads (0: one per performance core). */
     pl_status (*measure)(uint32_t n_threads, struct backend_rates *out, pl_err *err);
@@ -147,6 +316,9 @@ struct backend_ops {
     /* Planning: no backend is open. Bytes a weight takes once packed. */
     uint64_t (*matrix_bytes)(uint32_t type, uint32_t n_rows, uint32_t n_k);
     struct backend_bytes (*plan)(const struct backend_params *params);
+    /* What isa() of one that is open is going to say, not going beyond `most` (NULL: the best);
+     * NULL: it is no matter of instruction sets */
+    const char *(*planned_isa)(const char *most);
 
     pl_status (*open)(struct backend **out, const struct backend_params *params, pl_err *err);
     void (*close)(struct backend *b);
@@ -160,44 +332,45 @@ struct backend_ops {
                              struct matrix **out, pl_err *err);
     pl_status (*load_vector)(struct backend *b, const float *values, uint32_t n,
                              struct vector **out, pl_err *err);
-    /* cos_sin: (n_positions, d_head / 2, 2). interleaved: pairs are neighbours (2i, 2i + 1), else
-     * halves (i, i + d_head / 2). */
-    pl_status (*load_rope)(struct backend *b, const float *cos_sin, uint32_t n_positions,
-                           bool interleaved, struct rope **out, pl_err *err);
+    pl_status (*load_rope)(struct backend *b, const struct rope_view *view, struct rope **out,
+                           pl_err *err);
     /* After the last of them, before the first step. */
     pl_status (*load_done)(struct backend *b, pl_err *err);
     /* Bytes of the weights that are mapped from pack_dir, and so shared with other processes. */
     uint64_t (*shared_bytes)(const struct backend *b);
 
-    /* Recording of one step. */
+    /* Recording of one step. Structs of weights and parameters live until it was submitted or
+     * started. */
     void (*begin)(struct backend *b, const struct batch *batch);
     /* X = scale * rows of the embedding */
     void (*embed)(struct backend *b, const struct matrix *embedding, float scale);
-    /* H = X / rms(X) * weight */
-    void (*norm)(struct backend *b, const struct vector *weight, float eps);
+    /* Instead, where the layers before are another backend's: X = rows, (n_cols, d_model). With no
+     * step started that is not finished */
+    void (*put_x)(struct backend *b, const float *rows);
+    /* H = norm of X; without a weight, X */
+    void (*norm)(struct backend *b, const struct norm *norm);
     /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K; Q *= q_scale; K and V
-     * go to the batch's pages of `layer` */
-    void (*qkv)(struct backend *b, uint32_t layer, const struct qkv_weights *w,
-                const struct rope *rope, float q_scale, float eps);
-    /* ATT = softmax(Q K^T) V over the stream's positions pos - window + 1 .. pos; window 0: all */
-    void (*attend)(struct backend *b, uint32_t layer, uint32_t window);
-    /* X += ATT * weight; with post_norm: X += rms_norm(ATT * weight) * post_norm */
-    void (*attention_add)(struct backend *b, const struct matrix *weight,
-                          const struct vector *post_norm, float eps);
-    /* ACT = activation(H * gate) * (H * up) */
-    void (*gate_up)(struct backend *b, const struct matrix *gate, const struct matrix *up,
-                    enum activation activation);
-    /* X += ACT * weight, post_norm as in attention_add */
-    void (*down_add)(struct backend *b, const struct matrix *weight,
-                     const struct vector *post_norm, float eps);
-    /* X += sum over a column's experts e of weight_e * down_e(activation(H gate_e) * (H up_e)),
-     * weights being a softmax of the router's scores of the column normalised by `norm`, from which
-     * H came too; and sigmoid(shared_router) times the shared expert's */
-    void (*experts_add)(struct backend *b, const struct vector *norm, float eps,
-                        const struct expert_weights *w, enum activation activation);
-    /* LOGITS = rms_norm(X of the output columns) * norm * weight */
-    void (*logits)(struct backend *b, const struct vector *norm, float eps,
-                   const struct matrix *weight);
+     * go to the batch's pages */
+    void (*qkv)(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
+    /* ATT = softmax(capped Q K^T) V over the stream's positions that the window leaves. w and a:
+     * those of the layer's qkv */
+    void (*attend)(struct backend *b, const struct qkv_weights *w,
+                   const struct attention_params *a);
+    /* X += ATT * weight + bias, as the residual says */
+    void (*attention_add)(struct backend *b, const struct linear *w, const struct residual *r);
+    /* ACT = activation(H * gate + bias) * (H * up + bias) */
+    void (*gate_up)(struct backend *b, const struct linear *gate, const struct linear *up,
+                    const struct ffn_params *p);
+    /* X += ACT * weight + bias, as the residual says */
+    void (*down_add)(struct backend *b, const struct linear *w, const struct residual *r);
+    /* X += scale * sum over a column's experts of their weight times down(activation(H gate) *
+     * (H up)), weights being a scaled softmax of the router's scores of the column normalised by
+     * `norm`, from which H came too; and sigmoid(shared_router) times the shared expert's. The
+     * residual has no norm */
+    void (*experts_add)(struct backend *b, const struct norm *norm, const struct expert_weights *w,
+                        const struct ffn_params *p, const struct residual *r);
+    /* LOGITS = norm(X of the output columns) * weight, scaled and capped */
+    void (*logits)(struct backend *b, const struct head_params *p, const struct matrix *weight);
     /* fn for every output column's logits */
     void (*sample)(struct backend *b, sample_fn *fn, void *arg);
     /* Runs what was recorded; on return all of it is done. A failure is the machine's (a GPU's
@@ -205,18 +378,21 @@ struct backend_ops {
      * succeed. */
     pl_status (*submit)(struct backend *b, pl_err *err);
 
+    /* After submit, where layers to come are another backend's: rows = X, (n_cols, d_model). */
+    void (*take_x)(struct backend *b, float *rows);
+
     /* Instead of submit, where the machine computes while its caller plans: start hands over what
      * was recorded (max_outs outputs at most) and returns; finish waits for the oldest step that
-     * was started, calls fn for the outputs that are the caller's, and tells what was picked for
-     * the others: (n_outs) tokens, good until the next start; -1: the row holds no finite logit.
-     * Steps run in the order they were started. At most MAX_IN_FLIGHT are in flight: a second may
-     * be recorded on top of one all of whose outputs the backend picks. NULL, both: there is only
-     * submit. */
+     * was started, calls fn for the outputs that are the caller's, and writes what was picked for
+     * the others into picked, (n_rows). Steps run in the order they were started. At most
+     * MAX_IN_FLIGHT are in flight: a second may be recorded on top of one all of whose outputs the
+     * backend picks. NULL, both: there is only submit. */
     pl_status (*start)(struct backend *b, pl_err *err);
-    pl_status (*finish)(struct backend *b, const int32_t **picked, pl_err *err);
+    pl_status (*finish)(struct backend *b, struct picked *picked, pl_err *err);
 
-    /* With no step recorded or started: page `to` becomes a copy of page `from`. */
-    void (*copy_page)(struct backend *b, uint32_t to, uint32_t from);
+    /* With no step recorded or started: page `to` of a KV group becomes a copy of its page `from`.
+     */
+    void (*copy_page)(struct backend *b, uint32_t kv_group, uint32_t to, uint32_t from);
 
     /* Time by operation since the last call, for benchmarks: fills name/ns pairs, returns how many.
      * Timing is off until timing(b, true). */
@@ -228,11 +404,11 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-/* "cpu", "metal", "metal-tensors", or "auto" (NULL too): the first choice of this build. NULL: this
- * build has none of this name. */
+/* "cpu", "exact", "metal", "metal-tensors", or "auto" (NULL too): the first choice of this
+ * build. NULL: this build has none of this name. */
 const struct backend_ops *backend_find(const char *name);
 
-/* Names of this build's backends: "cpu, metal, metal-tensors". */
+/* Names of this build's backends: "cpu, exact, metal, metal-tensors". */
 const char *backend_names(void);
 
 #endif

@@ -3,11 +3,13 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/backend_cpu.h"
+#include "backend/exact/backend_exact.h"
 #ifdef PACELINE_HAS_METAL
 #include "backend/metal/backend_metal.h"
 #endif
 
-/* A GPU that is emulated is never the first choice: it is there to be tested. */
+/* A GPU that is emulated is never the first choice: it is there to be tested. Nor is the exact
+ * backend: others are held against it. */
 #if defined PACELINE_HAS_METAL && defined __APPLE__
 #define FIRST_CHOICE &backend_metal
 #else
@@ -16,6 +18,7 @@
 
 static const struct backend_ops *const backends[] = {
     &backend_cpu,
+    &backend_exact,
 #ifdef PACELINE_HAS_METAL
     &backend_metal,
     &backend_metal_tensors,
@@ -33,8 +36,8 @@ const struct backend_ops *backend_find(const char *name)
 const char *backend_names(void)
 {
 #ifdef PACELINE_HAS_METAL
-    return "cpu, metal, metal-tensors";
+    return "cpu, exact, metal, metal-tensors";
 #else
-    return "cpu";
+    return "cpu, exact";
 #endif
 }

@@ -9,13 +9,24 @@
 
 enum { D_MODEL = 256, D_HEAD = 64, N_HEADS = 4, N_KV_HEADS = 2, D_FF = 256, MAX_COLS = 128,
        PAGES_A_STREAM = (SELF_POSITIONS + PAGE_TOKENS - 1) / PAGE_TOKENS,
-       N_PAGES = SELF_STREAMS * PAGES_A_STREAM };
+       N_PAGES = SELF_STREAMS * PAGES_A_STREAM,
+       N_KV_GROUPS = 2 };       /* the second for the first layer, where that has a window */
 
 static const float eps = 1e-6f;
 
 enum { M_Q, M_K, M_V, M_O, M_GATE, M_UP, M_DOWN, N_MATRICES };
 enum { V_NORM, V_FF_NORM, V_POST, V_FF_POST, V_NORM_Q, V_NORM_K, V_BIAS_Q, V_BIAS_K, V_BIAS_V,
+       V_BIAS_O, V_BIAS_GATE, V_BIAS_UP, V_BIAS_DOWN,
        N_VECTORS };
+
+struct self_layer {
+    struct norm norm, ff_norm;
+    struct qkv_weights qkv;
+    struct attention_params attention;
+    struct linear output, gate, up, down;
+    struct residual residual, ff_residual;
+    struct ffn_params ffn;
+};
 
 struct self_model {
     const struct backend_ops *ops;
@@ -24,15 +35,17 @@ struct self_model {
     struct {
         struct matrix *matrix[N_MATRICES];
         struct vector *vector[N_VECTORS];
-        struct qkv_weights qkv;
+        struct self_layer ops;      /* the same, as the operations get them */
     } layer[SELF_LAYERS];
     struct matrix *embedding, *head;
     struct vector *head_norm;
-    struct rope *rope;
+    struct head_params head_params;
     int32_t token[SELF_STREAMS][SELF_POSITIONS];
-    uint32_t page[SELF_STREAMS][PAGES_A_STREAM];
+    float logprob[SELF_STREAMS][SELF_POSITIONS];
+    uint32_t page[N_KV_GROUPS][SELF_STREAMS][PAGES_A_STREAM];
     float logits[SELF_STREAMS][SELF_POSITIONS][SELF_VOCAB];
-    float *row[MAX_COLS];       /* where each output of the step goes */
+    struct output output[MAX_COLS];     /* of the step */
+    float *row[MAX_COLS];       /* where each of their rows goes */
 };
 
 /* ---- weights -------------------------------------------------------------------------------- */
@@ -118,6 +131,25 @@ static pl_status load_vector(struct self_model *m, struct rng *r, uint32_t n, fl
     return m->ops->load_vector(m->b, values, n, out, err);
 }
 
+/* What the operations of a layer get. */
+static void set_layer(struct self_model *m, uint32_t i)
+{
+    struct matrix *const *w = m->layer[i].matrix;
+    struct vector *const *v = m->layer[i].vector;
+    struct self_layer *l = &m->layer[i].ops;
+    *l = (struct self_layer){
+        .norm = { v[V_NORM], eps }, .ff_norm = { v[V_FF_NORM], eps },
+        .qkv = { { w[M_Q], v[V_BIAS_Q] }, { w[M_K], v[V_BIAS_K] }, { w[M_V], v[V_BIAS_V] },
+                 { v[V_NORM_Q], eps }, { v[V_NORM_K], eps }, NULL },
+        .attention = { .q_scale = 1 / sqrtf(D_HEAD), .window = i ? 0 : m->params.window,
+                       .kv_group = !i && m->params.window, .kv_layer = i && !m->params.window },
+        .output = { w[M_O], v[V_BIAS_O] }, .gate = { w[M_GATE], v[V_BIAS_GATE] },
+        .up = { w[M_UP], v[V_BIAS_UP] }, .down = { w[M_DOWN], v[V_BIAS_DOWN] },
+        .residual = { { v[V_POST], eps }, 1 }, .ff_residual = { { v[V_FF_POST], eps }, 1 },
+        .ffn = { .activation = m->params.has_biases ? ACTIVATION_SILU : ACTIVATION_GELU_TANH },
+    };
+}
+
 static pl_status load_layer(struct self_model *m, struct rng *r, uint32_t i, pl_err *err)
 {
     enum { N_Q = N_HEADS * D_HEAD, N_KV = N_KV_HEADS * D_HEAD };
@@ -137,6 +169,10 @@ static pl_status load_layer(struct self_model *m, struct rng *r, uint32_t i, pl_
         [V_BIAS_Q] = { N_Q, 0, 0.5f, true, false },
         [V_BIAS_K] = { N_KV, 0, 0.5f, true, false },
         [V_BIAS_V] = { N_KV, 0, 0.5f, true, false },
+        [V_BIAS_O] = { D_MODEL, 0, 0.5f, true, false },
+        [V_BIAS_GATE] = { D_FF, 0, 0.5f, true, false },
+        [V_BIAS_UP] = { D_FF, 0, 0.5f, true, false },
+        [V_BIAS_DOWN] = { D_MODEL, 0, 0.5f, true, false },
     };
     struct matrix **w = m->layer[i].matrix;
     struct vector **v = m->layer[i].vector;
@@ -147,8 +183,7 @@ static pl_status load_layer(struct self_model *m, struct rng *r, uint32_t i, pl_
     for (int k = 0; k < N_VECTORS && !st; k++)
         if (vectors[k].always || vectors[k].of_biases == m->params.has_biases)
             st = load_vector(m, r, vectors[k].n, vectors[k].mean, vectors[k].spread, &v[k], err);
-    m->layer[i].qkv = (struct qkv_weights){ w[M_Q], w[M_K], w[M_V], v[V_BIAS_Q], v[V_BIAS_K],
-                                            v[V_BIAS_V], v[V_NORM_Q], v[V_NORM_K] };
+    set_layer(m, i);
     return st;
 }
 
@@ -161,7 +196,11 @@ static pl_status load_rope(struct self_model *m, pl_err *err)
             cos_sin[pos * D_HEAD + 2 * i] = (float)cos(angle);
             cos_sin[pos * D_HEAD + 2 * i + 1] = (float)sin(angle);
         }
-    return m->ops->load_rope(m->b, cos_sin, SELF_POSITIONS, !m->params.has_biases, &m->rope, err);
+    const struct rope_view view = { cos_sin, SELF_POSITIONS, D_HEAD, !m->params.has_biases };
+    struct rope *rope = NULL;
+    const pl_status st = m->ops->load_rope(m->b, &view, &rope, err);
+    for (int i = 0; i < SELF_LAYERS; i++) m->layer[i].ops.attention.rope = rope;
+    return st;
 }
 
 static pl_status load(struct self_model *m, pl_err *err)
@@ -173,6 +212,7 @@ static pl_status load(struct self_model *m, pl_err *err)
     if (!st) st = load_matrix(m, &r, SELF_VOCAB, D_MODEL, &m->embedding, err);
     if (!st) st = load_matrix(m, &r, SELF_VOCAB, D_MODEL, &m->head, err);
     if (!st) st = load_vector(m, &r, D_MODEL, 1, 0.2f, &m->head_norm, err);
+    m->head_params = (struct head_params){ { m->head_norm, eps }, 1, 0 };
     if (!st) st = load_rope(m, err);
     for (int s = 0; s < SELF_STREAMS; s++)
         for (int pos = 0; pos < SELF_POSITIONS; pos++)
@@ -190,8 +230,12 @@ pl_status self_model_open(struct self_model **out, const struct backend_ops *ops
     m->params = *params;
     const struct backend_params b = {
         .dims = { .d_model = D_MODEL, .d_head = D_HEAD, .d_ff = D_FF, .n_heads = N_HEADS,
-                  .n_kv_heads = N_KV_HEADS, .n_layers = SELF_LAYERS, .n_vocab = SELF_VOCAB },
-        .max_cols = MAX_COLS, .max_outs = 48, .n_pages = N_PAGES, .n_threads = 1,
+                  .n_kv_heads = N_KV_HEADS, .n_layers = SELF_LAYERS, .n_vocab = SELF_VOCAB,
+                  .has_ff_biases = params->has_biases },
+        .max_cols = MAX_COLS, .max_outs = 48, .n_threads = 1,
+        .kv = { params->window ? N_KV_GROUPS : 1,
+                { { 0, params->window ? SELF_LAYERS - 1 : SELF_LAYERS, N_PAGES },
+                  { params->window, 1, N_PAGES } } },
         .k_type = params->k_type, .v_type = params->v_type, .isa = params->isa,
     };
     pl_status st = ops->open(&m->b, &b, err);
@@ -216,15 +260,16 @@ void self_model_close(struct self_model *m)
 
 void self_model_start(struct self_model *m, uint64_t seed)
 {
-    uint32_t order[N_PAGES];
     struct rng r;
     rng_seed(&r, seed);
-    for (uint32_t i = 0; i < N_PAGES; i++) {
-        const uint32_t other = (uint32_t)rng_below(&r, i + 1);
-        order[i] = order[other];
-        order[other] = i;
+    for (int g = 0; g < N_KV_GROUPS; g++) {
+        uint32_t *order = m->page[g][0];        /* (N_PAGES): the tables lie one after another */
+        for (uint32_t i = 0; i < N_PAGES; i++) {
+            const uint32_t other = (uint32_t)rng_below(&r, i + 1);
+            order[i] = order[other];
+            order[other] = i;
+        }
     }
-    memcpy(m->page, order, sizeof m->page);
     memset(m->logits, 0, sizeof m->logits);
 }
 
@@ -233,58 +278,66 @@ const float *self_model_logits(const struct self_model *m, uint32_t stream, uint
     return m->logits[stream][pos];
 }
 
-static void keep(void *arg, uint32_t out, float *logits, float *largest)
+static void keep(void *arg, uint32_t output, const struct logit_rows *rows)
 {
     struct self_model *m = arg;
-    (void)largest;
-    memcpy(m->row[out], logits, SELF_VOCAB * sizeof *logits);
+    const struct output *o = &m->output[output];
+    for (uint32_t i = 0; i < o->n_cols; i++)
+        memcpy(m->row[o->first_row + i], rows->logits + i * rows->ld_logits,
+               SELF_VOCAB * sizeof *rows->logits);
 }
 
 static void record(struct self_model *m, const struct batch *batch)
 {
     const struct backend_ops *ops = m->ops;
-    const enum activation activation =
-        m->params.has_biases ? ACTIVATION_SILU : ACTIVATION_GELU_TANH;
 
     ops->begin(m->b, batch);
     ops->embed(m->b, m->embedding, 16);
     for (uint32_t i = 0; i < SELF_LAYERS; i++) {
-        struct matrix *const *w = m->layer[i].matrix;
-        struct vector *const *v = m->layer[i].vector;
-        ops->norm(m->b, v[V_NORM], eps);
-        ops->qkv(m->b, i, &m->layer[i].qkv, m->rope, 1 / sqrtf(D_HEAD), eps);
-        ops->attend(m->b, i, i ? 0 : m->params.window);
-        ops->attention_add(m->b, w[M_O], v[V_POST], eps);
-        ops->norm(m->b, v[V_FF_NORM], eps);
-        ops->gate_up(m->b, w[M_GATE], w[M_UP], activation);
-        ops->down_add(m->b, w[M_DOWN], v[V_FF_POST], eps);
+        const struct self_layer *l = &m->layer[i].ops;
+        ops->norm(m->b, &l->norm);
+        ops->qkv(m->b, &l->qkv, &l->attention);
+        ops->attend(m->b, &l->qkv, &l->attention);
+        ops->attention_add(m->b, &l->output, &l->residual);
+        ops->norm(m->b, &l->ff_norm);
+        ops->gate_up(m->b, &l->gate, &l->up, &l->ffn);
+        ops->down_add(m->b, &l->down, &l->ff_residual);
     }
-    ops->logits(m->b, m->head_norm, eps, m->head);
+    ops->logits(m->b, &m->head_params, m->head);
     ops->sample(m->b, keep, m);
+}
+
+static struct span span_of(const struct self_model *m, uint32_t stream, uint32_t first_col,
+                           uint32_t first_pos, uint32_t n_cols)
+{
+    const uint32_t n_pages = (first_pos + n_cols + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    return (struct span){ .first_col = first_col, .n_cols = n_cols, .first_pos = first_pos,
+                          .page = { m->page[0][stream], m->page[1][stream] }, .slot = stream,
+                          .n_pages = n_pages, .n_new_pages = n_pages };
 }
 
 pl_status self_model_step(struct self_model *m, const struct self_piece *piece, uint32_t n_pieces,
                           pl_err *err)
 {
     int32_t token[MAX_COLS];
-    uint32_t pos[MAX_COLS], out_col[MAX_COLS];
+    uint32_t pos[MAX_COLS];
     struct span span[MAX_COLS];
-    struct batch batch = { .token = token, .pos = pos, .span = span, .out_col = out_col };
+    struct batch batch = { .token = token, .pos = pos, .span = span, .output = m->output };
 
     for (uint32_t i = 0; i < n_pieces; i++) {
         const struct self_piece *p = &piece[i];
         if (batch.n_cols + p->n_cols > MAX_COLS) break;
-        span[batch.n_spans++] =
-            (struct span){ batch.n_cols, p->n_cols, p->first_pos, m->page[p->stream] };
+        m->output[batch.n_outputs++] = (struct output){ OUTPUT_LOGITS, batch.n_spans, batch.n_cols,
+                                                        p->n_cols, batch.n_cols };
+        span[batch.n_spans++] = span_of(m, p->stream, batch.n_cols, p->first_pos, p->n_cols);
         for (uint32_t c = 0; c < p->n_cols; c++) {
             const uint32_t col = batch.n_cols++;
             token[col] = m->token[p->stream][p->first_pos + c];
             pos[col] = p->first_pos + c;
-            out_col[col] = col;
             m->row[col] = m->logits[p->stream][p->first_pos + c];
         }
     }
-    batch.n_outs = batch.n_cols;
+    batch.n_rows = batch.n_cols;
     record(m, &batch);
     return m->ops->submit(m->b, err);
 }
@@ -296,21 +349,27 @@ const int32_t *self_model_tokens(const struct self_model *m, uint32_t stream)
     return m->token[stream];
 }
 
+const float *self_model_logprobs(const struct self_model *m, uint32_t stream)
+{
+    return m->logprob[stream];
+}
+
 /* Position `at` of all streams, as one step. */
-static pl_status start_saying(struct self_model *m, const struct pick *pick, uint32_t n_streams,
+static pl_status start_saying(struct self_model *m, struct pick *pick, uint32_t n_streams,
                               uint32_t at, bool is_on_top, pl_err *err)
 {
     int32_t token[SELF_STREAMS];
-    uint32_t pos[SELF_STREAMS], out_col[SELF_STREAMS];
+    uint32_t pos[SELF_STREAMS];
     struct span span[SELF_STREAMS];
     for (uint32_t s = 0; s < n_streams; s++) {
         token[s] = is_on_top ? -1 - (int32_t)s : m->token[s][at];
         pos[s] = at;
-        out_col[s] = s;
-        span[s] = (struct span){ s, 1, at, m->page[s] };
+        m->output[s] = (struct output){ OUTPUT_LOGITS, s, s, 1, s };    /* of all these steps */
+        span[s] = span_of(m, s, s, at, 1);
+        if (pick[s].last != NO_LAST) pick[s].last = token[s];
     }
-    const struct batch batch = { n_streams, n_streams, n_streams, token, pos, span, out_col,
-                                 pick + (size_t)at * n_streams };
+    const struct batch batch = { n_streams, n_streams, n_streams, n_streams, token, pos, span,
+                                 m->output, pick };
     record(m, &batch);
     return m->ops->start(m->b, err);
 }
@@ -318,19 +377,22 @@ static pl_status start_saying(struct self_model *m, const struct pick *pick, uin
 /* The tokens that the oldest step picked, for the position after `at`. */
 static pl_status finish_saying(struct self_model *m, uint32_t n_streams, uint32_t at, pl_err *err)
 {
-    const int32_t *picked;
-    const pl_status st = m->ops->finish(m->b, &picked, err);
-    for (uint32_t s = 0; s < n_streams && !st; s++) m->token[s][at + 1] = picked[s];
+    struct picked picked[SELF_STREAMS];
+    const pl_status st = m->ops->finish(m->b, picked, err);
+    for (uint32_t s = 0; s < n_streams && !st; s++) {
+        m->token[s][at + 1] = picked[s].token;
+        m->logprob[s][at + 1] = picked[s].logprob;
+    }
     return st;
 }
 
-pl_status self_model_say(struct self_model *m, const struct pick *pick, uint32_t n_streams,
+pl_status self_model_say(struct self_model *m, struct pick *pick, uint32_t n_streams,
                          uint32_t n, bool is_ahead, pl_err *err)
 {
     uint32_t n_finished = 0;
     pl_status st = PL_OK;
     for (uint32_t at = 0; at < n && !st; at++) {
-        st = start_saying(m, pick, n_streams, at, is_ahead && at, err);
+        st = start_saying(m, pick + (size_t)at * n_streams, n_streams, at, is_ahead && at, err);
         if (!st && at >= n_finished + is_ahead) st = finish_saying(m, n_streams, n_finished++, err);
     }
     while (n_finished < n && !st) st = finish_saying(m, n_streams, n_finished++, err);

@@ -11,7 +11,7 @@ struct self_params {
     uint32_t type;              /* enum quant_type of all matrices */
     enum kv_type k_type, v_type;
     uint32_t window;            /* of the first layer; 0: none */
-    bool has_biases;            /* of Q, K and V; else head norms and norms after the blocks */
+    bool has_biases;            /* of all products; else head norms and norms after the blocks */
     const char *isa;            /* as backend_params has it */
 };
 
@@ -36,12 +36,15 @@ pl_status self_model_step(struct self_model *m, const struct self_piece *piece, 
 /* Lets streams 0 .. n_streams - 1 go on from their first token: token i + 1 of stream s is what the
  * backend, which must have start, picks as pick[i * n_streams + s] says, and becomes its token at
  * position i + 1. is_ahead: each step is started on top of the one before, whose tokens it takes.
- */
-pl_status self_model_say(struct self_model *m, const struct pick *pick, uint32_t n_streams,
+ * `last` of the picks is set where it is not NO_LAST. */
+pl_status self_model_say(struct self_model *m, struct pick *pick, uint32_t n_streams,
                          uint32_t n, bool is_ahead, pl_err *err);
 
 /* (SELF_POSITIONS) of a stream. */
 const int32_t *self_model_tokens(const struct self_model *m, uint32_t stream);
+
+/* (SELF_POSITIONS) of a stream: log-probabilities of the tokens that were said, where wanted. */
+const float *self_model_logprobs(const struct self_model *m, uint32_t stream);
 
 /* (SELF_VOCAB) of the stream's position, as the last step that computed it left them. */
 const float *self_model_logits(const struct self_model *m, uint32_t stream, uint32_t pos);

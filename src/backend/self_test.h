@@ -1,6 +1,6 @@
-/* Whether a backend computes rightly on this machine: a small random model against the CPU's scalar
- * code, for every weight and KV type, and a column's bytes against those it gets alone. Takes some
- * seconds. One thread; no engine need be open. */
+/* Whether a backend computes rightly on this machine: a small random model against the exact
+ * backend (that one against the CPU's scalar code), for every weight and KV type, and a column's
+ * bytes against those it gets alone. Takes some seconds. One thread; no engine need be open. */
 #ifndef BACKEND_SELF_TEST_H
 #define BACKEND_SELF_TEST_H
 

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #if defined(__linux__)
+#include <math.h>
 #include <sched.h>
+
+#include "base/cgroup.h"
 #endif
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -142,44 +145,13 @@ void cpu_name_read(char *out, size_t n)
 
 #if defined(__linux__)
 
-/* Cores' worth of time that a control group file grants, rounded up; 0: no bound. */
-static uint32_t quota_in(const char *path)
-{
-    long long quota = 0, period = 0;
-    FILE *f = fopen(path, "re");
-    if (!f) return 0;
-    const int n = fscanf(f, "%lld %lld", &quota, &period);
-    fclose(f);
-    return n == 2 && quota > 0 && period > 0 ? (uint32_t)((quota + period - 1) / period) : 0;
-}
-
-/* The least quota of this process's control group and those above it; 0: no bound. */
-static uint32_t quota_cores(void)
-{
-    char line[512] = "", path[sizeof line + 32];
-    uint32_t least = 0;
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    if (!f) return 0;
-    while (fgets(line, sizeof line, f) && strncmp(line, "0::/", 4)) line[0] = 0;
-    fclose(f);
-    const char *group = line[0] ? line + 3 : "";
-    for (size_t n = strcspn(group, "\n");;) {
-        snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/cpu.max", (int)n, group);
-        const uint32_t quota = quota_in(path);
-        if (quota && (!least || quota < least)) least = quota;
-        if (!n) return least;
-        do n--;
-        while (n && group[n] != '/');
-    }
-}
-
 uint32_t cpu_performance_cores(void)
 {
     cpu_set_t set;
     uint32_t n = 0;
     if (!sched_getaffinity(0, sizeof set, &set)) n = (uint32_t)CPU_COUNT(&set);
-    const uint32_t quota = quota_cores();
-    if (quota && quota < n) n = quota;
+    const double quota = cgroup_limits_read("").cpus;       /* a part of a core takes a whole one */
+    if (quota > 0 && quota < n) n = (uint32_t)ceil(quota);
     return n ? n : 1;
 }
 

@@ -3,8 +3,9 @@
 #ifdef __APPLE__
 #include <mach/mach.h>
 
-uint64_t memory_available(void)
+uint64_t memory_available_at(const char *root)
 {
+    (void)root;
     vm_statistics64_data_t vm;
     mach_msg_type_number_t n = HOST_VM_INFO64_COUNT;
     vm_size_t page;
@@ -17,57 +18,40 @@ uint64_t memory_available(void)
 
 #elif defined __linux__
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
-#include <string.h>
 
-/* The number behind `key` in a file of "key number" lines; `otherwise` where there is none. */
-static uint64_t read_line(const char *path, const char *key, uint64_t otherwise)
+#include "base/cgroup.h"
+
+static uint64_t machine_available(const char *root)
 {
-    char line[256];
-    uint64_t value = otherwise;
-    const size_t n_key = strlen(key);
-    FILE *f = fopen(path, "re");
-    if (!f) return otherwise;
+    char line[PATH_MAX];
+    uint64_t kib = UINT64_MAX / 1024;
+    snprintf(line, sizeof line, "%s/proc/meminfo", root);
+    FILE *f = fopen(line, "re");
+    if (!f) return UINT64_MAX;
     while (fgets(line, sizeof line, f))
-        if (!strncmp(line, key, n_key) && sscanf(line + n_key, "%" SCNu64, &value) == 1) break;
+        if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) break;
     fclose(f);
-    return value;
+    return kib * 1024;
 }
 
-/* Version 2: the unified tree as a container or a service sees it. "max" is no number. */
-static uint64_t cgroup2_available(void)
+uint64_t memory_available_at(const char *root)
 {
-    const uint64_t max = read_line("/sys/fs/cgroup/memory.max", "", UINT64_MAX);
-    const uint64_t used = read_line("/sys/fs/cgroup/memory.current", "", 0);
-    const uint64_t cache = read_line("/sys/fs/cgroup/memory.stat", "inactive_file ", 0) +
-                           read_line("/sys/fs/cgroup/memory.stat", "active_file ", 0);
-    if (max == UINT64_MAX) return max;
-    const uint64_t held = used > cache ? used - cache : 0;
-    return max > held ? max - held : 0;
-}
-
-static uint64_t cgroup1_available(void)
-{
-    const uint64_t max =
-        read_line("/sys/fs/cgroup/memory/memory.limit_in_bytes", "", UINT64_MAX);
-    const uint64_t used = read_line("/sys/fs/cgroup/memory/memory.usage_in_bytes", "", 0);
-    const uint64_t cache = read_line("/sys/fs/cgroup/memory/memory.stat", "total_cache ", 0);
-    if (max >= UINT64_MAX / 4) return UINT64_MAX;   /* "no limit" is a huge number there */
-    const uint64_t held = used > cache ? used - cache : 0;
-    return max > held ? max - held : 0;
-}
-
-uint64_t memory_available(void)
-{
-    const uint64_t kib = read_line("/proc/meminfo", "MemAvailable:", UINT64_MAX / 1024);
-    const uint64_t machine = kib * 1024, two = cgroup2_available(), one = cgroup1_available();
-    const uint64_t group = one < two ? one : two;
+    const uint64_t machine = machine_available(root);
+    const uint64_t group = cgroup_limits_read(root).memory_left_bytes;
     return group < machine ? group : machine;
 }
 
 #else
-uint64_t memory_available(void)
+uint64_t memory_available_at(const char *root)
 {
+    (void)root;
     return UINT64_MAX;
 }
 #endif
+
+uint64_t memory_available(void)
+{
+    return memory_available_at("");
+}

@@ -5,7 +5,10 @@
 #include <stdint.h>
 
 /* The smaller of what the machine has free (page cache counts as free) and what the process's
- * control group still allows; UINT64_MAX where the system does not say. */
+ * control groups still allow (cgroup.h); UINT64_MAX where the system does not say. */
 uint64_t memory_available(void);
+
+/* The same of a system whose files stand below `root`, for tests. */
+uint64_t memory_available_at(const char *root);
 
 #endif

@@ -15,14 +15,14 @@ static bool is_inside_character(char c) /* a byte of a UTF-8 character after its
 static void copy_cut(char *to, size_t capacity, const char *from)
 {
     const size_t n = strlen(from);
-    size_t n_head = n, tail = n;
+    size_t n_kept = n, tail = n;
     if (n >= capacity) {
-        n_head = capacity / 3;
-        while (n_head > 0 && is_inside_character(from[n_head])) n_head--;
-        tail = n - (capacity - 1 - strlen("...") - n_head);
+        n_kept = capacity / 3;
+        while (n_kept > 0 && is_inside_character(from[n_kept])) n_kept--;
+        tail = n - (capacity - 1 - strlen("...") - n_kept);
         while (is_inside_character(from[tail])) tail++;
     }
-    snprintf(to, capacity, "%.*s%s%s", (int)n_head, from, n_head < n ? "..." : "", from + tail);
+    snprintf(to, capacity, "%.*s%s%s", (int)n_kept, from, n_kept < n ? "..." : "", from + tail);
 }
 
 pl_status pl_fail(pl_err *err, pl_status status, const char *format, ...)

@@ -1,7 +1,7 @@
 /* How a run goes:
  *
  *   caller                              member
- *   publish fn, arg                     spins, then parks, until `round` moves
+ *   writes fn, arg                      spins, then parks, until `round` moves
  *   round += 1 (release)    ────────►   sees it (acquire), runs fn
  *   runs fn as member 0                 n_done += 1 (release)
  *   waits for n_done (acquire) ◄──────

@@ -1,5 +1,6 @@
 #include "cli/args.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "cli/help.h"
+#include "cli/nearest.h"
 
 enum { EXIT_USAGE = 2, GO_ON = -1, MAX_WORD = 48 };
 
@@ -14,7 +16,8 @@ struct parser {
     const struct arg_page *page;
     int argc, at;
     char **argv;
-    struct arg_strings *rest, *given_always;
+    struct arg_strings *rest;
+    struct foreign_taken *taken;
 };
 
 static bool is_one_of(const char *words, const char *word, size_t n)
@@ -36,39 +39,12 @@ static const struct arg *find(const struct parser *p, const char *word, size_t n
     return NULL;
 }
 
-/* Letters to insert, drop or exchange (Levenshtein). */
-static size_t edit_distance(const char *a, size_t n_a, const char *b, size_t n_b)
-{
-    size_t row[MAX_WORD + 1];
-    if (n_a > MAX_WORD || n_b > MAX_WORD) return MAX_WORD;
-    for (size_t j = 0; j <= n_b; j++) row[j] = j;
-    for (size_t i = 1; i <= n_a; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n_b; j++) {
-            const size_t above = row[j];
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            if (above + 1 < best) best = above + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-            diagonal = above;
-        }
-    }
-    return row[n_b];
-}
-
 static int unknown(const struct parser *p, const char *word, size_t n)
 {
-    const char *nearest = NULL;
-    size_t least = n / 2 + 1;
-    for (size_t i = 0; i < p->page->n_table; i++) {
-        const char *name = p->page->table[i].name;
-        const size_t distance = edit_distance(word, n, name, strlen(name));
-        if (distance < least) {
-            least = distance;
-            nearest = name;
-        }
-    }
+    struct nearest best;
+    nearest_begin(&best, word, n);
+    for (size_t i = 0; i < p->page->n_table; i++) nearest_offer(&best, p->page->table[i].name);
+    const char *nearest = best.name;
     fprintf(stderr, "paceline: unknown option %.*s%s%s%s (see --help)\n", (int)n, word,
             nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     return EXIT_USAGE;
@@ -95,8 +71,8 @@ static int store_number(const struct arg *a, const char *value)
         *(float *)a->to = (float)x;
         return GO_ON;
     }
-    if (x != floor(x) || fabs(x) > 0x1p53 || (x < 0 && a->kind != ARG_I32))
-        return bad_value(a, value);
+    const bool is_signed = a->kind == ARG_I32 || a->kind == ARG_I64;
+    if (x != floor(x) || fabs(x) > 0x1p53 || (x < 0 && !is_signed)) return bad_value(a, value);
     switch (a->kind) {
     case ARG_U32:
         if (x > UINT32_MAX) return bad_value(a, value);
@@ -105,6 +81,9 @@ static int store_number(const struct arg *a, const char *value)
     case ARG_I32:
         if (x < INT32_MIN || x > INT32_MAX) return bad_value(a, value);
         *(int32_t *)a->to = (int32_t)x;
+        break;
+    case ARG_I64:
+        *(int64_t *)a->to = (int64_t)x;
         break;
     default:
         *(uint64_t *)a->to = (uint64_t)x;
@@ -121,7 +100,24 @@ static const char *optional_value(struct parser *p)
     return NULL;
 }
 
-static int store(struct parser *p, const struct arg *a, const char *value)
+static int store_joined(const char **to, const char *value)
+{
+    static char *joined;    /* the last one that was made; kept, for *to points to it */
+    char *longer;
+    if (!*to) {
+        *to = value;
+        return GO_ON;
+    }
+    if (asprintf(&longer, "%s,%s", *to, value) < 0) {
+        fputs("paceline: out of memory\n", stderr);
+        return EXIT_FAILURE;
+    }
+    if (*to == joined) free(joined);
+    *to = joined = longer;
+    return GO_ON;
+}
+
+static int store(const struct arg *a, const char *value)
 {
     switch (a->kind) {
     case ARG_FLAG:
@@ -129,10 +125,6 @@ static int store(struct parser *p, const struct arg *a, const char *value)
         return GO_ON;
     case ARG_SWITCH:
         *(bool *)a->to = !value || !is_one_of("off false 0 disabled", value, strlen(value));
-        return GO_ON;
-    case ARG_ALWAYS:
-        if (p->given_always && p->given_always->n < ARG_MAX_STRINGS)
-            p->given_always->text[p->given_always->n++] = a->name;
         return GO_ON;
     case ARG_STRING:
         *(const char **)a->to = value;
@@ -146,9 +138,35 @@ static int store(struct parser *p, const struct arg *a, const char *value)
         list->text[list->n++] = value;
         return GO_ON;
     }
+    case ARG_JOINED:
+        return store_joined(a->to, value);
     default:
         return store_number(a, value);
     }
+}
+
+static int needs_value(const char *word, size_t n, const char *value)
+{
+    fprintf(stderr, "paceline: %.*s needs a value%s%s\n", (int)n, word, value ? ": " : "",
+            value ? value : "");
+    return EXIT_USAGE;
+}
+
+/* What another program would do with this word; its value is skipped or judged, never stored. */
+static int parse_foreign(struct parser *p, const char *word, size_t n, const char *value)
+{
+    bool is_negated;
+    const struct foreign *f = NULL;
+    for (size_t i = 0; i < p->page->n_table && !f; i++)
+        if (p->page->table[i].kind == ARG_FOREIGN)
+            f = foreign_find(p->page->table[i].to, word, n, &is_negated);
+    if (!f) return unknown(p, word, n);
+    if (is_negated) value = "off";
+    else if (f->value == FOREIGN_SWITCH && !value) value = optional_value(p);
+    else if (f->value == FOREIGN_VALUE && !value && p->at + 1 < p->argc) value = p->argv[++p->at];
+    else if (f->value == FOREIGN_VALUE && !value && f->effect == FOREIGN_NOTHING)
+        return needs_value(word, n, NULL);
+    return foreign_take(f, word, n, value, p->taken) ? GO_ON : EXIT_USAGE;
 }
 
 static int parse_option(struct parser *p)
@@ -162,30 +180,39 @@ static int parse_option(struct parser *p)
         char name[MAX_WORD + 8];
         snprintf(name, sizeof name, "--%s", word + 5);
         a = find(p, name, strlen(name));
-        if (a && a->kind == ARG_SWITCH) return store(p, a, "off");
+        if (a && a->kind == ARG_SWITCH) return store(a, "off");
         a = NULL;
     }
-    if (!a) return unknown(p, word, n);
+    if (!a) return parse_foreign(p, word, n, value);
     if (a->kind == ARG_FLAG) {
-        if (!value) return store(p, a, NULL);
+        if (!value) return store(a, NULL);
         fprintf(stderr, "paceline: %s takes no value, found \"%s\"\n", a->name, value);
         return EXIT_USAGE;
     }
-    if (a->kind == ARG_SWITCH || (a->kind == ARG_ALWAYS && !a->value))
-        return store(p, a, value ? value : optional_value(p));
-    if (!value && p->at + 1 == p->argc) {
-        fprintf(stderr, "paceline: %s needs a value: %s\n", a->name, a->value);
-        return EXIT_USAGE;
+    if (a->kind == ARG_SWITCH) return store(a, value ? value : optional_value(p));
+    if (!value && p->at + 1 == p->argc) return needs_value(a->name, strlen(a->name), a->value);
+    return store(a, value ? value : p->argv[++p->at]);
+}
+
+/* Bounds of what is no number would be read by nobody. */
+static void check_table(const struct arg_page *page)
+{
+    for (size_t i = 0; i < page->n_table; i++) {
+        const struct arg *a = &page->table[i];
+        const bool is_number = a->kind == ARG_U32 || a->kind == ARG_U64 || a->kind == ARG_I32 ||
+                               a->kind == ARG_I64 || a->kind == ARG_F32;
+        assert(is_number || (a->min == 0 && a->max == 0));
+        (void)is_number;        /* where asserts are left out */
     }
-    return store(p, a, value ? value : p->argv[++p->at]);
 }
 
 int args_parse(const struct arg_page *page, int argc, char **argv, struct arg_strings *rest,
-               struct arg_strings *given_always)
+               struct foreign_taken *taken)
 {
-    struct parser p = { page, argc, 1, argv, rest, given_always };
+    struct parser p = { page, argc, 1, argv, rest, taken };
     bool only_words = false;
 
+    check_table(page);
     for (; p.at < argc; p.at++) {
         const char *word = argv[p.at];
         if (!only_words && (!strcmp(word, "--help") || !strcmp(word, "-h"))) {
@@ -205,6 +232,19 @@ int args_parse(const struct arg_page *page, int argc, char **argv, struct arg_st
         }
     }
     return GO_ON;
+}
+
+int args_take_model(const struct arg_page *page, const struct arg_strings *words,
+                    const char **model)
+{
+    if (words->n > (*model ? 0 : 1)) {
+        fprintf(stderr, "paceline: unexpected word \"%s\": %s (see --help)\n",
+                words->text[*model ? 0 : 1],
+                *model ? "--model names the model" : "one model is wanted");
+        return EXIT_USAGE;
+    }
+    if (words->n) *model = words->text[0];
+    return *model ? GO_ON : args_missing(page, "--model FILE, or the model as a word");
 }
 
 int args_missing(const struct arg_page *page, const char *what)

@@ -10,13 +10,16 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "cli/cli.h"
+#include "cli/load_progress.h"
 #include "cli/models/models.h"
-#include "plan/estimate.h"
+#include "estimate/estimate.h"
 
-enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16 };
+enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16, SIGN_NS = 200000000 };
 
 struct bench {
     pl_params params;
@@ -73,12 +76,37 @@ static pl_status submit(struct bench *b, struct rng *rng, uint32_t n_prompt, uin
     return st;
 }
 
-static void wait_for_end(pl_stream *stream)
+/* How far a row is, for whoever waits: a large model takes minutes for one. */
+struct sign {
+    const struct bench *bench;
+    uint64_t n_before, n_total, next_ns;    /* tokens of steps */
+    uint32_t n_streams;
+    bool is_shown;
+};
+
+static uint64_t tokens_so_far(const struct bench *b)
+{
+    pl_stats s;
+    pl_stats_read(b->engine, &s);
+    return s.n_prefill_step_tokens + s.n_decode_step_tokens;
+}
+
+static void show_sign(struct sign *s)
+{
+    const uint64_t now_ns = clock_ns();
+    if (!s->is_shown || now_ns < s->next_ns) return;
+    s->next_ns = now_ns + SIGN_NS;
+    fprintf(stderr, "\r%7u streams: %" PRIu64 " of %" PRIu64 " tokens\033[K", s->n_streams,
+            tokens_so_far(s->bench) - s->n_before, s->n_total);
+}
+
+static void wait_for_end(pl_stream *stream, struct sign *sign)
 {
     for (pl_event event = { .kind = PL_EVENT_TOKEN }; event.kind != PL_EVENT_END;)
         if (!pl_stream_next(stream, &event)) {
             event.kind = PL_EVENT_TOKEN;
             pl_stream_wait(stream, 1000);
+            show_sign(sign);
         }
 }
 
@@ -90,7 +118,7 @@ static pl_status warm_up(struct bench *b, pl_err *err)
 
     rng_seed(&rng, 0);
     const pl_status st = submit(b, &rng, n_prompt, 2, &stream, err);
-    if (!st) wait_for_end(stream);
+    if (!st) wait_for_end(stream, &(struct sign){ .is_shown = false });
     pl_stream_close(stream);
     return st;
 }
@@ -117,12 +145,16 @@ static pl_status run_row(struct bench *b, uint32_t n_streams, struct row *out, p
 
     rng_seed(&rng, n_streams);
     pl_stats_read(b->engine, &before);
+    struct sign sign = { .bench = b, .n_streams = n_streams, .n_before = tokens_so_far(b),
+                         .n_total = (uint64_t)n_streams * (b->n_prompt + b->n_gen - 1),
+                         .next_ns = clock_ns() + SIGN_NS, .is_shown = isatty(STDERR_FILENO) };
     for (uint32_t i = 0; !st && i < n_streams; i++)
         st = submit(b, &rng, b->n_prompt, b->n_gen, &streams[i], err);
     for (uint32_t i = 0; streams && i < n_streams && streams[i]; i++) {
-        if (!st) wait_for_end(streams[i]);
+        if (!st) wait_for_end(streams[i], &sign);
         pl_stream_close(streams[i]);
     }
+    if (sign.is_shown) fputs("\r\033[K", stderr);
     free(streams);
     pl_stats_read(b->engine, &after);
 
@@ -287,6 +319,7 @@ int cmd_bench(int argc, char **argv)
     bool json = false;
     const struct arg table[] = {
         CLI_MODEL_ARGS(&b.params),
+        GPU_LAYERS_ARG(&b.params),
         MODELS_DIR_ARG(&dir),
         { "--streams", NULL, ARG_STRING, &streams, 0, 0, "N,N,...",
           "streams decoded together, one row each (default 1,5,10,20,30)" },
@@ -301,14 +334,15 @@ int cmd_bench(int argc, char **argv)
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print JSON" },
     };
     const struct arg_page page = {
-        "bench", "--model FILE [OPTIONS]",
-        "Measures how fast this machine reads prompts and generates replies of a model, for several "
-        "numbers of streams, beside what the machine could do at most in the same minute.",
-        "paceline bench --model model.gguf --streams 1,20 --rounds 3", table, N_ARGS(table)
+        "bench", "MODEL [OPTIONS]",
+        "Measures how fast this machine reads prompts and generates replies of a model, for "
+        "several numbers of streams, beside what the machine could do at most in the same minute.",
+        "paceline bench model.gguf --streams 1,20 --rounds 3", table, N_ARGS(table)
     };
-    const int code = args_parse(&page, argc, argv, NULL, NULL);
+    struct arg_strings words = { .n = 0 };
+    int code = args_parse(&page, argc, argv, &words, NULL);
+    if (code < 0) code = args_take_model(&page, &words, &b.params.model_path);
     if (code >= 0) return code;
-    if (!b.params.model_path) return args_missing(&page, "--model FILE");
     if (!parse_streams(&b, streams)) return 2;
     cli_log_to_stderr(false);
 
@@ -319,7 +353,7 @@ int cmd_bench(int argc, char **argv)
     if (b.params.step_tokens < b.params.n_streams) b.params.step_tokens = b.params.n_streams;
     b.params.ctx_tokens = b.n_prompt + b.n_gen;
     pl_status st = pl_machine_measure(&b.machine, b.params.backend, b.params.n_threads, &err);
-    if (!st) st = pl_open(&b.engine, &b.params, &err);
+    if (!st) st = load_progress_open(&b.engine, &b.params, &err);
     if (!st) st = run(&b, json, &err);
     pl_close(b.engine);
     return st ? cli_fail(&err) : 0;

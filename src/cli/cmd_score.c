@@ -75,28 +75,42 @@ int cmd_score(int argc, char **argv)
     pl_params params = { .n_streams = 1 };
     const char *list = NULL, *dir = NULL;
     uint32_t n_top = 10;
-    bool json = false, every = false;
+    bool json = false, every = false, exact = false;
     const struct arg table[] = {
         CLI_MODEL_ARGS(&params),
+        GPU_LAYERS_ARG(&params),
         MODELS_DIR_ARG(&dir),
         { "--tokens", NULL, ARG_STRING, &list, 0, 0, "IDS", "token ids, separated by commas" },
         { "--top", NULL, ARG_U32, &n_top, 0, 20, "N", "best tokens to print (default 10)" },
         { "--every", NULL, ARG_FLAG, &every, 0, 0, NULL,
           "print the best tokens after every position (with --json: \"tops\")" },
+        { "--exact", NULL, ARG_FLAG, &exact, 0, 0, NULL,
+          "compute in f32 throughout, slowly: the same as --backend exact" },
+        { "--ctx-size", "-c", ARG_U32, &params.rope_ctx_tokens, 1, 1 << 24, "N",
+          "the context that is served, of models whose RoPE depends on it (default: the model's "
+          "own)" },
         { "--ubatch-size", "-ub", ARG_U32, &params.step_tokens, 1, 4096, "N",
           "columns of a step (default 256); does not change the result" },
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print JSON" },
     };
     const struct arg_page page = {
-        "score", "--model FILE --tokens IDS [OPTIONS]",
+        "score", "MODEL --tokens IDS [OPTIONS]",
         "Prints how likely a model finds a given sequence of tokens: the mean negative "
-        "log-likelihood, and the best tokens after it.",
-        "paceline score --model model.gguf --tokens 1,2,3 --json", table, N_ARGS(table)
+        "log-likelihood, and the best tokens after it. With --exact nothing is rounded to 8 bits "
+        "on the way: the numeric specification that every backend is held against.",
+        "paceline score model.gguf --tokens 1,2,3 --json", table, N_ARGS(table)
     };
-    const int code = args_parse(&page, argc, argv, NULL, NULL);
+    struct arg_strings words = { .n = 0 };
+    int code = args_parse(&page, argc, argv, &words, NULL);
+    if (code < 0) code = args_take_model(&page, &words, &params.model_path);
     if (code >= 0) return code;
-    if (!params.model_path) return args_missing(&page, "--model FILE");
     if (!list) return args_missing(&page, "--tokens IDS");
+    if (exact && params.backend && strcmp(params.backend, "exact")) {
+        fprintf(stderr, "paceline: --exact and --backend %s: one of them is wanted\n",
+                params.backend);
+        return 2;
+    }
+    if (exact) params.backend = "exact";
     cli_log_to_stderr(false);
 
     pl_err err = { 0 };
@@ -110,6 +124,7 @@ int cmd_score(int argc, char **argv)
         return cli_fail(&err);
     }
     params.ctx_tokens = (uint32_t)n_tokens + 1;
+    if (!params.rope_ctx_tokens) params.rope_ctx_tokens = UINT32_MAX;
     params.prefill_tokens = params.step_tokens;
     pl_status st = pl_open(&engine, &params, &err);
     if (!st) st = pl_score(engine, tokens, n_tokens, n_top, &result, &err);

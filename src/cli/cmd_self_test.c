@@ -43,14 +43,15 @@ int cmd_self_test(int argc, char **argv)
     const char *backend = NULL;
     const struct arg table[] = {
         { "--backend", NULL, ARG_STRING, &backend, 0, 0, "NAME",
-          "what is tested: auto, cpu, metal, metal-tensors (default: auto)" },
+          "what is tested: " BACKEND_NAMES(", ") " (default: auto)" },
     };
     const struct arg_page page = {
         "self-test", "[OPTIONS]",
-        "Runs a small random model on the backend and compares it with the CPU's plain code, for every "
-        "type of weights and of KV, and looks whether a stream gets the same bytes alone and among "
-        "others. A GPU's compiler is shown in full where it refuses a kernel. The output can be pasted "
-        "into a report. Exit code 1: something failed.",
+        "Runs a small random model on the backend and compares it with the exact one, which rounds "
+        "nothing to 8 bits (the exact one with the CPU's plain code), for every type of weights "
+        "and of KV, and looks whether a stream gets the same bytes alone and among others. A GPU's "
+        "compiler is shown in full where it refuses a kernel. The output can be pasted into a "
+        "report. Exit code 1: something failed.",
         "paceline self-test --backend metal", table, N_ARGS(table)
     };
     const int code = args_parse(&page, argc, argv, NULL, NULL);

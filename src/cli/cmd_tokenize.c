@@ -21,7 +21,9 @@ int cmd_tokenize(int argc, char **argv)
         { "--model", "-m", ARG_STRING, &params.model_path, 0, 0, "FILE",
           "GGUF file, or the name of a pulled model" },
         MODELS_DIR_ARG(&dir),
-        { "--file", "-f", ARG_STRING, &file, 0, 0, "FILE", "text to read (default: standard input)" },
+        CLI_OVERRIDE_ARG(&params),
+        { "--file", "-f", ARG_STRING, &file, 0, 0, "FILE",
+          "text to read (default: standard input)" },
         { "--special", NULL, ARG_FLAG, &special, 0, 0, NULL,
           "names of control tokens in the text become those tokens" },
         { "--bos", NULL, ARG_FLAG, &bos, 0, 0, NULL,
@@ -29,13 +31,14 @@ int cmd_tokenize(int argc, char **argv)
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print one JSON array" },
     };
     const struct arg_page page = {
-        "tokenize", "--model FILE [OPTIONS] < TEXT",
+        "tokenize", "MODEL [OPTIONS] < TEXT",
         "Prints the token ids of a text, one a line.",
-        "echo hello | paceline tokenize --model model.gguf", table, N_ARGS(table)
+        "echo hello | paceline tokenize model.gguf", table, N_ARGS(table)
     };
-    const int code = args_parse(&page, argc, argv, NULL, NULL);
+    struct arg_strings words = { .n = 0 };
+    int code = args_parse(&page, argc, argv, &words, NULL);
+    if (code < 0) code = args_take_model(&page, &words, &params.model_path);
     if (code >= 0) return code;
-    if (!params.model_path) return args_missing(&page, "--model FILE");
     cli_log_to_stderr(false);
 
     pl_err err = { 0 };

@@ -13,10 +13,4 @@ void help_set_form(enum help_form form);
 /* To standard output. */
 void help_print(const struct arg_page *page);
 
-/* Text inside a man page, with what roff would take as its own escaped. */
-void help_print_roff(const char *text);
-
-/* Text inside single quotes of the form's shell; `special` characters get a backslash before them. */
-void help_print_quoted(const char *text, const char *special);
-
 #endif

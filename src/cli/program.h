@@ -8,8 +8,8 @@
 /* The absolute path of the running executable. */
 bool program_path(char *out, size_t n);
 
-/* Runs argv (NULL at the end; found on PATH) and waits. Its exit code; -1 with errno: not started, or
- * ended by a signal. */
+/* Runs argv (NULL at the end; found on PATH) and waits. Its exit code; -1 with errno: not started,
+ * or ended by a signal. */
 int program_run(const char *const *argv);
 
 /* Likewise, with what it prints in `out`, cut where it is full. */

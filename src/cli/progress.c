@@ -35,9 +35,11 @@ static void format_left(char *to, size_t capacity, const struct progress *p)
     else snprintf(to, capacity, ", %u:%02u left", whole / 60, whole % 60);
 }
 
+/* More may come than was said. */
 static unsigned percent(const struct progress *p)
 {
-    return p->n_total ? (unsigned)(100.0 * (double)p->n_done / (double)p->n_total) : 0;
+    const double n = 100.0 * (double)p->n_done / (double)p->n_total;
+    return p->n_total ? (unsigned)fmin(n, 100) : 0;
 }
 
 /* "42 %, 1.97 GB of 4.68 GB, 38.2 MB/s, 1:12 left" as far as known. */
@@ -49,7 +51,9 @@ static void format_state(char *to, size_t capacity, const struct progress *p)
     progress_bytes(rate, sizeof rate, (uint64_t)p->bytes_per_s);
     format_left(left, sizeof left, p);
     if (p->bytes_per_s > 0) snprintf(speed, sizeof speed, ", %s/s", rate);
-    if (p->n_total)
+    if (p->is_share)
+        snprintf(to, capacity, "%u %%%s", percent(p), left);
+    else if (p->n_total)
         snprintf(to, capacity, "%u %%, %s of %s%s%s", percent(p), done, total, speed, left);
     else snprintf(to, capacity, "%s%s", done, speed);
 }

@@ -1,4 +1,5 @@
-/* How far a download is: a bar that is redrawn on a terminal, a line every tenth elsewhere.
+/* How far a download is, or what else takes long: a bar that is redrawn on a terminal, a line every
+ * tenth elsewhere.
  *
  * The width is asked for at each drawing, so that a resized window needs no signal. One thread. */
 #ifndef CLI_PROGRESS_H
@@ -12,6 +13,7 @@
 struct progress {               /* zeroed says nothing */
     FILE *to;                   /* NULL: says nothing */
     bool is_terminal, is_drawn;
+    bool is_share;              /* n_done of n_total are no bytes, only a part of the whole */
     char what[80];
     uint64_t n_total, n_done;   /* n_total 0: not known */
     uint64_t n_last, last_ns, drawn_ns;

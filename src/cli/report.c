@@ -28,8 +28,8 @@ pl_status report_write(const char *path, const json_t *report, pl_err *err)
         return pl_fail(err, PL_E_IO, "%s: %s", path, strerror(errno));
     }
     fputs("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width\">\n<title>paceline</title>\n<style>",
-          to);
+          "<meta name=\"viewport\" "
+          "content=\"width=device-width\">\n<title>paceline</title>\n<style>", to);
     fwrite(report_css, 1, report_css_bytes, to);
     fputs("</style>\n<body>\n<script type=\"application/json\" id=\"report\">", to);
     write_escaped(to, json);

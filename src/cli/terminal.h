@@ -9,4 +9,7 @@
  * nothing (no-color.org). */
 bool terminal_has_colours(FILE *to);
 
+/* Columns of the terminal, 80 where it does not say; 0: it is none. */
+unsigned terminal_width(FILE *to);
+
 #endif

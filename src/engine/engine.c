@@ -9,64 +9,32 @@
 #include "base/cond.h"
 #include "base/cpu_isa.h"
 #include "base/log.h"
+#include "engine/engine_arrays.h"
+#include "engine/engine_wake.h"
 #include "engine/model_hash.h"
+#include "engine/overrides.h"
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* Arrays of the engine; with e NULL they are only counted. */
-static uint64_t take_arrays(struct pl_engine *e, const struct plan *p)
-{
-    const uint32_t n_rooms = p->public.n_threads;
-    struct pl_engine nowhere;
-    struct pl_engine *to = e ? e : &nowhere;
-    const struct {
-        void *at;       /* address of the pointer */
-        size_t n, size;
-    } arrays[] = {
-        { &to->live, p->streams.n_objects, sizeof *to->live },
-        { &to->sampled, p->backend.max_outs, sizeof *to->sampled },
-        { &to->flight[0].pick, p->backend.max_outs, sizeof *to->flight[0].pick },
-        { &to->flight[1].pick, p->backend.max_outs, sizeof *to->flight[1].pick },
-        { &to->rooms.scratch, n_rooms * sampler_scratch_n(p->public.n_vocab),
-          sizeof *to->rooms.scratch },
-        { &to->rooms.is_taken, n_rooms, sizeof *to->rooms.is_taken },
-        { &to->reply_text, STOP_MAX_BYTES + p->streams.max_text_bytes, 1 },
-        { &to->slot, p->public.n_streams, sizeof *to->slot },
-    };
-    uint64_t n_bytes = 0;
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        n_bytes += (uint64_t)arrays[i].n * arrays[i].size;
-        if (!e) continue;
-        void *array = calloc(arrays[i].n, arrays[i].size);
-        if (!array) return 0;
-        memcpy(arrays[i].at, &array, sizeof array);
-    }
-    return n_bytes;
-}
-
-uint64_t engine_own_bytes(const struct plan *p)
-{
-    return sizeof(struct pl_engine) + take_arrays(NULL, p);
-}
-
-static void copy_page(void *arg, uint32_t to, uint32_t from)
+static void copy_page(void *arg, uint32_t kv_group, uint32_t to, uint32_t from)
 {
     struct pl_engine *e = arg;
-    e->backend->ops->copy_page(e->backend, to, from);
+    const struct homes *homes = &e->plan.homes;
+    for (const struct home *h = homes->home; h < homes->home + homes->n; h++)
+        h->ops->copy_page(h->backend, kv_group, to, from);
 }
 
 static pl_status take_memory(struct pl_engine *e, pl_err *err)
 {
     const struct plan *p = &e->plan;
-    pl_status st = kv_pool_open(&e->kv, p->public.n_pages, err);
+    const struct kv_groups *kv = &p->scheduler.kv;
+    pl_status st = PL_OK;
+    for (uint32_t g = 0; g < kv->n && !st; g++)
+        st = kv_pool_open(&e->kv[g], kv->group[g].n_pages, err);
     if (!st) st = scheduler_open(&e->scheduler, &p->scheduler, e->kv, copy_page, e, err);
     if (!st) st = stream_pool_open(&e->streams, &p->streams, e, err);
     if (st) return st;
-    e->rooms.n_rooms = p->public.n_threads;
-    if (!take_arrays(e, p))
-        return pl_fail(err, PL_E_MEMORY, "no memory for %llu bytes of sampling and stream tables",
-                       (unsigned long long)engine_own_bytes(p));
-    return PL_OK;
+    return engine_take_arrays(e, err);
 }
 
 /* ---- open and close ------------------------------------------------------------------------- */
@@ -74,11 +42,15 @@ static pl_status take_memory(struct pl_engine *e, pl_err *err)
 /* What the backend needs for its pack cache. Trouble here means to do without. */
 static void set_pack_cache(struct plan *plan, const pl_params *params, const struct gguf *g)
 {
-    struct backend_params *b = &plan->backend;
+    struct backend_params *b = &plan->backend[0];
     struct cache_dir dir = { 0 };
     bool was_known = false;
     pl_err why;
     if (!params->pack_cache) return;
+    if (plan->homes.n > 1) {
+        PL_LOG(WARN, "pack", "layers live in two places; weights are packed in memory");
+        return;
+    }
     pl_status st = cache_dir_open(&dir, params->pack_cache, &why);
     if (!st) st = model_hash(g, &dir, plan->public.n_threads, &b->model_hash, &was_known, &why);
     cache_dir_close(&dir);
@@ -87,13 +59,27 @@ static void set_pack_cache(struct plan *plan, const pl_params *params, const str
     else PL_LOG(INFO, "pack", "model hash %s", was_known ? "known" : "computed");
 }
 
+static void close_homes(struct pl_engine *e)
+{
+    struct homes *homes = &e->plan.homes;
+    for (struct home *h = homes->home; h < homes->home + homes->n; h++) {
+        if (h->backend) h->ops->close(h->backend);
+        h->backend = NULL;
+    }
+}
+
 static pl_status open_backend(struct pl_engine *e, const pl_params *params, const struct gguf *g,
                               const struct hparams *h, pl_err *err)
 {
     pl_status st = plan_compute(&e->plan, params, g, h, e->text.tokenizer, err);
     if (!st) st = plan_check_memory(&e->plan, err);
     if (!st) set_pack_cache(&e->plan, params, g);
-    return st ? st : e->plan.ops->open(&e->backend, &e->plan.backend, err);
+    if (st) return st;
+    struct home *home = e->plan.homes.home;
+    for (uint32_t i = 0; i < e->plan.homes.n && !st; i++)
+        st = home[i].ops->open(&home[i].backend, &e->plan.backend[i], err);
+    if (st) close_homes(e);
+    return st;
 }
 
 /* Where nobody asked for a backend by name, one that does not work here gives way to the CPU's. */
@@ -110,17 +96,32 @@ static pl_status open_some_backend(struct pl_engine *e, const pl_params *params,
     return open_backend(e, &on_cpu, g, h, err);
 }
 
+static void tell_of_rows_without_token(const pl_plan *u)
+{
+    if (u->n_head_rows > u->n_vocab)
+        PL_LOG(WARN, "engine",
+               "%u rows of the output head have no token of the file's %u: they are never picked",
+               u->n_head_rows - u->n_vocab, u->n_vocab);
+}
+
 static pl_status open_model(struct pl_engine *e, const pl_params *params, const struct gguf *g,
                             const struct hparams *h, pl_err *err)
 {
     pl_status st = open_some_backend(e, params, g, h, err);
     if (st) return st;
     pl_plan *u = &e->plan.public;
-    snprintf(u->isa, sizeof u->isa, "%s", e->backend->ops->isa(e->backend));
-    u->n_threads = e->backend->ops->n_threads(e->backend);
-    if (e->is_timing) e->backend->ops->timing(e->backend, true);
-    st = model_open(&e->model, g, h, e->backend, u->ctx_tokens, err);
-    if (!st) u->shared_bytes = e->backend->ops->shared_bytes(e->backend);
+    tell_of_rows_without_token(u);
+    const struct homes *homes = &e->plan.homes;
+    const struct home *last = homes_last(homes);
+    snprintf(u->isa, sizeof u->isa, "%s", last->ops->isa(last->backend));
+    u->n_threads = last->ops->n_threads(last->backend);
+    for (const struct home *a = homes->home; a <= last && e->is_timing; a++)
+        a->ops->timing(a->backend, true);
+    const struct model_watch watch = { params->on_progress, params->progress_arg,
+                                       u->weights_bytes };
+    st = model_open(&e->model, g, h, homes, &e->plan.scheduler.kv, u->ctx_tokens, &watch, err);
+    for (const struct home *a = homes->home; a <= last && !st; a++)
+        u->shared_bytes += a->ops->shared_bytes(a->backend);
     gguf_drop_pages(g);
     return st;
 }
@@ -144,6 +145,7 @@ static pl_status open_file(struct pl_engine *e, const pl_params *params, struct 
 {
     if (!params->model_path) return pl_fail(err, PL_E_PARAM, "no model_path is given");
     pl_status st = gguf_open(g, params->model_path, err);
+    if (!st) st = overrides_apply(g, params, err);
     if (!st) st = text_open(&e->text, g, params->chat_template, err);
     return st;
 }
@@ -152,7 +154,7 @@ PL_API pl_status pl_open(pl_engine **out, const pl_params *params, pl_err *err)
 {
     *out = NULL;
     struct gguf g = { 0 };
-    struct hparams h;
+    struct hparams h = { 0 };
     struct pl_engine *e = calloc(1, sizeof *e);
     if (!e) return pl_fail(err, PL_E_MEMORY, "no memory for an engine");
     e->is_text_only = params->text_only;
@@ -161,9 +163,11 @@ PL_API pl_status pl_open(pl_engine **out, const pl_params *params, pl_err *err)
     pl_status st = open_file(e, params, &g, err);
     if (!st && !e->is_text_only) {
         st = hparams_read(&h, &g, err);
+        h.rope_ctx_tokens = params->rope_ctx_tokens;
         if (!st) st = open_model(e, params, &g, &h, err);
         if (!st) st = start(e, err);
     }
+    hparams_free(&h);
     gguf_close(&g);
     if (st) {
         pl_close(e);
@@ -181,12 +185,14 @@ PL_API pl_status pl_plan_compute(pl_plan *out, const pl_params *params, pl_err *
 {
     struct pl_engine e = { 0 };
     struct gguf g = { 0 };
-    struct hparams h;
+    struct hparams h = { 0 };
     *out = (pl_plan){ 0 };
     pl_status st = open_file(&e, params, &g, err);
     if (!st) st = hparams_read(&h, &g, err);
+    h.rope_ctx_tokens = params->rope_ctx_tokens;
     if (!st) st = plan_compute(&e.plan, params, &g, &h, e.text.tokenizer, err);
     if (!st) *out = e.plan.public;
+    hparams_free(&h);
     text_close(&e.text);
     gguf_close(&g);
     return st;
@@ -208,19 +214,13 @@ PL_API void pl_close(pl_engine *e)
     stop_thread(e);
     stream_pool_close(&e->streams);
     scheduler_close(e->scheduler);
-    if (e->kv) kv_pool_close(e->kv);
+    for (uint32_t g = 0; g < MAX_KV_GROUPS; g++) kv_pool_close(e->kv[g]);
     model_close(e->model);
-    if (e->backend) e->backend->ops->close(e->backend);
+    close_homes(e);
     if (e->has_stats) stats_close(&e->stats);
     if (e->has_changed) pthread_cond_destroy(&e->changed);
     if (e->has_lock) pthread_mutex_destroy(&e->lock);
-    free(e->live);
-    free(e->sampled);
-    for (int i = 0; i < MAX_IN_FLIGHT; i++) free(e->flight[i].pick);
-    free(e->rooms.scratch);
-    free((void *)e->rooms.is_taken);
-    free(e->reply_text);
-    free(e->slot);
+    engine_free_arrays(e);
     text_close(&e->text);
     free(e);
 }
@@ -234,28 +234,6 @@ PL_API void pl_drain(pl_engine *e)
 }
 
 /* ---- from other threads --------------------------------------------------------------------- */
-
-void engine_wake(struct pl_engine *e)
-{
-    pthread_mutex_lock(&e->lock);
-    e->is_wake_pending = true;
-    pthread_cond_signal(&e->changed);
-    pthread_mutex_unlock(&e->lock);
-}
-
-void engine_cancel_wake(struct pl_engine *e)
-{
-    atomic_store_explicit(&e->has_cancels, true, memory_order_release);
-    engine_wake(e);
-}
-
-void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
-{
-    stream_forget_storage(&e->streams, s);
-    pthread_mutex_lock(&e->lock);
-    stream_pool_give(&e->streams, s);
-    pthread_mutex_unlock(&e->lock);
-}
 
 PL_API const pl_plan *pl_engine_plan(const pl_engine *e)
 {
@@ -293,9 +271,7 @@ static pl_status no_such_backend(const char *name, pl_err *err)
 
 PL_API bool pl_is_healthy(pl_engine *e)
 {
-    const uint64_t max_step_ns = 30u * 1000000000ull;
-    const uint64_t since = atomic_load_explicit(&e->busy_since_ns, memory_order_relaxed);
-    return since == 0 || clock_ns() - since < max_step_ns || clock_ns() < since;
+    return step_watch_is_well(&e->watch, clock_ns());
 }
 
 PL_API pl_status pl_self_test(const char *backend, pl_self_test_fn *fn, void *arg, pl_err *err)

@@ -16,23 +16,19 @@
 #include <stdatomic.h>
 
 #include "engine/plan.h"
+#include "engine/sampler.h"
 #include "engine/stats.h"
-#include "engine/stream.h"
+#include "engine/step_watch.h"
+#include "engine/stream_pool.h"
 #include "engine/text.h"
 
 /* Room to sample in, as many as computing threads; one is claimed for each row. */
-struct sample_room {
-    struct candidate *scratch;  /* (n_rooms, sampler_scratch_n(n_vocab)) */
+struct sample_rooms {
+    struct candidate *scratch;  /* (n_rooms, n_vocab) */
+    uint32_t *seat;             /* (n_rooms, n_vocab) */
+    struct touch *touch;        /* (n_rooms, max_touched) */
     _Atomic bool *is_taken;     /* (n_rooms) acquire on claim, release on return */
-    uint32_t n_rooms;
-};
-
-/* A step from its plan to its events. */
-struct flight {
-    struct step step;
-    struct pick *pick;          /* (max_outs) */
-    bool is_all_picked;         /* by the backend: the next step may be planned on top of it */
-    uint64_t begin_ns;
+    uint32_t n_rooms, n_vocab, max_touched;
 };
 
 struct pl_engine {
@@ -40,30 +36,30 @@ struct pl_engine {
     struct plan plan;
     bool is_text_only, is_timing;
 
-    struct backend *backend;
-    struct model *model;
-    struct kv_pool *kv;
+    struct model *model;        /* in the homes of the plan, which are open */
+    float *x;                   /* (step_tokens, d_model) between two homes */
+    struct kv_pool *kv[MAX_KV_GROUPS];
     struct scheduler *scheduler;
 
+    void *arrays;               /* one block of those below */
     struct stream_pool streams;
     struct pl_stream **live;    /* (n_objects) the streams the engine owns, in no order */
     uint32_t n_live;
-    struct sampled *sampled;    /* (max_outs) */
-    struct sample_room rooms;
+    struct picked *picked;      /* (max_outs) of the step that ended last */
+    struct touch *touch;        /* (max_outs, max_touched), of picks that are the backend's */
+    uint32_t max_touched;
+    struct sample_rooms rooms;
     char *reply_text;
-    struct flight flight[MAX_IN_FLIGHT];    /* a ring: in flight from `oldest` on */
-    uint32_t oldest, n_in_flight;
-    const struct step *step;    /* whose outputs are being sampled: for the sampling threads */
     uint64_t last_end_ns;       /* of a step */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct pl_stream *new_first, *new_last; /* under lock, and so down to is_stopping */
-    uint32_t n_queued, n_running;           /* waiting for a slot; in one, as of the last round */
+    uint32_t n_queued, n_running;           /* waiting for a slot and wanted; in one */
     uint64_t n_queued_tokens, last_id;
     bool is_wake_pending, is_draining, is_stopping;
 
-    _Atomic uint64_t busy_since_ns; /* begin of the step being computed; 0: none. Relaxed */
+    struct step_watch watch;    /* of the oldest step in flight */
     _Atomic bool has_cancels;   /* some stream's flag was set: release; the engine exchanges it:
                                  * acquire, and so sees that flag */
 
@@ -73,28 +69,6 @@ struct pl_engine {
     pthread_t thread;
     bool has_lock, has_changed, has_stats, has_thread;
 };
-
-/* What the engine takes for itself, for plan_compute. */
-uint64_t engine_own_bytes(const struct plan *p);
-
-/* Any thread: there is something to look at. */
-void engine_wake(struct pl_engine *e);
-
-/* Any thread: a stream's flags were set. */
-void engine_cancel_wake(struct pl_engine *e);
-
-/* Puts an object that both sides are done with back into the pool. */
-void engine_free_stream(struct pl_engine *e, struct pl_stream *s);
-
-/* Submits a request; score: where to put the prompt's probabilities, or NULL. */
-pl_status engine_submit(struct pl_engine *e, const pl_request *request, struct score_job *score,
-                        pl_stream **out, pl_err *err);
-
-/* outputs.c: how the step's outputs are picked, by the backend where it can. */
-void engine_fill_picks(struct pl_engine *e, struct flight *f);
-
-/* sample_fn of the outputs that are not: for any of the backend's threads. arg: the engine. */
-void engine_sample_row(void *arg, uint32_t out, float *logits, float *largest);
 
 /* The engine thread. */
 void *engine_run(void *engine);

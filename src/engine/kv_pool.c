@@ -7,17 +7,23 @@
 
 enum { NO_LINK = UINT32_MAX };
 
-/* Free and cached pages hang in a list each, linked by page number; a held page is in none. */
+/* Free and cached pages hang in lists, linked by page number; a held page is in none. */
 struct page {
     uint32_t n_refs;
-    uint32_t next, previous;    /* of the cached list; free pages use next alone */
+    uint32_t next, previous;    /* of a list of cached ones; free pages use next alone */
     bool is_indexed;
+    bool goes_first;            /* cached: in which list */
+};
+
+/* By the time of their release. */
+struct page_list {
+    uint32_t oldest, newest;
 };
 
 struct kv_pool {
     struct kv_pool_counts counts;
     uint32_t first_free;        /* a stack: the page used last is the warmest */
-    uint32_t oldest, newest;    /* cached pages by the time of their release */
+    struct page_list cached[2]; /* [1]: those that go first */
     struct page *page;          /* (n_pages) */
     struct prefix_index index;
 };
@@ -45,7 +51,7 @@ pl_status kv_pool_open(struct kv_pool **out, uint32_t n_pages, pl_err *err)
         return st;
     }
     pool->counts.n_pages = pool->counts.n_free = n_pages;
-    pool->oldest = pool->newest = NO_LINK;
+    pool->cached[0] = pool->cached[1] = (struct page_list){ NO_LINK, NO_LINK };
     for (uint32_t i = 0; i < n_pages; i++) pool->page[i].next = i + 1 < n_pages ? i + 1 : NO_LINK;
     *out = pool;
     return PL_OK;
@@ -59,14 +65,14 @@ void kv_pool_close(struct kv_pool *pool)
     free(pool);
 }
 
-static uint32_t n_available(const struct kv_pool *pool)
+uint32_t kv_pool_n_available(const struct kv_pool *pool)
 {
     return pool->counts.n_free + pool->counts.n_cached - pool->counts.n_reserved;
 }
 
 bool kv_pool_reserve(struct kv_pool *pool, uint32_t n)
 {
-    if (n > n_available(pool)) return false;
+    if (n > kv_pool_n_available(pool)) return false;
     pool->counts.n_reserved += n;
     return true;
 }
@@ -92,27 +98,30 @@ static uint32_t pop_free(struct kv_pool *pool)
     return page;
 }
 
-static void append_cached(struct kv_pool *pool, uint32_t page)
+static void append_cached(struct kv_pool *pool, uint32_t page, bool goes_first)
 {
+    struct page_list *list = &pool->cached[goes_first];
+    pool->page[page].goes_first = goes_first;
     pool->page[page].next = NO_LINK;
-    pool->page[page].previous = pool->newest;
-    if (pool->newest == NO_LINK)
-        pool->oldest = page;
+    pool->page[page].previous = list->newest;
+    if (list->newest == NO_LINK)
+        list->oldest = page;
     else
-        pool->page[pool->newest].next = page;
-    pool->newest = page;
+        pool->page[list->newest].next = page;
+    list->newest = page;
     pool->counts.n_cached++;
 }
 
 static void unlink_cached(struct kv_pool *pool, uint32_t page)
 {
     const struct page *p = &pool->page[page];
+    struct page_list *list = &pool->cached[p->goes_first];
     if (p->previous == NO_LINK)
-        pool->oldest = p->next;
+        list->oldest = p->next;
     else
         pool->page[p->previous].next = p->next;
     if (p->next == NO_LINK)
-        pool->newest = p->previous;
+        list->newest = p->previous;
     else
         pool->page[p->next].previous = p->previous;
     pool->counts.n_cached--;
@@ -120,7 +129,8 @@ static void unlink_cached(struct kv_pool *pool, uint32_t page)
 
 static uint32_t evict_oldest(struct kv_pool *pool)
 {
-    const uint32_t page = pool->oldest;
+    const uint32_t first = pool->cached[1].oldest;
+    const uint32_t page = first != NO_LINK ? first : pool->cached[0].oldest;
     unlink_cached(pool, page);
     prefix_index_remove(&pool->index, page);
     pool->page[page].is_indexed = false;
@@ -138,13 +148,13 @@ uint32_t kv_pool_take(struct kv_pool *pool)
     return page;
 }
 
-bool kv_pool_share(struct kv_pool *pool, uint32_t page)
+bool kv_pool_hold(struct kv_pool *pool, uint32_t page)
 {
     struct page *p = &pool->page[page];
     assert(page < pool->counts.n_pages && (p->n_refs || p->is_indexed));
 
     if (p->n_refs == 0) {
-        if (n_available(pool) == 0) return false;
+        if (kv_pool_n_available(pool) == 0) return false;
         unlink_cached(pool, page);
         pool->counts.n_held++;
     }
@@ -152,7 +162,7 @@ bool kv_pool_share(struct kv_pool *pool, uint32_t page)
     return true;
 }
 
-void kv_pool_release(struct kv_pool *pool, uint32_t page)
+static void release(struct kv_pool *pool, uint32_t page, bool goes_first)
 {
     struct page *p = &pool->page[page];
     assert(page < pool->counts.n_pages && p->n_refs > 0);
@@ -160,9 +170,19 @@ void kv_pool_release(struct kv_pool *pool, uint32_t page)
     if (--p->n_refs) return;
     pool->counts.n_held--;
     if (p->is_indexed)
-        append_cached(pool, page);
+        append_cached(pool, page, goes_first);
     else
         push_free(pool, page);
+}
+
+void kv_pool_release(struct kv_pool *pool, uint32_t page)
+{
+    release(pool, page, false);
+}
+
+void kv_pool_release_first(struct kv_pool *pool, uint32_t page)
+{
+    release(pool, page, true);
 }
 
 bool kv_pool_is_writable(const struct kv_pool *pool, uint32_t page)
@@ -175,8 +195,8 @@ int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key key, const in
     return prefix_index_find(&pool->index, key, tokens);
 }
 
-bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key key,
-                     const int32_t *tokens)
+bool kv_pool_enter(struct kv_pool *pool, uint32_t page, struct prefix_key key,
+                   const int32_t *tokens)
 {
     struct page *p = &pool->page[page];
     assert(p->n_refs > 0 && !p->is_indexed);
@@ -209,14 +229,21 @@ static const char *audit_free(const struct kv_pool *pool)
 
 static const char *audit_cached(const struct kv_pool *pool)
 {
-    uint32_t n = 0, previous = NO_LINK;
-    for (uint32_t i = pool->oldest; i != NO_LINK; previous = i, i = pool->page[i].next) {
-        if (++n > pool->counts.n_cached) return "kv_pool I2: more cached pages than n_cached";
-        if (pool->page[i].n_refs || !pool->page[i].is_indexed)
-            return "kv_pool I1: a cached page has a holder or is not in the index";
-        if (pool->page[i].previous != previous) return "kv_pool: the cached list is torn";
+    uint32_t n = 0;
+    for (int first = 0; first < 2; first++) {
+        uint32_t previous = NO_LINK;
+        for (uint32_t i = pool->cached[first].oldest; i != NO_LINK;
+             previous = i, i = pool->page[i].next) {
+            const struct page *p = &pool->page[i];
+            if (++n > pool->counts.n_cached) return "kv_pool I2: more cached pages than n_cached";
+            if (p->n_refs || !p->is_indexed)
+                return "kv_pool I1: a cached page has a holder or is not in the index";
+            if (p->previous != previous || p->goes_first != first)
+                return "kv_pool: a list of cached pages is torn";
+        }
+        if (pool->cached[first].newest != previous)
+            return "kv_pool: the end of a list of cached pages is wrong";
     }
-    if (pool->newest != previous) return "kv_pool: the end of the cached list is wrong";
     return n == pool->counts.n_cached ? NULL : "kv_pool I2: fewer cached pages than n_cached";
 }
 

@@ -3,7 +3,7 @@
  * I1  every page is free (no holder, no content worth keeping), cached (no holder, in the prefix
  *     index), or held (n_refs holders, in the index or not)
  * I2  n_free + n_cached + n_held == n_pages; taking prefers free pages, then the cached page that
- *     was released longest ago, which leaves the index
+ *     was released longest ago, of those released _first if there are any; it leaves the index
  * I3  n_reserved <= n_free + n_cached: what admission promised can be had
  * I4  a page that more than one holder has, or that is in the index, is never written: writers
  *     copy it first (copy on write; the scheduler does)
@@ -25,13 +25,15 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "engine/prefix_index.h"
 
 struct kv_pool;
 
-enum { KV_NO_PAGE = -1 };
-
 pl_status kv_pool_open(struct kv_pool **out, uint32_t n_pages, pl_err *err);
 void kv_pool_close(struct kv_pool *pool);
+
+/* Pages that could be reserved now. */
+uint32_t kv_pool_n_available(const struct kv_pool *pool);
 
 /* Promises n pages to a later kv_pool_take; false: that many cannot be had. */
 bool kv_pool_reserve(struct kv_pool *pool, uint32_t n);
@@ -42,32 +44,26 @@ uint32_t kv_pool_take(struct kv_pool *pool);
 
 /* One more holder of a held or cached page. A cached page that becomes held lowers what can be
  * reserved: false where I3 would break. */
-bool kv_pool_share(struct kv_pool *pool, uint32_t page);
+bool kv_pool_hold(struct kv_pool *pool, uint32_t page);
 
-/* One holder fewer. The last one leaves the page cached if it is in the index, else free. */
+/* One holder fewer. The last one leaves the page cached if it is in the index, else free; _first:
+ * to be evicted before all those of kv_pool_release. */
 void kv_pool_release(struct kv_pool *pool, uint32_t page);
+void kv_pool_release_first(struct kv_pool *pool, uint32_t page);
 
 /* One holder, and not in the index. */
 bool kv_pool_is_writable(const struct kv_pool *pool, uint32_t page);
 
 /* ---- prefix index: the content of full pages ------------------------------------------------ */
 
-/* Names the content of a page and of all pages before it: 128 bits of a chained hash. */
-struct prefix_key {
-    uint64_t bits[2];
-};
-
-/* The key of the page that follows `before` (zero for the first page) and holds `tokens`. */
-struct prefix_key prefix_key_next(struct prefix_key before, const int32_t *tokens);
-
 /* The page of this content, or KV_NO_PAGE. tokens are compared too: a collision is no hit. */
 int64_t kv_pool_find(const struct kv_pool *pool, struct prefix_key key, const int32_t *tokens);
 
 /* Enters a held, full page that is not in the index; does nothing where its content is there
- * already, in another page. false: the key is taken by other content, so that the page cannot be
- * entered, and nothing that follows it may be. */
-bool kv_pool_publish(struct kv_pool *pool, uint32_t page, struct prefix_key key,
-                     const int32_t *tokens);
+ * already, in another page (which kv_pool_find names). false: the key is taken by other content, so
+ * that the page cannot be entered, and nothing that follows it may be. */
+bool kv_pool_enter(struct kv_pool *pool, uint32_t page, struct prefix_key key,
+                   const int32_t *tokens);
 
 struct kv_pool_counts {
     uint32_t n_pages, n_free, n_cached, n_held, n_reserved;

@@ -1,24 +1,14 @@
-/* From rows of logits to tokens: on the backend's threads, or by the backend itself. */
+#include "engine/outputs.h"
+
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/pick.h"
 #include "engine/row.h"
+#include "engine/sampler.h"
 
-void engine_fill_picks(struct pl_engine *e, struct flight *f)
-{
-    const bool can_pick = e->backend->ops->start != NULL;
-    f->is_all_picked = can_pick;
-    for (uint32_t i = 0; i < f->step.batch.n_outs; i++) {
-        struct pl_stream *s = stream_of(f->step.out_seq[i]);
-        f->pick[i] = (struct pick){ 0 };
-        if (can_pick && !s->score && !s->logprobs && !s->n_top)
-            f->pick[i] = sampler_delegate(&s->sampler);
-        f->is_all_picked = f->is_all_picked && f->pick[i].is_by_backend;
-    }
-    f->step.batch.pick = f->pick;
-}
+/* ---- room ----------------------------------------------------------------------------------- */
 
-static uint32_t claim_room(struct sample_room *rooms)
+static uint32_t claim_room(struct sample_rooms *rooms)
 {
     for (uint32_t i = 0;; i = (i + 1) % rooms->n_rooms) {
         bool is_free = false;
@@ -27,6 +17,64 @@ static uint32_t claim_room(struct sample_room *rooms)
             return i;
     }
 }
+
+static void leave_room(struct sample_rooms *rooms, uint32_t room)
+{
+    atomic_store_explicit(&rooms->is_taken[room], false, memory_order_release);
+}
+
+static struct pick_room pick_room(const struct sample_rooms *rooms, uint32_t room)
+{
+    return (struct pick_room){ .seat = rooms->seat + (size_t)room * rooms->n_vocab,
+                               .touch = rooms->touch + (size_t)room * rooms->max_touched,
+                               .max_touched = rooms->max_touched };
+}
+
+/* ---- picks ---------------------------------------------------------------------------------- */
+
+static struct pick pick_of(const struct pl_stream *s, uint32_t n_vocab, uint32_t pos, int32_t last,
+                           const struct pick_room *room)
+{
+    struct pick pick = pick_make(&s->sampling, n_vocab, s->seq.token, pos + 1, last, room);
+    pick.wants_logprob = s->logprobs;
+    pick.n_top = s->n_top;
+    return pick;
+}
+
+/* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has: the
+ * stream decides, not who is beside it. */
+static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream *s,
+                                    const struct batch *batch, const struct output *o,
+                                    uint32_t *seat)
+{
+    const struct pick_room room = { seat, e->touch + (size_t)o->first_row * e->max_touched,
+                                    e->max_touched };
+    struct pick pick = pick_of(s, e->plan.public.n_vocab, batch->pos[o->first_col],
+                               batch->token[o->first_col], &room);
+    pick.is_by_backend = pick.n_touched <= room.max_touched && !(pick.typical_p < 1);
+    return pick;
+}
+
+void outputs_fill_picks(struct pl_engine *e, struct step *step)
+{
+    struct batch *batch = &step->batch;
+    step->is_all_picked = plan_runs_ahead(&e->plan);
+    if (!step->is_all_picked) return;
+    const uint32_t room = claim_room(&e->rooms);
+    uint32_t *seat = pick_room(&e->rooms, room).seat;
+    memset(step->pick, 0, batch->n_rows * sizeof *step->pick);
+    for (uint32_t i = 0; i < batch->n_outputs; i++) {
+        const struct output *o = &batch->output[i];
+        const struct pl_stream *s = stream_of(step_seq(step, i));
+        struct pick *pick = &step->pick[o->first_row];
+        if (!s->score) *pick = pick_for_backend(e, s, batch, o, seat);
+        step->is_all_picked = step->is_all_picked && pick->is_by_backend;
+    }
+    leave_room(&e->rooms, room);
+    batch->pick = step->pick;
+}
+
+/* ---- from rows of logits -------------------------------------------------------------------- */
 
 _Static_assert((int)ROW_BLOCK == LOGIT_BLOCK, "the backend measures the blocks of a row");
 
@@ -39,19 +87,29 @@ static void score_row(struct pl_stream *s, uint32_t pos, const struct row *row)
     if (has_next) job->nll[pos] = nll;
 }
 
-/* On any of the backend's threads. Never more of them than rooms, so a room is free soon. */
-void engine_sample_row(void *arg, uint32_t out, float *logits, float *largest)
+static void pick_row(struct pl_engine *e, const struct pl_stream *s, uint32_t pos,
+                     const struct row *row, struct picked *out)
 {
-    struct pl_engine *e = arg;
-    struct pl_stream *s = stream_of(e->step->out_seq[out]);
-    const uint32_t n_vocab = e->plan.public.n_vocab;
-    const struct row row = { logits, largest, n_vocab };
-    if (s->score) {
-        score_row(s, e->step->out_pos[out], &row);
-        return;
+    const uint32_t i = claim_room(&e->rooms);
+    const struct pick_room room = pick_room(&e->rooms, i);
+    const struct pick pick = pick_of(s, row->n, pos, s->seq.token[pos], &room);
+    sampler_pick(&pick, row, e->rooms.scratch + (size_t)i * row->n, out);
+    leave_room(&e->rooms, i);
+}
+
+/* On any of the backend's threads. Never more of them than rooms, so a room is free soon. */
+void outputs_sample(void *arg, uint32_t output, const struct logit_rows *rows)
+{
+    const struct step *step = arg;
+    const struct output *o = &step->batch.output[output];
+    if (!step_seq(step, output)) return;    /* it left while the step was computed */
+    struct pl_stream *s = stream_of(step_seq(step, output));
+    struct pl_engine *e = s->engine;
+    for (uint32_t i = 0; i < o->n_cols; i++) {
+        const struct row row = { rows->logits + i * rows->ld_logits,
+                                 rows->largest + i * rows->ld_largest, e->plan.public.n_vocab };
+        const uint32_t pos = step->batch.pos[o->first_col + i];
+        if (s->score) score_row(s, pos, &row);
+        else pick_row(e, s, pos, &row, &e->picked[o->first_row + i]);
     }
-    const uint32_t room = claim_room(&e->rooms);
-    sampler_pick(&s->sampler, &row, s->seq.token, s->seq.n_tokens, s->logprobs, s->n_top,
-                 e->rooms.scratch + room * sampler_scratch_n(n_vocab), &e->sampled[out]);
-    atomic_store_explicit(&e->rooms.is_taken[room], false, memory_order_release);
 }

@@ -4,7 +4,7 @@
 #define ENGINE_PLAN_H
 
 #include "engine/scheduler.h"
-#include "engine/stream.h"
+#include "engine/stream_pool.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -13,11 +13,18 @@ enum { SCORE_TOKENS = 16 };
 
 struct plan {
     pl_plan public;
-    const struct backend_ops *ops;
-    struct backend_params backend;
+    const struct backend_ops *ops;          /* of the last home: the backend that was asked for */
+    struct homes homes;
+    struct backend_params backend[MAX_HOMES];
     struct scheduler_params scheduler;
     struct stream_layout streams;
 };
+
+/* Whether a step may be started before the one before it is finished. */
+static inline bool plan_runs_ahead(const struct plan *p)
+{
+    return p->homes.n == 1 && p->ops->start;
+}
 
 /* Fills in the defaults and computes. The file and its tokenizer are open. */
 pl_status plan_compute(struct plan *out, const pl_params *params, const struct gguf *g,

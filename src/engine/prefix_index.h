@@ -22,7 +22,17 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
-#include "engine/kv_pool.h"
+#include "base/status.h"
+
+enum { KV_NO_PAGE = -1 };
+
+/* Names the content of a page and of all pages before it: 128 bits of a chained hash. */
+struct prefix_key {
+    uint64_t bits[2];
+};
+
+/* The key of the page that follows `before` (zero for the first page) and holds `tokens`. */
+struct prefix_key prefix_key_next(struct prefix_key before, const int32_t *tokens);
 
 struct prefix_entry {
     struct prefix_key key;

@@ -3,7 +3,7 @@
 #ifndef ENGINE_RECORD_H
 #define ENGINE_RECORD_H
 
-#include "engine/stream.h"
+#include "engine/stream_pool.h"
 
 struct record {
     uint32_t kind;              /* pl_event_kind */
@@ -22,7 +22,7 @@ void record_emit(struct pl_stream *s, const struct record *r, const pl_token_pro
 /* Bytes of the largest record. */
 static inline size_t record_max_bytes(const struct stream_layout *l)
 {
-    return sizeof(struct record) + SAMPLER_MAX_TOP * sizeof(pl_token_prob) + sizeof(pl_usage) +
+    return sizeof(struct record) + PICK_MAX_TOP * sizeof(pl_token_prob) + sizeof(pl_usage) +
            l->max_text_bytes;
 }
 

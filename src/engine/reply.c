@@ -1,4 +1,5 @@
-/* From sampled tokens to the events of a reply. */
+#include "engine/reply.h"
+
 #include <string.h>
 
 #include "engine/record.h"
@@ -26,24 +27,24 @@ static void observe_token(const struct reply_context *c, struct pl_stream *s, ui
 }
 
 pl_finish reply_token(const struct reply_context *c, struct pl_stream *s,
-                      const struct sampled *sampled, uint64_t now_ns, int32_t *stop_index)
+                      const struct picked *picked, uint64_t now_ns, int32_t *stop_index)
 {
     *stop_index = -1;
-    if (sampled->token < 0) return PL_FINISH_ERROR;     /* no finite logit, or all forbidden */
-    if (!s->ignore_eos && tokenizer_is_end(c->tokenizer, sampled->token)) return PL_FINISH_STOP;
+    if (picked->token < 0) return PL_FINISH_ERROR;     /* no finite logit, or all forbidden */
+    if (!s->ignore_eos && tokenizer_is_end(c->tokenizer, picked->token)) return PL_FINISH_STOP;
 
-    s->seq.token[s->seq.n_tokens++] = sampled->token;
+    s->seq.token[s->seq.n_tokens++] = picked->token;
     s->n_reply++;
     observe_token(c, s, now_ns);
 
     const char *text;
-    const size_t n = decode(c, s, sampled->token);
+    const size_t n = decode(c, s, picked->token);
     const struct stop_result r = stop_push(&s->stop, c->text, n, &text);
     const struct record record = {
-        .kind = PL_EVENT_TOKEN, .token = sampled->token, .logprob = sampled->logprob,
-        .n_top = sampled->n_top, .n_text_bytes = (uint32_t)r.n_released, .stop_index = -1
+        .kind = PL_EVENT_TOKEN, .token = picked->token, .logprob = picked->logprob,
+        .n_top = picked->n_top, .n_text_bytes = (uint32_t)r.n_released, .stop_index = -1
     };
-    record_emit(s, &record, sampled->top, NULL, text);
+    record_emit(s, &record, picked->top, NULL, text);
 
     *stop_index = r.stop_index;
     if (r.stop_index >= 0) return PL_FINISH_STOP;

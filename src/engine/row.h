@@ -1,4 +1,4 @@
-/* Passes over one row of logits, and selection of the largest. What the sampler is made of.
+/* Passes over one row of logits: the largest, sums of exponentials. What the sampler is made of.
  *
  * Every sum has a fixed order (ROW_LANES lanes, ROW_BLOCK values a block, blocks in order), so a
  * row gives the same result on every machine and thread. NaN counts as -INFINITY everywhere. No
@@ -7,8 +7,6 @@
 #define ENGINE_ROW_H
 
 #include <stdint.h>
-
-#include "engine/sampler.h"
 
 enum { ROW_LANES = 16, ROW_BLOCK = 256 };
 
@@ -43,26 +41,6 @@ double row_sum_exp(const float *row, uint32_t n, float max, float scale);
 /* The first token at which the running sum of exp((row[i] - max) * scale) exceeds target; where
  * rounding leaves none, the last that has any weight. */
 int32_t row_find(const float *row, uint32_t n, float max, float scale, double target);
-
-/* Tokens whose value is at least `least` (and above -INFINITY), in ascending order of token. */
-uint32_t row_gather(const struct row *row, float least, struct candidate *out);
-
-/* The k largest values, or all above -INFINITY if they are fewer, best first, ties by smaller
- * token; returns how many. out has room for k. */
-uint32_t row_top(const struct row *row, uint32_t k, struct candidate *out);
-
-/* Orders candidates best first, as far as asked: each heap_next moves the next best to the end of
- * what is left, so that after j calls on n candidates c[n - 1], c[n - 2] ... c[n - j] are the best.
- */
-struct heap {
-    struct candidate *c;
-    uint32_t n_left;
-};
-
-struct heap heap_open(struct candidate *c, uint32_t n);
-
-/* NULL: none is left. */
-const struct candidate *heap_next(struct heap *h);
 
 /* exp for x <= 0 to about 1 ulp; below -87: 0. */
 float row_exp(float x);

@@ -10,91 +10,43 @@
 
 #include <float.h>
 #include <math.h>
-
-#include "engine/row.h"
-
-void sampler_init(struct sampler *s, const pl_sampling *params, uint32_t n_vocab)
-{
-    s->params = *params;
-    s->n_vocab = n_vocab;
-    rng_seed(&s->rng, params->seed);
-}
+#include <stdbool.h>
 
 /* ---- penalties and bias --------------------------------------------------------------------- */
 
-/* By token: how often it stands in the window (-1 once that is applied, and for a bias), and the
- * logit as it was. */
-struct touched {
-    struct candidate *of;       /* (n_vocab) .token: the count, .value: the raw logit */
-    const int32_t *window;
-    uint32_t n_window;
-};
-
-static void touch(struct touched *t, float *logits, int32_t token)
+static void touch_logit(const struct pick *p, const struct row *row, struct touch *t)
 {
-    struct candidate *c = &t->of[token];
-    if (c->token == 0) c->value = logits[token];
-}
-
-static void penalise(const pl_sampling *p, struct touched *t, float *logits, int32_t token)
-{
-    struct candidate *c = &t->of[token];
-    if (c->token <= 0) return;  /* applied already */
-    const float count = (float)c->token;
-    float x = logits[token];
-    if (p->repetition_penalty > 0)
-        x = x > 0 ? x / p->repetition_penalty : x * p->repetition_penalty;
-    logits[token] = x - count * p->frequency_penalty - p->presence_penalty;
-    c->token = -1;
-}
-
-static bool has_penalties(const pl_sampling *p)
-{
-    return (p->repetition_penalty > 0 && p->repetition_penalty != 1) ||
-           p->frequency_penalty != 0 || p->presence_penalty != 0;
-}
-
-static void measure_around(const struct row *row, int32_t token)
-{
-    row_measure_block(row, (uint32_t)token / ROW_BLOCK);
-}
-
-static struct touched apply_penalties(const struct sampler *s, const struct row *row,
-                                      const int32_t *history, uint32_t n_history,
-                                      struct candidate *of)
-{
-    const pl_sampling *p = &s->params;
-    float *logits = row->x;
-    struct touched t = { .of = of };
-    if (has_penalties(p)) {
-        t.n_window = n_history < p->penalty_last_n ? n_history : p->penalty_last_n;
-        t.window = history + (n_history - t.n_window);
+    float x = t->logit = row->x[t->token];
+    if (t->count) {
+        if (p->repetition_penalty > 0)
+            x = x > 0 ? x / p->repetition_penalty : x * p->repetition_penalty;
+        x = x - (float)t->count * p->frequency_penalty - p->presence_penalty;
     }
-    for (uint32_t i = 0; i < t.n_window; i++) {
-        touch(&t, logits, t.window[i]);
-        t.of[t.window[i]].token++;
-    }
-    for (uint32_t i = 0; i < t.n_window; i++) penalise(p, &t, logits, t.window[i]);
-    for (uint32_t i = 0; i < t.n_window; i++) measure_around(row, t.window[i]);
-    for (size_t i = 0; i < p->n_bias; i++) {
-        touch(&t, logits, p->bias[i].token);
-        t.of[p->bias[i].token].token = -1;
-        logits[p->bias[i].token] += p->bias[i].bias;
-        measure_around(row, p->bias[i].token);
-    }
-    return t;
+    row->x[t->token] = x + t->bias;
+    row_measure_block(row, (uint32_t)t->token / ROW_BLOCK);
 }
 
-static float raw_logit(const struct touched *t, const float *logits, int32_t token)
+/* What touches the last token, which `touch` may count, or not have at all. */
+static struct touch touch_all(const struct pick *p, const struct row *row)
 {
-    return t->of[token].token ? t->of[token].value : logits[token];
+    struct touch last = { .token = p->last };
+    for (uint32_t i = 0; i < p->n_touched; i++) {
+        if (p->touch[i].token == p->last) last = p->touch[i];
+        else touch_logit(p, row, &p->touch[i]);
+    }
+    if (last.token == NO_LAST) return last;
+    last.count++;
+    touch_logit(p, row, &last);
+    return last;
 }
 
-static void forget_penalties(const struct sampler *s, const struct touched *t)
+static float raw_logit(const struct pick *p, const struct touch *last, const struct row *row,
+                       int32_t token)
 {
-    for (uint32_t i = 0; i < t->n_window; i++) t->of[t->window[i]] = (struct candidate){ 0, 0 };
-    for (size_t i = 0; i < s->params.n_bias; i++)
-        t->of[s->params.bias[i].token] = (struct candidate){ 0, 0 };
+    if (last->token == token) return last->logit;
+    for (uint32_t i = 0; i < p->n_touched; i++)
+        if (p->touch[i].token == token) return p->touch[i].logit;
+    return row->x[token];
 }
 
 /* ---- candidates ----------------------------------------------------------------------------- */
@@ -242,7 +194,7 @@ static void filter_min_p(struct left *l, float min_p)
 
 /* Candidates that hold top_p of the mass, and few others: looks ever deeper below the best until
  * what is found is enough, or min_p ends the search. */
-static void gather_mass(struct left *l, const pl_sampling *p, const struct row *row)
+static void gather_mass(struct left *l, const struct pick *p, const struct row *row)
 {
     const float deepest = p->min_p > 0 ? -logf(p->min_p) : INFINITY;
     for (float depth = 4;; depth *= 2) {
@@ -253,7 +205,7 @@ static void gather_mass(struct left *l, const pl_sampling *p, const struct row *
 }
 
 /* The first filter's candidates, with all that none of the active ones could keep left out. */
-static struct left first_candidates(const pl_sampling *p, const struct row *row, float max,
+static struct left first_candidates(const struct pick *p, const struct row *row, float max,
                                     struct candidate *scratch)
 {
     struct left l = { .c = scratch, .max = max };
@@ -273,7 +225,7 @@ static struct left first_candidates(const pl_sampling *p, const struct row *row,
     return l;
 }
 
-static int32_t draw(struct left *l, float temperature, struct rng *rng)
+static int32_t draw(struct left *l, float temperature, double unit)
 {
     if (!l->is_sorted && l->n <= MANY) keep_mass(l, INFINITY, NULL);
     const float scale = 1 / temperature;
@@ -282,7 +234,7 @@ static int32_t draw(struct left *l, float temperature, struct rng *rng)
         l->c[i].value = row_exp((l->c[i].value - l->max) * scale);
         sum += (double)l->c[i].value;
     }
-    double target = rng_unit(rng) * sum;
+    double target = unit * sum;
     for (uint32_t i = 0; i < l->n; i++) {
         target -= (double)l->c[i].value;
         if (target < 0) return l->c[i].token;
@@ -290,42 +242,22 @@ static int32_t draw(struct left *l, float temperature, struct rng *rng)
     return l->c[0].token;       /* rounding left none */
 }
 
-static bool is_greedy(const pl_sampling *p)
+static int32_t draw_from(const struct pick *p, const struct row *row, struct candidate *scratch)
 {
-    return p->temperature == 0 || p->top_k == 1;
-}
-
-static int32_t pick(struct sampler *s, const struct row *row, struct candidate *scratch)
-{
-    const pl_sampling *p = &s->params;
     const struct row_max max = row_max(row);
-    if (max.token < 0 || is_greedy(p)) return max.token;
+    if (max.token < 0 || p->temperature == 0 || p->top_k == 1) return max.token;
 
-    const bool has_top_k = p->top_k && p->top_k < s->n_vocab;
+    const bool has_top_k = p->top_k && p->top_k < row->n;
     if (!has_top_k && !(p->typical_p < 1) && !(p->top_p < 1) && !(p->min_p > 0)) {
         const float scale = 1 / p->temperature;
         const double sum = row_sum_exp(row->x, row->n, max.value, scale);
-        return row_find(row->x, row->n, max.value, scale, rng_unit(&s->rng) * sum);
+        return row_find(row->x, row->n, max.value, scale, p->unit * sum);
     }
     struct left l = first_candidates(p, row, max.value, scratch);
     if (p->typical_p < 1) filter_typical(&l, p->typical_p, row->x);
     if (p->top_p < 1) keep_mass(&l, (double)p->top_p * l.sum, NULL);
     if (p->min_p > 0) filter_min_p(&l, p->min_p);
-    return draw(&l, p->temperature, &s->rng);
-}
-
-struct pick sampler_delegate(struct sampler *s)
-{
-    const pl_sampling *p = &s->params;
-    if (has_penalties(p) || p->n_bias || p->typical_p < 1) return (struct pick){ 0 };
-    struct pick pick = { .is_by_backend = true, .top_p = 1 };
-    if (is_greedy(p)) return pick;
-    pick.temperature = p->temperature;
-    pick.top_k = p->top_k < s->n_vocab ? p->top_k : 0;
-    pick.top_p = p->top_p;
-    pick.min_p = p->min_p;
-    pick.unit = rng_unit(&s->rng);
-    return pick;
+    return draw(&l, p->temperature, p->unit);
 }
 
 /* ---- log-probabilities ---------------------------------------------------------------------- */
@@ -339,38 +271,35 @@ static double log_sum_exp(const struct row *row, float max)
 static uint32_t best_tokens(const struct row *row, double log_sum, uint32_t n_top,
                             pl_token_prob *top)
 {
-    struct candidate c[SAMPLER_MAX_TOP];
+    struct candidate c[PICK_MAX_TOP];
     const uint32_t n = row_top(row, n_top, c);
     for (uint32_t i = 0; i < n; i++)
         top[i] = (pl_token_prob){ c[i].token, (float)((double)c[i].value - log_sum) };
     return n;
 }
 
-void sampler_pick(struct sampler *s, const struct row *row, const int32_t *history,
-                  uint32_t n_history, bool want_logprob, uint32_t n_top,
-                  struct candidate *scratch, struct sampled *out)
+void sampler_pick(const struct pick *pick, const struct row *row, struct candidate *scratch,
+                  struct picked *out)
 {
+    const bool wants_logprob = pick->wants_logprob || pick->n_top;
     double log_sum = 0;
-    *out = (struct sampled){ .token = -1 };
-    if (n_top > SAMPLER_MAX_TOP) n_top = SAMPLER_MAX_TOP;
-    if (want_logprob || n_top) {
+    *out = (struct picked){ .token = -1 };
+    if (wants_logprob) {
         const struct row_max max = row_max(row);
         if (max.token < 0) return;
         log_sum = log_sum_exp(row, max.value);
-        out->n_top = best_tokens(row, log_sum, n_top, out->top);
+        out->n_top = best_tokens(row, log_sum, pick->n_top, out->top);
     }
-    const struct touched touched =
-        apply_penalties(s, row, history, n_history, scratch + s->n_vocab);
-    out->token = pick(s, row, scratch);
-    if (out->token >= 0 && (want_logprob || n_top))
-        out->logprob = (float)((double)raw_logit(&touched, row->x, out->token) - log_sum);
-    forget_penalties(s, &touched);
+    const struct touch last = touch_all(pick, row);
+    out->token = draw_from(pick, row, scratch);
+    if (out->token >= 0 && wants_logprob)
+        out->logprob = (float)((double)raw_logit(pick, &last, row, out->token) - log_sum);
 }
 
 float sampler_score(const struct row *row, int32_t token, uint32_t n_top, pl_token_prob *top)
 {
     const struct row_max max = row_max(row);
-    if (n_top > SAMPLER_MAX_TOP) n_top = SAMPLER_MAX_TOP;
+    if (n_top > PICK_MAX_TOP) n_top = PICK_MAX_TOP;
     for (uint32_t i = 0; i < n_top; i++) top[i] = (pl_token_prob){ -1, -INFINITY };
     if (max.token < 0) return INFINITY;
 

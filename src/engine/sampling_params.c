@@ -1,8 +1,7 @@
-/* What a request may ask of the sampler. */
+#include "engine/sampling_params.h"
+
 #include <inttypes.h>
 #include <math.h>
-
-#include "engine/sampler.h"
 
 PL_API pl_sampling pl_sampling_default(void)
 {
@@ -29,9 +28,9 @@ pl_status sampling_check(const pl_sampling *p, uint32_t n_vocab, pl_err *err)
         if (!(limits[i].value >= limits[i].min && limits[i].value <= limits[i].max))
             return pl_fail(err, PL_E_PARAM, "%s is %g; %g to %g is wanted", limits[i].name,
                            (double)limits[i].value, (double)limits[i].min, (double)limits[i].max);
-    if (p->n_bias > SAMPLER_MAX_BIAS)
+    if (p->n_bias > SAMPLING_MAX_BIAS)
         return pl_fail(err, PL_E_PARAM, "logit_bias has %zu entries; at most %d are allowed",
-                       p->n_bias, SAMPLER_MAX_BIAS);
+                       p->n_bias, SAMPLING_MAX_BIAS);
     if (p->n_bias && !p->bias)
         return pl_fail(err, PL_E_PARAM, "logit_bias has %zu entries but no array", p->n_bias);
     for (size_t i = 0; i < p->n_bias; i++) {

@@ -3,77 +3,52 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/workspace.h"
 #include "engine/scheduler_internal.h"
-
-void seq_list_append(struct seq_list *list, struct seq *q)
-{
-    q->next = NULL;
-    q->previous = list->last;
-    if (list->last)
-        list->last->next = q;
-    else
-        list->first = q;
-    list->last = q;
-    list->n++;
-}
-
-void seq_list_remove(struct seq_list *list, struct seq *q)
-{
-    if (q->previous)
-        q->previous->next = q->next;
-    else
-        list->first = q->next;
-    if (q->next)
-        q->next->previous = q->previous;
-    else
-        list->last = q->previous;
-    q->next = q->previous = NULL;
-    list->n--;
-}
 
 /* ---- open and close ------------------------------------------------------------------------- */
 
-/* Hands out parts of one block of memory; with base NULL it only counts. */
-struct carver {
-    char *base;
-    size_t n_bytes;
-};
-
-static void *carve(struct carver *c, size_t n, size_t size)
-{
-    void *part = c->base ? c->base + c->n_bytes : NULL;
-    c->n_bytes += (n * size + 15) / 16 * 16;
-    return part;
-}
-
-static void lay_out(struct scheduler *s, struct carver *c)
+static struct workspace workspace_of(struct scheduler *s)
 {
     const size_t n_slots = s->params.n_slots, n_cols = s->params.step_tokens;
+    const size_t n_score = s->params.score_tokens;
+    const size_t n_rows = n_score && n_slots + n_score < n_cols ? n_slots + n_score : n_cols;
+    const char *what = "the scheduler";
+    struct workspace w = { 0 };
 
-    s->slot = carve(c, n_slots, sizeof *s->slot);
-    for (struct planned *p = s->step; p < s->step + MAX_IN_FLIGHT; p++) {
-        p->token = carve(c, n_cols, sizeof *p->token);
-        p->pos = carve(c, n_cols, sizeof *p->pos);
-        p->out_col = carve(c, n_cols, sizeof *p->out_col);
-        p->out_pos = carve(c, n_cols, sizeof *p->out_pos);
-        p->out_seq = carve(c, n_cols, sizeof *p->out_seq);
-        p->span = carve(c, n_slots, sizeof *p->span);
-        p->span_seq = carve(c, n_slots, sizeof *p->span_seq);
-        p->admitted = carve(c, n_slots, sizeof *p->admitted);
+    workspace_want(&w, what, n_slots * sizeof *s->slot, &s->slot);
+    for (struct step *p = s->step; p < s->step + MAX_IN_FLIGHT; p++) {
+        workspace_want(&w, what, n_cols * sizeof *p->token, &p->token);
+        workspace_want(&w, what, n_cols * sizeof *p->pos, &p->pos);
+        workspace_want(&w, what, n_rows * sizeof *p->pick, &p->pick);
+        workspace_want(&w, what, n_slots * sizeof *p->span, &p->span);
+        workspace_want(&w, what, n_slots * sizeof *p->output, &p->output);
+        workspace_want(&w, what, n_slots * sizeof *p->span_seq, &p->span_seq);
+        workspace_want(&w, what, n_slots * sizeof *p->admitted, &p->admitted);
+        workspace_want(&w, what, scheduler_max_claims(&s->params) * sizeof *p->claim, &p->claim);
     }
+    return w;
 }
 
 uint64_t scheduler_bytes(const struct scheduler_params *params)
 {
     struct scheduler s = { .params = *params };
-    struct carver c = { 0 };
-    carve(&c, 1, sizeof s);
-    lay_out(&s, &c);
-    return c.n_bytes;
+    const struct workspace w = workspace_of(&s);
+    return sizeof s + workspace_bytes(&w);
+}
+
+/* A sequence's window, with the rest of the chunk it begins in, touches so many pages at most; a
+ * step adds what its prompt columns take. */
+uint32_t scheduler_window_pages(const struct scheduler_params *params, uint32_t window)
+{
+    const uint32_t chunk = params->chunk_pages ? params->chunk_pages : 1;
+    const uint32_t of_slot = (window + PAGE_TOKENS - 2) / PAGE_TOKENS + chunk;
+    return params->n_slots * (of_slot + 1) + params->step_tokens / PAGE_TOKENS;
 }
 
 pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *params,
-                         struct kv_pool *pool, copy_page_fn *copy, void *copy_arg, pl_err *err)
+                         struct kv_pool *const *pool, copy_page_fn *copy, void *copy_arg,
+                         pl_err *err)
 {
     *out = NULL;
     if (params->n_slots == 0 || params->step_tokens < params->n_slots)
@@ -84,23 +59,31 @@ pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *
     if (params->prefill_tokens == 0)
         return pl_fail(err, PL_E_PARAM, "prefill_tokens is 0; wanted at least 1");
 
-    struct carver c = { .base = calloc(1, scheduler_bytes(params)) };
-    if (!c.base)
+    struct scheduler *s = calloc(1, sizeof *s);
+    if (s) {
+        s->params = *params;
+        const struct workspace w = workspace_of(s);
+        s->block = workspace_take(&w);
+    }
+    if (!s || !s->block) {
+        free(s);
         return pl_fail(err, PL_E_MEMORY, "no %llu bytes for a scheduler of %u slots",
                        (unsigned long long)scheduler_bytes(params), params->n_slots);
-    struct scheduler *s = carve(&c, 1, sizeof *s);
-    s->params = *params;
-    s->pool = pool;
+    }
+    if (!s->params.kv.n) s->params.kv.n = 1;
+    if (!s->params.chunk_pages) s->params.chunk_pages = 1;
+    for (uint32_t g = 0; g < s->params.kv.n; g++) s->pool[g] = pool[g];
     s->copy = copy;
     s->copy_arg = copy_arg;
-    lay_out(s, &c);
     *out = s;
     return PL_OK;
 }
 
 void scheduler_close(struct scheduler *s)
 {
-    free(s);    /* every part lies in the same block */
+    if (!s) return;
+    free(s->block);
+    free(s);
 }
 
 /* ---- coming and going ----------------------------------------------------------------------- */
@@ -108,25 +91,30 @@ void scheduler_close(struct scheduler *s)
 void scheduler_add(struct scheduler *s, struct seq *q)
 {
     assert(q->n_prompt > 0 && q->n_prompt <= q->max_tokens);
-    assert(pages_of(q->max_tokens) <= kv_pool_counts(s->pool).n_pages);
+    assert(pages_of(q->max_tokens) <= kv_pool_counts(s->pool[0]).n_pages);
     assert(!q->fork_of || q->fork_of->state == SEQ_WAITING || q->fork_of->state == SEQ_PREFILL ||
            q->fork_of->state == SEQ_DECODE);
 
     if (q->wants_every_logit) q->fork_of = NULL;
+    q->computes_prompt |= q->wants_every_logit;
     q->state = SEQ_WAITING;
     q->n_tokens = q->n_prompt;
-    q->n_computed = q->n_issued = q->n_cached = q->n_pages = q->n_reserved = q->n_published = 0;
+    q->n_computed = q->n_issued = q->n_cached = q->n_pages = q->n_reserved = q->n_indexed = 0;
+    q->n_passed_tokens = 0;
+    q->passed = NULL;
+    q->has_looked = false;
     seq_list_append(&s->waiting, q);
+    s->may_admit = true;
 }
 
 static void leave_steps(struct scheduler *s, const struct seq *q)
 {
     for (uint32_t k = 0; k < s->n_in_flight; k++) {
-        const struct planned *p = planned_at(s, k);
-        for (uint32_t i = 0; i < p->n_spans; i++)
+        const struct step *p = step_at(s, k);
+        for (uint32_t i = 0; i < p->batch.n_spans; i++)
             if (p->span_seq[i] == q) p->span_seq[i] = NULL;
-        for (uint32_t i = 0; i < p->n_outs; i++)
-            if (p->out_seq[i] == q) p->out_seq[i] = NULL;
+        for (uint32_t i = 0; i < p->n_claims; i++)
+            if (p->claim[i].by == q) p->claim[i].by = NULL;
     }
 }
 
@@ -135,7 +123,7 @@ void scheduler_remove(struct scheduler *s, struct seq *q)
     assert(q->state == SEQ_WAITING || q->state == SEQ_PREFILL || q->state == SEQ_DECODE);
 
     if (q->state == SEQ_WAITING) {
-        seq_list_remove(&s->waiting, q);
+        scheduler_leave_line(s, q);
     } else {
         scheduler_give_back(s, q);
         seq_list_remove(&s->running, q);
@@ -144,7 +132,7 @@ void scheduler_remove(struct scheduler *s, struct seq *q)
     }
     q->state = SEQ_GONE;
     q->fork_of = NULL;
-    s->is_short_of_pages = false;
+    s->may_admit = true;
     for (struct seq *w = s->waiting.first; w; w = w->next)
         if (w->fork_of == q) w->fork_of = NULL;
 }
@@ -166,44 +154,6 @@ uint32_t scheduler_n_running(const struct scheduler *s)
 
 /* ---- planning a step ------------------------------------------------------------------------ */
 
-static bool is_in_prefill(const struct seq *q)
-{
-    return q->n_issued < q->n_prompt;
-}
-
-static void add_out(struct planned *p, struct seq *q, uint32_t pos)
-{
-    q->out = p->n_outs;
-    p->out_col[p->n_outs] = p->n_cols;
-    p->out_pos[p->n_outs] = pos;
-    p->out_seq[p->n_outs] = q;
-    p->n_outs++;
-}
-
-/* Columns for the next n positions of a sequence, and the pages they are written to. */
-static void add_span(struct scheduler *s, struct planned *p, struct seq *q, uint32_t n)
-{
-    const uint32_t first_pos = q->n_issued, end = first_pos + n;
-
-    while (q->n_pages * PAGE_TOKENS < end) {
-        q->page[q->n_pages++] = kv_pool_take(s->pool);
-        q->n_reserved--;
-    }
-    assert(kv_pool_is_writable(s->pool, q->page[first_pos / PAGE_TOKENS])); /* I4 */
-
-    p->span_seq[p->n_spans] = q;
-    p->span[p->n_spans++] = (struct span){
-        .first_col = p->n_cols, .n_cols = n, .first_pos = first_pos, .page = q->page
-    };
-    for (uint32_t pos = first_pos; pos < end; pos++) {
-        const bool is_known = pos < q->n_tokens;    /* else the step in flight picks it */
-        p->token[p->n_cols] = is_known ? q->token[pos] : -1 - (int32_t)q->out;
-        if (q->wants_every_logit || pos + 1 >= q->n_tokens) add_out(p, q, pos);
-        p->pos[p->n_cols++] = pos;
-    }
-    q->n_issued = end;
-}
-
 static bool is_any_in_prefill(const struct scheduler *s)
 {
     for (const struct seq *q = s->running.first; q; q = q->next)
@@ -211,92 +161,51 @@ static bool is_any_in_prefill(const struct scheduler *s)
     return false;
 }
 
-static void plan_decode(struct scheduler *s, struct planned *p)
+static void plan_decode(struct scheduler *s, struct step *p)
 {
     for (struct seq *q = s->running.first; q; q = q->next) {
         if (is_in_prefill(q) || q->is_paused) continue;
         assert(s->n_in_flight ? q->n_tokens - q->n_issued <= 1
                               : q->n_tokens == q->n_issued + 1 && q->n_tokens < q->max_tokens);
         if (q->n_issued + 1 < q->max_tokens)    /* else its last token is in flight */
-            add_span(s, p, q, 1);
+            scheduler_add_span(s, p, q, 1);
     }
 }
 
-static uint32_t n_steps(uint32_t n_cols, uint32_t budget)
-{
-    return n_cols / budget + (n_cols % budget != 0);
-}
-
-/* Prompt columns of q in a step that has room for `budget`. Ends at a page border rather than a
- * little beyond it where the prompt takes no step more for that. */
-static uint32_t chunk_cols(const struct seq *q, uint32_t budget)
-{
-    const uint32_t n_left = q->n_prompt - q->n_issued;
-    if (n_left <= budget) return n_left;
-
-    const uint32_t beyond = (q->n_issued + budget) % PAGE_TOKENS;
-    if (beyond >= budget) return budget;
-    const uint32_t n_after = n_left - budget;
-    return n_steps(n_after + beyond, budget) == n_steps(n_after, budget) ? budget - beyond : budget;
-}
-
-/* Prompt columns beside n that decode: as many as they may cost, and those that cost nothing more.
- */
-static uint32_t prefill_beside(const struct scheduler_params *p, uint32_t n)
-{
-    const uint32_t unit = p->column_unit ? p->column_unit : 1;
-    return (n + p->prefill_tokens + unit - 1) / unit * unit - n;
-}
-
-/* I3. There is room for one column at least: a sequence that prefills has a slot and no decode
- * column, and step_tokens >= n_slots. */
-static void plan_prefill(struct scheduler *s, struct planned *p)
-{
-    uint32_t budget = s->params.step_tokens - p->n_cols;
-    const uint32_t beside = prefill_beside(&s->params, p->n_cols);
-    if (p->n_cols && budget > beside) budget = beside;
-    uint32_t score_budget = s->params.score_tokens ? s->params.score_tokens : budget;
-
-    for (struct seq *q = s->running.first; q && budget; q = q->next) {
-        if (!is_in_prefill(q)) continue;
-        const bool is_score = q->wants_every_logit && score_budget < budget;
-        const uint32_t n = chunk_cols(q, is_score ? score_budget : budget);
-        if (n == 0) continue;
-        add_span(s, p, q, n);
-        budget -= n;
-        if (q->wants_every_logit) score_budget -= n;
-    }
-}
-
-void scheduler_plan(struct scheduler *s, struct step *out)
+struct step *scheduler_plan(struct scheduler *s)
 {
     assert(s->n_in_flight < MAX_IN_FLIGHT);
-    struct planned *p = planned_at(s, s->n_in_flight);
-    p->n_cols = p->n_spans = p->n_outs = p->n_admitted = 0;
+    struct step *p = step_at(s, s->n_in_flight);
+    p->batch = (struct batch){ .token = p->token, .pos = p->pos, .span = p->span,
+                               .output = p->output };
+    p->n_admitted = p->n_claims = p->n_cached_tokens = 0;
+    s->n_plans++;
 
+    for (struct seq *q = s->running.first; q; q = q->next) scheduler_leave_behind(s, q);
+    scheduler_take_up(s, p);    /* before anybody is admitted: it frees pages */
     if (!s->n_in_flight) scheduler_admit(s, p);
     if (!s->params.prefill_first || !is_any_in_prefill(s)) plan_decode(s, p);
-    const uint32_t n_decode_cols = p->n_cols;
-    plan_prefill(s, p);
-    s->n_in_flight += p->n_cols > 0;
+    p->n_decode_cols = p->batch.n_cols;
+    scheduler_plan_prefill(s, p);
+    p->n_prefill_cols = p->batch.n_cols - p->n_decode_cols;
+    s->n_in_flight += p->batch.n_cols > 0;
+    return p;
+}
 
-    *out = (struct step){
-        .batch = { .n_cols = p->n_cols, .n_spans = p->n_spans, .n_outs = p->n_outs,
-                   .token = p->token, .pos = p->pos, .span = p->span, .out_col = p->out_col },
-        .span_seq = p->span_seq,
-        .out_seq = p->out_seq,
-        .out_pos = p->out_pos,
-        .admitted = p->admitted,
-        .n_admitted = p->n_admitted,
-        .n_prefill_cols = p->n_cols - n_decode_cols,
-        .n_decode_cols = n_decode_cols,
-    };
+uint32_t scheduler_n_in_flight(const struct scheduler *s)
+{
+    return s->n_in_flight;
+}
+
+struct step *scheduler_step(struct scheduler *s, uint32_t i)
+{
+    assert(i < s->n_in_flight);
+    return step_at(s, i);
 }
 
 bool scheduler_may_run_ahead(const struct scheduler *s)
 {
-    const bool may_admit =
-        s->waiting.n && s->running.n < s->params.n_slots && !s->is_short_of_pages;
+    const bool may_admit = s->waiting.n && s->running.n < s->params.n_slots && s->may_admit;
     return s->n_in_flight == 1 && !may_admit;
 }
 
@@ -304,8 +213,8 @@ void scheduler_abandon(struct scheduler *s)
 {
     assert(s->n_in_flight);
     for (; s->n_in_flight; s->n_in_flight--) {
-        const struct planned *p = planned_at(s, s->n_in_flight - 1);
-        for (uint32_t i = 0; i < p->n_spans; i++)
+        const struct step *p = step_at(s, s->n_in_flight - 1);
+        for (uint32_t i = 0; i < p->batch.n_spans; i++)
             if (p->span_seq[i]) p->span_seq[i]->n_issued = p->span_seq[i]->n_computed;
     }
 }
@@ -313,14 +222,17 @@ void scheduler_abandon(struct scheduler *s)
 void scheduler_commit(struct scheduler *s)
 {
     assert(s->n_in_flight);
-    const struct planned *p = planned_at(s, 0);
+    const struct step *p = step_at(s, 0);
     s->oldest = (s->oldest + 1) % MAX_IN_FLIGHT;
     s->n_in_flight--;
-    for (uint32_t i = 0; i < p->n_spans; i++) {
+    for (uint32_t i = 0; i < p->batch.n_spans; i++) {
         struct seq *q = p->span_seq[i];
         if (!q) continue;
         q->n_computed += p->span[i].n_cols;
-        if (q->n_computed >= q->n_prompt) q->state = SEQ_DECODE;
-        scheduler_publish(s, q);
+        if (q->state == SEQ_PREFILL && q->n_computed >= q->n_prompt) {
+            q->state = SEQ_DECODE;
+            s->may_admit = true;    /* its forks, and those whose prompt begins like its own */
+        }
+        scheduler_enter_pages(s, q);
     }
 }

@@ -5,13 +5,11 @@
  *      |                  |                                             ^
  *      +------------------+----------------------- remove --------------+
  *
- * Order of service is order of arrival. A sequence is admitted when a slot is free and the pages it
- * may ever need (prompt + reply, less what the prefix index or its fork source already holds) can
- * be reserved, so that it never runs short of memory later; nobody is admitted before an earlier
- * one. A fork waits, as head of the line, until its source's prompt is computed. The source came
- * before it, so this ends; and the prompts of those behind would get hardly a column meanwhile,
- * because the oldest prompt goes first. A step holds one column of every sequence that decodes and,
- * up to the budget, prompt columns of those that prefill, the oldest first.
+ * A sequence is admitted when a slot is free and the pages it may ever need (prompt + reply, less
+ * what the prefix index or its fork source already holds) can be reserved, so that it never runs
+ * short of memory later. A fork can start once its source's prompt is computed. A step holds one
+ * column of every sequence that decodes and, up to the budget, prompt columns of those that
+ * prefill.
  *
  * I1  at most n_slots sequences are admitted, each in its own slot
  * I2  every sequence in DECODE that is not paused has exactly one column in every step
@@ -23,8 +21,33 @@
  *     that is in flight may still write the page of a sequence that was removed, and so only a
  *     later step may write or read it then: steps are computed in their order
  * I5  pages reserved and held are given back when the sequence is removed
+ * I6  what is in the index was computed by steps that were committed; no content is in two pages
+ *     of it, and of a prompt n_cached and the columns computed for it are n_prompt together
+ * I7  a slot's page tables are what its spans' new pages, step after step, make of them, but for
+ *     entries that became NO_PAGE
+ * I8  of a KV group with a window a sequence holds the pages that its next columns see, and gives
+ *     the others back before the next step. The group has pages for that, whatever else is asked
+ *     for (scheduler_window_pages): nothing of it is reserved, nobody waits for it
  *
- * I6  what is in the index was computed by steps that were committed
+ * The line:
+ * L1  who can start is admitted in order of arrival. The head of the line is the first that cannot;
+ *     those behind it may pass it under L2 or L3, whatever it waits for
+ * L2  a later one passes freely as long as all that passed so and still run, and the head itself,
+ *     could have all their pages at once: the head has them at the latest when those that ran
+ *     before are done
+ * L3  others pass as long as their max_tokens together are at most the head's own
+ *     So a head starts when all that ran when it got there and those of L3 have ended and, should
+ *     the slots be full of those of L2 then, one of these: nobody starves.
+ *
+ * Prompts:
+ * P1  the oldest prompt, by order of admission, is read with all that the others do not take
+ * P2  the others take a third of the budget (whole pages of it, where it has any) and what the
+ *     oldest cannot use, the one with the least left first. So a short prompt is read in
+ *     a few steps, and a long one takes at most half as long again as it would alone
+ * P3  each looks in the index before its turn, and again before every chunk: what another computed
+ *     meanwhile is taken. It is held back while its next page is computed by a step in flight, or
+ *     by another prompt in this one which gets as many columns as it would, or ends. Who holds
+ *     others back has columns itself, so somebody advances always
  *
  * It computes nothing and knows no model: the simulator drives it with a fake one and a virtual
  * clock. Engine thread only. No allocation after scheduler_open. */
@@ -37,88 +60,89 @@
 #include "backend/backend.h"
 #include "base/status.h"
 #include "engine/kv_pool.h"
-
-enum seq_state { SEQ_NONE, SEQ_WAITING, SEQ_PREFILL, SEQ_DECODE, SEQ_GONE };
-
-/* A stream as the scheduler sees it; embedded in the stream. The first part is filled in before
- * scheduler_add, the second is the scheduler's. */
-struct seq {
-    uint64_t id;
-    int32_t *token;             /* (max_tokens) the prompt, then the reply */
-    uint32_t n_prompt;
-    uint32_t max_tokens;        /* of prompt and reply together */
-    uint32_t *page;             /* (pages of max_tokens) page table, storage of the owner */
-    struct seq *fork_of;        /* same prompt: waits until that prompt is computed, then shares it;
-                                 * NULL, or a sequence not yet removed */
-    bool wants_every_logit;     /* score: every prompt column is an output; takes nothing from the
-                                 * prefix index */
-    bool is_paused;             /* changed by the owner between plans: keeps its slot but, once it
-                                 * decodes, takes no column (its reader is slow) */
-
-    enum seq_state state;
-    uint32_t slot;
-    uint32_t n_tokens;          /* prompt, and the reply so far */
-    uint32_t n_computed;        /* positions whose KV is in pages */
-    uint32_t n_issued;          /* and of the steps in flight */
-    uint32_t out;               /* its output of the last step that had one */
-    uint32_t n_cached;          /* of the prompt, found in the index or shared by the fork source */
-    uint32_t n_pages, n_reserved; /* together the pages of max_tokens, once admitted */
-    uint32_t n_published;       /* full pages entered into the index or found there */
-    struct prefix_key key;      /* of the last of those */
-    bool is_unpublishable;      /* the next page's hash was taken: it and its successors stay out */
-    struct seq *next, *previous;
-};
+#include "engine/seq.h"
 
 struct scheduler_params {
     uint32_t n_slots;
     uint32_t step_tokens, prefill_tokens;
     uint32_t column_unit;       /* of the backend; 0: 1 */
     uint32_t score_tokens;      /* most columns of a step for all of wants_every_logit; 0: no limit.
-                                 * So a step has fewer than n_slots + score_tokens outputs */
+                                 * So a step has fewer than n_slots + score_tokens rows */
+    struct kv_groups kv;        /* n 0: only group 0, whose pages the pool counts */
+    uint32_t chunk_pages;       /* of the backend; 0: 1 */
     bool prefill_first, no_prefix_cache;
 };
 
-/* Called when a shared page must be copied before it is written: page `to` = page `from`. */
-typedef void copy_page_fn(void *arg, uint32_t to, uint32_t from);
+/* Called when a shared page of a KV group must be copied before it is written: page `to` = page
+ * `from`. */
+typedef void copy_page_fn(void *arg, uint32_t kv_group, uint32_t to, uint32_t from);
+
+/* Pages that a KV group of this window wants (I8). */
+uint32_t scheduler_window_pages(const struct scheduler_params *params, uint32_t window);
 
 struct scheduler;
 
-/* step_tokens must be at least n_slots and prefill_tokens at least 1: I2 and I3 at once. The
- * scheduler is the pool's only user. */
+/* step_tokens must be at least n_slots and prefill_tokens at least 1: I2 and I3 at once. pool: one
+ * for each KV group; the scheduler is their only user. */
 pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *params,
-                         struct kv_pool *pool, copy_page_fn *copy, void *copy_arg, pl_err *err);
+                         struct kv_pool *const *pool, copy_page_fn *copy, void *copy_arg,
+                         pl_err *err);
 void scheduler_close(struct scheduler *s);
 
 /* Puts a sequence at the end of the line. seq.n_tokens becomes n_prompt. The owner has checked that
- * the pool has as many pages as max_tokens takes, so that it can be admitted at last. With
- * wants_every_logit nothing is shared: fork_of is ignored. */
+ * the pool of group 0 has as many pages as max_tokens takes, so that it can be admitted at last.
+ * With wants_every_logit nothing is shared: fork_of is ignored. */
 void scheduler_add(struct scheduler *s, struct seq *seq);
 
 /* Takes a sequence out, in whatever state, and gives its pages back. In a step that is in flight
  * its places become NULL. A sequence that was to fork from it goes on without sharing. */
 void scheduler_remove(struct scheduler *s, struct seq *seq);
 
+/* A step, from its plan to its commit: an entry of the scheduler's ring. */
 struct step {
-    struct batch batch;             /* n_cols 0: nothing to do */
-    struct seq *const *span_seq;    /* (n_spans) whose columns they are; NULL: removed since */
-    struct seq *const *out_seq;     /* (n_outs) whose output it is; NULL: removed since */
-    const uint32_t *out_pos;        /* (n_outs) its position; the last of what is known so far
-                                     * except for wants_every_logit */
-    struct seq *const *admitted;    /* (n_admitted) entered a slot just now */
+    struct batch batch;             /* n_cols 0: nothing to do. One output at most of each span */
+    struct seq **span_seq;          /* (n_spans) whose columns they are; NULL: removed since */
+    struct seq **admitted;          /* (n_admitted) entered a slot just now */
     uint32_t n_admitted;
+    uint32_t n_cached_tokens;       /* of prompts: found in the index or shared just now */
     uint32_t n_prefill_cols, n_decode_cols;
+
+    /* Room for the owner, while the step is in flight. */
+    struct pick *pick;              /* (n_rows) */
+    bool is_all_picked;             /* by the backend: the next step may be planned on top of it */
+    uint64_t begin_ns;
+    double work;                    /* step_watch_work */
+
+    /* The scheduler's: what the batch points to. */
+    int32_t *token;                 /* (step_tokens) and so the next */
+    uint32_t *pos;
+    struct span *span;              /* (n_slots) and so the next */
+    struct output *output;
+    struct claim *claim;            /* (scheduler_max_claims) */
+    uint32_t n_claims;
 };
+
+/* Whose output it is; NULL: removed since. */
+static inline struct seq *step_seq(const struct step *s, uint32_t output)
+{
+    return s->span_seq[s->batch.output[output].span];
+}
 
 /* Plans the next step; with none in flight, admits before. One that has columns is in flight until
  * it is committed or abandoned, and valid until the plan after that; at most MAX_IN_FLIGHT are.
  * Copies pages (copy_page_fn) before it returns, and only with no other in flight. */
-void scheduler_plan(struct scheduler *s, struct step *out);
+struct step *scheduler_plan(struct scheduler *s);
+
+/* Steps in flight, and the i-th of them, the oldest first. */
+uint32_t scheduler_n_in_flight(const struct scheduler *s);
+struct step *scheduler_step(struct scheduler *s, uint32_t i);
 
 /* With one step in flight, none of whose outputs is needed to plan the next: whether the next may
  * be planned already. Not where somebody could be admitted once it is done. */
 bool scheduler_may_run_ahead(const struct scheduler *s);
 
-/* The oldest step in flight was computed: advances the sequences and publishes full pages.
+/* The oldest step in flight was computed: advances the sequences and enters full pages into the
+ * index.
  * Afterwards the owner appends each sampled token (seq.token[seq.n_tokens++]) or removes the
  * sequence; a sequence in DECODE with no column in flight has exactly one token that is not
  * computed yet when the next step is planned, and fewer than max_tokens: the owner removes it when

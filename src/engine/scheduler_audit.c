@@ -18,20 +18,37 @@ static const char *audit_waiting(const struct scheduler *s)
     return n == s->waiting.n && previous == s->waiting.last ? NULL : "scheduler: the line is short";
 }
 
+static const char *audit_table(const struct scheduler *s, const struct seq *q, uint32_t kv_group)
+{
+    const struct kv_pool *pool = s->pool[kv_group];
+    const uint32_t *page = q->page[kv_group], first = q->first_page[kv_group];
+
+    if (first > first_needed(s, kv_group, q->n_issued) || first > q->n_pages)
+        return "scheduler I8: a page is given back that is still seen";
+    for (uint32_t i = 0; i < first; i++)
+        if (page[i] != NO_PAGE) return "scheduler: a page table names a page that was given back";
+    for (uint32_t i = first; i < q->n_pages; i++)
+        if (page[i] >= kv_pool_counts(pool).n_pages || !kv_pool_n_refs(pool, page[i]))
+            return "scheduler: a page table names a page that is not held";
+    for (uint32_t i = q->n_computed / PAGE_TOKENS; i < q->n_pages; i++)
+        if (i >= first && !kv_pool_is_writable(pool, page[i]))
+            return "scheduler I4: a page that is still to be written is shared or in the index";
+    return NULL;
+}
+
 static const char *audit_pages(const struct scheduler *s, const struct seq *q)
 {
     if (q->n_pages + q->n_reserved != pages_of(q->max_tokens))
         return "scheduler I5: pages held and reserved are not those of max_tokens";
     if (q->n_computed > q->n_pages * PAGE_TOKENS)
         return "scheduler: positions computed that no page holds";
-    if (q->n_published > q->n_computed / PAGE_TOKENS)
-        return "scheduler: a page published that is not full";
-    for (uint32_t i = 0; i < q->n_pages; i++)
-        if (q->page[i] >= kv_pool_counts(s->pool).n_pages || !kv_pool_n_refs(s->pool, q->page[i]))
-            return "scheduler: a page table names a page that is not held";
-    for (uint32_t i = q->n_computed / PAGE_TOKENS; i < q->n_pages; i++)
-        if (!kv_pool_is_writable(s->pool, q->page[i]))
-            return "scheduler I4: a page that is still to be written is shared or in the index";
+    if (q->n_told_pages > q->n_pages) return "scheduler I7: more pages told than there are";
+    if (q->n_indexed > q->n_computed / PAGE_TOKENS)
+        return "scheduler: a page entered that is not full";
+    for (uint32_t g = 0; g < s->params.kv.n; g++) {
+        const char *wrong = audit_table(s, q, g);
+        if (wrong) return wrong;
+    }
     return NULL;
 }
 
@@ -53,10 +70,21 @@ static const char *audit_progress(const struct scheduler *s, const struct seq *q
                : "scheduler: a decoding sequence is not one token ahead of its KV";
 }
 
+/* Every holder of a page is a running sequence. */
+static const char *audit_holders(const struct scheduler *s, uint32_t kv_group)
+{
+    const uint32_t n_pages = kv_pool_counts(s->pool[kv_group]).n_pages;
+    uint64_t n_refs = 0, n_held = 0;
+    for (const struct seq *q = s->running.first; q; q = q->next)
+        n_held += q->n_pages - q->first_page[kv_group];
+    for (uint32_t i = 0; i < n_pages; i++) n_refs += kv_pool_n_refs(s->pool[kv_group], i);
+    return n_refs == n_held ? NULL
+                            : "scheduler I5: pages are held that no running sequence holds";
+}
+
 static const char *audit_running(const struct scheduler *s)
 {
-    const struct kv_pool_counts counts = kv_pool_counts(s->pool);
-    uint64_t n_refs = 0, n_held = 0, n_reserved = 0;
+    uint64_t n_reserved = 0;
     uint32_t n = 0, n_slots_taken = 0;
 
     for (const struct seq *q = s->running.first; q; q = q->next) {
@@ -64,17 +92,18 @@ static const char *audit_running(const struct scheduler *s)
         const char *wrong = audit_progress(s, q);
         if (!wrong) wrong = audit_pages(s, q);
         if (wrong) return wrong;
-        n_held += q->n_pages;
         n_reserved += q->n_reserved;
     }
     for (uint32_t i = 0; i < s->params.n_slots; i++) n_slots_taken += s->slot[i] != NULL;
     if (n != s->running.n || n != n_slots_taken)
         return "scheduler I1: slots and running sequences differ";
 
-    for (uint32_t i = 0; i < counts.n_pages; i++) n_refs += kv_pool_n_refs(s->pool, i);
-    if (n_refs != n_held) return "scheduler I5: pages are held that no running sequence holds";
-    if (n_reserved != counts.n_reserved)
-        return "scheduler I5: pages are reserved for no running sequence";
+    for (uint32_t g = 0; g < s->params.kv.n; g++) {
+        const char *wrong = audit_holders(s, g);
+        if (wrong) return wrong;
+        if (kv_pool_counts(s->pool[g]).n_reserved != (g ? 0 : n_reserved))
+            return "scheduler I5: pages are reserved for no running sequence";
+    }
     return NULL;
 }
 
@@ -82,8 +111,9 @@ static uint32_t n_cols_in_flight(struct scheduler *s, const struct seq *q)
 {
     uint32_t n = 0;
     for (uint32_t k = 0; k < s->n_in_flight; k++) {
-        const struct planned *p = planned_at(s, k);
-        for (uint32_t i = 0; i < p->n_spans; i++) n += p->span_seq[i] == q ? p->span[i].n_cols : 0;
+        const struct step *p = step_at(s, k);
+        for (uint32_t i = 0; i < p->batch.n_spans; i++)
+            n += p->span_seq[i] == q ? p->span[i].n_cols : 0;
     }
     return n;
 }
@@ -91,8 +121,8 @@ static uint32_t n_cols_in_flight(struct scheduler *s, const struct seq *q)
 static const char *audit_steps(struct scheduler *s)
 {
     for (uint32_t k = 0; k < s->n_in_flight; k++)
-        if (planned_at(s, k)->n_cols > s->params.step_tokens ||
-            planned_at(s, k)->n_spans > s->params.n_slots)
+        if (step_at(s, k)->batch.n_cols > s->params.step_tokens ||
+            step_at(s, k)->batch.n_spans > s->params.n_slots)
             return "scheduler I3: a step is too large";
     for (const struct seq *q = s->running.first; q; q = q->next)
         if (q->n_issued != q->n_computed + n_cols_in_flight(s, q))

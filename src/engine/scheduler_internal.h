@@ -1,43 +1,36 @@
-/* Shared by scheduler*.c alone: the lines of sequences, and the arrays of the step. */
+/* Shared by scheduler*.c alone. */
 #ifndef ENGINE_SCHEDULER_INTERNAL_H
 #define ENGINE_SCHEDULER_INTERNAL_H
 
 #include "engine/scheduler.h"
 
-/* In order of arrival. */
-struct seq_list {
-    struct seq *first, *last;
-    uint32_t n;
-};
-
-/* A step from its plan to its commit. */
-struct planned {
-    uint32_t n_cols, n_spans, n_outs, n_admitted;
-    int32_t *token;             /* (step_tokens) and so the next four */
-    uint32_t *pos;
-    uint32_t *out_col, *out_pos;
-    struct seq **out_seq;
-    struct span *span;          /* (n_slots) and so the next two */
-    struct seq **span_seq;
-    struct seq **admitted;
+/* A page of a prompt that a step computes, whole or in part. */
+struct claim {
+    struct prefix_key key;
+    const struct seq *by;       /* NULL: removed since */
+    uint32_t n_cols;            /* how fast it goes: prompt columns of this step; UINT32_MAX: the
+                                 * last ones of its prompt */
 };
 
 struct scheduler {
     struct scheduler_params params;
-    struct kv_pool *pool;
+    struct kv_pool *pool[MAX_KV_GROUPS];
     copy_page_fn *copy;
     void *copy_arg;
 
     struct seq_list waiting, running;
     struct seq **slot;          /* (n_slots) NULL: free */
+    void *block;                /* has all arrays */
 
-    bool is_short_of_pages;     /* the head of the line found no memory, and none was freed since */
+    bool may_admit;             /* since everybody in the line was looked at: somebody came or
+                                 * left, pages were freed, or a prompt was computed */
+    uint64_t n_plans;
     uint32_t oldest, n_in_flight;
-    struct planned step[MAX_IN_FLIGHT];     /* a ring: in flight from `oldest` on */
+    struct step step[MAX_IN_FLIGHT];        /* a ring: in flight from `oldest` on */
 };
 
 /* The i-th step in flight, the oldest first; i = n_in_flight: the next. */
-static inline struct planned *planned_at(struct scheduler *s, uint32_t i)
+static inline struct step *step_at(struct scheduler *s, uint32_t i)
 {
     return &s->step[(s->oldest + i) % MAX_IN_FLIGHT];
 }
@@ -47,17 +40,68 @@ static inline uint32_t pages_of(uint32_t n_tokens)
     return n_tokens / PAGE_TOKENS + (n_tokens % PAGE_TOKENS != 0);
 }
 
-void seq_list_append(struct seq_list *list, struct seq *q);
-void seq_list_remove(struct seq_list *list, struct seq *q);
+/* The first page of a KV group that positions from pos on see anything of. */
+static inline uint32_t first_needed(const struct scheduler *s, uint32_t kv_group, uint32_t pos)
+{
+    const uint32_t chunk = s->params.chunk_pages;
+    const uint32_t first = window_start(pos, s->params.kv.group[kv_group].window);
+    return first / (chunk * PAGE_TOKENS) * chunk;
+}
 
-/* Moves sequences from the head of the line into free slots, as long as the head's memory can be
- * had, and names them in the step. */
-void scheduler_admit(struct scheduler *s, struct planned *step);
+static inline const int32_t *page_tokens(const struct seq *q, uint32_t page)
+{
+    return q->token + (size_t)page * PAGE_TOKENS;
+}
+
+/* Full pages before the one that holds the last prompt token. */
+static inline uint32_t n_shareable(const struct seq *q)
+{
+    return (q->n_prompt - 1) / PAGE_TOKENS;
+}
+
+static inline bool is_in_prefill(const struct seq *q)
+{
+    return q->n_issued < q->n_prompt;
+}
+
+/* ---- scheduler_admit.c: the line ------------------------------------------------------------ */
+
+/* Moves sequences from the line into free slots and names them in the step. */
+void scheduler_admit(struct scheduler *s, struct step *step);
+
+/* A sequence leaves the line: nobody has passed it any more. */
+void scheduler_leave_line(struct scheduler *s, struct seq *q);
+
+/* ---- scheduler_pages.c: what is shared ------------------------------------------------------ */
+
+/* Shares what is there of its prompt and reserves the rest, or leaves the sequence as it was. */
+bool scheduler_take_memory(struct scheduler *s, struct seq *q);
 
 /* Gives back the pages and the reservation of a sequence. */
 void scheduler_give_back(struct scheduler *s, struct seq *q);
 
+/* Takes the sequence's next page, of every KV group. */
+void scheduler_take_page(struct scheduler *s, struct seq *q);
+
+/* Gives back what no window of the positions to come sees. */
+void scheduler_leave_behind(struct scheduler *s, struct seq *q);
+
 /* Enters the pages that are full now into the index. */
-void scheduler_publish(struct scheduler *s, struct seq *q);
+void scheduler_enter_pages(struct scheduler *s, struct seq *q);
+
+/* Takes pages of prompts that others have computed meanwhile. */
+void scheduler_take_up(struct scheduler *s, struct step *step);
+
+/* ---- scheduler_prefill.c: whose prompt is read ---------------------------------------------- */
+
+/* Shares the step's prompt columns out. */
+void scheduler_plan_prefill(struct scheduler *s, struct step *step);
+
+uint32_t scheduler_max_claims(const struct scheduler_params *p);
+
+/* ---- scheduler_columns.c -------------------------------------------------------------------- */
+
+/* Columns for the next n positions of a sequence, and the pages they are written to. */
+void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint32_t n);
 
 #endif

@@ -1,7 +1,7 @@
 /* pl_score: a stream whose every prompt position is an output. */
 #include <stdlib.h>
 
-#include "engine/engine.h"
+#include "engine/submit.h"
 
 PL_API void pl_score_free(pl_score_result *r)
 {
@@ -25,9 +25,9 @@ PL_API pl_status pl_score(pl_engine *e, const int32_t *tokens, size_t n_tokens, 
                           pl_score_result *out, pl_err *err)
 {
     *out = (pl_score_result){ 0 };
-    if (n_top > SAMPLER_MAX_TOP)
+    if (n_top > PICK_MAX_TOP)
         return pl_fail(err, PL_E_PARAM, "n_top is %u; at most %d is allowed", n_top,
-                       SAMPLER_MAX_TOP);
+                       PICK_MAX_TOP);
     const size_t n_wanted = n_tokens ? n_tokens : 1;
     pl_score_result r = { .n_tokens = n_tokens, .n_top = n_top };
     r.nll = calloc(n_wanted, sizeof *r.nll);

@@ -4,7 +4,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "engine/engine.h"
+#include "engine/engine_wake.h"
+#include "engine/outputs.h"
+#include "engine/reply.h"
 
 static struct reply_context reply_context(struct pl_engine *e)
 {
@@ -13,13 +15,12 @@ static struct reply_context reply_context(struct pl_engine *e)
 
 /* ---- streams come and go -------------------------------------------------------------------- */
 
-static void leave_queue(struct pl_engine *e, struct pl_stream *s, bool into_slot)
+/* n_running: 1 it enters a slot, -1 it leaves one. */
+static void leave_queue(struct pl_engine *e, struct pl_stream *s, int n_running)
 {
-    s->is_queued = false;
     pthread_mutex_lock(&e->lock);
-    e->n_queued--;
-    e->n_running += into_slot;
-    e->n_queued_tokens -= s->seq.n_prompt;
+    engine_leave_queue(e, s);
+    e->n_running += (uint32_t)n_running;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -47,8 +48,8 @@ static void end_stream(struct pl_engine *e, struct pl_stream *s, pl_finish finis
                        int32_t stop_index)
 {
     const struct reply_context c = reply_context(e);
+    leave_queue(e, s, s->seq.state == SEQ_WAITING ? 0 : -1);
     scheduler_remove(e->scheduler, &s->seq);
-    if (s->is_queued) leave_queue(e, s, false);
     e->live[s->live_index] = e->live[--e->n_live];
     e->live[s->live_index]->live_index = s->live_index;
     s->live_id = 0;
@@ -92,8 +93,18 @@ static void resume_drained(struct pl_engine *e)
 
 /* ---- a step --------------------------------------------------------------------------------- */
 
+/* Prompt tokens that were at hand, of those admitted and of those that looked again. */
+static void count_cached(struct pl_engine *e, uint32_t n)
+{
+    stats_lock(&e->stats);
+    e->stats.now.n_cached_tokens += n;
+    e->stats.now.n_prompt_tokens += n;
+    stats_unlock(&e->stats);
+}
+
 static void admit(struct pl_engine *e, const struct step *step)
 {
+    if (step->n_cached_tokens) count_cached(e, step->n_cached_tokens);
     if (!step->n_admitted) return;
     const uint64_t now_ns = clock_ns();
     for (uint32_t i = 0; i < step->n_admitted; i++) {
@@ -101,9 +112,8 @@ static void admit(struct pl_engine *e, const struct step *step)
         s->admitted_ns = now_ns;
         stats_lock(&e->stats);
         stats_observe(&e->stats.now.queue, now_ns - s->submitted_ns);
-        e->stats.now.n_cached_tokens += s->seq.n_cached;
         stats_unlock(&e->stats);
-        leave_queue(e, s, true);
+        leave_queue(e, s, 1);
         stream_emit_admitted(s);
         stream_wake(s);
     }
@@ -114,20 +124,25 @@ static void count_operations(struct pl_engine *e, bool is_prefill)
 {
     const char *name[PL_OPERATIONS_MAX];
     uint64_t ns[PL_OPERATIONS_MAX];
-    const uint32_t n = e->backend->ops->timings(e->backend, name, ns, PL_OPERATIONS_MAX);
-    for (uint32_t i = 0; i < n; i++) stats_operation(&e->stats, name[i], ns[i], is_prefill);
+    const struct homes *homes = &e->plan.homes;
+    for (const struct home *h = homes->home; h < homes->home + homes->n; h++) {
+        const uint32_t n = h->ops->timings(h->backend, name, ns, PL_OPERATIONS_MAX);
+        for (uint32_t i = 0; i < n; i++) stats_operation(&e->stats, name[i], ns[i], is_prefill);
+    }
 }
 
 /* The time of a step that ran ahead begins where the one before ended. */
-static void count_step(struct pl_engine *e, const struct flight *f, uint64_t end_ns)
+static void count_step(struct pl_engine *e, const struct step *step, uint64_t end_ns)
 {
-    const struct step *step = &f->step;
-    const uint64_t ns = end_ns - (f->begin_ns > e->last_end_ns ? f->begin_ns : e->last_end_ns);
+    const uint64_t begin_ns = step->begin_ns > e->last_end_ns ? step->begin_ns : e->last_end_ns;
+    const uint64_t ns = end_ns - begin_ns;
     e->last_end_ns = end_ns;
+    step_watch_measure(&e->watch, step->work, ns);
     pl_stats *now = &e->stats.now;
     stats_lock(&e->stats);
     if (e->is_timing) count_operations(e, step->n_prefill_cols > 0);
     now->n_steps++;
+    now->n_prompt_tokens += step->n_prefill_cols;
     if (step->n_prefill_cols) {
         now->n_prefill_step_tokens += step->n_prefill_cols;
         now->prefill_step_ns += ns;
@@ -138,23 +153,24 @@ static void count_step(struct pl_engine *e, const struct flight *f, uint64_t end
     stats_unlock(&e->stats);
 }
 
-/* A scored prompt ends with its last position; its results are where they belong already. */
-static void finish_score(struct pl_engine *e, struct pl_stream *s, uint32_t pos)
+/* Whether the output is a scored prompt's last; its results are where they belong already. */
+static bool is_last_score(const struct batch *b, const struct output *o, const struct pl_stream *s)
 {
-    if (pos + 1 == s->seq.n_prompt) end_stream(e, s, PL_FINISH_LENGTH, -1);
+    return b->pos[o->first_col] + o->n_cols == s->seq.n_prompt;
 }
 
-static void deliver(struct pl_engine *e, const struct step *step, uint32_t out, uint64_t now_ns)
+static void deliver(struct pl_engine *e, const struct step *step, uint32_t output, uint64_t now_ns)
 {
-    struct pl_stream *s = stream_of(step->out_seq[out]);
+    const struct output *o = &step->batch.output[output];
+    struct pl_stream *s = stream_of(step_seq(step, output));
     if (s->score) {
-        finish_score(e, s, step->out_pos[out]);
+        if (is_last_score(&step->batch, o, s)) end_stream(e, s, PL_FINISH_LENGTH, -1);
         return;
     }
     const struct reply_context c = reply_context(e);
     int32_t stop_index;
     stats_lock(&e->stats);
-    const pl_finish finish = reply_token(&c, s, &e->sampled[out], now_ns, &stop_index);
+    const pl_finish finish = reply_token(&c, s, &e->picked[o->first_row], now_ns, &stop_index);
     stats_unlock(&e->stats);
     if (finish != PL_FINISH_NONE)
         end_stream(e, s, finish, stop_index);
@@ -163,9 +179,9 @@ static void deliver(struct pl_engine *e, const struct step *step, uint32_t out, 
 }
 
 /* What pl_stats_read and pl_slots_read show of now. */
-static void publish(struct pl_engine *e)
+static void post_stats(struct pl_engine *e)
 {
-    const struct kv_pool_counts kv = kv_pool_counts(e->kv);
+    const struct kv_pool_counts kv = kv_pool_counts(e->kv[0]);
     const uint64_t now_ns = clock_ns();
     stats_lock(&e->stats);
     pl_stats *now = &e->stats.now;
@@ -188,112 +204,97 @@ static void publish(struct pl_engine *e)
     stats_unlock(&e->stats);
 }
 
-/* The i-th step in flight, the oldest first; i = n_in_flight: the next. */
-static struct flight *flight_at(struct pl_engine *e, uint32_t i)
-{
-    return &e->flight[(e->oldest + i) % MAX_IN_FLIGHT];
-}
-
 /* The machine failed a step: its streams end, and those of a step before or after it that was in
  * flight too; those that had no column go on. n_unfinished: steps that the backend is still at. */
 static void fail_steps(struct pl_engine *e, uint32_t n_unfinished, const pl_err *why)
 {
+    const struct home *last = homes_last(&e->plan.homes);
     uint32_t n_failed = 0;
     for (; n_unfinished; n_unfinished--) {
-        const int32_t *unused;
         pl_err also;
-        if (e->backend->ops->finish(e->backend, &unused, &also))
+        if (last->ops->finish(last->backend, e->picked, &also))
             PL_LOG(ERROR, "engine", "and a step beside it: %s", also.text);
     }
-    for (uint32_t k = 0; k < e->n_in_flight; k++) {
-        const struct step *step = &flight_at(e, k)->step;
+    for (uint32_t k = 0; k < scheduler_n_in_flight(e->scheduler); k++) {
+        const struct step *step = scheduler_step(e->scheduler, k);
         for (uint32_t i = 0; i < step->batch.n_spans; i++) {
             if (!step->span_seq[i]) continue;
             struct pl_stream *s = stream_of(step->span_seq[i]);
             end_stream(e, s, PL_FINISH_ERROR, -1);
-            publish(e);
+            post_stats(e);
             let_go(e, s);
             n_failed++;
         }
     }
     scheduler_abandon(e->scheduler);
-    e->n_in_flight = 0;
     PL_LOG(ERROR, "engine", "a step failed, and with it %u requests: %s", n_failed, why->text);
-    atomic_store_explicit(&e->busy_since_ns, 0, memory_order_relaxed);
+    step_watch_rest(&e->watch);
+}
+
+/* Or only begins to, where steps run ahead. */
+static pl_status compute(struct pl_engine *e, struct step *step, pl_err *err)
+{
+    const struct home *last = homes_last(&e->plan.homes);
+    const pl_status st = model_record(e->model, &step->batch, e->x, outputs_sample, step, err);
+    if (st) return st;
+    return plan_runs_ahead(&e->plan) ? last->ops->start(last->backend, err)
+                                     : last->ops->submit(last->backend, err);
 }
 
 /* Plans a step and hands it to the backend; one whose steps do not run ahead has computed it on
  * return. False: there is nothing to compute. */
 static bool launch(struct pl_engine *e)
 {
-    const struct backend_ops *ops = e->backend->ops;
-    struct flight *f = flight_at(e, e->n_in_flight);
-    scheduler_plan(e->scheduler, &f->step);
-    admit(e, &f->step);
-    if (!f->step.batch.n_cols) return false;
+    struct step *step = scheduler_plan(e->scheduler);
+    admit(e, step);
+    if (!step->batch.n_cols) return false;
 
-    f->begin_ns = clock_ns();
-    if (!e->n_in_flight++)
-        atomic_store_explicit(&e->busy_since_ns, f->begin_ns, memory_order_relaxed);
-    e->step = &f->step;
-    engine_fill_picks(e, f);
-    model_record(e->model, &f->step.batch, engine_sample_row, e);
+    const uint32_t n_before = scheduler_n_in_flight(e->scheduler) - 1;
+    step->begin_ns = clock_ns();
+    step->work = step_watch_work(&step->batch);
+    if (!n_before) step_watch_begin(&e->watch, step->work, step->begin_ns);
+    outputs_fill_picks(e, step);
     pl_err err;
-    if (ops->start ? ops->start(e->backend, &err) : ops->submit(e->backend, &err))
-        fail_steps(e, e->n_in_flight - 1, &err);
+    if (compute(e, step, &err)) fail_steps(e, n_before, &err);
     return true;
 }
 
 static bool may_run_ahead(struct pl_engine *e)
 {
-    return e->n_in_flight == 1 && flight_at(e, 0)->is_all_picked && !e->is_timing &&
-           scheduler_may_run_ahead(e->scheduler);
-}
-
-static void take_picked(struct pl_engine *e, const struct flight *f, const int32_t *picked)
-{
-    for (uint32_t i = 0; i < f->step.batch.n_outs; i++)
-        if (f->pick[i].is_by_backend) e->sampled[i] = (struct sampled){ .token = picked[i] };
+    return scheduler_n_in_flight(e->scheduler) == 1 && !e->is_timing &&
+           scheduler_step(e->scheduler, 0)->is_all_picked && scheduler_may_run_ahead(e->scheduler);
 }
 
 /* Everything that statistics say of a step is said before a reader can be woken by it. */
 static void deliver_all(struct pl_engine *e, const struct step *step, uint64_t end_ns)
 {
-    const uint32_t n_outs = step->batch.n_outs;
-    for (uint32_t i = 0; i < n_outs; i++)
-        if (step->out_seq[i]) deliver(e, step, i, end_ns);
-    publish(e);
-    for (uint32_t i = 0; i < n_outs; i++) {
-        if (!step->out_seq[i]) continue;
-        /* of a scored stream, the last output; it may be freed then */
-        struct pl_stream *s = stream_of(step->out_seq[i]);
-        if (!s->score || step->out_pos[i] + 1 == s->seq.n_prompt) let_go(e, s);
-    }
+    const uint32_t n_outputs = step->batch.n_outputs;
+    for (uint32_t i = 0; i < n_outputs; i++)
+        if (step_seq(step, i)) deliver(e, step, i, end_ns);
+    post_stats(e);
+    for (uint32_t i = 0; i < n_outputs; i++)
+        if (step_seq(step, i)) let_go(e, stream_of(step_seq(step, i)));
 }
 
 /* Waits for the oldest step in flight, and turns what was picked into events. */
 static void land(struct pl_engine *e)
 {
-    const struct flight *f = flight_at(e, 0);
-    const struct backend_ops *ops = e->backend->ops;
-    const int32_t *picked;
+    const struct step *step = scheduler_step(e->scheduler, 0);
+    const struct home *last = homes_last(&e->plan.homes);
     pl_err err;
-    e->step = &f->step;
-    if (ops->finish) {
-        if (ops->finish(e->backend, &picked, &err)) {
-            fail_steps(e, e->n_in_flight - 1, &err);
-            return;
-        }
-        take_picked(e, f, picked);
+    if (plan_runs_ahead(&e->plan) && last->ops->finish(last->backend, e->picked, &err)) {
+        fail_steps(e, scheduler_n_in_flight(e->scheduler) - 1, &err);
+        return;
     }
-    e->oldest = (e->oldest + 1) % MAX_IN_FLIGHT;
-    e->n_in_flight--;
     scheduler_commit(e->scheduler);
 
     const uint64_t end_ns = clock_ns();
-    count_step(e, f, end_ns);
-    deliver_all(e, &f->step, end_ns);
-    atomic_store_explicit(&e->busy_since_ns, e->n_in_flight ? end_ns : 0, memory_order_relaxed);
+    count_step(e, step, end_ns);
+    deliver_all(e, step, end_ns);
+    if (scheduler_n_in_flight(e->scheduler))
+        step_watch_begin(&e->watch, scheduler_step(e->scheduler, 0)->work, end_ns);
+    else
+        step_watch_rest(&e->watch);
 }
 
 /* ---- rounds --------------------------------------------------------------------------------- */
@@ -302,7 +303,6 @@ static void land(struct pl_engine *e)
 static struct pl_stream *wait_for_work(struct pl_engine *e, bool is_idle, bool *is_stopping)
 {
     pthread_mutex_lock(&e->lock);
-    e->n_running = scheduler_n_running(e->scheduler);
     while (is_idle && !e->is_wake_pending && !e->is_stopping)
         pthread_cond_wait(&e->changed, &e->lock);
     e->is_wake_pending = false;
@@ -318,8 +318,9 @@ void *engine_run(void *arg)
     struct pl_engine *e = arg;
     bool is_idle = false, is_stopping = false;
 
-    e->backend->ops->pin_caller(e->backend);
-    publish(e);
+    const struct home *first = &e->plan.homes.home[0];
+    first->ops->pin_caller(first->backend);
+    post_stats(e);
     while (!is_stopping) {
         for (struct pl_stream *s = wait_for_work(e, is_idle, &is_stopping), *next; s; s = next) {
             next = s->next;
@@ -327,11 +328,12 @@ void *engine_run(void *arg)
         }
         end_cancelled(e, is_stopping);
         resume_drained(e);
-        if (!e->n_in_flight) is_idle = !launch(e);
+        if (!scheduler_n_in_flight(e->scheduler)) is_idle = !launch(e);
         if (may_run_ahead(e)) launch(e);
-        if (e->n_in_flight) land(e);
-        if (is_idle) publish(e);
+        if (scheduler_n_in_flight(e->scheduler)) land(e);
+        if (is_idle) post_stats(e);
     }
-    assert(!e->n_in_flight);    /* the last round ended all streams before it planned */
+    /* the last round ended all streams before it planned */
+    assert(!scheduler_n_in_flight(e->scheduler));
     return NULL;
 }

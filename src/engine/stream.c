@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/cond.h"
-#include "engine/engine.h"
+#include "engine/engine_wake.h"
 #include "engine/record.h"
 
 /* ---- engine thread -------------------------------------------------------------------------- */
@@ -126,7 +126,9 @@ PL_API void pl_stream_cancel(pl_stream *s)
 {
     const uint32_t before =
         atomic_fetch_or_explicit(&s->flags, STREAM_CANCELLED, memory_order_acq_rel);
-    if (!(before & (STREAM_CANCELLED | STREAM_ENDED))) engine_cancel_wake(s->engine);
+    if (before & (STREAM_CANCELLED | STREAM_ENDED)) return;
+    engine_give_place(s->engine, s);
+    engine_cancel_wake(s->engine);
 }
 
 PL_API void pl_stream_close(pl_stream *s)
@@ -134,6 +136,7 @@ PL_API void pl_stream_close(pl_stream *s)
     if (!s) return;
     struct pl_engine *engine = s->engine;   /* the object may be another request's in a moment */
 
+    engine_give_place(engine, s);
     pthread_mutex_lock(&s->lock);
     const uint32_t before = atomic_fetch_or_explicit(
         &s->flags, STREAM_CANCELLED | STREAM_CLOSED, memory_order_acq_rel);

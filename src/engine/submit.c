@@ -1,10 +1,11 @@
-/* From a request to a stream on the engine's list. Everything that could fail later is checked
- * here: the engine thread has no errors to report. */
+/* Everything that could fail later is checked here: the engine thread has no errors to report. */
+#include "engine/submit.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "engine/engine.h"
+#include "engine/sampling_params.h"
 
 /* ---- checks --------------------------------------------------------------------------------- */
 
@@ -58,16 +59,9 @@ static pl_status total_tokens(const struct pl_engine *e, const pl_request *r, bo
         return pl_fail(
             err, PL_E_CONTEXT,
             "the prompt has %zu tokens, which leaves no room for a reply in a context of "
-            "%" PRIu32 ": shorten it or raise ctx_tokens (--ctx-size)",
-            r->n_tokens, p->ctx_tokens);
-    if (total > p->ctx_tokens) total = p->ctx_tokens;
-    if (!r->max_tokens && !is_score && total > p->kv_tokens) total = p->kv_tokens;
-    if (total > p->kv_tokens || wanted > p->kv_tokens)
-        return pl_fail(err, PL_E_CONTEXT,
-                       "prompt and reply need %" PRIu64 " tokens of KV memory, which has %" PRIu64
-                       " in all: lower max_tokens or raise kv_tokens (--kv-tokens)",
-                       total > wanted ? total : wanted, p->kv_tokens);
-    *out = (uint32_t)total;
+            "%" PRIu32 ": shorten it or raise ctx_tokens (--ctx-size%s)",
+            r->n_tokens, p->ctx_tokens, p->ctx_tokens == p->kv_tokens ? ", --kv-tokens" : "");
+    *out = total > p->ctx_tokens ? p->ctx_tokens : (uint32_t)total;
     return PL_OK;
 }
 
@@ -94,21 +88,19 @@ static pl_status take_place(struct pl_engine *e, size_t n_tokens, struct pl_stre
                        "that ended", e->streams.layout.n_objects);
     e->n_queued++;
     e->n_queued_tokens += n_tokens;
+    (*out)->is_queued = true;
     (*out)->seq.id = ++e->last_id;
     return PL_OK;
 }
 
-static void count(struct pl_engine *e, pl_status st, size_t n_tokens)
+static void count(struct pl_engine *e, pl_status st)
 {
     pl_stats *now = &e->stats.now;
     stats_lock(&e->stats);
     if (st == PL_E_BUSY) now->n_rejected_busy++;
     if (st == PL_E_CONTEXT) now->n_rejected_context++;
     if (st == PL_E_CLOSING) now->n_rejected_closing++;
-    if (st == PL_OK) {
-        now->n_requests++;
-        now->n_prompt_tokens += n_tokens;
-    }
+    if (st == PL_OK) now->n_requests++;
     stats_unlock(&e->stats);
 }
 
@@ -123,12 +115,11 @@ static void copy_stops(struct pl_stream *s, const pl_request *r, char *to)
     }
 }
 
-static void copy_sampling(struct pl_stream *s, const pl_request *r, uint32_t n_vocab,
-                          pl_logit_bias *to)
+static void copy_sampling(struct pl_stream *s, const pl_request *r, pl_logit_bias *to)
 {
-    sampler_init(&s->sampler, &r->sampling, n_vocab);
+    s->sampling = r->sampling;
     if (r->sampling.n_bias) memcpy(to, r->sampling.bias, r->sampling.n_bias * sizeof *to);
-    s->sampler.params.bias = to;
+    s->sampling.bias = to;
 }
 
 static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_tokens,
@@ -136,10 +127,12 @@ static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_toke
 {
     s->seq = (struct seq){ .id = s->seq.id,
                            .token = (int32_t *)(void *)(storage + l->token_offset),
-                           .page = (uint32_t *)(void *)(storage + l->page_offset),
                            .n_prompt = (uint32_t)r->n_tokens,
                            .max_tokens = max_tokens,
-                           .wants_every_logit = s->score != NULL };
+                           .wants_every_logit = s->score != NULL,
+                           .computes_prompt = r->computes_prompt };
+    for (uint32_t g = 0; g < l->n_kv_groups; g++)
+        s->seq.page[g] = (uint32_t *)(void *)(storage + l->page_offset) + g * stream_table_pages(l);
     memcpy(s->seq.token, r->tokens, r->n_tokens * sizeof *r->tokens);
 }
 
@@ -152,8 +145,7 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     s->score = score;
     fill_seq(s, r, max_tokens, storage, l);
     copy_stops(s, r, (char *)storage + l->stop_offset);
-    copy_sampling(s, r, e->plan.public.n_vocab,
-                  (pl_logit_bias *)(void *)(storage + l->bias_offset));
+    copy_sampling(s, r, (pl_logit_bias *)(void *)(storage + l->bias_offset));
     s->ignore_eos = r->ignore_eos;
     s->logprobs = r->logprobs;
     s->n_top = r->n_top_logprobs;
@@ -162,7 +154,6 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     s->fork_of = r->fork_of;
     s->fork_id = r->fork_of ? r->fork_of->seq.id : 0;
     s->submitted_ns = clock_ns();
-    s->is_queued = true;
     s->has_events = s->has_front = s->is_reader_asleep = s->is_reader_awaited = false;
     s->utf8 = (struct utf8_stream){ 0 };
     s->n_reply = 0;
@@ -196,9 +187,9 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_j
     pl_status st = check_tokens(e, r, err);
     if (!st) st = sampling_check(&r->sampling, e->plan.public.n_vocab, err);
     if (!st) st = check_stops(r, err);
-    if (!st && r->n_top_logprobs > SAMPLER_MAX_TOP)
+    if (!st && r->n_top_logprobs > PICK_MAX_TOP)
         st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
-                     r->n_top_logprobs, SAMPLER_MAX_TOP);
+                     r->n_top_logprobs, PICK_MAX_TOP);
     if (!st) st = check_fork(e, r, err);
     if (!st) st = total_tokens(e, r, score != NULL, &max_tokens, err);
     if (!st) {
@@ -206,7 +197,7 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_j
         st = take_place(e, r->n_tokens, out, err);
         pthread_mutex_unlock(&e->lock);
     }
-    count(e, st, r->n_tokens);
+    count(e, st);
     if (st) return st;
     fill(e, *out, r, score, max_tokens);
     put_on_list(e, *out);

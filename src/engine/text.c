@@ -45,41 +45,25 @@ static pl_status collect_names(struct text *t, pl_err *err)
     return PL_OK;
 }
 
-static bool is_source(const char *text)
+static pl_status open_template(struct text *t, const char *tool_use, const char *eos, pl_err *err)
 {
-    return strpbrk(text, "{\n") != NULL;
-}
-
-static pl_status choose_source(struct text *t, const struct gguf *g, const char *chosen,
-                               pl_err *err)
-{
-    static const char key[] = "tokenizer.chat_template";
-    struct gguf_string own = { NULL, 0 };
-    const char *builtin = chosen ? chat_template_builtin(chosen) : NULL;
-
-    if (chosen && !builtin && !is_source(chosen))
-        return pl_fail(err, PL_E_PARAM, "chat template \"%.60s\" is neither a built-in's name "
-                       "(chatml, llama3, ...) nor a template's source", chosen);
-    if (chosen) {
-        own.bytes = builtin ? builtin : chosen;
-        own.n = strlen(own.bytes);
-    } else if (gguf_has(g, key)) {
-        const pl_status st = gguf_string(g, key, &own, err);
-        if (st) return st;
-    } else {
-        return PL_OK;
-    }
-    t->template_source = copy_bytes(own.bytes, own.n);
-    return t->template_source ? PL_OK
-                              : pl_fail(err, PL_E_MEMORY, "no memory for the chat template");
+    return chat_template_open(&t->template,
+                              &(struct chat_template_source){ .chat = t->source.chat,
+                                                              .tool_use = tool_use,
+                                                              .bos = t->bos_text,
+                                                              .eos = eos }, err);
 }
 
 static pl_status compile(struct text *t, bool is_chosen, pl_err *err)
 {
     char *eos = copy_token(t->tokenizer, tokenizer_eos(t->tokenizer));
     if (!eos) return pl_fail(err, PL_E_MEMORY, "no memory for the chat template");
-    const pl_status st = chat_template_open(&t->template, t->template_source, t->bos_text, eos,
-                                            &t->template_err);
+    pl_status st = open_template(t, t->source.tool_use, eos, &t->template_err);
+    if (st == PL_E_TEMPLATE && t->source.tool_use) {
+        PL_LOG(WARN, "text", "the file's template for tool use, or its other one, cannot be used "
+               "(%s): the other one alone is tried", t->template_err.text);
+        st = open_template(t, NULL, eos, &t->template_err);
+    }
     free(eos);
     if (!st) return PL_OK;
     if (is_chosen || st == PL_E_MEMORY) return pl_fail(err, st, "%s", t->template_err.text);
@@ -95,8 +79,8 @@ pl_status text_open(struct text *t, const struct gguf *g, const char *chosen, pl
     t->bos_text = copy_token(t->tokenizer, tokenizer_bos(t->tokenizer));
     if (!t->bos_text) st = pl_fail(err, PL_E_MEMORY, "no memory for a token's text");
     if (!st) st = collect_names(t, err);
-    if (!st) st = choose_source(t, g, chosen, err);
-    if (!st && t->template_source) st = compile(t, chosen != NULL, err);
+    if (!st) st = template_choose(&t->source, g, chosen, err);
+    if (!st && t->source.chat) st = compile(t, chosen != NULL, err);
     if (st) text_close(t);
     return st;
 }
@@ -104,7 +88,7 @@ pl_status text_open(struct text *t, const struct gguf *g, const char *chosen, pl
 void text_close(struct text *t)
 {
     chat_template_close(t->template);
-    free(t->template_source);
+    template_choice_free(&t->source);
     free(t->bos_text);
     free((void *)t->control.name);
     strbuf_free(&t->control_bytes);
@@ -164,6 +148,10 @@ PL_API pl_status pl_tokenize(const pl_engine *e, const char *text, size_t n_byte
     if ((flags & PL_TOKENIZE_BOS) && wants_bos(t)) st = add_token(&list, tokenizer_bos(t), err);
     if (!st)
         st = tokenizer_encode(t, text, n_bytes, flags & PL_TOKENIZE_SPECIAL, NULL, &list, err);
+    if (!st && (flags & PL_TOKENIZE_BOS) && wants_bos(t) && list.n > 1 &&
+        list.ids[1] == list.ids[0])
+        PL_LOG(WARN, "text", "the text begins with the begin token, which is put before it too: it "
+               "stands there twice");
     return hand_out(&list, st, out);
 }
 
@@ -210,7 +198,7 @@ PL_API int32_t pl_token_eos(const pl_engine *e)
 
 PL_API const char *pl_chat_template(const pl_engine *e)
 {
-    return e->text.template_source;
+    return e->text.source.chat;
 }
 
 /* ---- conversations -------------------------------------------------------------------------- */
@@ -259,7 +247,7 @@ PL_API pl_status pl_chat_prompt(const pl_engine *e, const char *json, size_t n_b
 
     if (text_out) *text_out = (pl_text){ 0 };
     if (tokens_out) *tokens_out = (pl_tokens){ 0 };
-    if (!t->template_source)
+    if (!t->source.chat)
         return pl_fail(err, PL_E_TEMPLATE, "the model file has no chat template: give one by "
                        "--chat-template NAME (chatml, llama3, ...) or --chat-template-file FILE");
     if (!t->template)

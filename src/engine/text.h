@@ -3,13 +3,14 @@
 #define ENGINE_TEXT_H
 
 #include "base/strbuf.h"
+#include "engine/template_choice.h"
 #include "gguf/gguf.h"
 #include "text/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 struct text {
     struct tokenizer *tokenizer;
-    char *template_source;          /* NULL: the model has none */
+    struct template_choice source;  /* of the templates */
     struct chat_template *template; /* NULL: none, or it does not compile: */
     pl_err template_err;            /* why */
     char *bos_text;                 /* "" for none */
@@ -17,7 +18,7 @@ struct text {
     struct strbuf control_bytes;    /* the names, one zero-terminated after another */
 };
 
-/* chat_template: a built-in's name or source; NULL: the file's own. A template of the file that
+/* chat_template: as template_choose takes it; NULL: the file's own. A template of the file that
  * does not compile is no failure here: the model can still be used without. */
 pl_status text_open(struct text *t, const struct gguf *g, const char *chat_template, pl_err *err);
 void text_close(struct text *t);

@@ -48,6 +48,7 @@ pl_status gguf_open(struct gguf *g, const char *path, pl_err *err)
 void gguf_close(struct gguf *g)
 {
     for (uint32_t i = 0; i < g->n_parts; i++) file_map_close(&g->part[i]);
+    gguf_free_overrides(g);
     free(g->part);
     free(g->key);
     free(g->tensor);

@@ -20,22 +20,6 @@ enum {
     MIN_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8,
 };
 
-struct printable gguf_printable(struct gguf_string s)
-{
-    struct printable p;
-    size_t n = s.n < sizeof p.text - 4 ? s.n : sizeof p.text - 4;
-    for (size_t i = 0; i < n; i++)
-        p.text[i] = s.bytes[i] >= 32 && s.bytes[i] < 127 ? s.bytes[i] : '?';
-    strcpy(p.text + n, n < s.n ? "..." : "");
-    return p;
-}
-
-static size_t kind_bytes(uint32_t kind)
-{
-    static const uint8_t sizes[] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
-    return kind < sizeof sizes ? sizes[kind] : 0;
-}
-
 static bool starts_with(const uint8_t *p, size_t n, const char *magic)
 {
     const size_t n_magic = strlen(magic);
@@ -100,17 +84,17 @@ static pl_status read_array(struct reader *r, struct gguf_key *k, const char *pa
     a->data = r->at;
     if (a->kind == GGUF_STRING) {
         for (uint64_t i = 0; i < a->n && !r->failed; i++) read_string(r);
-    } else if (!kind_bytes(a->kind)) {
+    } else if (!gguf_kind_bytes(a->kind)) {
         if (!r->failed)
             return pl_fail(err, a->kind == GGUF_ARRAY ? PL_E_UNSUPPORTED : PL_E_FORMAT,
                            "%s: key %s: an array of %s (kind %" PRIu32 "); numbers, booleans and "
                            "strings are read", path, gguf_printable(k->name).text,
                            a->kind == GGUF_ARRAY ? "arrays" : "something unknown",
                            (uint32_t)a->kind);
-    } else if (a->n > reader_left(r) / kind_bytes(a->kind)) {
+    } else if (a->n > reader_left(r) / gguf_kind_bytes(a->kind)) {
         r->failed = true;
     } else {
-        read_bytes(r, a->n * kind_bytes(a->kind));
+        read_bytes(r, a->n * gguf_kind_bytes(a->kind));
     }
     for (uint64_t i = 0; a->kind == GGUF_BOOL && !r->failed && i < a->n; i++)
         if (a->data[i] > 1)
@@ -134,8 +118,8 @@ static pl_status read_key(struct reader *r, struct gguf_key *k, uint64_t i, cons
         st = read_array(r, k, path, err);
     } else if (k->kind == GGUF_STRING) {
         read_string(r);
-    } else if (kind_bytes(k->kind)) {
-        const uint8_t *value = read_bytes(r, kind_bytes(k->kind));
+    } else if (gguf_kind_bytes(k->kind)) {
+        const uint8_t *value = read_bytes(r, gguf_kind_bytes(k->kind));
         if (value && k->kind == GGUF_BOOL && *value > 1)
             return pl_fail(err, PL_E_FORMAT, "%s: key %s is %d; a boolean is 0 or 1", path,
                            gguf_printable(k->name).text, *value);
@@ -153,6 +137,7 @@ static pl_status read_dims(struct reader *r, struct gguf_tensor *t, uint64_t *n_
                            const char *path, pl_err *err)
 {
     *n_weights = 1;
+    for (uint32_t d = 0; d < GGUF_MAX_DIMS; d++) t->dim[d] = 1;
     for (uint32_t d = 0; d < t->n_dims && !r->failed; d++) {
         t->dim[d] = read_u64(r);
         if (r->failed) break;
@@ -190,9 +175,9 @@ static pl_status read_tensor(struct reader *r, struct gguf_tensor *t, uint64_t *
     const struct quant_traits *traits = quant_traits(t->type);
     if (!traits->name)
         return pl_fail(err, PL_E_UNSUPPORTED,
-                       "%s: tensor %s is of type %" PRIu32 "; F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 "
-                       "Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS are read", path, name.text,
-                       t->type);
+                       "%s: tensor %s is of type %" PRIu32 ", %s, which this version does not run; "
+                       "use a %s file of the same model", path, name.text, t->type,
+                       quant_type_name(t->type), quant_instead_of(t->type));
     if (t->dim[0] % traits->block_weights)
         return pl_fail(err, PL_E_FORMAT, "%s: tensor %s: rows of %" PRIu64 " weights of type %s; "
                        "a multiple of %" PRIu32 " is wanted", path, name.text, t->dim[0],

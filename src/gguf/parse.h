@@ -3,13 +3,7 @@
 #define GGUF_PARSE_H
 
 #include "gguf/gguf.h"
-
-struct gguf_key {
-    struct gguf_string name;
-    enum gguf_kind kind;
-    const uint8_t *data;        /* of a scalar or string; a string's starts at its length */
-    struct gguf_array array;
-};
+#include "gguf/value.h"
 
 /* What a part says of itself. */
 struct gguf_split {
@@ -36,11 +30,10 @@ pl_status gguf_parse_part(struct gguf *g, uint32_t part, struct gguf_key **keys,
 pl_status gguf_sort_keys(struct gguf_key *keys, uint64_t n, const char *path, pl_err *err);
 pl_status gguf_sort_tensors(struct gguf *g, pl_err *err);
 
-/* Bytes of a string for a message: cut, with everything unprintable replaced. */
-struct printable {
-    char text[64];
-};
-struct printable gguf_printable(struct gguf_string s);
+/* NULL: there is none. */
+const struct gguf_key *gguf_find_key(const struct gguf *g, const char *name);
+
+void gguf_free_overrides(struct gguf *g);
 
 /* An integer key of at least 0 among `keys`, or `otherwise` where it is missing. */
 pl_status gguf_number_or(const struct gguf_key *keys, uint64_t n, const char *name,

@@ -1,9 +1,13 @@
 #include "model/arch.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static const struct arch *const archs[] = { &arch_llama, &arch_qwen2, &arch_qwen3, &arch_gemma3,
-                                           &arch_qwen2moe, &arch_qwen3moe };
+static const struct arch *const archs[] = {
+    &arch_llama, &arch_mistral3, &arch_smollm3, &arch_granite, &arch_granitemoe, &arch_qwen2,
+    &arch_qwen3, &arch_qwen2moe, &arch_qwen3moe, &arch_qwen3vl, &arch_qwen3vlmoe, &arch_seed_oss,
+    &arch_gemma2, &arch_gemma3, &arch_phi3, &arch_glm4, &arch_exaone4, &arch_olmo2,
+};
 
 const struct arch *arch_find(struct gguf_string name)
 {
@@ -13,7 +17,13 @@ const struct arch *arch_find(struct gguf_string name)
     return NULL;
 }
 
-const char *arch_names(void)
+struct arch_list arch_names(bool of_mixtures)
 {
-    return "llama, qwen2, qwen3, gemma3, qwen2moe, qwen3moe";
+    struct arch_list list = { "" };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof archs / sizeof *archs && n < sizeof list.text; i++)
+        if (!of_mixtures || archs[i]->experts != ABSENT)
+            n += (size_t)snprintf(list.text + n, sizeof list.text - n, "%s%s", n ? ", " : "",
+                                  archs[i]->name);
+    return list;
 }

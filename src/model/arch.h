@@ -9,27 +9,52 @@
 
 enum presence { ABSENT, OPTIONAL, REQUIRED };
 
+/* Tensors of a layer of which a backend wants to know beforehand whether there are any. */
+#define GATE_BIAS "ffn_gate.bias"
+#define UP_BIAS "ffn_up.bias"
+
 struct arch {
     const char *name;               /* general.architecture */
     bool rope_interleaved;          /* pairs are neighbours (2i, 2i + 1), not halves of the head */
-    enum presence qkv_bias;
+    enum presence qkv_bias;         /* other biases are optional everywhere */
     enum presence head_norms;       /* RMS norm of every query and key head before RoPE */
+    bool norms_all_heads;           /* of a column together instead */
+    bool has_no_pre_norms;          /* attention and feed-forward read X as it is */
+    const char *ffn_norm;           /* what feed-forward's norm is called; NULL: ffn_norm.weight */
     enum presence post_norms;       /* RMS norm of what attention and feed-forward add to X */
+    bool has_fused_qkv;             /* rows of Q, K and V are one tensor, attn_qkv */
+    bool has_fused_up;              /* rows of gate and up are one, ffn_up */
     enum activation activation;
-    bool has_experts;               /* its feed-forward layers are mixtures of experts */
-    bool has_shared_expert;         /* one that all columns go through */
+    enum presence experts;          /* its feed-forward layers are mixtures of them */
+    enum presence shared_expert;    /* one that all columns go through */
+    enum presence shared_router;    /* which decides how much that one counts */
     bool normalises_experts;        /* weights of the experts chosen sum to 1 */
-    /* Reads what only this family has, after the common part of hparams is filled; may be NULL. */
+    bool has_wide_experts;          /* where the file does not say how wide they are: as wide as a
+                                     * dense layer would be, not that over the number used */
+    bool has_multipliers;           /* the file may scale embedding, residual and logits */
+    uint32_t window_period;         /* every so many-th layer is global; 0: none is, if the file has
+                                     * a window. Of both the file may say otherwise */
+    uint32_t window;                /* where the file names none; 0: all layers are global */
+    bool may_lack_window;           /* some of its models have none */
+    float score_cap, logit_cap;     /* where the file names none; 0: no caps */
+    /* Edits the plan of the layers, and whatever else only this family has, after all of hparams is
+     * filled; may be NULL. */
     pl_status (*read)(struct hparams *h, const struct gguf *g, pl_err *err);
 };
 
-extern const struct arch arch_llama, arch_qwen2, arch_qwen3, arch_gemma3;
-extern const struct arch arch_qwen2moe, arch_qwen3moe;
+extern const struct arch arch_llama, arch_mistral3, arch_smollm3, arch_granite, arch_granitemoe;
+extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
+extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
+extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_exaone4;
+extern const struct arch arch_olmo2;
 
 /* NULL: not a known architecture. */
 const struct arch *arch_find(struct gguf_string name);
 
-/* "llama, qwen2, ...": for messages. */
-const char *arch_names(void);
+/* "llama, qwen2, ...", for messages: all architectures, or those that may be mixtures. */
+struct arch_list {
+    char text[256];
+};
+struct arch_list arch_names(bool of_mixtures);
 
 #endif

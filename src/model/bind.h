@@ -8,10 +8,12 @@
 struct binder {
     const struct gguf *g;
     const struct hparams *h;
-    struct backend *b;              /* NULL: only plan */
+    const struct homes *homes;
+    struct backend *b;              /* the home that binds now; NULL: only plan */
     const struct backend_ops *ops;
     uint32_t ctx_tokens;
     struct model_plan plan;
+    const struct model_watch *watch;    /* NULL: nobody is told */
     bool *is_bound;                 /* (n_tensors) */
     float *scratch;                 /* longest vector or the RoPE table */
 };
@@ -23,14 +25,21 @@ struct layer_name {
 
 struct layer_name name_of(uint32_t layer, const char *name);
 
+/* What is bound from now on lives there. */
+void bind_at(struct binder *k, const struct home *home);
+
 /* The tensor of this name, which has found its place; NULL: there is none. */
 const struct gguf_tensor *find_tensor(struct binder *k, const char *name);
+/* Whether a tensor has this shape. Dimensions of 1 at the end make no difference. */
+bool has_shape(const struct gguf_tensor *t, uint64_t first, uint64_t second, uint64_t third);
+
 pl_status missing_tensor(const struct binder *k, const char *name, pl_err *err);
 
-/* Packs a tensor of n_rows rows altogether, whose shape has been checked; *n_bytes: packed. */
+/* Packs n_rows rows of a tensor from first_row on, whose shape has been checked, under a name of
+ * their own; *n_bytes: packed. */
 pl_status load_rows(struct binder *k, const struct gguf_tensor *t, const char *name,
-                    uint32_t n_rows, uint32_t n_k, uint64_t *n_bytes, struct matrix **out,
-                    pl_err *err);
+                    uint32_t first_row, uint32_t n_rows, uint32_t n_k, uint64_t *n_bytes,
+                    const struct matrix **out, pl_err *err);
 
 /* n values of a tensor as f32, whose shape has been checked. */
 pl_status load_floats(struct binder *k, const struct gguf_tensor *t, uint32_t n,
@@ -38,9 +47,30 @@ pl_status load_floats(struct binder *k, const struct gguf_tensor *t, uint32_t n,
 
 /* A matrix that every step reads all of. */
 pl_status bind_matrix(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
-                      struct matrix **out, pl_err *err);
+                      const struct matrix **out, pl_err *err);
 pl_status bind_vector(struct binder *k, const char *name, uint32_t n, enum presence presence,
                       const struct vector **out, pl_err *err);
+
+/* Matrices whose rows lie one after the other in a tensor. */
+struct fused_part {
+    const char *name;           /* behind the tensor's */
+    uint32_t n_rows;
+    const struct matrix **out;
+};
+
+pl_status bind_fused(struct binder *k, const char *name, const struct fused_part *part,
+                     uint32_t n_parts, uint32_t n_k, pl_err *err);
+
+/* How far loading is, for k->watch: what is planned so far is what is loaded so far.
+ * PL_E_CANCELLED: it was told to stop. */
+pl_status bind_tell(const struct binder *k, pl_err *err);
+
+/* RoPE of layers [first, end), and what their queries are scaled by; layers: NULL where only a plan
+ * is made. */
+pl_status bind_ropes(struct binder *k, struct layer *layers, uint32_t first, uint32_t end,
+                     pl_err *err);
+pl_status bind_temperature(struct binder *k, struct layer *layers, uint32_t first, uint32_t end,
+                           pl_err *err);
 
 /* A layer's experts, router and, where the architecture has one, shared expert. */
 pl_status bind_mixture(struct binder *k, uint32_t layer, struct expert_weights *out, pl_err *err);

@@ -28,15 +28,15 @@ static pl_status wrong_shape(const struct binder *k, const struct gguf_tensor *t
 
 /* n_rows rows of each expert, one expert after the other. */
 static pl_status bind_experts(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
-                              struct matrix **out, pl_err *err)
+                              const struct matrix **out, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
     const struct gguf_tensor *t = find_tensor(k, name);
     uint64_t n_bytes;
     if (!t) return missing_tensor(k, name, err);
-    if (t->n_dims != 3 || t->dim[0] != n_k || t->dim[1] != n_rows || t->dim[2] != d->n_experts)
+    if (!has_shape(t, n_k, n_rows, d->n_experts))
         return wrong_shape(k, t, name, n_k, n_rows, d->n_experts, err);
-    const pl_status st = load_rows(k, t, name, n_rows * d->n_experts, n_k, &n_bytes, out, err);
+    const pl_status st = load_rows(k, t, name, 0, n_rows * d->n_experts, n_k, &n_bytes, out, err);
     if (st) return st;
     k->plan.expert_weight_bytes += n_bytes;
     k->plan.macs_per_token += (uint64_t)n_rows * n_k * d->n_experts_used;
@@ -50,7 +50,7 @@ static pl_status bind_router(struct binder *k, const char *name, const struct ve
     const struct dims *d = &k->h->dims;
     const struct gguf_tensor *t = find_tensor(k, name);
     if (!t) return missing_tensor(k, name, err);
-    if (t->n_dims != 2 || t->dim[0] != d->d_model || t->dim[1] != d->n_experts)
+    if (!has_shape(t, d->d_model, d->n_experts, 1))
         return wrong_shape(k, t, name, d->d_model, d->n_experts, 0, err);
     k->plan.step_weight_bytes += (uint64_t)d->d_model * d->n_experts * sizeof(float);
     k->plan.macs_per_token += (uint64_t)d->d_model * d->n_experts;
@@ -62,33 +62,31 @@ static pl_status bind_shared_expert(struct binder *k, uint32_t i, struct expert_
 {
     const struct dims *d = &k->h->dims;
     pl_status st = bind_matrix(k, name_of(i, "ffn_gate_shexp.weight").text, d->d_ff, d->d_model,
-                               (struct matrix **)&e->shared_gate, err);
+                               &e->shared_gate.weight, err);
     if (!st)
         st = bind_matrix(k, name_of(i, "ffn_up_shexp.weight").text, d->d_ff, d->d_model,
-                         (struct matrix **)&e->shared_up, err);
+                         &e->shared_up.weight, err);
     if (!st)
         st = bind_matrix(k, name_of(i, "ffn_down_shexp.weight").text, d->d_model, d->d_ff,
-                         (struct matrix **)&e->shared_down, err);
+                         &e->shared_down.weight, err);
     if (!st)
-        st = bind_vector(k, name_of(i, "ffn_gate_inp_shexp.weight").text, d->d_model, REQUIRED,
-                         &e->shared_router, err);
+        st = bind_vector(k, name_of(i, "ffn_gate_inp_shexp.weight").text, d->d_model,
+                         k->h->arch->shared_router, &e->shared_router, err);
     return st;
 }
 
 pl_status bind_mixture(struct binder *k, uint32_t i, struct expert_weights *e, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
-    e->is_normalised = k->h->arch->normalises_experts;
     pl_status st = bind_router(k, name_of(i, "ffn_gate_inp.weight").text, &e->router, err);
     if (!st)
         st = bind_experts(k, name_of(i, "ffn_gate_exps.weight").text, d->d_expert, d->d_model,
-                          (struct matrix **)&e->gate, err);
+                          &e->gate, err);
     if (!st)
         st = bind_experts(k, name_of(i, "ffn_up_exps.weight").text, d->d_expert, d->d_model,
-                          (struct matrix **)&e->up, err);
+                          &e->up, err);
     if (!st)
         st = bind_experts(k, name_of(i, "ffn_down_exps.weight").text, d->d_model, d->d_expert,
-                          (struct matrix **)&e->down, err);
-    if (st || !k->h->arch->has_shared_expert) return st;
-    return bind_shared_expert(k, i, e, err);
+                          &e->down, err);
+    return st || !d->d_ff ? st : bind_shared_expert(k, i, e, err);
 }

@@ -1,47 +1,50 @@
-/* The forward pass of every architecture: one order of operations, absent weights skipped. */
-#include "model/arch.h"
+/* The forward pass of every architecture: one order of operations over the plan of the layers. */
 #include "model/weights.h"
 
-static void attention(const struct model *m, uint32_t i)
+static void attention(struct backend *b, const struct layer *l)
 {
-    const struct backend_ops *ops = m->backend->ops;
-    const struct layer *l = &m->layer[i];
-    const struct hparams *h = &m->hparams;
-
-    ops->norm(m->backend, l->attention_norm, h->norm_eps);
-    ops->qkv(m->backend, i, &l->qkv, l->rope, h->q_scale, h->norm_eps);
-    ops->attend(m->backend, i, l->window);
-    ops->attention_add(m->backend, l->attention_output, l->post_attention_norm, h->norm_eps);
+    b->ops->norm(b, &l->attention_norm);
+    b->ops->qkv(b, &l->qkv, &l->attention);
+    b->ops->attend(b, &l->qkv, &l->attention);
+    b->ops->attention_add(b, &l->attention_output, &l->attention_residual);
 }
 
-static void feed_forward(const struct model *m, uint32_t i)
+static void feed_forward(struct backend *b, const struct layer *l)
 {
-    const struct backend_ops *ops = m->backend->ops;
-    const struct layer *l = &m->layer[i];
-    const struct hparams *h = &m->hparams;
-
-    ops->norm(m->backend, l->feed_forward_norm, h->norm_eps);
+    b->ops->norm(b, &l->feed_forward_norm);
     if (l->experts.router) {
-        ops->experts_add(m->backend, l->feed_forward_norm, h->norm_eps, &l->experts,
-                         h->arch->activation);
+        b->ops->experts_add(b, &l->feed_forward_norm, &l->experts, &l->ffn,
+                            &l->feed_forward_residual);
         return;
     }
-    ops->gate_up(m->backend, l->gate, l->up, h->arch->activation);
-    ops->down_add(m->backend, l->down, l->post_feed_forward_norm, h->norm_eps);
+    b->ops->gate_up(b, &l->gate, &l->up, &l->ffn);
+    b->ops->down_add(b, &l->down, &l->feed_forward_residual);
 }
 
-void model_record(struct model *m, const struct batch *batch, sample_fn *fn, void *arg)
+pl_status model_record(struct model *m, const struct batch *batch, float *x, sample_fn *fn,
+                       void *arg, pl_err *err)
 {
-    const struct backend_ops *ops = m->backend->ops;
-
-    ops->begin(m->backend, batch);
-    ops->embed(m->backend, m->embedding, m->hparams.embed_scale);
-    for (uint32_t i = 0; i < m->hparams.dims.n_layers; i++) {
-        attention(m, i);
-        feed_forward(m, i);
+    const struct layer *l = m->layer;
+    struct backend *b = NULL;
+    for (uint32_t i = 0; i < m->homes.n; i++) {
+        if (b) {
+            const pl_status st = b->ops->submit(b, err);
+            if (st) return st;
+            b->ops->take_x(b, x);
+        }
+        struct backend *next = m->homes.home[i].backend;
+        next->ops->begin(next, batch);
+        if (b) next->ops->put_x(next, x);
+        else next->ops->embed(next, m->embedding, m->embed_scale);
+        b = next;
+        for (const struct layer *end = l + m->homes.home[i].n_layers; l < end; l++) {
+            attention(b, l);
+            feed_forward(b, l);
+        }
     }
-    if (batch->n_outs) {
-        ops->logits(m->backend, m->output_norm, m->hparams.norm_eps, m->output);
-        ops->sample(m->backend, fn, arg);
+    if (batch->n_outputs) {
+        b->ops->logits(b, &m->head, m->output);
+        b->ops->sample(b, fn, arg);
     }
+    return PL_OK;
 }

@@ -1,27 +1,30 @@
-/* The weights of a model, bound to a backend. Inside src/model only. */
+/* The weights of a model, bound to a backend, with the plan of its layers: what the operations get.
+ * Inside src/model only. */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 
 #include "model/model.h"
 
 struct layer {
-    struct vector *attention_norm, *feed_forward_norm;
+    struct norm attention_norm;
     struct qkv_weights qkv;
-    struct matrix *attention_output;
-    struct vector *post_attention_norm, *post_feed_forward_norm;    /* NULL: none */
-    struct matrix *gate, *up, *down;        /* NULL where there are experts */
-    struct expert_weights experts;          /* all NULL: a dense layer */
-    const struct rope *rope;
-    uint32_t window;                /* 0: global */
+    struct attention_params attention;
+    struct linear attention_output;
+    struct residual attention_residual;
+    struct norm feed_forward_norm;
+    struct linear gate, up, down;           /* no weights where there are experts */
+    struct expert_weights experts;          /* no router: a dense layer */
+    struct ffn_params ffn;
+    struct residual feed_forward_residual;
 };
 
 struct model {
-    struct hparams hparams;
-    struct backend *backend;
-    struct matrix *embedding;       /* (n_vocab, d_model) */
-    struct matrix *output;          /* the embedding again where the file has none of its own */
-    struct vector *output_norm;
-    struct layer *layer;            /* (n_layers) */
+    struct homes homes;
+    const struct matrix *embedding; /* (n_vocab, d_model) */
+    const struct matrix *output;    /* the embedding again where the file has none of its own */
+    float embed_scale;
+    struct head_params head;
+    struct layer *layer;            /* (n_layers of all homes) */
 };
 
 #endif

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static const char *const names[N_KV_TYPES] = { "f16", "bf16", "q8_0", "f8_e4m3" };
+#define COMMA ,
+static const char *const names[N_KV_TYPES] = { KV_TYPE_NAMES(COMMA) };
 
 const char *kv_type_name(enum kv_type type)
 {

@@ -21,7 +21,9 @@ static inline bool kv_keeps_bias_out(enum kv_type k, bool has_bias, bool has_nor
     return has_bias && !has_norm && k != KV_F16;
 }
 
-/* "f16", "bf16", "q8_0", "f8_e4m3" */
+/* Their names in this order, with `between` between them: KV_TYPE_NAMES(", "). */
+#define KV_TYPE_NAMES(between) "f16" between "bf16" between "q8_0" between "f8_e4m3"
+
 const char *kv_type_name(enum kv_type type);
 
 /* NULL means f16. False: there is no such name. */

@@ -39,6 +39,12 @@ struct quant_traits {
 /* Traits of a type number of the format; an unknown one gives a NULL name, never a bad pointer. */
 const struct quant_traits *quant_traits(uint32_t type);
 
+/* The name of any type number, also of types that are not read; "unknown" beyond those. */
+const char *quant_type_name(uint32_t type);
+
+/* For a message about a type that is not read: of which type a file of the same model would be. */
+const char *quant_instead_of(uint32_t type);
+
 /* Bytes of a row of n weights; n is a multiple of the block. */
 size_t quant_row_bytes(uint32_t type, size_t n);
 

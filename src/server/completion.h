@@ -1,9 +1,13 @@
-/* One request for text being answered: its streams and what they have produced so far. */
+/* One request for text being answered: its streams and what they have produced so far. It is made
+ * by route_completion.c, filled by completion_prompts.c and events.c, and told by
+ * completion_shape.c. */
 #ifndef SERVER_COMPLETION_H
 #define SERVER_COMPLETION_H
 
-#include "server/exchange.h"
+#include "base/strbuf.h"
 #include "server/request.h"
+
+struct exchange;
 
 struct prompt {
     pl_tokens tokens;           /* until they are submitted */
@@ -19,6 +23,7 @@ struct choice {
     struct strbuf logprobs;     /* elements of the logprobs arrays, as JSON */
     struct strbuf token_logprobs, top_logprobs, text_offset;    /* completions only */
     size_t n_characters;        /* of echo and tokens so far: the next token's text_offset */
+    uint32_t n_tokens;          /* so far */
     bool has_started, has_ended;
     pl_finish finish;
     pl_usage usage;
@@ -28,7 +33,6 @@ struct completion {
     struct exchange *exchange;
     pl_engine *engine;
     struct request request;     /* what points into the body was taken out of it by the start */
-    char *model;                /* as the request named it; NULL: not named */
     struct prompt *prompt;      /* (n_prompts) */
     uint32_t n_prompts, n_choices, n_ended;
     struct choice *choice;      /* (n_choices) */
@@ -39,12 +43,14 @@ struct completion {
     bool is_finished;           /* everything is in `out` */
 };
 
-/* completion_shape.c: the documents */
-const char *completion_model(const struct completion *c);
-void shape_take_logprobs(const struct completion *c, struct choice *ch, const pl_event *e);
-void shape_chunk_first(struct completion *c, uint32_t choice);   /* role, or echo */
-void shape_chunk_event(struct completion *c, uint32_t choice, const pl_event *e);
-void shape_chunk_usage(struct completion *c);
-void shape_document(struct completion *c, struct strbuf *to);
+/* Of all choices, as far as they came. */
+struct completion_sums {
+    uint64_t n_prompt, n_cached, n_reply;
+    uint64_t queue_ns, prefill_ns, decode_ns;   /* the longest */
+};
+
+void completion_cancel(struct completion *c);   /* any thread, while watched */
+void completion_free(struct completion *c);     /* with its streams */
+struct completion_sums completion_sums(const struct completion *c);
 
 #endif

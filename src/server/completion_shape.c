@@ -1,16 +1,11 @@
-/* The documents of chat.completion, chat.completion.chunk and text_completion. */
+#include "server/completion_shape.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "server/completion.h"
 #include "server/json_text.h"
-
-const char *completion_model(const struct completion *c)
-{
-    const struct server *s = c->exchange->server;
-    if (c->model) return c->model;
-    return s->alias ? s->alias : s->file_name;
-}
+#include "server/model_names.h"
+#include "server/state.h"
 
 static const char *finish_name(pl_finish finish)
 {
@@ -108,7 +103,7 @@ static void add_logprobs(const struct completion *c, struct choice *ch, struct s
 
 static void add_head(const struct completion *c, struct strbuf *to, const char *object)
 {
-    const char *model = completion_model(c);
+    const char *model = model_names_first(c->exchange->server);
     strbuf_addf(to, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":", c->id,
                 object, c->created_s);
     json_text_add(to, model, strlen(model));
@@ -176,18 +171,11 @@ void shape_chunk_event(struct completion *c, uint32_t choice, const pl_event *e)
 /* ,"usage":{...}: prompts count once however many replies they get */
 static void add_usage(const struct completion *c, struct strbuf *to)
 {
-    uint64_t n_prompt = 0, n_cached = 0, n_reply = 0;
-    for (uint32_t i = 0; i < c->n_choices; i++) {
-        const struct choice *ch = &c->choice[i];
-        n_reply += ch->usage.n_reply;
-        if (i % c->request.n == 0) {
-            n_prompt += c->prompt[ch->prompt].n_tokens;
-            n_cached += ch->usage.n_cached;
-        }
-    }
+    const struct completion_sums sums = completion_sums(c);
     strbuf_addf(to, ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64
                 ",\"total_tokens\":%" PRIu64 ",\"prompt_tokens_details\":{\"cached_tokens\":%"
-                PRIu64 "}}", n_prompt, n_reply, n_prompt + n_reply, n_cached);
+                PRIu64 "}}", sums.n_prompt, sums.n_reply, sums.n_prompt + sums.n_reply,
+                sums.n_cached);
 }
 
 void shape_chunk_usage(struct completion *c)

@@ -1,169 +1,111 @@
-/* How a request is received, handed to its route and answered; the states of exchange.h. */
+/* The states of state.h. */
 #include "server/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#include "server/http.h"
+#include "base/clock.h"
+#include "server/answer.h"
+#include "server/body.h"
+#include "server/completion.h"
+#include "server/events.h"
+#include "server/head.h"
+#include "server/request_log.h"
+#include "server/routes.h"
 
 enum {
     INLINE_BODY_BYTES = 16 << 10,       /* takes at most a few milliseconds to prepare */
-    MAX_DROPPED_BYTES = 64 << 20,       /* of a refused body, read so that the client sees why */
+    SEND_BUFFER_BYTES = 64 << 10,       /* of a reply's socket; Linux takes twice that */
 };
-
-/* ---- waking and suspending ------------------------------------------------------------------ */
-
-static void wake_locked(struct exchange *x)
-{
-    x->has_news = true;
-    if (x->is_suspended && !x->is_preparing) {
-        x->is_suspended = false;
-        MHD_resume_connection(x->connection);
-    }
-}
-
-void exchange_wake(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    wake_locked(x);
-    pthread_mutex_unlock(&x->lock);
-}
-
-void exchange_prepared(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    x->is_preparing = false;
-    wake_locked(x);
-    pthread_mutex_unlock(&x->lock);
-}
-
-bool exchange_suspend(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    const bool is_idle = !x->has_news && !x->is_gone;
-    if (is_idle) {
-        x->is_suspended = true;
-        MHD_suspend_connection(x->connection);
-    }
-    pthread_mutex_unlock(&x->lock);
-    return is_idle;
-}
-
-bool exchange_take_news(struct exchange *x, bool *is_ping_due)
-{
-    pthread_mutex_lock(&x->lock);
-    const bool is_gone = x->is_gone;
-    x->has_news = false;
-    *is_ping_due = x->is_ping_due;
-    x->is_ping_due = false;
-    pthread_mutex_unlock(&x->lock);
-    return is_gone;
-}
-
-void exchange_mark_gone(struct exchange *x)
-{
-    pthread_mutex_lock(&x->lock);
-    const bool is_new = !x->is_gone;
-    x->is_gone = true;
-    pthread_mutex_unlock(&x->lock);
-    if (!is_new) return;
-    completion_cancel(x->completion);
-    exchange_wake(x);
-}
-
-/* ---- the body ------------------------------------------------------------------------------- */
-
-void exchange_free_body(struct exchange *x)
-{
-    atomic_fetch_sub(&x->server->n_body_bytes, x->body.n);
-    strbuf_free(&x->body);
-    x->body = (struct strbuf){ 0 };
-}
-
-/* What is refused is read and dropped, within a bound, so that the client sees the answer. */
-static enum MHD_Result take_body(struct exchange *x, const char *bytes, size_t n)
-{
-    struct server *s = x->server;
-    x->n_received_bytes += n;
-    if (x->n_received_bytes > s->max_body_bytes) x->is_too_large = true;
-    if (!x->drops_body && !x->is_too_large &&
-        atomic_load(&s->n_body_bytes) + n > s->max_bodies_bytes)
-        x->is_over_budget = true;
-    if (x->is_too_large || x->is_over_budget) x->drops_body = true;
-    if (x->drops_body) {
-        exchange_free_body(x);
-        return x->n_received_bytes < s->max_body_bytes + MAX_DROPPED_BYTES ? MHD_YES : MHD_NO;
-    }
-    if (x->body.failed) return MHD_YES;
-    strbuf_add(&x->body, bytes, n);
-    if (!x->body.failed) atomic_fetch_add(&s->n_body_bytes, n);
-    else atomic_fetch_sub(&s->n_body_bytes, x->n_received_bytes - n);
-    return MHD_YES;
-}
 
 /* ---- from the head to the answer ------------------------------------------------------------ */
 
-static enum MHD_Result open_exchange(struct server *s, struct MHD_Connection *connection,
-                                     const char *path, const char *method, void **request)
+/* Of the table of routes. */
+static const char *path_of_route(const struct server *s, const char *path)
 {
-    const char *other_methods;
-    struct exchange *x = calloc(1, sizeof *x);
-    if (!x) return MHD_NO;
-    if (pthread_mutex_init(&x->lock, NULL)) {
-        free(x);
-        return MHD_NO;
-    }
-    x->server = s;
-    x->connection = connection;
-    x->path = path;
-    x->route = route_find(method, path, &other_methods);
-    x->drops_body = !x->route || !auth_is_allowed(x);   /* nobody fills memory without a key */
-    *request = x;
-    return MHD_YES;
+    const size_t n = s->path_prefix ? strlen(s->path_prefix) : 0;
+    if (!n) return path;
+    if (strncmp(path, s->path_prefix, n) || (path[n] && path[n] != '/'))
+        return "outside of --api-prefix";       /* there is no such route */
+    return path[n] ? path + n : "/";
 }
 
-static enum MHD_Result fail_method(struct exchange *x, const char *method, const char *path,
-                                   const char *other_methods)
+void *exchange_named(void *server, const char *target, struct MHD_Connection *connection)
 {
+    struct exchange *x = calloc(1, sizeof *x);
+    connection_head(server, connection);
+    /* Cookies mean nothing here, and libmicrohttpd answers twice where it has no room to parse
+     * them: it parses the first header of that name. */
+    MHD_set_connection_value(connection, MHD_HEADER_KIND, "Cookie", "none=none");
+    if (!x) return NULL;
+    if (!wake_open(&x->wake, connection)) {
+        free(x);
+        return NULL;
+    }
+    x->server = server;
+    x->connection = connection;
+    x->started_ns = clock_ns();
+    x->target = target_parse(target, &x->whole_path);
+    x->path = x->whole_path ? path_of_route(server, x->whole_path) : "";
+    return x;
+}
+
+static enum MHD_Result fail_no_route(struct exchange *x)
+{
+    if (!x->other_methods)
+        return answer_fail(x, 404, NULL, "not_found", "there is no route %.200s", x->path);
     const enum MHD_Result result =
-        http_fail(x, 405, NULL, "method_not_allowed", "%.100s does not take %.20s; it takes %s",
-                  path, method, other_methods);
-    if (x->response) MHD_add_response_header(x->response, "Allow", other_methods);
+        answer_fail(x, 405, NULL, "method_not_allowed", "%.100s does not take %s; it takes %s",
+                    x->path, x->method, x->other_methods);
+    if (x->response) MHD_add_response_header(x->response, "Allow", x->other_methods);
     return result;
 }
 
 /* True: answered without running the route. */
-static bool refuse(struct exchange *x, const char *method, const char *path)
+static bool refuse(struct exchange *x)
 {
-    const char *other_methods = NULL;
-    if (!strcmp(method, "OPTIONS")) {
-        x->result = http_send_preflight(x);
-    } else if (!route_find(method, path, &other_methods)) {
-        x->result = other_methods
-                        ? fail_method(x, method, path, other_methods)
-                        : http_fail(x, 404, NULL, "not_found", "there is no route %.200s", path);
-    } else if (!auth_is_allowed(x)) {
-        x->result = http_fail(x, 401, NULL, "invalid_api_key", "an API key is needed and was "
-                              "missing or wrong: Authorization: Bearer KEY");
+    if (!strcmp(x->method, "OPTIONS")) {
+        x->result = answer_preflight(x);
+    } else if (!x->route) {
+        x->result = fail_no_route(x);
+    } else if (!x->is_allowed) {
+        x->result = answer_fail(x, 401, NULL, "invalid_api_key", "an API key is needed and was "
+                                "missing or wrong: Authorization: Bearer KEY");
     } else if (x->route->needs_engine && !server_engine(x)) {
-        x->result = http_fail(x, 503, NULL, "loading", "the model is being loaded");
+        x->result = answer_fail_loading(x);
     } else if (x->is_too_large) {
-        x->result = http_fail(x, 413, NULL, "body_too_large",
-                              "the body is larger than %zu bytes", x->server->max_body_bytes);
+        x->result = answer_fail(x, 413, NULL, "body_too_large",
+                                "the body is larger than %zu bytes", x->server->max_body_bytes);
     } else if (x->is_over_budget) {
         x->server->n_refused_bodies++;
-        x->result = http_fail(x, 429, NULL, "queue_full", "the bodies of requests being received "
-                              "fill %zu bytes; try again later", x->server->max_bodies_bytes);
+        x->result = answer_fail(x, 429, NULL, "queue_full", "the bodies of requests being received "
+                                "fill %zu bytes; try again later", x->server->max_bodies_bytes);
     } else if (x->body.failed) {
-        x->result = http_fail(x, 500, NULL, NULL, "out of memory");
+        x->result = answer_fail(x, 500, NULL, NULL, "out of memory");
     } else {
         return false;
     }
     return true;
 }
 
+/* From here on a silent connection is one that takes nothing (while an answer waits for tokens it
+ * is suspended, and no time counts). The system keeps little of a reply for a reader that does not
+ * come, so that it is soon seen. */
+static void bound_writing(struct exchange *x)
+{
+    const int n_bytes = SEND_BUFFER_BYTES, socket = connection_socket(x->connection);
+    if (x->completion && socket >= 0)
+        setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &n_bytes, sizeof n_bytes);
+    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              (unsigned)x->server->write_timeout_s);
+}
+
 static enum MHD_Result deliver(struct exchange *x)
 {
+    bound_writing(x);
+    if (x->is_closing) MHD_add_response_header(x->response, "Connection", "close");
     const enum MHD_Result result = MHD_queue_response(x->connection, x->status, x->response);
     MHD_destroy_response(x->response);
     x->response = NULL;
@@ -173,9 +115,9 @@ static enum MHD_Result deliver(struct exchange *x)
 }
 
 /* WAITING: an answer, or the connection is suspended. */
-static enum MHD_Result advance(struct exchange *x)
+static enum MHD_Result wait_on(struct exchange *x)
 {
-    const enum MHD_Result result = completion_advance(x);
+    const enum MHD_Result result = events_document(x);
     return result == MHD_YES && x->response ? deliver(x) : result;
 }
 
@@ -187,17 +129,93 @@ static enum MHD_Result go_on(struct exchange *x)
     if (x->response) return deliver(x);
     if (!x->completion) return MHD_NO;
     x->state = WAITING;
-    return advance(x);
+    return wait_on(x);
 }
 
-static enum MHD_Result start(struct exchange *x, const char *method, const char *path)
+static enum MHD_Result start(struct exchange *x)
 {
     x->state = PREPARING;
-    if (!refuse(x, method, path)) {
+    connection_busy(x->server, x->connection);
+    if (!refuse(x)) {
         if (x->body.n > INLINE_BODY_BYTES && preparer_take(x)) return MHD_YES;
         x->result = x->route->run(x);
     }
     return go_on(x);
+}
+
+/* ---- heads ---------------------------------------------------------------------------------- */
+
+static struct head_problem target_problem(const struct exchange *x)
+{
+    switch (x->target) {
+    case TARGET_TOO_LONG:
+        return (struct head_problem){ 414, "uri_too_long", "the request's target is longer than "
+                                      "8192 bytes" };
+    case TARGET_ZERO_BYTE:
+        return (struct head_problem){ 400, "bad_target", "the request's target holds a zero byte" };
+    case TARGET_NO_MEMORY:
+        return (struct head_problem){ 500, NULL, "out of memory" };
+    default:
+        return (struct head_problem){ 0, NULL, NULL };
+    }
+}
+
+/* Where there are too many connections, only what needs no key and no engine is answered: whoever
+ * watches the server must not think it dead. */
+static bool refuse_surplus(struct exchange *x)
+{
+    if (!connections_are_too_many(x->server)) return false;
+    x->is_closing = true;
+    if (x->route && x->route->is_open) return false;
+    x->server->n_refused_connections++;
+    x->result = answer_fail(x, 503, NULL, "too_many_connections", "all %u connections are in use",
+                            x->server->connections.max);
+    return true;
+}
+
+static void look_up(struct exchange *x)
+{
+    x->route = route_find(x->method, x->path, &x->other_methods);
+    x->is_allowed = x->route && (x->route->is_open ||
+                                 keys_allow(&x->server->keys, x->connection, &x->key_number));
+}
+
+/* True: answered before the body came. What is left of it is dropped, not taken for a request. */
+static bool refuse_head(struct exchange *x, const char *version)
+{
+    struct head head;
+    struct head_problem problem = head_read(x->connection, version, &head);
+    if (!problem.status) problem = target_problem(x);
+    if (problem.status) {
+        x->result = answer_fail(x, problem.status, NULL, problem.code, "%s", problem.text);
+    } else {
+        look_up(x);
+        x->drops_body = !x->is_allowed;     /* nobody fills memory without a key */
+        x->is_too_large = head.n_body_bytes > x->server->max_body_bytes;
+        if (!refuse_surplus(x) && !(x->is_too_large && refuse(x))) return false;
+    }
+    x->is_closing = true;
+    return true;
+}
+
+/* An answer now ends the connection; it lingers for the client's sake. */
+static enum MHD_Result answer_head(struct exchange *x)
+{
+    const int socket = connection_socket(x->connection);
+    connection_busy(x->server, x->connection);
+    if (x->result != MHD_YES || !x->response) return MHD_NO;
+    if (socket >= 0) linger_add(&x->server->linger, socket);
+    return deliver(x);
+}
+
+static enum MHD_Result take_head(struct exchange *x, const char *method, const char *version)
+{
+    snprintf(x->method, sizeof x->method, "%s", method);
+    x->state = RECEIVING;
+    head_request_id(x);
+    if (refuse_head(x, version)) return answer_head(x);
+    connection_body(x->server, x->connection);
+    return MHD_YES;
 }
 
 /* libmicrohttpd calls this once for the head, for every piece of the body, once at its end, and
@@ -207,18 +225,20 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                                   size_t *n_upload, void **request)
 {
     struct exchange *x = *request;
-    (void)version;
+    (void)arg, (void)path;
 
-    if (!x) return open_exchange(arg, connection, path, method, request);
+    if (!x) return MHD_NO;
     if (*n_upload) {
         const size_t n = *n_upload;
         *n_upload = 0;
-        return take_body(x, upload, n);
+        connection_body(x->server, connection);
+        return body_take(x, upload, n);
     }
     switch (x->state) {
-    case RECEIVING: return start(x, method, path);
+    case NAMED: return take_head(x, method, version);
+    case RECEIVING: return start(x);
     case PREPARING: return go_on(x);
-    case WAITING: return advance(x);
+    case WAITING: return wait_on(x);
     default: return MHD_YES;
     }
 }
@@ -227,16 +247,19 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
                          enum MHD_RequestTerminationCode code)
 {
     struct exchange *x = *request;
-    (void)arg, (void)connection, (void)code;
+    connection_kept(arg, connection);
     if (!x) return;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)    /* the connection may bring another */
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  (unsigned)x->server->idle_timeout_s);
     watcher_remove(x);
+    request_log(x, code, wake_is_gone(&x->wake));
     completion_free(x->completion);
-    pthread_mutex_lock(&x->lock);       /* who woke x last has let go of it */
-    pthread_mutex_unlock(&x->lock);
+    wake_close(&x->wake);
     if (x->response) MHD_destroy_response(x->response);
-    exchange_free_body(x);
+    body_free(x);
     if (x->is_active) atomic_fetch_sub(&x->server->n_active, 1);
-    pthread_mutex_destroy(&x->lock);
+    free(x->whole_path);
     free(x);
     *request = NULL;
 }

@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Length of the UTF-8 character at p, or 0 (Unicode's table 3-7). */
@@ -25,6 +26,28 @@ bool json_text_is_utf8(const char *bytes, size_t n)
     for (size_t i = 0, length; i < n; i += length)
         if (!(length = character_bytes(p + i, n - i))) return false;
     return true;
+}
+
+char *json_text_clean(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    struct strbuf clean = { 0 };
+    strbuf_add(&clean, "", 0);
+    for (size_t n = strlen(text), length; n; p += length, n -= length) {
+        length = character_bytes(p, n);
+        if (length) strbuf_add(&clean, p, length);
+        else strbuf_add_str(&clean, "\xef\xbf\xbd");
+        if (!length) length = 1;
+    }
+    return clean.bytes;
+}
+
+json_t *json_text_string(const char *text)
+{
+    char *clean = text ? json_text_clean(text) : NULL;
+    json_t *string = text ? json_string(clean ? clean : "") : json_null();
+    free(clean);
+    return string;
 }
 
 size_t json_text_characters(const char *bytes, size_t n)

@@ -1,4 +1,5 @@
-/* GET /metrics: Prometheus text. */
+#include "server/metrics.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,9 +7,10 @@
 
 #include "base/strbuf.h"
 #include "base/thermal.h"
-#include "server/http.h"
-#include "server/metrics.h"
+#include "server/answer.h"
 #include "server/metrics_text.h"
+#include "server/metrics_vllm.h"
+#include "server/model_names.h"
 
 #if defined(__APPLE__)
 #include <mach/mach.h>
@@ -83,9 +85,6 @@ static void answers(struct strbuf *b, const struct server *s)
         snprintf(code, sizeof code, "%u", i);
         metric_labelled(b, name, "code", code, (double)s->n_answers[i]);
     }
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    gauge(b, "paceline_http_connections", "Open connections.", info ? info->num_connections : 0);
     gauge(b, "paceline_http_active_requests", "Requests for text that are being answered.",
           atomic_load(&s->n_active));
     gauge(b, "paceline_http_body_bytes", "Request bodies in memory.",
@@ -94,7 +93,7 @@ static void answers(struct strbuf *b, const struct server *s)
 
 static void tokens(struct strbuf *b, const pl_stats *s)
 {
-    counter(b, "paceline_prompt_tokens_total", "Prompt tokens of requests taken into the queue.",
+    counter(b, "paceline_prompt_tokens_total", "Prompt tokens computed, or whose KV was at hand.",
             s->n_prompt_tokens);
     counter(b, "paceline_cached_tokens_total", "Prompt tokens whose KV was at hand.",
             s->n_cached_tokens);
@@ -199,22 +198,24 @@ enum MHD_Result route_metrics(struct exchange *x)
     struct strbuf text = { 0 };
     pl_stats stats;
     if (s->no_metrics)
-        return http_fail(x, 404, NULL, "not_found", "/metrics was switched off with --no-metrics");
+        return answer_fail(x, 404, NULL, "not_found",
+                           "/metrics was switched off with --no-metrics");
     pl_stats_read(engine, &stats);
-    identity(&text, server_model_id(s), p, engine);
+    identity(&text, model_names_first(s), p, engine);
     requests(&text, &stats, s);
     answers(&text, s);
+    connections_metrics(x->server, &text);
     tokens(&text, &stats);
     latencies(&text, &stats);
     pools(&text, &stats, p);
     heat(&text);
     planner_names(&text, &stats, p);
     if (s->has_vllm_metrics)
-        metrics_vllm(&text, server_model_id(s), &stats, p, !s->no_prefix_cache);
+        metrics_vllm(&text, model_names_first(s), &stats, p, !s->no_prefix_cache);
     const enum MHD_Result result =
-        text.failed ? http_fail(x, 500, NULL, NULL, "out of memory")
-                    : http_send(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.bytes,
-                                text.n);
+        text.failed ? answer_fail(x, 500, NULL, NULL, "out of memory")
+                    : answer_bytes(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.bytes,
+                                   text.n);
     strbuf_free(&text);
     return result;
 }

@@ -1,8 +1,5 @@
-/* --metrics-compat vllm: vLLM's names and labels for what this server measures too, so that boards,
- * routers and gateways made for vLLM work unchanged. A name whose figure is not had is left out.
- *
- * The histograms have vLLM's bounds already (engine/stats.c). A KV block of theirs is a page. */
-#include "server/metrics.h"
+#include "server/metrics_vllm.h"
+
 #include "server/metrics_text.h"
 
 static void finished(struct strbuf *b, const char *labels, const pl_stats *s)
@@ -69,7 +66,7 @@ void metrics_vllm(struct strbuf *b, const char *model, const pl_stats *s, const 
     metric_gauge(b, "vllm:num_requests_waiting", labels, "Requests waiting for a slot.",
                  s->n_queued);
     cache(b, labels, s, p, has_prefix_cache);
-    metric_counter(b, "vllm:prompt_tokens_total", labels, "Prompt tokens of requests.",
+    metric_counter(b, "vllm:prompt_tokens_total", labels, "Prompt tokens computed or at hand.",
                    s->n_prompt_tokens);
     metric_counter(b, "vllm:prompt_tokens_cached_total", labels,
                    "Prompt tokens whose KV was at hand.", s->n_cached_tokens);

@@ -1,10 +1,9 @@
-/* Threads that parse, render and tokenize long bodies, so that libmicrohttpd's thread goes on
- * sending tokens. An exchange is suspended before it is on the list and resumed when its route has
- * run: libmicrohttpd cannot end it in between. */
+#include "server/prepare.h"
+
 #include <string.h>
 
 #include "base/status.h"
-#include "server/exchange.h"
+#include "server/routes.h"
 
 static struct exchange *next_job(struct preparer *p)
 {
@@ -22,7 +21,7 @@ static void *prepare(void *arg)
     struct exchange *x;
     while ((x = next_job(&s->preparer))) {
         x->result = x->route->run(x);
-        exchange_prepared(x);       /* from here on x may be gone */
+        wake_give_back(&x->wake);   /* from here on x may be gone */
     }
     return NULL;
 }
@@ -33,10 +32,7 @@ bool preparer_take(struct exchange *x)
     pthread_mutex_lock(&p->lock);
     const bool is_open = !p->is_closing;
     if (is_open) {
-        pthread_mutex_lock(&x->lock);
-        x->is_preparing = x->is_suspended = true;
-        MHD_suspend_connection(x->connection);
-        pthread_mutex_unlock(&x->lock);
+        wake_hand_over(&x->wake);
         x->next_job = NULL;
         if (p->first) p->last->next_job = x;
         else p->first = x;

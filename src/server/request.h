@@ -20,12 +20,13 @@ struct request {
     const char *model;              /* as named; NULL: not named */
     uint32_t n;                     /* replies to each prompt */
     uint32_t max_tokens;            /* 0: to the end of the context */
+    bool no_reply;                  /* the prompt is read; the one token is not told */
     pl_sampling sampling;           /* bias points to `bias` */
     bool has_seed;
     pl_logit_bias *bias;            /* owned */
     const char *stop[REQUEST_MAX_STOPS];
     size_t n_stop;
-    bool logprobs, ignore_eos;
+    bool logprobs, ignore_eos, computes_prompt;
     uint32_t n_top_logprobs;
     const json_t *prompt;           /* completions: a string, strings, ids or arrays of ids */
     char *chat;                     /* chat: the conversation as pl_chat_prompt takes it; owned */
@@ -34,6 +35,8 @@ struct request {
 struct request_defaults {
     pl_sampling sampling;
     uint32_t max_tokens;
+    bool has_seed, ignore_eos;
+    const json_t *template_kwargs;  /* an object, or NULL */
 };
 
 /* What is wrong with a request: the parameter's name and a sentence. */

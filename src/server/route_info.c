@@ -1,40 +1,39 @@
-/* GET /, /health, /v1/models, /v1/models/NAME, /props, /slots. */
+#include "server/route_info.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/http.h"
-
-const char *server_model_id(const struct server *s)
-{
-    return s->alias ? s->alias : s->file_name;
-}
+#include "server/answer.h"
+#include "server/json_text.h"
+#include "server/model_names.h"
 
 enum MHD_Result route_root(struct exchange *x)
 {
-    return http_send_json(x, 200, json_pack("{s:s s:s s:s s:s}", "name", "paceline",
-                                            "version", PL_VERSION, "api", "/v1", "docs",
-                                            "docs/api.md"));
+    return answer_json(x, 200, json_pack("{s:s s:s s:s s:s}", "name", "paceline",
+                                         "version", PL_VERSION, "api", "/v1", "docs",
+                                         "docs/api.md"));
 }
 
 enum MHD_Result route_health(struct exchange *x)
 {
     pl_engine *engine = server_engine(x);
-    if (!engine) return http_fail(x, 503, NULL, "loading", "the model is being loaded");
+    if (!engine) return answer_fail_loading(x);
     if (atomic_load(&x->server->is_draining))
-        return http_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
+        return answer_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
     if (!pl_is_healthy(engine))
-        return http_fail(x, 503, NULL, "engine_stuck", "the engine makes no progress");
-    return http_send_json(x, 200, json_pack("{s:s}", "status", "ok"));
+        return answer_fail(x, 503, NULL, "engine_stuck", "the engine makes no progress");
+    return answer_json(x, 200, json_pack("{s:s}", "status", "ok"));
 }
 
 static json_t *model_json(const struct server *s, const pl_plan *p)
 {
-    json_t *meta = json_pack("{s:I s:I s:I s:I s:I s:s s:s}", "n_vocab", (json_int_t)p->n_vocab,
-                             "n_ctx_train", (json_int_t)p->model_ctx_tokens, "n_embd",
-                             (json_int_t)p->d_model, "n_params", (json_int_t)p->n_parameters,
-                             "size", (json_int_t)p->file_bytes, "architecture", p->architecture,
-                             "quantisation", p->quantisation);
-    return json_pack("{s:s s:s s:I s:s s:I s:o}", "id", server_model_id(s), "object", "model",
+    json_t *meta = json_pack(
+        "{s:I s:I s:I s:I s:I s:I s:o s:s}", "n_vocab", (json_int_t)p->n_vocab, "n_ctx",
+        (json_int_t)p->ctx_tokens, "n_ctx_train", (json_int_t)p->model_ctx_tokens, "n_embd",
+        (json_int_t)p->d_model, "n_params", (json_int_t)p->n_parameters, "size",
+        (json_int_t)p->file_bytes, "architecture", json_text_string(p->architecture),
+        "quantisation", p->quantisation);
+    return json_pack("{s:s s:s s:I s:s s:I s:o}", "id", model_names_first(s), "object", "model",
                      "created", (json_int_t)s->started_s, "owned_by", "paceline", "max_model_len",
                      (json_int_t)p->ctx_tokens, "meta", meta);
 }
@@ -42,17 +41,17 @@ static json_t *model_json(const struct server *s, const pl_plan *p)
 enum MHD_Result route_models(struct exchange *x)
 {
     json_t *model = model_json(x->server, pl_engine_plan(server_engine(x)));
-    return http_send_json(x, 200, json_pack("{s:s s:[o]}", "object", "list", "data", model));
+    return answer_json(x, 200, json_pack("{s:s s:[o]}", "object", "list", "data", model));
 }
 
 /* .../models/NAME, whatever NAME a request may use */
 enum MHD_Result route_model(struct exchange *x)
 {
     const char *name = x->path + strlen(x->route->path);
-    if (!server_knows_model(x->server, name))
-        return http_fail(x, 404, "model", "model_not_found", "the model \"%.100s\" is not here; "
-                         "\"%s\" is", name, server_model_id(x->server));
-    return http_send_json(x, 200, model_json(x->server, pl_engine_plan(server_engine(x))));
+    if (!model_names_have(x->server, name))
+        return answer_fail(x, 404, "model", "model_not_found", "the model \"%.100s\" is not here; "
+                           "\"%s\" is", name, model_names_first(x->server));
+    return answer_json(x, 200, model_json(x->server, pl_engine_plan(server_engine(x))));
 }
 
 enum MHD_Result route_props(struct exchange *x)
@@ -60,7 +59,6 @@ enum MHD_Result route_props(struct exchange *x)
     const struct server *s = x->server;
     const pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
-    const char *chat_template = pl_chat_template(engine);
     json_t *sampling = json_pack(
         "{s:f s:I s:f s:f s:f s:f s:f s:f s:I}", "temperature", (double)s->sampling.temperature,
         "top_k", (json_int_t)s->sampling.top_k, "top_p", (double)s->sampling.top_p, "min_p",
@@ -76,17 +74,18 @@ enum MHD_Result route_props(struct exchange *x)
                                "scratch_bytes", (json_int_t)p->scratch_bytes, "stream_bytes",
                                (json_int_t)p->stream_bytes, "total_bytes",
                                (json_int_t)p->total_bytes);
-    return http_send_json(
+    return answer_json(
         x, 200,
-        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:s s:s? s:s s:s s:s s:I s:s s:s s:o}",
+        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:o s:o s:s s:s s:o s:I s:s s:s s:o}",
                   "default_generation_settings", defaults, "total_slots",
                   (json_int_t)p->n_streams, "ctx_tokens_per_stream", (json_int_t)p->ctx_tokens,
                   "kv_pool_tokens", (json_int_t)p->kv_tokens, "queue_requests",
                   (json_int_t)p->queue_requests, "queue_tokens", (json_int_t)p->queue_tokens,
-                  "model_alias", server_model_id(s),
+                  "model_alias", model_names_first(s),
                   "model_path", s->model_path ? s->model_path : "",
-                  "model_name", p->model_name, "chat_template", chat_template, "build_info",
-                  "paceline " PL_VERSION, "backend", p->backend, "isa", p->isa, "threads",
+                  "model_name", json_text_string(p->model_name), "chat_template",
+                  json_text_string(pl_chat_template(engine)), "build_info", "paceline " PL_VERSION,
+                  "backend", p->backend, "isa", json_text_string(p->isa), "threads",
                   (json_int_t)p->n_threads, "cache_type_k", p->cache_type_k, "cache_type_v",
                   p->cache_type_v, "memory", memory));
 }
@@ -109,13 +108,13 @@ enum MHD_Result route_slots(struct exchange *x)
     pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
     if (x->server->no_slots)
-        return http_fail(x, 404, NULL, "not_found", "/slots was switched off with --no-slots");
+        return answer_fail(x, 404, NULL, "not_found", "/slots was switched off with --no-slots");
     pl_slot *slots = calloc(p->n_streams, sizeof *slots);
-    if (!slots) return http_fail(x, 500, NULL, NULL, "out of memory");
+    if (!slots) return answer_fail(x, 500, NULL, NULL, "out of memory");
     const uint32_t n = pl_slots_read(engine, slots, p->n_streams);
     json_t *list = json_array();
     for (uint32_t i = 0; i < n && i < p->n_streams; i++)
         json_array_append_new(list, slot_json(&slots[i], p));
     free(slots);
-    return http_send_json(x, 200, list);
+    return answer_json(x, 200, list);
 }

@@ -1,9 +1,12 @@
-/* POST /tokenize, /detokenize, /apply-template. */
+#include "server/route_text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "base/strbuf.h"
-#include "server/http.h"
+#include "server/answer.h"
+#include "server/body.h"
 #include "server/json_text.h"
 #include "server/request.h"
 
@@ -56,65 +59,71 @@ enum MHD_Result route_tokenize(struct exchange *x)
     const char *wrong = "content";
     pl_tokens tokens = { 0 };
     pl_err err;
-    json_t *body = http_body(x, &result);
+    json_t *body = body_object(x, &result);
     if (!body) return result;
     const json_t *content = json_object_get(body, "content");
     if (!json_is_string(content) || !read_flags(body, flag, &wrong)) {
         json_decref(body);
-        return http_fail(x, 400, wrong, "invalid_parameter", "%s is no %s", wrong,
-                         strcmp(wrong, "content") ? "boolean" : "string");
+        return answer_fail(x, 400, wrong, "invalid_parameter", "%s is no %s", wrong,
+                           strcmp(wrong, "content") ? "boolean" : "string");
     }
     const unsigned flags = (flag[PARSE_SPECIAL] ? PL_TOKENIZE_SPECIAL : 0u) |
                            (flag[ADD_SPECIAL] ? PL_TOKENIZE_BOS : 0u);
     const pl_status st = pl_tokenize(server_engine(x), json_string_value(content),
                                      json_string_length(content), flags, &tokens, &err);
     json_decref(body);
-    if (st) return http_fail_engine(x, &err, "content");
+    if (st) return answer_fail_engine(x, &err, "content");
     struct strbuf text = { 0 };
     write_tokens(&text, server_engine(x), &tokens, flag[WITH_PIECES]);
     pl_tokens_free(&tokens);
-    return http_send_text(x, &text);
+    return answer_text(x, &text);
 }
 
-/* The ids of an array; NULL: it holds something else, or there is no memory. */
-static int32_t *ids_of(const json_t *array)
+/* The ids of an array; NULL: *err says what it holds instead. */
+static int32_t *ids_of(const json_t *array, uint32_t n_vocab, pl_err *err)
 {
     int32_t *ids = malloc((json_array_size(array) + 1) * sizeof *ids);
+    if (!json_is_array(array)) pl_fail(err, PL_E_PARAM, "tokens: an array of token ids is wanted");
+    else if (!ids) pl_fail(err, PL_E_MEMORY, "out of memory");
     for (size_t i = 0; ids && i < json_array_size(array); i++) {
         const json_t *id = json_array_get(array, i);
         const json_int_t value = json_integer_value(id);
-        if (!json_is_integer(id) || value < 0 || value > INT32_MAX) {
-            free(ids);
-            return NULL;
-        }
-        ids[i] = (int32_t)value;
+        if (!json_is_integer(id))
+            pl_fail(err, PL_E_PARAM, "tokens[%zu] is no integer; an array of token ids is wanted",
+                    i);
+        else if (value < 0 || value >= n_vocab)
+            pl_fail(err, PL_E_PARAM, "tokens[%zu] is %" JSON_INTEGER_FORMAT
+                    "; 0 to %u are wanted", i, value, n_vocab - 1);
+        else
+            ids[i] = (int32_t)value;
+        if (err->status) break;
     }
-    return ids;
+    if (!err->status) return ids;
+    free(ids);
+    return NULL;
 }
 
 enum MHD_Result route_detokenize(struct exchange *x)
 {
     enum MHD_Result result;
     pl_text text = { 0 };
-    pl_err err;
-    json_t *body = http_body(x, &result);
+    pl_err err = { 0 };
+    json_t *body = body_object(x, &result);
     if (!body) return result;
     const json_t *tokens = json_object_get(body, "tokens");
-    int32_t *ids = json_is_array(tokens) ? ids_of(tokens) : NULL;
+    int32_t *ids = ids_of(tokens, pl_engine_plan(server_engine(x))->n_vocab, &err);
     const size_t n = json_array_size(tokens);
     json_decref(body);
-    if (!ids)
-        return http_fail(x, 400, "tokens", "invalid_parameter", "tokens: an array of token ids is "
-                         "wanted");
+    if (!ids) return answer_fail_engine(x, &err, "tokens");
     const pl_status st = pl_detokenize(server_engine(x), ids, n, true, &text, &err);
     free(ids);
-    if (st) return http_fail_engine(x, &err, "tokens");
+    if (st) return answer_fail_engine(x, &err, "tokens");
     struct strbuf out = { 0 };
     strbuf_add_str(&out, "{\"content\":");
     json_text_add(&out, text.bytes, text.n);
     strbuf_add_str(&out, "}");
     pl_text_free(&text);
-    return http_send_text(x, &out);
+    return answer_text(x, &out);
 }
 
 enum MHD_Result route_apply_template(struct exchange *x)
@@ -122,24 +131,25 @@ enum MHD_Result route_apply_template(struct exchange *x)
     enum MHD_Result result;
     struct request request;
     struct request_error error;
-    const struct request_defaults defaults = { x->server->sampling, 0 };
+    const struct request_defaults defaults = { .sampling = x->server->sampling,
+                                              .template_kwargs = x->server->template_kwargs };
     pl_text text = { 0 };
     pl_err err;
-    json_t *body = http_body(x, &result);
+    json_t *body = body_object(x, &result);
     if (!body) return result;
     if (!request_parse(&request, body, true, &defaults, &error)) {
         json_decref(body);
-        return http_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+        return answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
     }
     const pl_status st =
         pl_chat_prompt(server_engine(x), request.chat, strlen(request.chat), &text, NULL, &err);
     request_free(&request);
     json_decref(body);
-    if (st) return http_fail_engine(x, &err, "messages");
+    if (st) return answer_fail_engine(x, &err, "messages");
     struct strbuf out = { 0 };
     strbuf_add_str(&out, "{\"prompt\":");
     json_text_add(&out, text.bytes, text.n);
     strbuf_add_str(&out, "}");
     pl_text_free(&text);
-    return http_send_text(x, &out);
+    return answer_text(x, &out);
 }

@@ -1,7 +1,11 @@
-/* The table of routes. */
+#include "server/routes.h"
+
 #include <string.h>
 
-#include "server/exchange.h"
+#include "server/metrics.h"
+#include "server/route_completion.h"
+#include "server/route_info.h"
+#include "server/route_text.h"
 
 static const struct route routes[] = {
     { "POST", "/v1/chat/completions", route_chat, .needs_engine = true },

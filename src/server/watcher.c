@@ -1,28 +1,20 @@
-/* A thread that looks at what libmicrohttpd does not: the sockets of suspended connections. It
- * cancels the streams of clients that went away, and says when a ping is due. */
-#include <errno.h>
-#include <fcntl.h>
+#include "server/watcher.h"
+
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "server/exchange.h"
+#include "server/completion.h"
+#include "server/state.h"
 
-enum { POLL_MS = 500 };
+enum { POLL_MS = 500, SWEEP_MS = 1000 };
 
 #ifndef POLLRDHUP
 #define POLLRDHUP 0
 #endif
-
-static void poke(struct watcher *w)
-{
-    const char one = 1;
-    while (write(w->wake[1], &one, 1) < 0 && errno == EINTR) continue;
-}
 
 /* Whether the client's end is closed; remembers a client that merely sent more. */
 static bool is_gone(struct exchange *x, short events)
@@ -40,16 +32,14 @@ static void ping_if_due(struct exchange *x)
     const uint64_t interval_ns = (uint64_t)x->server->ping_interval_s * 1000000000u;
     if (!interval_ns || clock_ns() - atomic_load(&x->last_sent_ns) < interval_ns) return;
     atomic_store(&x->last_sent_ns, clock_ns());
-    pthread_mutex_lock(&x->lock);
-    x->is_ping_due = true;
-    pthread_mutex_unlock(&x->lock);
-    exchange_wake(x);
+    wake_ping(&x->wake);
 }
 
 /* Fills the list to poll; returns how many, or -1 without memory. */
-static int list_sockets(struct watcher *w, struct pollfd **list, int *capacity)
+static int list_sockets(struct server *s, struct pollfd **list, int *capacity)
 {
-    int n = 1;
+    struct watcher *w = &s->watcher;
+    int n = 1 + MAX_LINGERING;
     for (struct exchange *x = w->first; x; x = x->next) n++;
     if (n > *capacity) {
         struct pollfd *grown = realloc(*list, (size_t)n * 2 * sizeof *grown);
@@ -58,13 +48,13 @@ static int list_sockets(struct watcher *w, struct pollfd **list, int *capacity)
         *capacity = n * 2;
     }
     n = 0;
-    (*list)[n++] = (struct pollfd){ .fd = w->wake[0], .events = POLLIN };
+    (*list)[n++] = (struct pollfd){ .fd = s->bell.end[0], .events = POLLIN };
     for (struct exchange *x = w->first; x; x = x->next)
         (*list)[n++] = (struct pollfd){
-            .fd = x->is_gone ? -1 : x->socket,
+            .fd = wake_is_gone(&x->wake) ? -1 : x->socket,
             .events = x->has_stray_bytes ? POLLRDHUP : POLLIN | POLLRDHUP,
         };
-    return n;
+    return n + linger_list(&s->linger, *list + n);
 }
 
 /* The polled entry of this socket or NULL. Both lists have the same order but for what came and
@@ -78,6 +68,14 @@ static const struct pollfd *find(const struct pollfd *list, int n, int socket, i
     return NULL;
 }
 
+/* The client left: its streams are cancelled, and what waits for them is told. Under the lock. */
+static void mark_gone(struct exchange *x)
+{
+    if (!wake_mark_gone(&x->wake)) return;
+    completion_cancel(x->completion);
+    wake_up(&x->wake);
+}
+
 /* Sockets are matched by number, and a stale event of one that was reused is found out by looking
  * at the socket itself. */
 static void look(struct watcher *w, const struct pollfd *list, int n)
@@ -87,7 +85,7 @@ static void look(struct watcher *w, const struct pollfd *list, int n)
         const struct pollfd *polled = find(list, n, x->socket, &at);
         if (polled && polled->revents) {
             struct pollfd now = { .fd = x->socket, .events = polled->events };
-            if (poll(&now, 1, 0) == 1 && is_gone(x, now.revents)) exchange_mark_gone(x);
+            if (poll(&now, 1, 0) == 1 && is_gone(x, now.revents)) mark_gone(x);
         }
         ping_if_due(x);
     }
@@ -95,19 +93,20 @@ static void look(struct watcher *w, const struct pollfd *list, int n)
 
 static void *watch(void *arg)
 {
-    struct watcher *w = arg;
+    struct server *s = arg;
+    struct watcher *w = &s->watcher;
     struct pollfd *list = NULL;
     int capacity = 0;
 
     pthread_mutex_lock(&w->lock);
     while (!w->is_closing) {
-        const int n = list_sockets(w, &list, &capacity);
+        const int n = list_sockets(s, &list, &capacity);
         const bool has_any = w->first != NULL;
         pthread_mutex_unlock(&w->lock);
-        if (n > 0 && poll(list, (nfds_t)n, has_any ? POLL_MS : -1) > 0 && list[0].revents) {
-            char bytes[256];
-            while (read(w->wake[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
-        }
+        const int wait_ms = has_any ? POLL_MS : connections_sweep(s) ? SWEEP_MS : -1;
+        if (n > 0 && poll(list, (nfds_t)n, wait_ms) > 0 && list[0].revents) bell_hush(&s->bell);
+        connections_sweep(s);
+        linger_read(&s->linger);
         pthread_mutex_lock(&w->lock);
         look(w, list, n);
     }
@@ -119,13 +118,8 @@ static void *watch(void *arg)
 pl_status watcher_open(struct server *s, pl_err *err)
 {
     struct watcher *w = &s->watcher;
-    if (pipe(w->wake)) return pl_fail(err, PL_E_IO, "cannot make a pipe: %s", strerror(errno));
-    for (int i = 0; i < 2; i++) {
-        fcntl(w->wake[i], F_SETFL, O_NONBLOCK);
-        fcntl(w->wake[i], F_SETFD, FD_CLOEXEC);
-    }
     pthread_mutex_init(&w->lock, NULL);
-    const int code = pthread_create(&w->thread, NULL, watch, w);
+    const int code = pthread_create(&w->thread, NULL, watch, s);
     if (code) return pl_fail(err, PL_E_MEMORY, "cannot start a thread: %s", strerror(code));
     w->is_running = true;
     return PL_OK;
@@ -134,32 +128,28 @@ pl_status watcher_open(struct server *s, pl_err *err)
 void watcher_close(struct server *s)
 {
     struct watcher *w = &s->watcher;
-    if (w->is_running) {
-        pthread_mutex_lock(&w->lock);
-        w->is_closing = true;
-        pthread_mutex_unlock(&w->lock);
-        poke(w);
-        pthread_join(w->thread, NULL);
-        pthread_mutex_destroy(&w->lock);
-    }
-    for (int i = 0; i < 2; i++)
-        if (w->wake[i] > 0) close(w->wake[i]);
+    if (!w->is_running) return;
+    pthread_mutex_lock(&w->lock);
+    w->is_closing = true;
+    pthread_mutex_unlock(&w->lock);
+    bell_ring(&s->bell);
+    pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->lock);
+    w->is_running = false;
 }
 
 void watcher_add(struct exchange *x)
 {
     struct watcher *w = &x->server->watcher;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     pthread_mutex_lock(&w->lock);
-    x->socket = info ? info->connect_fd : -1;
+    x->socket = connection_socket(x->connection);
     x->next = w->first;
     x->previous = NULL;
     if (w->first) w->first->previous = x;
     w->first = x;
     x->is_watched = true;
     pthread_mutex_unlock(&w->lock);
-    poke(w);
+    bell_ring(&x->server->bell);
 }
 
 void watcher_remove(struct exchange *x)
@@ -172,4 +162,18 @@ void watcher_remove(struct exchange *x)
     else w->first = x->next;
     x->is_watched = false;
     pthread_mutex_unlock(&w->lock);
+}
+
+void watcher_cancel_all(struct server *s)
+{
+    pthread_mutex_lock(&s->watcher.lock);
+    for (struct exchange *x = s->watcher.first; x; x = x->next) completion_cancel(x->completion);
+    pthread_mutex_unlock(&s->watcher.lock);
+}
+
+void watcher_cut_all(struct server *s)
+{
+    pthread_mutex_lock(&s->watcher.lock);
+    for (struct exchange *x = s->watcher.first; x; x = x->next) mark_gone(x);
+    pthread_mutex_unlock(&s->watcher.lock);
 }

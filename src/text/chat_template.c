@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "text/text_shim.h"
 
 struct chat_template {
@@ -50,20 +51,40 @@ static pl_status fail(pl_err *err, int shim_status, struct shim_text *reason)
     return st;
 }
 
-pl_status chat_template_open(struct chat_template **out, const char *source, const char *bos,
-                             const char *eos, pl_err *err)
+/* A line each; what begins with ! is a warning. */
+static void log_lines(const struct shim_text *text)
+{
+    size_t at = 0;
+    while (at < text->n) {
+        const char *line = text->bytes + at, *stop = memchr(line, '\n', text->n - at);
+        const size_t n = stop ? (size_t)(stop - line) : text->n - at;
+        const bool is_warning = *line == '!';
+        log_write(is_warning ? PL_LOG_WARN : PL_LOG_INFO, "text", "%.*s", (int)n - is_warning,
+                  line + is_warning);
+        at += n + 1;
+    }
+}
+
+pl_status chat_template_open(struct chat_template **out, const struct chat_template_source *source,
+                             pl_err *err)
 {
     *out = NULL;
     struct chat_template *t = calloc(1, sizeof *t);
     if (!t) return pl_fail(err, PL_E_MEMORY, "no memory for a chat template");
 
     struct shim_text text = {0};
-    const int st = pl_shim_template_open(&t->shim, source, strlen(source), bos ? bos : "",
-                                         eos ? eos : "", strftime_now, &text);
+    const struct shim_source all = {
+        .chat = source->chat,
+        .tool_use = source->tool_use,
+        .bos = source->bos ? source->bos : "",
+        .eos = source->eos ? source->eos : "",
+    };
+    const int st = pl_shim_template_open(&t->shim, &all, strftime_now, &text);
     if (st != SHIM_OK) {
         free(t);
         return fail(err, st, &text);
     }
+    log_lines(&text);
     pl_shim_free(&text);
     *out = t;
     return PL_OK;
@@ -80,10 +101,12 @@ pl_status chat_template_render(const struct chat_template *t, const char *json, 
                                const struct control_names *control, struct strbuf *out,
                                char guard[8], pl_err *err)
 {
-    struct shim_text text = {0};
+    struct shim_text text = {0}, note = {0};
     guard[0] = 0;
     const int st = pl_shim_template_render(t->shim, json, n_bytes, control ? control->name : NULL,
-                                           control ? control->n : 0, &text, guard);
+                                           control ? control->n : 0, &text, guard, &note);
+    log_lines(&note);
+    pl_shim_free(&note);
     if (st != SHIM_OK) return fail(err, st, &text);
 
     strbuf_add(out, text.bytes, text.n);

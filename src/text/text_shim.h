@@ -25,15 +25,23 @@ enum {
 /* Writes the local time as strftime does; 0 if it does not fit into n bytes. */
 typedef size_t shim_strftime_fn(const char *format, char *out, size_t n);
 
-int pl_shim_template_open(const struct shim_template **out, const char *source, size_t n_source,
-                          const char *bos, const char *eos, shim_strftime_fn *strftime_now,
-                          struct shim_text *text);
+struct shim_source {
+    const char *chat;
+    const char *tool_use;       /* runs where a request has tools; NULL: there is none */
+    const char *bos, *eos;
+};
+
+/* text: on success lines for the log about what the template does not do (those that begin
+ * with ! are warnings), or nothing. */
+int pl_shim_template_open(const struct shim_template **out, const struct shim_source *source,
+                          shim_strftime_fn *strftime_now, struct shim_text *text);
 void pl_shim_template_close(const struct shim_template *t);
 
-/* names: what the strings of the JSON must not spell. guard: see chat_template_render. */
+/* names: what the strings of the JSON must not spell. guard: see chat_template_render. note: the
+ * same for this rendering. */
 int pl_shim_template_render(const struct shim_template *t, const char *json, size_t n_json,
                             const char *const *names, size_t n_names, struct shim_text *text,
-                            char guard[8]);
+                            char guard[8], struct shim_text *note);
 
 void pl_shim_free(struct shim_text *text);
 

@@ -13,12 +13,12 @@ static uint64_t pair_of(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
-/* The slot where the pair is or would be. */
-static struct bpe_merge *find_slot(const struct bpe *b, uint64_t pair)
+/* The place where the pair is or would be. */
+static struct bpe_merge *find_place(const struct bpe *b, uint64_t pair)
 {
     for (uint32_t i = (uint32_t)((pair ^ pair >> 29) * 0x9e3779b97f4a7c15u >> 32);; i++) {
-        struct bpe_merge *slot = &b->slot[i & (b->n_slots - 1)];
-        if (slot->id < 0 || slot->pair == pair) return slot;
+        struct bpe_merge *place = &b->place[i & (b->n_places - 1)];
+        if (place->id < 0 || place->pair == pair) return place;
     }
 }
 
@@ -46,8 +46,8 @@ static pl_status add_merge(struct bpe *b, struct gguf_string s, uint32_t rank,
         ++*n_useless;
         return PL_OK;
     }
-    struct bpe_merge *slot = find_slot(b, pair_of(left, right));
-    if (slot->id < 0) *slot = (struct bpe_merge){ pair_of(left, right), rank, id };
+    struct bpe_merge *place = find_place(b, pair_of(left, right));
+    if (place->id < 0) *place = (struct bpe_merge){ pair_of(left, right), rank, id };
     return PL_OK;
 }
 
@@ -60,11 +60,11 @@ static pl_status read_merges(struct bpe *b, const struct gguf *g, pl_err *err)
         return pl_fail(err, PL_E_FORMAT, "the vocabulary has %llu merges; at most 2^28",
                        (unsigned long long)merges.n);
 
-    b->n_slots = 2;
-    while (b->n_slots < 3 * merges.n / 2 + 1) b->n_slots *= 2;
-    b->slot = malloc(b->n_slots * sizeof *b->slot);
-    if (!b->slot) return pl_fail(err, PL_E_MEMORY, "no memory for %u merges", b->n_slots);
-    for (uint32_t i = 0; i < b->n_slots; i++) b->slot[i].id = -1;
+    b->n_places = 2;
+    while (b->n_places < 3 * merges.n / 2 + 1) b->n_places *= 2;
+    b->place = malloc(b->n_places * sizeof *b->place);
+    if (!b->place) return pl_fail(err, PL_E_MEMORY, "no memory for %u merges", b->n_places);
+    for (uint32_t i = 0; i < b->n_places; i++) b->place[i].id = -1;
 
     struct strbuf buffer = { 0 };
     uint32_t n_useless = 0;
@@ -105,13 +105,13 @@ pl_status bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, p
 void bpe_close(struct bpe *b)
 {
     pretokeniser_close(&b->pretokeniser);
-    free(b->slot);
+    free(b->place);
     *b = (struct bpe){ 0 };
 }
 
 size_t bpe_n_bytes(const struct bpe *b)
 {
-    return b->n_slots * sizeof *b->slot + pretokeniser_n_bytes(&b->pretokeniser);
+    return b->n_places * sizeof *b->place + pretokeniser_n_bytes(&b->pretokeniser);
 }
 
 /* ---- encoding ------------------------------------------------------------------------------- */
@@ -127,10 +127,10 @@ static uint32_t rank_pair(const void *arg, const struct merge_symbol *left,
 {
     if (left->id < 0 || right->id < 0) return MERGE_NONE;
 
-    const struct bpe_merge *slot = find_slot(arg, pair_of(left->id, right->id));
-    if (slot->id < 0) return MERGE_NONE;
-    *joined = slot->id;
-    return slot->rank;
+    const struct bpe_merge *place = find_place(arg, pair_of(left->id, right->id));
+    if (place->id < 0) return MERGE_NONE;
+    *joined = place->id;
+    return place->rank;
 }
 
 static pl_status encode_piece(void *arg, const char *piece, size_t n, pl_err *err)

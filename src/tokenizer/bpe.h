@@ -11,14 +11,14 @@
 struct bpe_merge {
     uint64_t pair;              /* left id above right id */
     uint32_t rank;              /* place in the list */
-    int32_t id;                 /* what they become; -1: a free slot */
+    int32_t id;                 /* what they become; -1: a free place */
 };
 
 struct bpe {
     const struct vocab *vocab;
     struct pretokeniser pretokeniser;
-    struct bpe_merge *slot;     /* (n_slots) open addressing */
-    uint32_t n_slots;           /* a power of two */
+    struct bpe_merge *place;    /* (n_places) open addressing */
+    uint32_t n_places;          /* a power of two */
 };
 
 /* The vocabulary stays the caller's and must outlive the bpe. */

@@ -20,18 +20,31 @@ static int alphabet_byte(unsigned c)
     return c == 0x143 ? 0xad : -1;
 }
 
-size_t byte_level_decode(const char *text, size_t n, char *out)
+/* The byte that the character at the start of the text spells, or -1; *step: its own bytes. */
+static int next_byte(const char *text, size_t n, size_t *step)
 {
     const unsigned char *b = (const unsigned char *)text;
+    const int length = utf8_length(b, n);
+    *step = length > 0 ? (size_t)length : 1;
+    if (length == 1) return alphabet_byte(b[0]);
+    return length == 2 ? alphabet_byte((b[0] & 0x1fu) << 6 | (b[1] & 0x3fu)) : -1;
+}
+
+bool byte_level_is_spelled(const char *text, size_t n)
+{
+    size_t step;
+    for (size_t i = 0; i < n; i += step)
+        if (next_byte(text + i, n - i, &step) < 0) return false;
+    return true;
+}
+
+size_t byte_level_decode(const char *text, size_t n, char *out)
+{
     size_t n_out = 0;
 
     for (size_t i = 0; i < n;) {
-        const int length = utf8_length(b + i, n - i);
-        const size_t step = length > 0 ? (size_t)length : 1;
-        int byte = -1;
-        if (length == 1) byte = alphabet_byte(b[i]);
-        if (length == 2) byte = alphabet_byte((b[i] & 0x1fu) << 6 | (b[i + 1] & 0x3fu));
-
+        size_t step;
+        const int byte = next_byte(text + i, n - i, &step);
         if (byte >= 0) {
             out[n_out++] = (char)byte;
         } else {

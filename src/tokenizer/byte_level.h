@@ -4,10 +4,14 @@
 #ifndef TOKENIZER_BYTE_LEVEL_H
 #define TOKENIZER_BYTE_LEVEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Writes the bytes that the text spells to out, at most n; returns how many. What is not of the
  * alphabet is copied as it is. */
 size_t byte_level_decode(const char *text, size_t n, char *out);
+
+/* Whether all of the text is of the alphabet. */
+bool byte_level_is_spelled(const char *text, size_t n);
 
 #endif

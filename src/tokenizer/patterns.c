@@ -88,6 +88,11 @@ static const struct pattern_family families[] = {
         .stage = { CL100K("\\p{L}", "[^" WS "\\p{L}\\p{N}]", "\\p{N}") },
     },
     {
+        .names = "seed-coder",
+        .stage = { ANY_CONTRACTIONS "|[^" NL "\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^" WS
+                                    "\\p{L}\\p{N}]+|" SPACE "*[" NL "]+|" TRAILING_SPACE },
+    },
+    {
         .names = "qwen35",
         .stage = { CL100K("[\\p{L}\\p{M}]", "[^" WS "\\p{L}\\p{M}\\p{N}]", "\\p{N}") },
     },
@@ -103,13 +108,10 @@ static const struct pattern_family families[] = {
     },
     {
         .names = "deepseek-llm",
-        .stage = { "[" NL "]",
-                   SPACE "?[" CASED_LETTERS "]+",
+        .stage = { "[" NL "]", SPACE "?[" CASED_LETTERS "]+",
                    SPACE "?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}"
                          "\\x{3000}-\\x{3002}]+",
-                   "(?<!" SPACE ")" SPACE "++$",
-                   CJK,
-                   "\\p{N}" },
+                   "(?<!" SPACE ")" SPACE "++$", CJK, "\\p{N}" },
     },
     {
         .names = "deepseek-coder",
@@ -117,8 +119,7 @@ static const struct pattern_family families[] = {
     },
     {
         .names = "deepseek-v3 hunyuan-dense joyai-llm",
-        .stage = { "\\p{N}{1,3}",
-                   "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
+        .stage = { "\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
                    "[!-/:-@\\[-`{-~][A-Za-z]+|[^" NL "\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
                    "| ?[\\p{P}\\p{S}]+[" NL "]*|" SPACE "*[" NL "]+|" TRAILING_SPACE },
     },

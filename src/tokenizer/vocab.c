@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "tokenizer/byte_level.h"
-#include "tokenizer/end_tokens.h"
-#include "tokenizer/vocab.h"
+#include "tokenizer/vocab_read.h"
 
 enum { MAX_VOCAB = 1 << 24 };
 
@@ -26,65 +26,62 @@ static uint32_t hash_bytes(const char *bytes, size_t n)
     return (uint32_t)(h >> 32);
 }
 
-/* The slot where these bytes are or would be. */
-static uint32_t *find_slot(const struct vocab *v, const char *bytes, size_t n)
+/* The place where these bytes are or would be. */
+static uint32_t *find_place(const struct vocab *v, const char *bytes, size_t n)
 {
     for (uint32_t i = hash_bytes(bytes, n);; i++) {
-        uint32_t *slot = &v->slot[i & (v->n_slots - 1)];
-        if (*slot == 0) return slot;
+        uint32_t *place = &v->place[i & (v->n_places - 1)];
+        if (*place == 0) return place;
         size_t n_token;
-        const char *token = vocab_text(v, *slot - 1, &n_token);
-        if (n_token == n && memcmp(token, bytes, n) == 0) return slot;
+        const char *token = vocab_text(v, *place - 1, &n_token);
+        if (n_token == n && memcmp(token, bytes, n) == 0) return place;
     }
 }
 
 int32_t vocab_find(const struct vocab *v, const char *bytes, size_t n)
 {
     if (n == 0 || n > v->max_token_bytes) return -1;
-    return (int32_t)*find_slot(v, bytes, n) - 1;
+    return (int32_t)*find_place(v, bytes, n) - 1;
+}
+
+/* A user-defined token of a byte-level vocabulary is written in plain text: what is no ASCII there
+ * is not what the alphabet of bytes would spell. */
+static bool is_spelled(const struct vocab *v, uint32_t id)
+{
+    size_t n;
+    const char *text = vocab_text(v, id, &n);
+    for (size_t i = 0; i < n; i++)
+        if (text[i] < '!' || text[i] > '~') return false;
+    return true;
 }
 
 static bool is_joinable(const struct vocab *v, uint32_t id)
 {
-    return !vocab_is_control(v, id) && v->kind[id] != TOKEN_BYTE;
+    if (vocab_is_control(v, id) || v->kind[id] == TOKEN_BYTE || v->kind[id] == TOKEN_RAW)
+        return false;
+    return v->model != VOCAB_BYTE_LEVEL || v->kind[id] != TOKEN_USER_DEFINED || is_spelled(v, id);
 }
 
 /* Of tokens with equal bytes the first one counts. */
 static pl_status build_hash(struct vocab *v, pl_err *err)
 {
-    v->n_slots = 2;
-    while (v->n_slots < 2 * v->n_vocab) v->n_slots *= 2;
-    v->slot = calloc(v->n_slots, sizeof *v->slot);
-    if (!v->slot) return pl_fail(err, PL_E_MEMORY, "no memory for %u token slots", v->n_slots);
+    v->n_places = 2;
+    while (v->n_places < 2 * v->n_vocab) v->n_places *= 2;
+    v->place = calloc(v->n_places, sizeof *v->place);
+    if (!v->place) return pl_fail(err, PL_E_MEMORY, "no memory for %u token places", v->n_places);
 
     for (uint32_t id = 0; id < v->n_vocab; id++) {
         size_t n;
         const char *text = vocab_text(v, id, &n);
         if (n == 0 || !is_joinable(v, id)) continue;
         if (n > v->max_token_bytes) v->max_token_bytes = (uint32_t)n;
-        uint32_t *slot = find_slot(v, text, n);
-        if (*slot == 0) *slot = id + 1;
+        uint32_t *place = find_place(v, text, n);
+        if (*place == 0) *place = id + 1;
     }
     return PL_OK;
 }
 
 /* ---- tokens --------------------------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
-
-/* "<0x0A>" is how SentencePiece names the token of one byte. -1: something else. */
-static int parse_byte_name(const char *s, size_t n)
-{
-    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
-    const int high = hex_digit(s[3]), low = hex_digit(s[4]);
-    return high < 0 || low < 0 ? -1 : 16 * high + low;
-}
 
 /* SentencePiece writes a space as U+2581. */
 static size_t unescape_spaces(const char *s, size_t n, char *out)
@@ -106,7 +103,7 @@ static size_t unescape_spaces(const char *s, size_t n, char *out)
 static size_t decode_token(struct vocab *v, uint32_t id, struct gguf_string s, char *out)
 {
     if (v->model == VOCAB_SENTENCEPIECE) {
-        const int byte = v->kind[id] == TOKEN_BYTE ? parse_byte_name(s.bytes, s.n) : -1;
+        const int byte = v->kind[id] == TOKEN_BYTE ? vocab_byte_of_name(s.bytes, s.n) : -1;
         if (byte >= 0) {
             out[0] = (char)byte;
             v->byte_id[byte] = (int32_t)id;
@@ -114,41 +111,11 @@ static size_t decode_token(struct vocab *v, uint32_t id, struct gguf_string s, c
         }
         if (!vocab_is_control(v, id)) return unescape_spaces(s.bytes, s.n, out);
     } else if (v->kind[id] == TOKEN_NORMAL || v->kind[id] == TOKEN_UNUSED) {
+        if (!byte_level_is_spelled(s.bytes, s.n)) v->kind[id] = TOKEN_RAW;
         return byte_level_decode(s.bytes, s.n, out);
     }
     if (s.n) memcpy(out, s.bytes, s.n);
     return s.n;
-}
-
-/* A file without token types may still have byte tokens: their names are unmistakable. */
-static pl_status read_kinds(struct vocab *v, const struct gguf *g, const struct gguf_array *tokens,
-                            pl_err *err)
-{
-    if (!gguf_has(g, "tokenizer.ggml.token_type")) {
-        const uint8_t *at = tokens->data;
-        for (uint32_t id = 0; id < v->n_vocab; id++) {
-            const struct gguf_string s = gguf_next_string(&at);
-            const bool is_byte =
-                v->model == VOCAB_SENTENCEPIECE && parse_byte_name(s.bytes, s.n) >= 0;
-            v->kind[id] = is_byte ? TOKEN_BYTE : TOKEN_NORMAL;
-        }
-        return PL_OK;
-    }
-
-    struct gguf_array kinds;
-    pl_status st = gguf_array(g, "tokenizer.ggml.token_type", GGUF_I32, &kinds, err);
-    if (st) return st;
-    if (kinds.n != v->n_vocab)
-        return pl_fail(err, PL_E_FORMAT, "tokenizer.ggml.token_type has %llu entries for %u tokens",
-                       (unsigned long long)kinds.n, v->n_vocab);
-    for (uint32_t id = 0; id < v->n_vocab; id++) {
-        const int32_t kind = gguf_array_i32(&kinds, id);
-        if (kind < 0 || kind >= N_TOKEN_KINDS)
-            return pl_fail(err, PL_E_FORMAT, "token %u has type %d; types are 0 to %d", id, kind,
-                           N_TOKEN_KINDS - 1);
-        v->kind[id] = (uint8_t)(kind == TOKEN_UNDEFINED ? TOKEN_NORMAL : kind);
-    }
-    return PL_OK;
 }
 
 static pl_status read_tokens(struct vocab *v, const struct gguf *g, pl_err *err)
@@ -175,7 +142,7 @@ static pl_status read_tokens(struct vocab *v, const struct gguf *g, pl_err *err)
     if (!v->text || !v->offset || !v->kind || !v->is_end)
         return pl_fail(err, PL_E_MEMORY, "no memory for %u tokens", v->n_vocab);
 
-    st = read_kinds(v, g, &tokens, err);
+    st = vocab_read_kinds(v, g, &tokens, err);
     if (st) return st;
     uint32_t n = 0;
     at = tokens.data;
@@ -203,7 +170,12 @@ static int by_falling_score(const void *a, const void *b)
 static pl_status read_scores(struct vocab *v, const struct gguf *g, pl_err *err)
 {
     struct gguf_array scores;
-    pl_status st = gguf_array(g, "tokenizer.ggml.scores", GGUF_F32, &scores, err);
+    if (!gguf_has(g, "tokenizer.ggml.scores")) {  /* all alike: the leftmost pair is joined first */
+        PL_LOG(WARN, "tokenizer", "the file has no scores of tokens: all count alike");
+        v->rank = calloc(v->n_vocab, sizeof *v->rank);
+        return v->rank ? PL_OK : pl_fail(err, PL_E_MEMORY, "no memory for %u scores", v->n_vocab);
+    }
+    pl_status st = gguf_floats(g, "tokenizer.ggml.scores", &scores, err);
     if (st) return st;
     if (scores.n != v->n_vocab)
         return pl_fail(err, PL_E_FORMAT, "tokenizer.ggml.scores has %llu entries for %u tokens",
@@ -216,7 +188,7 @@ static pl_status read_scores(struct vocab *v, const struct gguf *g, pl_err *err)
         return pl_fail(err, PL_E_MEMORY, "no memory for %u scores", v->n_vocab);
     }
     for (uint32_t id = 0; id < v->n_vocab; id++) {
-        order[id] = (struct scored){ gguf_array_f32(&scores, id), id };
+        order[id] = (struct scored){ gguf_array_float(&scores, id), id };
         if (isnan(order[id].score)) st = pl_fail(err, PL_E_FORMAT, "token %u has no score", id);
     }
     if (!st) {
@@ -231,59 +203,7 @@ static pl_status read_scores(struct vocab *v, const struct gguf *g, pl_err *err)
     return st;
 }
 
-/* ---- special tokens ------------------------------------------------------------------------- */
-
-static pl_status read_id(const struct vocab *v, const struct gguf *g, const char *key, int32_t *out,
-                         pl_err *err)
-{
-    *out = -1;
-    if (!gguf_has(g, key)) return PL_OK;
-
-    uint32_t id;
-    pl_status st = gguf_u32(g, key, &id, err);
-    if (st) return st;
-    if (id >= v->n_vocab)
-        return pl_fail(err, PL_E_FORMAT, "%s is %u; the vocabulary has %u tokens", key, id,
-                       v->n_vocab);
-    *out = (int32_t)id;
-    return PL_OK;
-}
-
-static pl_status read_end_tokens(struct vocab *v, const struct gguf *g, pl_err *err)
-{
-    static const char *const keys[] = { "tokenizer.ggml.eot_token_id",
-                                        "tokenizer.ggml.eom_token_id" };
-
-    if (v->eos >= 0) v->is_end[v->eos] = true;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        int32_t id;
-        pl_status st = read_id(v, g, keys[i], &id, err);
-        if (st) return st;
-        if (id >= 0) v->is_end[id] = true;
-    }
-    for (uint32_t id = 0; id < v->n_vocab; id++) {
-        size_t n;
-        const char *text = vocab_text(v, id, &n);
-        if (v->kind[id] == TOKEN_CONTROL && is_end_token_name(text, n)) v->is_end[id] = true;
-    }
-    return PL_OK;
-}
-
-static pl_status read_special(struct vocab *v, const struct gguf *g, pl_err *err)
-{
-    bool adds_bos = false;
-    pl_status st = read_id(v, g, "tokenizer.ggml.bos_token_id", &v->bos, err);
-    if (!st) st = read_id(v, g, "tokenizer.ggml.eos_token_id", &v->eos, err);
-    if (!st) st = read_id(v, g, "tokenizer.ggml.unknown_token_id", &v->unknown, err);
-    if (!st) st = read_end_tokens(v, g, err);
-    if (!st) st = gguf_bool_or(g, "tokenizer.ggml.add_bos_token", false, &adds_bos, err);
-    if (!st)
-        st = gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", v->model == VOCAB_SENTENCEPIECE,
-                          &v->adds_space, err);
-    if (v->model == VOCAB_BYTE_LEVEL) v->adds_space = false;
-    v->adds_bos = gguf_has(g, "tokenizer.ggml.add_bos_token") ? adds_bos : -1;
-    return st;
-}
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static pl_status read_model(struct vocab *v, const struct gguf *g, pl_err *err)
 {
@@ -330,7 +250,7 @@ pl_status vocab_open(struct vocab *v, const struct gguf *g, pl_err *err)
     if (!st) st = read_tokens(v, g, err);
     if (!st && v->model == VOCAB_SENTENCEPIECE) st = read_scores(v, g, err);
     if (!st) st = build_hash(v, err);
-    if (!st) st = read_special(v, g, err);
+    if (!st) st = vocab_read_special(v, g, err);
     if (!st) st = check_bytes(v, err);
     if (st) vocab_close(v);
     return st;
@@ -343,7 +263,7 @@ void vocab_close(struct vocab *v)
     free(v->kind);
     free(v->is_end);
     free(v->rank);
-    free(v->slot);
+    free(v->place);
     *v = (struct vocab){ 0 };
 }
 
@@ -352,5 +272,5 @@ size_t vocab_n_bytes(const struct vocab *v)
     size_t n = v->offset[v->n_vocab] + 1;
     n += (v->n_vocab + 1) * sizeof *v->offset + v->n_vocab * (sizeof *v->kind + sizeof *v->is_end);
     if (v->rank) n += v->n_vocab * sizeof *v->rank;
-    return n + v->n_slots * sizeof *v->slot;
+    return n + v->n_places * sizeof *v->place;
 }

@@ -4,7 +4,7 @@
  * I1  the bytes of token i are text[offset[i] .. offset[i + 1]); every id stored here is below
  *     n_vocab or -1
  * I2  the hash table holds exactly the tokens that text may become by joining: no control,
- *     unknown or byte token, so no text can be joined into one */
+ *     unknown, byte or raw token, so no text can be joined into one */
 #ifndef TOKENIZER_VOCAB_H
 #define TOKENIZER_VOCAB_H
 
@@ -18,7 +18,10 @@
 enum token_kind { /* numbers of the format (tokenizer.ggml.token_type) */
     TOKEN_UNDEFINED, TOKEN_NORMAL, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED,
     TOKEN_BYTE,
-    N_TOKEN_KINDS
+    N_TOKEN_KINDS,
+    TOKEN_RAW = N_TOKEN_KINDS,  /* of ours: a normal one of a byte-level vocabulary whose text is
+                                 * not in the alphabet of bytes, so that no text is ever joined into
+                                 * it */
 };
 
 enum vocab_model {
@@ -34,8 +37,8 @@ struct vocab {
     uint8_t *kind;              /* (n_vocab) enum token_kind */
     bool *is_end;               /* (n_vocab) */
     uint32_t *rank;             /* (n_vocab) SentencePiece: place by score, shared by equal ones */
-    uint32_t *slot;             /* (n_slots) open addressing: id + 1, 0 is free */
-    uint32_t n_slots;           /* a power of two */
+    uint32_t *place;            /* (n_places) open addressing: id + 1, 0 is free */
+    uint32_t n_places;          /* a power of two */
     uint32_t max_token_bytes;   /* longest token in the hash table */
     int32_t byte_id[256];       /* the token of a single byte, or -1 */
     int32_t bos, eos, unknown;  /* -1: none */

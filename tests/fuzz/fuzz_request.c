@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/json_read.h"
 #include "server/json_text.h"
 #include "server/request.h"
 
@@ -17,7 +18,7 @@ static void parse(const json_t *body, bool is_chat)
     }
     if (request.n_stop > REQUEST_MAX_STOPS || request.n > REQUEST_MAX_REPLIES) abort();
     if (is_chat) {
-        json_t *chat = json_loads(request.chat, 0, NULL);
+        json_t *chat = json_read(request.chat, strlen(request.chat), NULL);
         if (!chat || !json_is_array(json_object_get(chat, "messages"))) abort();
         json_decref(chat);
     }
@@ -37,7 +38,7 @@ static void write_back(const char *bytes, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     write_back((const char *)data, n);
-    json_t *body = json_loadb((const char *)data, n, JSON_ALLOW_NUL, NULL);
+    json_t *body = json_read((const char *)data, n, NULL);
     if (body && json_is_object(body)) {
         parse(body, true);
         parse(body, false);

@@ -47,7 +47,84 @@ def gguf(keys, tensors=(), version=3, alignment=32):
     return file + bytes(-len(file) % alignment) + data
 
 
+def vocabulary(n=40):
+    """Names of single bytes, a merge, a control token at the end."""
+    tokens = [chr(c) for c in range(33, 33 + n - 2)] + ["!\"", "<|end|>"]
+    return [key("tokenizer.ggml.model", STRING, "gpt2"), key("tokenizer.ggml.pre", STRING, "gpt-2"),
+            array("tokenizer.ggml.tokens", STRING, tokens),
+            array("tokenizer.ggml.token_type", I32, [1] * (n - 1) + [3]),
+            array("tokenizer.ggml.merges", STRING, ["! \""]),
+            key("tokenizer.ggml.eos_token_id", U32, n - 1)]
+
+
+def model(arch, n_heads=2, n_kv=1, n_rows=40, template=None):
+    """A model of one layer, as small as its architecture goes."""
+    d, ff, dh, experts, used, dx = 32, 32, 32, 3, 2, 32
+    number = 8      # Q8_0
+    keys = [key("general.architecture", STRING, arch)]
+    numbers = {"block_count": 1, "context_length": 64, "embedding_length": d,
+               "feed_forward_length": ff, "attention.head_count": n_heads,
+               "attention.head_count_kv": n_kv, "attention.key_length": dh,
+               "attention.value_length": dh, "rope.dimension_count": dh}
+    if arch in ("gemma2", "gemma3"):
+        numbers |= {"attention.sliding_window": 16, "attention.sliding_window_pattern": 6}
+    if arch.endswith("moe"):
+        numbers |= {"expert_count": experts, "expert_used_count": used,
+                    "expert_feed_forward_length": dx}
+    if arch in ("qwen2moe", "granitemoe"):
+        numbers["expert_shared_feed_forward_length"] = ff
+    keys += [key(f"{arch}.{k}", U32, v) for k, v in numbers.items()]
+    keys += [key(f"{arch}.attention.layer_norm_rms_epsilon", F32, 1e-5),
+             key(f"{arch}.rope.freq_base", F32, 1e4), key(f"{arch}.rope.scaling.factor", F32, 1.0)]
+    scales = {"gemma2": ["attn_logit_softcapping", "final_logit_softcapping"],
+              "granitemoe": ["embedding_scale", "residual_scale", "logit_scale", "attention.scale"]}
+    keys += [key(f"{arch}.{k}", F32, 2.0) for k in scales.get(arch, [])]
+    keys += vocabulary()
+    if template:
+        keys.append(key("tokenizer.chat_template", STRING, template))
+    p = "blk.0."
+    tensors = [("token_embd.weight", number, (d, n_rows)), ("output_norm.weight", 0, (d,)),
+               (p + "attn_norm.weight", 0, (d,)), (p + "ffn_norm.weight", 0, (d,)),
+               (p + "attn_output.weight", number, (n_heads * dh, d))]
+    for name, heads in (("q", n_heads), ("k", n_kv), ("v", n_kv)):
+        tensors.append((p + f"attn_{name}.weight", number, (d, heads * dh)))
+        if arch in ("qwen2", "qwen2moe"):
+            tensors.append((p + f"attn_{name}.bias", 0, (heads * dh,)))
+    if arch in ("qwen3", "qwen3moe", "gemma3"):
+        tensors += [(p + "attn_q_norm.weight", 0, (dh,)), (p + "attn_k_norm.weight", 0, (dh,))]
+    if arch in ("gemma2", "gemma3"):
+        tensors += [(p + "post_attention_norm.weight", 0, (d,)),
+                    (p + "post_ffw_norm.weight", 0, (d,))]
+    if arch.endswith("moe"):
+        tensors += [(p + "ffn_gate_inp.weight", 0, (d, experts)),
+                    (p + "ffn_gate_exps.weight", number, (d, dx, experts)),
+                    (p + "ffn_up_exps.weight", number, (d, dx, experts)),
+                    (p + "ffn_down_exps.weight", number, (dx, d, experts))]
+    else:
+        tensors += [(p + "ffn_gate.weight", number, (d, ff)),
+                    (p + "ffn_up.weight", number, (d, ff)),
+                    (p + "ffn_down.weight", number, (ff, d))]
+    if arch == "qwen2moe":
+        tensors += [(p + "ffn_gate_inp_shexp.weight", 0, (d,))]
+    if arch in ("qwen2moe", "granitemoe"):
+        tensors += [(p + "ffn_gate_shexp.weight", number, (d, ff)),
+                    (p + "ffn_up_shexp.weight", number, (d, ff)),
+                    (p + "ffn_down_shexp.weight", number, (ff, d))]
+    return gguf(keys, tensors)
+
+
+ARCHITECTURES = ["llama", "granitemoe", "qwen2", "qwen3", "gemma2", "gemma3", "qwen2moe",
+                 "qwen3moe"]
+CHATML = ("{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+          "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+
+
 def fuzz_gguf():
+    for arch in ARCHITECTURES:
+        yield f"model_{arch}", model(arch)
+    yield "model_many_heads", model("llama", n_heads=260)
+    yield "model_padded_head", model("llama", n_rows=300)
+    yield "model_template", model("llama", template=CHATML)
     scalars = [key(f"k{kind}", kind, 1) for kind in FORMATS] + [key("s", STRING, "text")]
     arrays = [array(f"a{kind}", kind, [1, 0]) for kind in FORMATS]
     arrays.append(array("strings", STRING, ["a", "", "bc"]))
@@ -63,6 +140,34 @@ def fuzz_gguf():
     split = [key("split.no", U16, 0), key("split.count", U16, 2),
              key("split.tensors.count", I32, 1)]
     yield "split", gguf(split, [("x", 0, (4,))])
+
+
+def fuzz_template():
+    chat = (b'{"messages":[{"role":"system","content":"s"},{"role":"user","content":"[INST] '
+            b'<|im_end|>"},'
+            b'{"role":"assistant","content":null,"tool_calls":[{"type":"function","id":"1",'
+            b'"function":'
+            b'{"name":"f","arguments":{"a":[1,2.5,"x"]}}}]},{"role":"tool","content":"9"}],'
+            b'"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],'
+            b'"add_generation_prompt":true,"x":-1e400}')
+    sources = {
+        "chatml": CHATML,
+        "macro": "{% macro f(a, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{% set ns = "
+                 "namespace(i=0) %}{% for m in messages %}{% set ns.i = ns.i + loop.index0 %}{% "
+                 "endfor %}{{ ns.i }}",
+        "tools": "{{ bos_token }}{% if tools is defined and tools %}{{ tools | tojson(indent=2) }}"
+                 "{% endif %}{%- for m in messages -%}{% if m['tool_calls'] %}{{ m.tool_calls[0]"
+                 ".function.arguments | items | list }}{% endif %}{%- endfor -%}",
+        "filters": "{{ messages[0]['content'] | trim | upper | replace('S', 't') }}"
+                   "{{ messages[1:] | map(attribute='role') | join(', ') }}{{ 'a b'.split() }}"
+                   "{{ messages[-1].content.startswith('x') or raise_exception('no') }}",
+        "loop": "{% for i in range(100000) %}{% for k in range(100000) %}{% endfor %}{% endfor %}",
+        "broken": "{% for m in messages %}{{ m.role",
+        "strftime": "{{ strftime_now('%d %b %Y') }}{{ 1 // 0 }}",
+    }
+    for name, source in sources.items():
+        yield name, source.encode()
+        yield name + "_chat", source.encode() + b"\0" + chat
 
 
 def fuzz_request():
@@ -112,7 +217,7 @@ def fuzz_top():
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for target in [fuzz_gguf, fuzz_request, fuzz_pack, fuzz_top]:
+    for target in [fuzz_gguf, fuzz_template, fuzz_request, fuzz_pack, fuzz_top]:
         (folder / target.__name__).mkdir(parents=True, exist_ok=True)
         for name, content in target():
             (folder / target.__name__ / name).write_bytes(content)

@@ -1,5 +1,5 @@
-/* Random blocks of every file type, for tests of packed weights and products of any backend. All follow
- * from a seed that failures print. */
+/* Random blocks of every file type, for tests of packed weights and products of any backend. All
+ * follow from a seed that failures print. */
 #ifndef TESTS_KERNELS_FILE_TYPES_H
 #define TESTS_KERNELS_FILE_TYPES_H
 

@@ -17,9 +17,12 @@ static const uint32_t group_sizes[] = { 1, 2, 3, 4, 6, 7, 8, 12 };
 struct stream {
     const struct kv_setup *setup;
     struct kv_layout layout;
-    uint32_t d_head, n_group, n_tokens, window;
+    uint32_t d_head, n_group, n_tokens, window, n_rot;
+    float score_cap;
     size_t ld;
     float k[MAX_TOKENS][MAX_D_HEAD], v[MAX_TOKENS][MAX_D_HEAD];     /* as given to kv_write */
+    float sink[MAX_GROUP];
+    bool has_sinks;
     float bias[MAX_D_HEAD], cos_sin[MAX_TOKENS * MAX_D_HEAD], turn[MAX_D_HEAD * PAGE_TOKENS];
     float q[MAX_TOKENS * (MAX_GROUP * MAX_D_HEAD + 16)];            /* (n_tokens, ld) */
     float alone[MAX_TOKENS * (MAX_GROUP * MAX_D_HEAD + 16)];
@@ -45,10 +48,10 @@ static void make_bias(struct stream *s, struct rng *r)
     for (uint32_t i = 0; i < s->d_head; i++)
         s->bias[i] = random_normal(r) * (rng_below(r, 16) ? 1 : 30);
     for (uint32_t t = 0; t < MAX_TOKENS; t++)
-        for (uint32_t i = 0; i < s->d_head / 2; i++) {
-            const double angle = t * pow(1e4, -2.0 * i / s->d_head);
-            s->cos_sin[t * s->d_head + 2 * i] = (float)(1.5 * cos(angle));
-            s->cos_sin[t * s->d_head + 2 * i + 1] = (float)(1.5 * sin(angle));
+        for (uint32_t i = 0; i < s->n_rot / 2; i++) {
+            const double angle = t * pow(1e4, -2.0 * i / s->n_rot);
+            s->cos_sin[t * s->n_rot + 2 * i] = (float)(1.5 * cos(angle));
+            s->cos_sin[t * s->n_rot + 2 * i + 1] = (float)(1.5 * sin(angle));
             if (t >= PAGE_TOKENS) continue;
             s->turn[2 * i * PAGE_TOKENS + t] = (float)cos(angle);
             s->turn[(2 * i + 1) * PAGE_TOKENS + t] = (float)sin(angle);
@@ -65,6 +68,10 @@ static void make_stream(struct stream *s, struct rng *r, const struct kv_setup *
     s->n_group = n_group;
     s->n_tokens = 1 + (uint32_t)rng_below(r, MAX_TOKENS);
     s->window = rng_below(r, 2) ? 0 : 1 + (uint32_t)rng_below(r, s->n_tokens);
+    s->score_cap = rng_below(r, 3) ? 0 : 1 + (float)rng_below(r, 40);
+    s->n_rot = rng_below(r, 3) ? d_head : 32 * (uint32_t)rng_below(r, 2);   /* all, some, none */
+    s->has_sinks = rng_below(r, 3) == 0;
+    for (uint32_t i = 0; i < n_group; i++) s->sink[i] = 3 * random_normal(r);
     s->ld = (size_t)n_group * d_head + 16;
     for (uint32_t t = 0; t < s->n_tokens; t++) {
         for (uint32_t d = 0; d < d_head; d++) {
@@ -80,7 +87,7 @@ static void make_stream(struct stream *s, struct rng *r, const struct kv_setup *
 /* Key t as attention is to see it. */
 static void exact_key(const struct stream *s, uint32_t t, double *key)
 {
-    const uint32_t half = s->d_head / 2, together = kv_scaled_together(s->setup->k, s->d_head);
+    const uint32_t half = s->n_rot / 2, together = kv_scaled_together(s->setup->k, s->d_head);
     const bool halves = s->setup->bias == BIAS_OF_HALVES;
     uint16_t codes[MAX_D_HEAD];
     float values[MAX_D_HEAD];
@@ -90,11 +97,13 @@ static void exact_key(const struct stream *s, uint32_t t, double *key)
     for (uint32_t d = 0; d < s->d_head; d++) key[d] = (double)values[d];
     for (uint32_t i = 0; i < half && s->setup->bias != NO_BIAS; i++) {
         const uint32_t a = halves ? i : 2 * i, b = halves ? i + half : 2 * i + 1;
-        const double c = (double)s->cos_sin[t * s->d_head + 2 * i];
-        const double n = (double)s->cos_sin[t * s->d_head + 2 * i + 1];
+        const double c = (double)s->cos_sin[t * s->n_rot + 2 * i];
+        const double n = (double)s->cos_sin[t * s->n_rot + 2 * i + 1];
         key[a] += (double)s->bias[a] * c - (double)s->bias[b] * n;
         key[b] += (double)s->bias[a] * n + (double)s->bias[b] * c;
     }
+    for (uint32_t d = s->n_rot; d < s->d_head && s->setup->bias != NO_BIAS; d++)
+        key[d] += (double)s->bias[d];
 }
 
 static void exact_value(const struct stream *s, uint32_t t, float *value)
@@ -166,11 +175,12 @@ static struct attend_job job_of(const struct stream *s, const struct pool *p, ui
 {
     struct attend_job job = {
         .layout = &s->layout, .kv = p->memory, .page_stride = p->page_stride, .ld = s->ld,
-        .window = s->window, .n_heads = s->n_group, .n_parts = 1,
+        .window = s->window, .score_cap = s->score_cap, .n_heads = s->n_group, .n_parts = 1,
         .part = { part_of(s, p, first, n_cols) },
+        .sinks = s->has_sinks ? s->sink : NULL,
     };
     if (s->setup->bias != NO_BIAS)
-        job.key_bias = (struct key_bias){ s->bias, s->cos_sin, s->turn,
+        job.key_bias = (struct key_bias){ s->bias, s->cos_sin, s->turn, s->n_rot,
                                           s->setup->bias == BIAS_OF_NEIGHBOURS };
     return job;
 }
@@ -221,7 +231,8 @@ static void exact_row(const struct stream *s, uint32_t col, uint32_t head, doubl
 {
     const float *q = s->q + col * s->ld + head * s->d_head;
     const uint32_t first = s->window && col + 1 > s->window ? col + 1 - s->window : 0;
-    double score[MAX_TOKENS], max = -INFINITY, total = 0;
+    const double sink = s->has_sinks ? (double)s->sink[head] * 1.4426950408889634 : -INFINITY;
+    double score[MAX_TOKENS], max = sink, total = 0;
 
     *largest = *bound = 0;
     for (uint32_t t = first; t <= col; t++) {
@@ -232,10 +243,13 @@ static void exact_row(const struct stream *s, uint32_t col, uint32_t head, doubl
             magnitude += fabs((double)q[d] * key_seen[t][d]);
             *bound = fmax(*bound, fabs((double)value_seen[t][d]));
         }
+        if (s->score_cap != 0)
+            score[t] = (double)s->score_cap * tanh(score[t] / (double)s->score_cap);
         max = fmax(max, score[t]);
         *largest = fmax(*largest, magnitude);
     }
     memset(want, 0, s->d_head * sizeof *want);
+    total = exp2(sink - max);
     for (uint32_t t = first; t <= col; t++) {
         const double p = exp2(score[t] - max);
         total += p;
@@ -254,7 +268,8 @@ static void check_against_doubles(const struct cpu_kernels *k, const struct stre
         for (uint32_t head = 0; head < s->n_group; head++) {
             const float *got = out + col * s->ld + head * s->d_head;
             exact_row(s, col, head, want, &largest, &bound);
-            const double tolerance = (2e-6 + 3e-7 * largest) * bound;
+            const double tolerance =
+                (2e-6 + 3e-7 * (largest + (double)s->score_cap)) * bound;
             for (uint32_t d = 0; d < s->d_head; d++)
                 if (!(fabs(got[d] - want[d]) <= tolerance))
                     fail_msg("isa=%s K %s V %s %s d_head=%u n_group=%u window=%u column %u head %u "
@@ -306,6 +321,7 @@ static void check_extremes(const struct cpu_kernels *k, struct rng *r)
     for (size_t n = 0; n < COUNT(head_sizes) * COUNT(sizes) * 2; n++) {
         const struct kv_setup *setup = &kv_setups[rng_below(r, 5)];     /* without a bias */
         make_stream(&stream, r, setup, head_sizes[n % COUNT(head_sizes)], 3, 1);
+        stream.has_sinks = false;
         for (uint32_t t = 0; t < stream.n_tokens; t++) {
             for (uint32_t j = 0; j < stream.d_head; j++) stream.k[t][j] = sizes[n % COUNT(sizes)];
             for (size_t j = 0; j < stream.ld; j++) stream.q[t * stream.ld + j] = 1;
@@ -339,6 +355,8 @@ static void check_winner(const struct cpu_kernels *k, struct rng *r)
         make_stream(&stream, r, &kv_setups[rng_below(r, COUNT(kv_setups))],
                     head_sizes[n % COUNT(head_sizes)], 2, 1);
         stream.window = 0;
+        stream.score_cap = 0;
+        stream.has_sinks = false;
         const uint32_t winner = (uint32_t)rng_below(r, stream.n_tokens);
         for (uint32_t t = 0; t < stream.n_tokens; t++) {
             for (uint32_t j = 0; j < stream.d_head; j++)
@@ -368,8 +386,8 @@ static void check_same(const struct cpu_kernels *k, const struct stream *s, uint
 
     for (uint32_t t = first; t < first + n_cols; t++)
         if (memcmp(out + t * s->ld, s->alone + t * s->ld, n_bytes))
-            fail_msg("isa=%s K %s V %s %s d_head=%u n_group=%u window=%u: column %u of %u from %u on "
-                     "differs from itself alone", k->isa, kv_type_name(s->setup->k),
+            fail_msg("isa=%s K %s V %s %s d_head=%u n_group=%u window=%u: column %u of %u from %u "
+                     "on differs from itself alone", k->isa, kv_type_name(s->setup->k),
                      kv_type_name(s->setup->v), what, s->d_head, s->n_group, s->window, t - first,
                      n_cols, first);
 }

@@ -1,7 +1,8 @@
-/* The CPU backend from open to close: its answers against a forward pass in double precision, its
- * memory against its plan, what it refuses, its timings. */
-#include "backend_reference.h"
+/* The CPU backend from open to close: its answers against the exact backend's, its memory against
+ * its plan, what it refuses, its timings. */
+#include "tiny_cpu.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 
 #include "base/cpu_isa.h"
@@ -19,22 +20,44 @@ static double max_error_of(const struct tiny_shape *s)
     return s->n_experts ? 0.04 : max_error;
 }
 
-static double error_of(const struct tiny *t, uint32_t stream, uint32_t n_positions)
+/* Of what the exact backend says of the whole stream. */
+static double error_of(const struct tiny *t, uint32_t stream)
 {
-    struct ref_cache *cache = malloc(sizeof *cache);
-    double error = 0, size = 0, want[REF_MAX];
+    struct tiny *exact = tiny_make(t->shape, backend_find("exact"), NULL);
+    double error = 0, size = 0;
 
-    assert_non_null(cache);
-    for (uint32_t pos = 0; pos < n_positions; pos++) {
-        const float *got = tiny_logits(t, stream, pos);
-        ref_logits(t, cache, stream, pos, want);
+    tiny_open(exact);
+    tiny_start(exact, 7, 0);
+    tiny_step(exact, &(struct piece){ stream, 0, TINY_POSITIONS }, 1, 1);
+    for (uint32_t pos = 0; pos < TINY_POSITIONS; pos++)
         for (uint32_t i = 0; i < t->shape->n_vocab; i++) {
-            error += (got[i] - want[i]) * (got[i] - want[i]);
-            size += want[i] * want[i];
+            const double got = (double)tiny_logits(t, stream, pos)[i];
+            const double want = (double)tiny_logits(exact, stream, pos)[i];
+            error += (got - want) * (got - want);
+            size += want * want;
         }
-    }
-    free(cache);
+    tiny_close(exact);
+    tiny_free(exact);
     return sqrt(error / size);
+}
+
+static void check_near_exact(const struct tiny_shape *shape, const char *isa)
+{
+    struct tiny *t = tiny_on_cpu(shape);
+    t->params.isa = isa;
+    t->params.n_threads = 2;
+    tiny_open(t);
+    assert_string_equal(backend_cpu.isa(t->b), isa);
+    tiny_start(t, 5, 0xff);
+    tiny_step(t, (struct piece[]){ { 2, 0, TINY_POSITIONS }, { 4, 0, TINY_POSITIONS } }, 2, 1);
+    for (uint32_t stream = 2; stream <= 4; stream += 2) {
+        const double error = error_of(t, stream);
+        if (!(error < max_error_of(t->shape)))
+            fail_msg("%s isa=%s stream %u: error %.4f of the logits' size, at most %.2f",
+                     t->shape->name, isa, stream, error, max_error_of(t->shape));
+    }
+    tiny_close(t);
+    tiny_free(t);
 }
 
 static void logits_are_near_exact(void **state)
@@ -44,24 +67,8 @@ static void logits_are_near_exact(void **state)
     const uint32_t n = cpu_kernels_list(names, 8);
 
     for (uint32_t i = 0; i < n; i++)
-        for (size_t s = 0; s < COUNT(tiny_shapes); s++) {
-            struct tiny *t = tiny_make(&tiny_shapes[s]);
-            t->params.isa = names[i];
-            t->params.n_threads = 2;
-            tiny_open(t);
-            assert_string_equal(backend_cpu.isa(t->b), names[i]);
-            tiny_start(t, 5, 0xff);
-            tiny_step(t, (struct piece[]){ { 2, 0, TINY_POSITIONS }, { 4, 0, TINY_POSITIONS } }, 2,
-                      1);
-            for (uint32_t stream = 2; stream <= 4; stream += 2) {
-                const double error = error_of(t, stream, TINY_POSITIONS);
-                if (!(error < max_error_of(t->shape)))
-                    fail_msg("%s isa=%s stream %u: error %.4f of the logits' size, at most %.2f",
-                             t->shape->name, names[i], stream, error, max_error_of(t->shape));
-            }
-            tiny_close(t);
-            tiny_free(t);
-        }
+        for (size_t s = 0; s < TINY_N_SHAPES; s++) check_near_exact(&tiny_shapes[s], names[i]);
+    check_near_exact(&tiny_wide_group, names[n - 1]);
 }
 
 /* Errors as above, but for what a KV type adds; keys with and without a bias. 8-bit floats have 3
@@ -72,15 +79,15 @@ static void logits_are_near_with_every_kv_type(void **state)
     static const double most[N_KV_TYPES] = { 0.02, 0.02, 0.02, 0.06 };
 
     for (int i = 0; i < 2 * N_KV_TYPES; i++)
-        for (size_t s = 0; s < COUNT(tiny_shapes); s++) {
+        for (size_t s = 0; s < TINY_N_SHAPES; s++) {
             if (tiny_shapes[s].n_experts) continue;     /* choices would hide the types' part */
-            struct tiny *t = tiny_make(&tiny_shapes[s]);
+            struct tiny *t = tiny_on_cpu(&tiny_shapes[s]);
             t->params.k_type = i < N_KV_TYPES ? (enum kv_type)i : KV_F16;
             t->params.v_type = i < N_KV_TYPES ? KV_F16 : (enum kv_type)(i - N_KV_TYPES);
             tiny_open(t);
             tiny_start(t, 5, 0xff);
             tiny_step(t, &(struct piece){ 2, 0, TINY_POSITIONS }, 1, 1);
-            const double error = error_of(t, 2, TINY_POSITIONS);
+            const double error = error_of(t, 2);
             if (!(error < most[i % N_KV_TYPES]))
                 fail_msg("%s K %s V %s: error %.4f of the logits' size, at most %.2f",
                          t->shape->name, kv_type_name(t->params.k_type),
@@ -92,52 +99,25 @@ static void logits_are_near_with_every_kv_type(void **state)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-static uint64_t matrix_total(const struct tiny *t)
-{
-    const struct tiny_matrix *all[TINY_LAYERS * TINY_MATRICES + 2] = { &t->embedding, &t->head };
-    uint64_t n_bytes = 0;
-
-    for (int i = 0; i < TINY_LAYERS * TINY_MATRICES; i++)
-        all[2 + i] = &t->layer[i / TINY_MATRICES].matrix[i % TINY_MATRICES];
-    for (size_t i = 0; i < COUNT(all); i++)
-        if (all[i]->rows)
-            n_bytes +=
-                backend_cpu.matrix_bytes(all[i]->type->type, all[i]->n_rows, all[i]->n_k);
-    return n_bytes;
-}
-
-static uint64_t vector_total(const struct tiny *t)
-{
-    uint64_t n = t->head_norm.n + (uint64_t)TINY_POSITIONS * t->shape->d_head;
-
-    for (int i = 0; i < TINY_LAYERS; i++) {
-        const struct tiny_layer *l = &t->layer[i];
-        n += l->norm.n + l->ff_norm.n + l->post_norm.n + l->post_ff_norm.n;
-        n += l->norm_q.n + l->norm_k.n + l->router.n + l->shared_router.n;
-        for (int k = 0; k < 3; k++) n += l->bias[k].n;
-    }
-    return n * sizeof(float);
-}
-
 static void the_plan_is_what_is_taken(void **state)
 {
     (void)state;
     static const uint32_t n_cols[] = { 1, 20, 128 }, n_outs[] = { 1, 30, 7 };
 
-    for (size_t s = 0; s < COUNT(tiny_shapes); s++)
+    for (size_t s = 0; s < TINY_N_SHAPES; s++)
         for (uint32_t i = 0; i < COUNT(n_cols); i++) {
-            struct tiny *t = tiny_make(&tiny_shapes[s]);
+            struct tiny *t = tiny_on_cpu(&tiny_shapes[s]);
             t->params.max_cols = n_cols[i];
             t->params.max_outs = n_outs[i];
             t->params.n_threads = 1 + i;
-            t->params.n_pages = 3 + 50 * i;
+            t->params.kv = tiny_kv_groups(&tiny_shapes[s], 3 + 50 * i);
             t->params.k_type = (enum kv_type)(i + 1);
             t->params.v_type = (enum kv_type)(3 - i);
             const struct backend_bytes plan = backend_cpu.plan(&t->params);
             tiny_open(t);
             const struct cpu_backend *b = (const struct cpu_backend *)t->b;
-            assert_int_equal(plan.kv, (uint64_t)t->params.n_pages * b->page_bytes);
-            const uint64_t planned = plan.kv + plan.scratch + matrix_total(t) + vector_total(t);
+            assert_int_equal(plan.kv, b->places.n_bytes);
+            const uint64_t planned = plan.kv + plan.scratch + tiny_weights_bytes(t);
             assert_int_equal(b->memory.given_bytes, planned);
             tiny_step(t, &(struct piece){ 0, 0, 1 }, 1, 1);     /* a step takes none */
             assert_int_equal(b->memory.given_bytes, planned);
@@ -149,7 +129,7 @@ static void the_plan_is_what_is_taken(void **state)
 static void a_plan_without_a_thread_count_is_for_all_cores(void **state)
 {
     (void)state;
-    struct tiny *t = tiny_make(&tiny_shapes[0]);
+    struct tiny *t = tiny_on_cpu(&tiny_shapes[0]);
 
     t->params.n_threads = cpu_performance_cores();
     const struct backend_bytes cores = backend_cpu.plan(&t->params);
@@ -167,7 +147,7 @@ static void a_plan_without_a_thread_count_is_for_all_cores(void **state)
 static void memory_is_locked_or_the_limit_named(void **state)
 {
     (void)state;
-    struct tiny *t = tiny_make(&tiny_shapes[0]);
+    struct tiny *t = tiny_on_cpu(&tiny_shapes[0]);
     struct rlimit before;
     pl_err err;
 
@@ -203,18 +183,14 @@ static void check_refused(struct backend_params p, pl_status want, const char *t
 static void what_cannot_run_is_refused(void **state)
 {
     (void)state;
-    struct tiny *t = tiny_make(&tiny_shapes[0]);
+    struct tiny *t = tiny_on_cpu(&tiny_shapes[0]);
     struct backend_params p = t->params;
 
-    p.dims.d_head = 80;
-    check_refused(p, PL_E_UNSUPPORTED, "80 dimensions");
-    p.dims.d_head = 288;
-    check_refused(p, PL_E_UNSUPPORTED, "288 dimensions");
-    p = t->params;
     p.dims.n_kv_heads = 3;
     check_refused(p, PL_E_UNSUPPORTED, "4 query heads over 3");
-    p.dims.n_kv_heads = 0;
-    check_refused(p, PL_E_UNSUPPORTED, "0 KV heads");
+    p = t->params;
+    p.n_tokens = p.dims.n_vocab + 1;
+    check_refused(p, PL_E_PARAM, "101 tokens for 100 rows");
     p = t->params;
     p.max_outs = 0;
     check_refused(p, PL_E_PARAM, "0 outputs");
@@ -225,16 +201,51 @@ static void what_cannot_run_is_refused(void **state)
     p.n_threads = 5000;
     check_refused(p, PL_E_PARAM, "5000 threads");
     p = t->params;
-    p.n_pages = UINT32_MAX;
-    p.dims.n_layers = 100000;
+    p.dims.n_layers = 1024;
+    p.kv = (struct kv_groups){ 1, { { 0, 1024, UINT32_MAX } } };
     check_refused(p, PL_E_MEMORY, "KV pages");
+    tiny_free(t);
+}
+
+/* Each dimension at its bound is planned for, and beyond it refused by its name in model files. */
+static void every_dimension_has_a_bound(void **state)
+{
+    (void)state;
+    struct tiny *t = tiny_on_cpu(&tiny_shapes[2]);
+    const struct {
+        const char *name;
+        size_t at;              /* in struct dims */
+        uint32_t wrong[3];      /* 0: no more of them */
+        bool is_wrong_at_0;
+    } cases[] = {
+        { "embedding_length", offsetof(struct dims, d_model), { (1 << 17) + 32, 40 }, true },
+        { "block_count", offsetof(struct dims, n_layers), { 1025, UINT32_MAX }, true },
+        { "feed_forward_length", offsetof(struct dims, d_ff), { (1 << 20) + 32, 40 }, false },
+        { "attention.head_count", offsetof(struct dims, n_heads), { 1025, UINT32_MAX }, true },
+        { "attention.head_count_kv", offsetof(struct dims, n_kv_heads), { 5, UINT32_MAX }, true },
+        { "attention.key_length", offsetof(struct dims, d_head), { 288, 80, 16 }, true },
+        { "vocabulary size", offsetof(struct dims, n_vocab), { (1 << 21) + 1, UINT32_MAX }, true },
+        { "expert_count", offsetof(struct dims, n_experts), { 4097, UINT32_MAX }, false },
+        { "expert_used_count", offsetof(struct dims, n_experts_used), { 10, UINT32_MAX }, true },
+        { "expert_feed_forward_length", offsetof(struct dims, d_expert), { (1 << 16) + 32, 40 },
+          true },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int k = cases[i].is_wrong_at_0 ? -1 : 0; k < 3 && (k < 0 || cases[i].wrong[k]); k++) {
+            struct backend_params p = t->params;
+            char text[64];
+            const uint32_t wrong = k < 0 ? 0 : cases[i].wrong[k];
+            memcpy((char *)&p.dims + cases[i].at, &wrong, sizeof wrong);
+            snprintf(text, sizeof text, "%s is %u;", cases[i].name, wrong);
+            check_refused(p, PL_E_UNSUPPORTED, text);
+        }
     tiny_free(t);
 }
 
 static void weights_that_cannot_be_packed_are_refused(void **state)
 {
     (void)state;
-    struct tiny *t = tiny_make(&tiny_shapes[0]);
+    struct tiny *t = tiny_on_cpu(&tiny_shapes[0]);
     const struct weight_view views[] = {
         { "blk.0.odd", QUANT_Q4_K, 16, 128, t->head.rows },
         { "blk.0.odd", 9999, 16, 256, t->head.rows },
@@ -253,6 +264,18 @@ static void weights_that_cannot_be_packed_are_refused(void **state)
     tiny_free(t);
 }
 
+/* ---- the output head ------------------------------------------------------------------------ */
+
+static void rows_without_a_token_are_not_measured(void **state)
+{
+    (void)state;
+    struct tiny *t = tiny_make_padded(&backend_cpu);
+    tiny_open(t);
+    tiny_check_padded(t);
+    tiny_close(t);
+    tiny_free(t);
+}
+
 /* ---- timings -------------------------------------------------------------------------------- */
 
 static void operations_are_timed_when_asked(void **state)
@@ -261,7 +284,7 @@ static void operations_are_timed_when_asked(void **state)
     enum { MAX_NAMES = 32 };
     const char *name[MAX_NAMES];
     uint64_t ns[MAX_NAMES];
-    struct tiny *t = tiny_make(&tiny_shapes[1]);
+    struct tiny *t = tiny_on_cpu(&tiny_shapes[1]);
     const struct piece piece = { 0, 0, 20 };
 
     t->params.n_threads = 2;
@@ -299,6 +322,8 @@ int main(void)
         cmocka_unit_test(a_plan_without_a_thread_count_is_for_all_cores),
         cmocka_unit_test(memory_is_locked_or_the_limit_named),
         cmocka_unit_test(what_cannot_run_is_refused),
+        cmocka_unit_test(every_dimension_has_a_bound),
+        cmocka_unit_test(rows_without_a_token_are_not_measured),
         cmocka_unit_test(weights_that_cannot_be_packed_are_refused),
         cmocka_unit_test(operations_are_timed_when_asked),
     };

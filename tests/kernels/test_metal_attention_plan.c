@@ -139,7 +139,7 @@ static void follow_row(const struct metal_backend *b, const struct attend_item *
         for (uint32_t page = split * SPLIT_PAGES; page < (split + 1) * SPLIT_PAGES; page++) {
             if (page * PAGE_TOKENS > pos || (page + 1) * PAGE_TOKENS <= first) continue;
             assert_true(page * PAGE_TOKENS < item->n_positions);
-            assert_int_equal(pages[item->page_at + page], s->page[page]);
+            assert_int_equal(pages[item->page_at + page], s->page[window != 0][page]);
         }
     assert_true(pos < item->n_positions || pos >= (item->first_split + item->n_splits) * SPLIT);
 }
@@ -152,7 +152,10 @@ static void follow_item(const struct metal_backend *b, const struct metal_dispat
     const uint32_t read = item->n_positions < end_split * SPLIT ? item->n_positions
                                                                 : end_split * SPLIT;
     assert_true(item->n_rows && item->n_rows <= ATTEND_ROWS * d->pipeline->n_tiles);
-    assert_true(item->n_splits && read <= end_of(owner_of(b, item->page_at)));
+    const struct span *owner = owner_of(b, item->page_at);
+    assert_true(item->n_splits && read <= end_of(owner));
+    /* pages before that may be given back */
+    assert_true(item->first_split >= first_split_of(owner->first_pos, window));
     n_item_splits += item->n_splits;
     for (uint32_t i = 0; i < item->n_rows; i++) {
         const struct attend_row *row = &rows[item->first_row + i];
@@ -173,18 +176,18 @@ static void follow_item(const struct metal_backend *b, const struct metal_dispat
 
 /* Partial results of a row: of all its splits, in their order. Splits around them add nothing. */
 static void follow_combined(const struct metal_backend *b, const struct combine_row *row,
-                            const uint32_t *slots, uint32_t window)
+                            const uint32_t *places, uint32_t window)
 {
     const struct span *s = span_of(b, row->col);
     const uint32_t pos = s->first_pos + row->col - s->first_col;
-    const struct partial *first = &partials[slots[row->first_slot]];
-    for (uint32_t i = 0; i < row->n_slots; i++) {
-        const struct partial *p = &partials[slots[row->first_slot + i]];
+    const struct partial *first = &partials[places[row->first_place]];
+    for (uint32_t i = 0; i < row->n_places; i++) {
+        const struct partial *p = &partials[places[row->first_place + i]];
         assert_true(p->is_visible && p->col == row->col && p->head == row->head);
         assert_int_equal(p->split, first->split + i);
     }
     assert_true(first->split <= first_split_of(pos, window));
-    assert_true(first->split + row->n_slots > pos / SPLIT);
+    assert_true(first->split + row->n_places > pos / SPLIT);
     n_results[row->col][row->head]++;
 }
 
@@ -230,7 +233,7 @@ struct bench {
     struct vector bias;
     struct rope rope;
     struct span span[MAX_SPANS];
-    void *table[MAX_SPANS];
+    void *table[2][MAX_SPANS];
     uint32_t n_next_page;
 };
 
@@ -241,8 +244,11 @@ static struct bench *open_bench(uint32_t n_group)
     assert_non_null(t);
     t->b.params = (struct backend_params){
         .dims = { .d_head = 64, .n_heads = 2 * n_group, .n_kv_heads = 2, .n_layers = 1 },
-        .max_cols = PLAN_COLS, .n_pages = PLAN_PAGES,
+        .max_cols = PLAN_COLS,
+        .kv = { 2, { { 0, 1, PLAN_PAGES }, { 700, 1, PLAN_PAGES } } },
     };
+    t->b.kv_layout.head_bytes = 1024;
+    t->b.places = kv_places_of(&t->b.params.kv, 2 * 1024);
     n_taken_bytes = 0;
     assert_int_equal(metal_attention_open(&t->b, &err), PL_OK);
     assert_true(n_taken_bytes == metal_attention_bytes(&t->b.params));
@@ -256,35 +262,47 @@ static size_t memory_page(void)
 
 static void free_tables(struct bench *t)
 {
-    for (uint32_t i = 0; i < t->b.batch.n_spans; i++) munmap(t->table[i], 2 * memory_page());
+    for (uint32_t i = 0; i < 2 * t->b.batch.n_spans; i++)
+        munmap(t->table[i % 2][i / 2], 2 * memory_page());
     t->b.batch = (struct batch){ 0 };
     t->n_next_page = 0;
 }
 
 static void close_bench(struct bench *t)
 {
-    struct metal_wanted list[MAX_WANTED];
-    const uint32_t n = list_wanted(t->b.attention, &t->b.params, list);
+    const struct workspace w = workspace_of(t->b.attention, &t->b.params);
     free_tables(t);
-    for (uint32_t i = 0; i < n; i++) free(list[i].to->bytes);
+    for (uint32_t i = 0; i < w.n; i++) free(((struct metal_buffer *)w.part[i].to)->bytes);
     metal_attention_close(&t->b);
     free(t);
 }
 
-/* One more span, whose first n_shared pages are span 0's. Behind its page table is no memory. */
+/* A page table of span i of a KV group, whose first n_shared entries are span 0's. Behind it is no
+ * memory. */
+static const uint32_t *make_table(struct bench *t, uint32_t i, uint32_t g, uint32_t n_pages,
+                                  uint32_t n_shared)
+{
+    uint8_t *memory = mmap(NULL, 2 * memory_page(), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANON, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    assert_int_equal(mprotect(memory + memory_page(), memory_page(), PROT_NONE), 0);
+    uint32_t *page = (uint32_t *)(memory + memory_page()) - n_pages;
+    for (uint32_t k = 0; k < n_pages; k++)
+        page[k] = i && k < n_shared ? t->span[0].page[g][k] : t->n_next_page++;
+    t->table[g][i] = memory;
+    return page;
+}
+
+/* One more span, whose first n_shared pages are span 0's. */
 static void add_span(struct bench *t, uint32_t first_pos, uint32_t n_cols, uint32_t n_shared)
 {
     const uint32_t i = t->b.batch.n_spans++;
     const uint32_t n_pages = (first_pos + n_cols + PAGE_TOKENS - 1) / PAGE_TOKENS;
-    uint8_t *memory = mmap(NULL, 2 * memory_page(), PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANON, -1, 0);
-    assert_true(i < MAX_SPANS && memory != MAP_FAILED);
-    assert_int_equal(mprotect(memory + memory_page(), memory_page(), PROT_NONE), 0);
-    uint32_t *page = (uint32_t *)(memory + memory_page()) - n_pages;
-    for (uint32_t k = 0; k < n_pages; k++)
-        page[k] = i && k < n_shared ? t->span[0].page[k] : t->n_next_page++;
-    t->table[i] = memory;
-    t->span[i] = (struct span){ t->b.batch.n_cols, n_cols, first_pos, page };
+    assert_true(i < MAX_SPANS);
+    t->span[i] = (struct span){ .first_col = t->b.batch.n_cols, .n_cols = n_cols,
+                                .first_pos = first_pos,
+                                .page = { make_table(t, i, 0, n_pages, n_shared),
+                                          make_table(t, i, 1, n_pages, n_shared) } };
     t->b.batch.span = t->span;
     t->b.batch.n_cols += n_cols;
 }
@@ -295,14 +313,16 @@ static void run(struct bench *t, const uint32_t *window, uint32_t n_windows)
     metal_attention_begin(&t->b);
     for (uint32_t i = 0; i < n_windows; i++) {
         window_now = window[i];
-        metal_attention_set_bias(&t->b, 0, i % 2 ? &t->bias : NULL, &t->rope);
-        metal_attend(&t->b.base, 0, window[i]);
+        const struct qkv_weights w = { .k.bias = i % 2 ? &t->bias : NULL };
+        metal_attend(&t->b.base, &w,
+                     &(struct attention_params){ .rope = &t->rope, .window = window[i],
+                                                 .kv_group = window[i] != 0 });
     }
     metal_run_so_far(&t->b);
     for (int i = 0; i < N_LISTS; i++) {
         const struct list *l = &t->b.attention->step[t->b.at].list[i];
-        assert_true(l->n_rows <= max_rows(&t->b.params) && l->n_slots <= MAX_PARTIALS);
-        assert_true(l->n_partials <= l->n_slots);
+        assert_true(l->n_rows <= max_rows(&t->b.params) && l->n_places <= MAX_PARTIALS);
+        assert_true(l->n_partials <= l->n_places);
     }
 }
 
@@ -363,7 +383,7 @@ static void rows_walk_when_room_runs_out(void **state)
     struct bench *t = open_bench(MAX_GROUP);
     for (uint32_t i = 0; i < MAX_SPANS; i++) add_span(t, 600 + i, 7, 0);
     run(t, &window, 1);
-    assert_true(t->b.attention->step[t->b.at].list[0].n_slots > MAX_PARTIALS - 7 * MAX_GROUP * 6);
+    assert_true(t->b.attention->step[t->b.at].list[0].n_places > MAX_PARTIALS - 7 * MAX_GROUP * 6);
     close_bench(t);
 }
 

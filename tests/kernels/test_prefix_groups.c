@@ -15,13 +15,14 @@ static struct prefix_groups find(uint32_t n_spans)
     const struct batch batch = { .n_spans = n_spans, .span = span };
     struct prefix_groups g = { .order = order, .group = group };
     memset(order, 0xff, sizeof order);
-    prefix_groups_find(&g, &batch);
+    prefix_groups_find(&g, &batch, 1);
     return g;
 }
 
 static void set_span(uint32_t i, uint32_t first_pos)
 {
-    span[i] = (struct span){ i, 1, first_pos, table[i] };
+    span[i] = (struct span){ .first_col = i, .n_cols = 1, .first_pos = first_pos,
+                             .page = { NULL, table[i] } };
 }
 
 /* Whole groups cover every span once, and share what they say. */
@@ -39,8 +40,8 @@ static void check_groups(const struct prefix_groups *g, uint32_t n_spans)
             assert_true(at < n_spans && !is_seen[at]);
             is_seen[at] = true;
             assert_true(g->group[i].n_shared <= span[at].first_pos / PAGE_TOKENS);
-            assert_memory_equal(span[at].page, first->page,
-                                g->group[i].n_shared * sizeof *first->page);
+            assert_memory_equal(span[at].page[1], first->page[1],
+                                g->group[i].n_shared * sizeof *first->page[1]);
         }
         next += g->group[i].n;
     }

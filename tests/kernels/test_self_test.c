@@ -1,5 +1,5 @@
-/* The self-test passes on the CPU backend with each instruction set's choice, and does not pass on one
- * with a planted fault. */
+/* The self-test passes on the CPU backend with each instruction set's choice, and does not pass on
+ * one with a planted fault. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/cpu/backend_cpu.h"
+#include "backend/self_model.h"
 #include "backend/self_test.h"
 
 struct seen {
@@ -36,10 +37,15 @@ static void the_cpu_passes(void **state)
 }
 
 /* Queries three tenths too large. */
-static void qkv_off_scale(struct backend *b, uint32_t layer, const struct qkv_weights *w,
-                          const struct rope *rope, float q_scale, float eps)
+static void qkv_off_scale(struct backend *b, const struct qkv_weights *w,
+                          const struct attention_params *a)
 {
-    backend_cpu.qkv(b, layer, w, rope, q_scale * 1.3f, eps);
+    static struct attention_params off[SELF_LAYERS];    /* lives until the step was submitted */
+    static uint32_t n;
+    struct attention_params *to = &off[n++ % SELF_LAYERS];
+    *to = *a;
+    to->q_scale *= 1.3f;
+    backend_cpu.qkv(b, w, to);
 }
 
 /* A column's result depends on how many there are. */
@@ -51,9 +57,11 @@ static void begin_counting(struct backend *b, const struct batch *batch)
     backend_cpu.begin(b, batch);
 }
 
-static void norm_by_count(struct backend *b, const struct vector *weight, float eps)
+static void norm_by_count(struct backend *b, const struct norm *norm)
 {
-    backend_cpu.norm(b, weight, n_cols == 17 ? eps * 1.5f : eps);
+    static struct norm off;
+    off = (struct norm){ norm->weight, norm->eps * 1.5f };
+    backend_cpu.norm(b, n_cols == 17 ? &off : norm);
 }
 
 /* The machine fails a step. */

@@ -178,6 +178,39 @@ static void sums_are_exact(void **state)
     for_each_isa(check_add);
 }
 
+/* ---- cap ------------------------------------------------------------------------------------ */
+
+/* Scores and logits: from far within the cap to far beyond it, infinities among them. */
+static void check_cap_of(const struct cpu_kernels *k, struct rng *r, float size, float cap)
+{
+    const float scale = 0.3f;
+    float x[64], buffer[64 + 2 * GUARD + 1];
+    for (int i = 0; i < 64; i++) x[i] = random_normal(r) * size;
+    x[5] = INFINITY, x[6] = -INFINITY;
+    float *out = guarded(buffer, x, 64);
+    k->cap(out, 64, scale, cap);
+    check_guards(buffer, 64, k->isa, "cap");
+    for (uint32_t i = 0; i < 64; i++) {
+        const double y = (double)(scale * x[i]), c = (double)cap;
+        const double want = cap == 0 ? y : c * tanh(y / c);
+        if (isinf(want)) assert_true(out[i] == (float)want);
+        else check_near(out[i], want, 4e-7 * (c + fabs(want)), k->isa, "cap", 64, i);
+    }
+}
+
+static void check_cap(const struct cpu_kernels *k, struct rng *r)
+{
+    static const float caps[] = { 0, 0.5f, 30, 72.13475f }, sizes[] = { 0.01f, 1, 100, 1e30f };
+    for (size_t c = 0; c < COUNT(caps); c++)
+        for (size_t i = 0; i < COUNT(sizes); i++) check_cap_of(k, r, sizes[i], caps[c]);
+}
+
+static void cap_is_near_exact(void **state)
+{
+    (void)state;
+    for_each_isa(check_cap);
+}
+
 /* ---- RoPE ----------------------------------------------------------------------------------- */
 
 static void check_rope_of(const struct cpu_kernels *k, struct rng *r, uint32_t d, bool interleaved)
@@ -299,6 +332,7 @@ int main(void)
         cmocka_unit_test(one_bad_value_does_not_spread),
         cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(dots_are_near_exact),
+        cmocka_unit_test(cap_is_near_exact),
         cmocka_unit_test(rope_is_near_exact),
         cmocka_unit_test(pages_hold_bounded_numbers_and_only_their_token),
     };

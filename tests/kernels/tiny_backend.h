@@ -1,16 +1,21 @@
 /* A small random model run directly through the operations of a backend: what the tests of the
  * backends share. Weights follow from a seed; streams have tokens and pages of their own, and
- * what a step computes lands in one table of logits by stream and position, so that two ways to run the
- * same streams are compared by memcmp. */
+ * what a step computes lands in one table of logits by stream and position, so that two ways to run
+ * the same streams are compared by memcmp. */
 #ifndef TESTS_KERNELS_TINY_BACKEND_H
 #define TESTS_KERNELS_TINY_BACKEND_H
 
-#include "product_fixture.h"
+#include "file_types.h"
 
-#include "backend/cpu/cpu_internal.h"
+#include "backend/backend.h"
+#include "base/memory.h"
 
 enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_TOKENS,
-       TINY_STREAMS = 20, TINY_MATRICES = 10 };
+       TINY_STREAMS = 20, TINY_MATRICES = 10, TINY_BIASES = 7,
+       TINY_KV_GROUPS = 2,      /* the second where layers have a window, and for these */
+       TINY_POOL = 2 * TINY_STREAMS * TINY_PAGES };     /* pages of each */
+
+#define TINY_EXPERT_SCALE 0.75f
 
 /* Places in tiny_shape.type and tiny_layer.matrix */
 enum { IN_Q, IN_K, IN_V, IN_O, IN_GATE, IN_UP, IN_DOWN, IN_EXPERT_GATE, IN_EXPERT_UP,
@@ -26,22 +31,63 @@ struct tiny_shape {
     const char *type[TINY_MATRICES], *embedding_type, *head_type;
     uint32_t n_experts, n_experts_used, d_expert;   /* 0: dense; d_ff is then the shared expert's */
     bool is_normalised;
+    uint32_t n_rot;                 /* 0: all of a head turns */
+    bool is_unturned[TINY_LAYERS];  /* layers without RoPE */
+    bool counts_shared_whole;       /* the shared expert has no router */
+    float score_cap, residual_scale, head_scale, head_cap;  /* scales: 0 for 1 */
+    bool has_no_norms;              /* of what attention and feed-forward read */
+    bool has_sinks, has_q_scales;
+    bool has_row_norms;             /* norms of Q and K are of all heads together */
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
 static const struct tiny_shape tiny_shapes[] = {
     { "blocks of 256", 256, 64, 512, 4, 2, 100, { 0, 0 }, false, false, true, false,
       ACTIVATION_SILU, 16, { "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_K", "Q6_K", "Q5_0" }, "Q8_0",
-      "Q6_K", 0, 0, 0, false },
+      "Q6_K", .n_experts = 0 },
     { "blocks of 32", 96, 32, 160, 6, 2, 70, { 20, 0 }, true, true, false, true,
       ACTIVATION_GELU_TANH, 9.797959f, { "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
-      "F32", "Q5_1", 0, 0, 0, false },
+      "F32", "Q5_1", .n_experts = 0 },
     { "experts, one shared", 256, 32, 160, 4, 2, 100, { 0, 20 }, false, false, true, false,
       ACTIVATION_SILU, 16, { "Q4_K", "Q4_0", "Q6_K", "Q8_0", "Q8_0", "Q5_1", "Q4_0", "Q4_K", "Q8_0",
-      "Q5_0" }, "Q8_0", "Q8_0", 9, 3, 96, false },
+      "Q5_0" }, "Q8_0", "Q8_0", 9, 3, .d_expert = 96 },
     { "experts alone", 256, 32, 0, 4, 2, 100, { 0, 0 }, false, true, false, false,
       ACTIVATION_SILU, 16, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL, NULL, NULL, "Q6_K", "Q5_K",
-      "Q4_K" }, "Q8_0", "Q6_K", 17, 4, 256, true },
+      "Q4_K" }, "Q8_0", "Q6_K", 17, 4, 256, .is_normalised = true },
+    { "scaled, capped, partly turned", 256, 96, 320, 4, 2, 100, { 0, 20 }, false, false, true,
+      false, ACTIVATION_SILU, 16, { "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_K", "Q6_K", "Q5_0" },
+      "Q8_0", "Q6_K", 0, 0, 0, false, .n_rot = 32, .is_unturned = { false, true }, .score_cap =
+      1.5f, .residual_scale = 0.4f, .head_scale = 0.25f, .head_cap = 0.5f },
+    { "scaled experts, pairs partly turned", 256, 64, 96, 4, 2, 100, { 0, 0 }, false, false, true,
+      true, ACTIVATION_SILU, 16, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", "Q8_0", "Q5_1", "Q4_0", "Q6_K",
+      "Q5_K", "Q4_K" }, "Q8_0", "Q6_K", 9, 3, 256, true, .n_rot = 24, .counts_shared_whole = true,
+      .residual_scale = 0.4f, .head_scale = 4 },
+    { "norms behind, sinks, scales by position", 96, 32, 160, 6, 2, 70, { 20, 0 }, true, true,
+      false, false, ACTIVATION_SILU, 0.5f, { "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_1"
+      }, "F32", "Q5_1", .has_no_norms = true, .has_sinks = true, .has_q_scales = true },
+    { "experts with sinks and no norms", 256, 32, 0, 4, 2, 100, { 0, 0 }, false, true, true,
+      false, ACTIVATION_SILU, 0.05f, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL, NULL, NULL, "Q6_K",
+      "Q5_K", "Q4_K" }, "Q8_0", "Q6_K", 17, 4, 256, true, .has_no_norms = true, .has_sinks = true },
+    { "norms of all heads together", 96, 32, 160, 6, 2, 70, { 20, 0 }, true, true, true, false,
+      ACTIVATION_SILU, 0.5f, { "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_1" }, "F32",
+      "Q5_1", .has_no_norms = true, .has_row_norms = true },
+};
+
+/* How many of them are run: an emulated processor has time for the first few. */
+#ifndef TINY_N_SHAPES
+#define TINY_N_SHAPES COUNT(tiny_shapes)
+#endif
+
+/* Threads of a team at most. Emulated ones that wait at a barrier hold up the one they wait for. */
+#ifndef TINY_MOST_THREADS
+#define TINY_MOST_THREADS 8
+#endif
+
+/* More query heads over one KV head than a job of attention has rows. */
+static const struct tiny_shape tiny_wide_group = {
+    "300 heads over one", 96, 32, 160, 300, 1, 70, { 20, 0 }, false, false, true, false,
+    ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q4_0", "Q8_0", "Q8_0", "Q4_1", "Q8_0", "Q4_1" }, "F32",
+    "Q8_0", .n_experts = 0,
 };
 
 static const float tiny_eps = 1e-6f;
@@ -61,10 +107,17 @@ struct tiny_vector {
 
 struct tiny_layer {
     struct tiny_matrix matrix[TINY_MATRICES];
-    struct tiny_vector norm, ff_norm, post_norm, post_ff_norm, norm_q, norm_k, bias[3];
-    struct tiny_vector router, shared_router;
+    struct tiny_vector norm, ff_norm, post_norm, post_ff_norm, norm_q, norm_k;
+    struct tiny_vector bias[TINY_BIASES];   /* of matrix IN_Q to IN_DOWN */
+    struct tiny_vector router, shared_router, sinks, q_scales;
+    /* the same, as the operations get them */
+    struct norm norm_in, norm_ff;
     struct qkv_weights qkv;
+    struct attention_params attention;
+    struct linear output, gate, up, down;
+    struct residual residual, ff_residual;
     struct expert_weights experts;
+    struct ffn_params ffn;
 };
 
 struct tiny {
@@ -72,20 +125,21 @@ struct tiny {
     struct tiny_layer layer[TINY_LAYERS];
     struct tiny_matrix embedding, head;
     struct tiny_vector head_norm;
-    float cos_sin[TINY_POSITIONS * MAX_D_HEAD];
-    struct rope *rope;
+    float cos_sin[TINY_POSITIONS * BACKEND_MAX_D_HEAD];
+    struct head_params head_params;
     int32_t token[TINY_STREAMS][TINY_POSITIONS];
 
     struct backend_params params;
     const struct backend_ops *ops;
     void (*fill_kv)(struct backend *b, int byte);   /* all of the KV pool's bytes */
     struct backend *b;
-    uint32_t page[TINY_STREAMS][TINY_PAGES];
+    uint32_t page[TINY_KV_GROUPS][TINY_STREAMS][TINY_PAGES];
     float *logits;              /* (TINY_STREAMS, TINY_POSITIONS, n_vocab) */
-    uint32_t n_spans;           /* of the step being run */
-    const struct span *span;
-    const uint32_t *out_col;
+    const struct span *span;    /* of the step being run */
+    const struct output *output;
     const uint32_t *stream_of_span;
+    struct tiny *heir;          /* the same model on another backend, which has all layers but the
+                                 * first, and the head; NULL: this one has */
 };
 
 /* ---- weights -------------------------------------------------------------------------------- */
@@ -141,6 +195,12 @@ static inline struct tiny_vector tiny_random_vector(struct rng *r, uint32_t n, f
     return v;
 }
 
+/* Biases of the attention's output and of the feed-forward's matrices. */
+static inline bool tiny_has_ff_biases(const struct tiny_shape *s)
+{
+    return !s->n_experts && (s->has_biases || s->has_post_norms);
+}
+
 static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r)
 {
     const uint32_t n_q = s->n_heads * s->d_head, n_kv = s->n_kv_heads * s->d_head;
@@ -155,7 +215,8 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
     if (s->n_experts) {     /* scores spread by 2: few columns are near a tie */
         l->router = tiny_random_vector(r, s->n_experts * s->d_model, 0,
                                        2 / sqrtf((float)s->d_model));
-        if (s->d_ff) l->shared_router = tiny_random_vector(r, s->d_model, 0, 0.1f);
+        if (s->d_ff && !s->counts_shared_whole)
+            l->shared_router = tiny_random_vector(r, s->d_model, 0, 0.1f);
     }
     l->norm = tiny_random_vector(r, s->d_model, 1, 0.2f);
     l->ff_norm = tiny_random_vector(r, s->d_model, 1, 0.2f);
@@ -164,20 +225,36 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
         l->post_ff_norm = tiny_random_vector(r, s->d_model, 0.5f, 0.1f);
     }
     if (s->has_head_norms) {
-        l->norm_q = tiny_random_vector(r, s->d_head, 1.5f, 0.2f);
-        l->norm_k = tiny_random_vector(r, s->d_head, 1.5f, 0.2f);
+        l->norm_q = tiny_random_vector(r, s->has_row_norms ? n_q : s->d_head, 1.5f, 0.2f);
+        l->norm_k = tiny_random_vector(r, s->has_row_norms ? n_kv : s->d_head, 1.5f, 0.2f);
     }
+    if (s->has_sinks) l->sinks = tiny_random_vector(r, s->n_heads, 0, 1.5f);
+    if (s->has_q_scales) l->q_scales = tiny_random_vector(r, TINY_POSITIONS, 1, 0.3f);
     for (int i = 0; i < 3 && s->has_biases; i++)
+        l->bias[i] = tiny_random_vector(r, n_rows[i], 0, 0.5f);
+    for (int i = 3; i < TINY_BIASES && tiny_has_ff_biases(s); i++)
         l->bias[i] = tiny_random_vector(r, n_rows[i], 0, 0.5f);
 }
 
-static inline void tiny_fill_cpu_kv(struct backend *base, int byte)
+static inline uint32_t tiny_n_rot(const struct tiny_shape *s)
 {
-    struct cpu_backend *b = (struct cpu_backend *)base;
-    memset(b->kv, byte, b->params.n_pages * b->page_bytes);
+    return s->n_rot ? s->n_rot : s->d_head;
 }
 
-static inline struct tiny *tiny_make(const struct tiny_shape *s)
+static inline struct kv_groups tiny_kv_groups(const struct tiny_shape *s, uint32_t n_pages)
+{
+    struct kv_groups kv = { 1, { { .n_pages = n_pages }, { .n_pages = n_pages } } };
+    for (int i = 0; i < TINY_LAYERS; i++) {
+        if (s->window[i]) kv.n = TINY_KV_GROUPS;
+        kv.group[s->window[i] != 0].window = s->window[i];
+        kv.group[s->window[i] != 0].n_layers++;
+    }
+    return kv;
+}
+
+/* fill_kv may be NULL: pages are then as they were opened. */
+static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct backend_ops *ops,
+                                     void (*fill_kv)(struct backend *b, int byte))
 {
     struct tiny *t = calloc(1, sizeof *t);
     struct rng r;
@@ -185,16 +262,16 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s)
     assert_non_null(t);
     rng_seed(&r, 11);
     t->shape = s;
-    t->ops = &backend_cpu;
-    t->fill_kv = tiny_fill_cpu_kv;
+    t->ops = ops;
+    t->fill_kv = fill_kv;
     for (int i = 0; i < TINY_LAYERS; i++) tiny_make_layer(&t->layer[i], s, &r);
     t->embedding = tiny_random_matrix(&r, s->embedding_type, s->n_vocab, s->d_model);
     t->head = tiny_random_matrix(&r, s->head_type, s->n_vocab, s->d_model);
     t->head_norm = tiny_random_vector(&r, s->d_model, 1, 0.2f);
     for (uint32_t pos = 0; pos < TINY_POSITIONS; pos++)
-        for (uint32_t i = 0; i < s->d_head / 2; i++) {
-            const double angle = pos * pow(1e4, -2.0 * i / s->d_head);
-            float *cs = t->cos_sin + (size_t)pos * s->d_head + 2 * i;
+        for (uint32_t i = 0; i < tiny_n_rot(s) / 2; i++) {
+            const double angle = pos * pow(1e4, -2.0 * i / tiny_n_rot(s));
+            float *cs = t->cos_sin + (size_t)pos * tiny_n_rot(s) + 2 * i;
             cs[0] = (float)cos(angle);
             cs[1] = (float)sin(angle);
         }
@@ -205,8 +282,9 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s)
     assert_non_null(t->logits);
     t->params = (struct backend_params){
         .dims = { s->d_model, s->d_head, s->d_ff, s->n_heads, s->n_kv_heads, TINY_LAYERS,
-                  s->n_vocab, s->n_experts, s->n_experts_used, s->d_expert },
-        .max_cols = 128, .max_outs = 30, .n_pages = 2 * TINY_STREAMS * TINY_PAGES, .n_threads = 1,
+                  s->n_vocab, s->n_experts, s->n_experts_used, s->d_expert,
+                  tiny_has_ff_biases(s) },
+        .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
     };
     return t;
 }
@@ -216,11 +294,12 @@ static inline void tiny_free(struct tiny *t)
     for (int i = 0; i < TINY_LAYERS; i++) {
         struct tiny_layer *l = &t->layer[i];
         for (int k = 0; k < TINY_MATRICES; k++) free(l->matrix[k].rows);
-        for (int k = 0; k < 3; k++) free(l->bias[k].values);
+        for (int k = 0; k < TINY_BIASES; k++) free(l->bias[k].values);
         free(l->norm.values), free(l->ff_norm.values);
         free(l->post_norm.values), free(l->post_ff_norm.values);
         free(l->norm_q.values), free(l->norm_k.values);
         free(l->router.values), free(l->shared_router.values);
+        free(l->sinks.values), free(l->q_scales.values);
     }
     free(t->embedding.rows), free(t->head.rows), free(t->head_norm.values), free(t->logits);
     free(t);
@@ -244,35 +323,88 @@ static inline void tiny_load_vector(struct tiny *t, struct tiny_vector *v)
         fail_msg("%s", err.text);
 }
 
+/* What the operations of a layer get, its vectors and matrices being loaded. */
+static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape *s, uint32_t i,
+                                  const struct rope *rope)
+{
+    struct linear linear[TINY_BIASES];
+    for (int k = 0; k < TINY_BIASES; k++)
+        linear[k] = (struct linear){ l->matrix[k].loaded, l->bias[k].loaded };
+    const float scale = s->residual_scale != 0 ? s->residual_scale : 1;
+    l->norm_in = (struct norm){ s->has_no_norms ? NULL : l->norm.loaded, tiny_eps };
+    l->norm_ff = (struct norm){ s->has_no_norms ? NULL : l->ff_norm.loaded, tiny_eps };
+    l->qkv = (struct qkv_weights){ linear[IN_Q], linear[IN_K], linear[IN_V],
+                                   { l->norm_q.loaded, tiny_eps }, { l->norm_k.loaded, tiny_eps },
+                                   l->sinks.loaded };
+    l->attention = (struct attention_params){ s->is_unturned[i] ? NULL : rope,
+                                              1 / sqrtf((float)s->d_head), l->q_scales.loaded,
+                                              s->score_cap, s->window[i], s->window[i] != 0, 0 };
+    for (uint32_t k = 0; k < i; k++)
+        l->attention.kv_layer += (s->window[k] != 0) == (s->window[i] != 0);
+    l->output = linear[IN_O];
+    l->gate = linear[IN_GATE];
+    l->up = linear[IN_UP];
+    l->down = linear[IN_DOWN];
+    l->residual = (struct residual){ { l->post_norm.loaded, tiny_eps }, scale };
+    l->ff_residual = (struct residual){ { l->post_ff_norm.loaded, tiny_eps }, scale };
+    l->experts = (struct expert_weights){
+        l->router.loaded, l->matrix[IN_EXPERT_GATE].loaded, l->matrix[IN_EXPERT_UP].loaded,
+        l->matrix[IN_EXPERT_DOWN].loaded, l->gate, l->up, l->down, l->shared_router.loaded,
+    };
+    l->ffn = (struct ffn_params){ s->activation, s->is_normalised, TINY_EXPERT_SCALE };
+}
+
 /* Opens for t->params and loads everything. */
 static inline void tiny_open(struct tiny *t)
 {
+    const struct tiny_shape *s = t->shape;
+    const struct rope_view view = { t->cos_sin, TINY_POSITIONS, tiny_n_rot(s), s->is_interleaved };
+    struct rope *rope;
     pl_err err;
 
     if (t->ops->open(&t->b, &t->params, &err)) fail_msg("%s", err.text);
-    for (int i = 0; i < TINY_LAYERS; i++) {
+    assert_int_equal(t->ops->load_rope(t->b, &view, &rope, &err), PL_OK);
+    for (uint32_t i = 0; i < TINY_LAYERS; i++) {
         struct tiny_layer *l = &t->layer[i];
         struct tiny_vector *vectors[] = { &l->norm, &l->ff_norm, &l->post_norm, &l->post_ff_norm,
-                                          &l->norm_q, &l->norm_k, &l->bias[0], &l->bias[1],
-                                          &l->bias[2], &l->router, &l->shared_router };
+                                          &l->norm_q, &l->norm_k, &l->router, &l->shared_router,
+                                          &l->sinks, &l->q_scales };
         for (int k = 0; k < TINY_MATRICES; k++) tiny_load_matrix(t, &l->matrix[k]);
         for (size_t k = 0; k < COUNT(vectors); k++) tiny_load_vector(t, vectors[k]);
-        l->qkv = (struct qkv_weights){
-            l->matrix[IN_Q].loaded, l->matrix[IN_K].loaded, l->matrix[IN_V].loaded,
-            l->bias[0].loaded, l->bias[1].loaded, l->bias[2].loaded, l->norm_q.loaded,
-            l->norm_k.loaded,
-        };
-        l->experts = (struct expert_weights){
-            l->router.loaded, l->matrix[IN_EXPERT_GATE].loaded, l->matrix[IN_EXPERT_UP].loaded,
-            l->matrix[IN_EXPERT_DOWN].loaded, t->shape->is_normalised, l->matrix[IN_GATE].loaded,
-            l->matrix[IN_UP].loaded, l->matrix[IN_DOWN].loaded, l->shared_router.loaded,
-        };
+        for (int k = 0; k < TINY_BIASES; k++) tiny_load_vector(t, &l->bias[k]);
+        tiny_set_layer(l, s, i, rope);
     }
     tiny_load_matrix(t, &t->embedding);
     tiny_load_matrix(t, &t->head);
     tiny_load_vector(t, &t->head_norm);
-    assert_int_equal(t->ops->load_rope(t->b, t->cos_sin, TINY_POSITIONS,
-                                           t->shape->is_interleaved, &t->rope, &err), PL_OK);
+    t->head_params = (struct head_params){ { t->head_norm.loaded, tiny_eps },
+                                           s->head_scale != 0 ? s->head_scale : 1, s->head_cap };
+}
+
+/* Bytes of what tiny_open loads. */
+static inline uint64_t tiny_weights_bytes(const struct tiny *t)
+{
+    const struct tiny_matrix *all[TINY_LAYERS * TINY_MATRICES + 2] = { &t->embedding, &t->head };
+    uint64_t n_bytes = memory_rounded(t->head_norm.n * sizeof(float)) +
+                       (uint64_t)TINY_POSITIONS * tiny_n_rot(t->shape) * sizeof(float);
+
+    for (int i = 0; i < TINY_LAYERS * TINY_MATRICES; i++)
+        all[2 + i] = &t->layer[i / TINY_MATRICES].matrix[i % TINY_MATRICES];
+    for (size_t i = 0; i < COUNT(all); i++)
+        if (all[i]->rows)
+            n_bytes += t->ops->matrix_bytes(all[i]->type->type, all[i]->n_rows, all[i]->n_k);
+    for (int i = 0; i < TINY_LAYERS; i++) {
+        const struct tiny_layer *l = &t->layer[i];
+        const struct tiny_vector *vectors[] = {
+            &l->norm,   &l->ff_norm, &l->post_norm,     &l->post_ff_norm, &l->norm_q,
+            &l->norm_k, &l->router,  &l->shared_router, &l->sinks,        &l->q_scales,
+        };
+        for (size_t k = 0; k < COUNT(vectors); k++)
+            n_bytes += memory_rounded(vectors[k]->n * sizeof(float));
+        for (int k = 0; k < TINY_BIASES; k++)
+            n_bytes += memory_rounded(l->bias[k].n * sizeof(float));
+    }
+    return n_bytes;
 }
 
 static inline void tiny_close(struct tiny *t)
@@ -285,18 +417,19 @@ static inline void tiny_close(struct tiny *t)
  * are NaN for 0xff. What the logits table held is forgotten too. */
 static inline void tiny_start(struct tiny *t, uint64_t seed, int garbage)
 {
-    const uint32_t n_pages = t->params.n_pages;
-    uint32_t order[2 * TINY_STREAMS * TINY_PAGES];
     struct rng r;
 
     rng_seed(&r, seed);
-    for (uint32_t i = 0; i < n_pages; i++) {
-        const uint32_t other = (uint32_t)rng_below(&r, i + 1);
-        order[i] = order[other];
-        order[other] = i;
+    for (int g = 0; g < TINY_KV_GROUPS; g++) {
+        uint32_t order[TINY_POOL];
+        for (uint32_t i = 0; i < TINY_POOL; i++) {
+            const uint32_t other = (uint32_t)rng_below(&r, i + 1);
+            order[i] = order[other];
+            order[other] = i;
+        }
+        memcpy(t->page[g], order, sizeof t->page[g]);
     }
-    memcpy(t->page, order, sizeof t->page);
-    t->fill_kv(t->b, garbage);
+    if (t->fill_kv) t->fill_kv(t->b, garbage);
     memset(t->logits, 0, (size_t)TINY_STREAMS * TINY_POSITIONS * t->shape->n_vocab * sizeof(float));
 }
 
@@ -307,27 +440,50 @@ struct piece {
     uint32_t stream, first_pos, n_cols;
 };
 
-static inline void tiny_record(struct tiny *t)
+static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
 {
     const struct backend_ops *ops = t->ops;
-    const struct tiny_shape *s = t->shape;
-
-    ops->embed(t->b, t->embedding.loaded, s->embed_scale);
-    for (uint32_t i = 0; i < TINY_LAYERS; i++) {
-        const struct tiny_layer *l = &t->layer[i];
-        ops->norm(t->b, l->norm.loaded, tiny_eps);
-        ops->qkv(t->b, i, &l->qkv, t->rope, 1 / sqrtf((float)s->d_head), tiny_eps);
-        ops->attend(t->b, i, s->window[i]);
-        ops->attention_add(t->b, l->matrix[IN_O].loaded, l->post_norm.loaded, tiny_eps);
-        ops->norm(t->b, l->ff_norm.loaded, tiny_eps);
-        if (s->n_experts) {
-            ops->experts_add(t->b, l->ff_norm.loaded, tiny_eps, &l->experts, s->activation);
-            continue;
-        }
-        ops->gate_up(t->b, l->matrix[IN_GATE].loaded, l->matrix[IN_UP].loaded, s->activation);
-        ops->down_add(t->b, l->matrix[IN_DOWN].loaded, l->post_ff_norm.loaded, tiny_eps);
+    const struct tiny_layer *l = &t->layer[i];
+    ops->norm(t->b, &l->norm_in);
+    ops->qkv(t->b, &l->qkv, &l->attention);
+    ops->attend(t->b, &l->qkv, &l->attention);
+    ops->attention_add(t->b, &l->output, &l->residual);
+    ops->norm(t->b, &l->norm_ff);
+    if (t->shape->n_experts) {
+        ops->experts_add(t->b, &l->norm_ff, &l->experts, &l->ffn, &l->ff_residual);
+        return;
     }
-    ops->logits(t->b, t->head_norm.loaded, tiny_eps, t->head.loaded);
+    ops->gate_up(t->b, &l->gate, &l->up, &l->ffn);
+    ops->down_add(t->b, &l->down, &l->ff_residual);
+}
+
+/* X goes from one backend to the other. */
+static inline void tiny_hand_over(struct tiny *from, struct tiny *to, const struct batch *batch)
+{
+    float *x = malloc(sizeof *x * batch->n_cols * from->shape->d_model);
+    pl_err err;
+    assert_non_null(x);
+    if (from->ops->submit(from->b, &err)) fail_msg("%s", err.text);
+    from->ops->take_x(from->b, x);
+    to->ops->begin(to->b, batch);
+    to->ops->put_x(to->b, x);
+    free(x);
+}
+
+/* Returns whose backend has the logits. */
+static inline struct tiny *tiny_record(struct tiny *t, const struct batch *batch)
+{
+    t->ops->begin(t->b, batch);
+    t->ops->embed(t->b, t->embedding.loaded, t->shape->embed_scale);
+    for (uint32_t i = 0; i < TINY_LAYERS; i++) {
+        if (i == 1 && t->heir) {
+            tiny_hand_over(t, t->heir, batch);
+            t = t->heir;
+        }
+        tiny_record_layer(t, i);
+    }
+    t->ops->logits(t->b, &t->head_params, t->head.loaded);
+    return t;
 }
 
 static inline float *tiny_logits(const struct tiny *t, uint32_t stream, uint32_t pos)
@@ -335,24 +491,62 @@ static inline float *tiny_logits(const struct tiny *t, uint32_t stream, uint32_t
     return t->logits + ((size_t)stream * TINY_POSITIONS + pos) * t->shape->n_vocab;
 }
 
-/* The backend lets a sampler change the row: this one does. */
-static void tiny_keep_logits(void *arg, uint32_t out, float *logits, float *largest)
+static inline void tiny_keep_row(struct tiny *t, const struct output *o, uint32_t i, float *logits,
+                                 const float *largest)
 {
-    struct tiny *t = arg;
     const size_t n = t->shape->n_vocab;
+    const struct span *span = &t->span[o->span];
+    const uint32_t at = o->first_col + i - span->first_col;
+    float *to = tiny_logits(t, t->stream_of_span[o->span], span->first_pos + at);
     uint32_t n_found = 0;       /* a bit for each block whose largest stands in it */
-    for (uint32_t i = 0; i < t->n_spans; i++) {
-        const uint32_t at = t->out_col[out] - t->span[i].first_col;
-        if (at >= t->span[i].n_cols) continue;
-        float *to = tiny_logits(t, t->stream_of_span[i], t->span[i].first_pos + at);
-        for (size_t k = 0; k < n; k++) to[k] += logits[k];  /* a second call would be seen */
-    }
-    for (size_t i = 0; i < n; i++) {
-        assert_true(!(logits[i] > largest[i / LOGIT_BLOCK]));
-        if (logits[i] == largest[i / LOGIT_BLOCK]) n_found |= 1u << i / LOGIT_BLOCK;
+    for (size_t k = 0; k < n; k++) to[k] += logits[k];  /* a second call would be seen */
+    for (size_t k = 0; k < n; k++) {
+        assert_true(!(logits[k] > largest[k / LOGIT_BLOCK]));
+        if (logits[k] == largest[k / LOGIT_BLOCK]) n_found |= 1u << k / LOGIT_BLOCK;
     }
     assert_int_equal(n_found, (1u << (n + LOGIT_BLOCK - 1) / LOGIT_BLOCK) - 1);
-    memset(logits, 0xff, n * sizeof *logits);
+}
+
+/* The backend lets a sampler change the rows: this one does. */
+static void tiny_keep_logits(void *arg, uint32_t output, const struct logit_rows *rows)
+{
+    struct tiny *t = arg;
+    const struct output *o = &t->output[output];
+    for (uint32_t i = 0; i < o->n_cols; i++) {
+        float *logits = rows->logits + i * rows->ld_logits;
+        tiny_keep_row(t, o, i, logits, rows->largest + i * rows->ld_largest);
+        memset(logits, 0xff, t->shape->n_vocab * sizeof *logits);
+    }
+}
+
+/* Outputs of the columns c where n_cols - 1 - c is a multiple of `every`; neighbours of a span are
+ * one, as far as max_cols allows. Columns are in the opposite order of spans. */
+static inline void tiny_outputs(struct batch *b, struct output *output, uint32_t every,
+                                uint32_t max_cols)
+{
+    uint32_t span = b->n_spans - 1;
+    for (uint32_t c = 0; every && c < b->n_cols; c++) {
+        const bool is_first = c >= b->span[span].first_col + b->span[span].n_cols;
+        struct output *last = &output[b->n_outputs - 1];
+        if (is_first) span--;
+        if ((b->n_cols - 1 - c) % every) continue;
+        if (b->n_outputs && last->span == span && last->first_col + last->n_cols == c &&
+            last->n_cols < max_cols)
+            last->n_cols++;
+        else
+            output[b->n_outputs++] = (struct output){ OUTPUT_LOGITS, span, c, 1, b->n_rows };
+        b->n_rows++;
+    }
+}
+
+/* The page table of the group with a window, without what is behind it. */
+static inline void tiny_window_table(const struct tiny *t, const struct piece *p,
+                                     uint32_t table[TINY_PAGES])
+{
+    const uint32_t window = t->params.kv.group[1].window, chunk = t->ops->chunk_pages;
+    const uint32_t first = p->first_pos < window ? 0 : p->first_pos - window + 1;
+    for (uint32_t i = 0; i < TINY_PAGES; i++)
+        table[i] = i < first / PAGE_TOKENS / chunk * chunk ? NO_PAGE : t->page[1][p->stream][i];
 }
 
 /* Computes the pieces in one step. Columns are laid out in the order given, spans listed in the
@@ -360,34 +554,83 @@ static void tiny_keep_logits(void *arg, uint32_t out, float *logits, float *larg
 static inline void tiny_step(struct tiny *t, const struct piece *piece, uint32_t n_pieces,
                              uint32_t out_every)
 {
-    enum { MAX_COLS = 128 };
+    enum { MAX_COLS = 128, MOST_IN_ONE = 5 };
     int32_t token[MAX_COLS];
-    uint32_t pos[MAX_COLS], out_col[MAX_COLS], stream[TINY_STREAMS];
+    uint32_t pos[MAX_COLS], stream[TINY_STREAMS], table[TINY_STREAMS][TINY_PAGES];
     struct span span[TINY_STREAMS];
+    struct output output[MAX_COLS];
     struct batch batch = { .n_spans = n_pieces, .token = token, .pos = pos, .span = span,
-                           .out_col = out_col };
+                           .output = output };
 
     for (uint32_t i = 0; i < n_pieces; i++) {
         const struct piece *p = &piece[i];
         stream[n_pieces - 1 - i] = p->stream;
-        span[n_pieces - 1 - i] = (struct span){ batch.n_cols, p->n_cols, p->first_pos,
-                                                t->page[p->stream] };
+        span[n_pieces - 1 - i] = (struct span){ .first_col = batch.n_cols, .n_cols = p->n_cols,
+                                                .first_pos = p->first_pos,
+                                                .page = { t->page[0][p->stream], table[i] } };
+        tiny_window_table(t, p, table[i]);
         for (uint32_t c = 0; c < p->n_cols; c++) {
             token[batch.n_cols] = t->token[p->stream][p->first_pos + c];
             pos[batch.n_cols++] = p->first_pos + c;
         }
     }
-    for (uint32_t c = 0; out_every && c < batch.n_cols; c++)
-        if ((batch.n_cols - 1 - c) % out_every == 0) out_col[batch.n_outs++] = c;
-    t->n_spans = n_pieces;
+    const uint32_t max_outs = t->params.max_outs;
+    tiny_outputs(&batch, output, out_every, max_outs < MOST_IN_ONE ? max_outs : MOST_IN_ONE);
     t->span = span;
     t->stream_of_span = stream;
-    t->out_col = out_col;
+    t->output = output;
     pl_err err;
-    t->ops->begin(t->b, &batch);
-    tiny_record(t);
-    t->ops->sample(t->b, tiny_keep_logits, t);
-    if (t->ops->submit(t->b, &err)) fail_msg("%s", err.text);
+    const struct tiny *last = tiny_record(t, &batch);
+    last->ops->sample(last->b, tiny_keep_logits, t);
+    if (last->ops->submit(last->b, &err)) fail_msg("%s", err.text);
+}
+
+/* ---- rows of the head without a token ------------------------------------------------------- */
+
+/* One block of logits with tokens, one of both kinds, one without. */
+enum { PADDED_TOKENS = LOGIT_BLOCK + 44, PADDED_ROWS = 2 * LOGIT_BLOCK + 50 };
+
+static inline struct tiny *tiny_make_padded(const struct backend_ops *ops)
+{
+    static struct tiny_shape shape;
+    shape = tiny_shapes[1];
+    shape.n_vocab = PADDED_ROWS;
+    struct tiny *t = tiny_make(&shape, ops, NULL);
+    t->params.n_tokens = PADDED_TOKENS;
+    return t;
+}
+
+static void tiny_measured_are_tokens(void *arg, uint32_t output, const struct logit_rows *rows)
+{
+    uint32_t *n_beyond = arg;
+    const float *logits = rows->logits, *largest = rows->largest;
+    (void)output;
+    for (uint32_t block = 0; block * LOGIT_BLOCK < PADDED_ROWS; block++) {
+        const uint32_t first = block * LOGIT_BLOCK, end = first + LOGIT_BLOCK;
+        float most = -INFINITY;
+        for (uint32_t i = first; i < end && i < PADDED_ROWS; i++) {
+            if (i < PADDED_TOKENS && logits[i] > most) most = logits[i];
+            *n_beyond += i >= PADDED_TOKENS && logits[i] > largest[PADDED_TOKENS / LOGIT_BLOCK];
+        }
+        assert_true(largest[block] == most);
+    }
+}
+
+static inline void tiny_check_padded(struct tiny *t)
+{
+    const int32_t token[] = { 3 };
+    const uint32_t pos[] = { 0 };
+    const struct span span = { .n_cols = 1, .page = { t->page[0][0], t->page[1][0] } };
+    const struct output output = { .n_cols = 1 };
+    const struct batch batch = { .n_cols = 1, .n_spans = 1, .n_outputs = 1, .n_rows = 1,
+                                 .token = token, .pos = pos, .span = &span, .output = &output };
+    uint32_t n_beyond = 0;
+    pl_err err;
+    tiny_start(t, 1, 0);
+    tiny_record(t, &batch);
+    t->ops->sample(t->b, tiny_measured_are_tokens, &n_beyond);
+    assert_int_equal(t->ops->submit(t->b, &err), PL_OK);
+    assert_true(n_beyond > 0);      /* else what is looked at could not differ */
 }
 
 #endif

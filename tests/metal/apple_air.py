@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Holds the emulator against Apple's own compiler: two kernels of MLX, as Apple compiled them (AIR, LLVM
-bitcode), run on the emulator's engine, and their results against plain sums.
+"""Holds the emulator against Apple's own compiler: two kernels of MLX, as Apple compiled them (AIR,
+LLVM bitcode), run on the emulator's engine, and their results against plain sums.
 
-    tests/metal/apple_air.py [FOLDER]       FOLDER: where the wheel lies or is put; ~/.cache/paceline/mlx
+    tests/metal/apple_air.py [FOLDER]
 
-Downloads 43 MiB with pip where the wheel is missing. Not a part of the test suite: run it after changes to
-the engine's simd functions or matrices. Needs clang-19, llvm-19 and gcc.
+FOLDER: where the wheel lies or is put; ~/.cache/paceline/mlx where none is named.
+
+Downloads 43 MiB with pip where the wheel is missing. Not a part of the test suite: run it after
+changes to the engine's simd functions or matrices. Needs clang-19, llvm-19 and gcc.
 """
 
 import ctypes
@@ -42,8 +44,10 @@ define internal <64 x float> @NAME(<64 x float> %a, <64 x float> %b, <64 x float
 }
 declare void @air_multiply(ptr)
 """,
-    "air.convert.f.f32.s.i32": "define internal float @NAME(i32 %x) {\n%r = sitofp i32 %x to float\nret float %r\n}\n",
-    "air.convert.f.f32.u.i32": "define internal float @NAME(i32 %x) {\n%r = uitofp i32 %x to float\nret float %r\n}\n",
+    "air.convert.f.f32.s.i32": "define internal float @NAME(i32 %x) {\n%r = sitofp i32 %x to "
+                               "float\nret float %r\n}\n",
+    "air.convert.f.f32.u.i32": "define internal float @NAME(i32 %x) {\n%r = uitofp i32 %x to "
+                               "float\nret float %r\n}\n",
     "air.min.s.i32": "define internal i32 @NAME(i32 %x, i32 %y) {\n%c = icmp slt i32 %x, %y\n"
                      "%r = select i1 %c, i32 %x, i32 %y\nret i32 %r\n}\n",
 }
@@ -85,16 +89,18 @@ def metallib(folder):
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         if not list(folder.glob("mlx_metal*.whl")):
-            subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:",
-                            "--platform", "macosx_14_0_arm64", "--python-version", "3.12", "-d", folder, WHEEL],
-                           check=True)
+            subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps",
+                            "--only-binary=:all:",
+                            "--platform", "macosx_14_0_arm64", "--python-version", "3.12", "-d",
+                           folder, WHEEL], check=True)
         with zipfile.ZipFile(next(folder.glob("mlx_metal*.whl"))) as wheel:
             wheel.extract("mlx/lib/mlx.metallib", folder)
     return path.read_bytes()
 
 
 def air_of(library, name, work):
-    """The function's text. Its entry in the list has its place; there, a wrapper has the bitcode's."""
+    """The function's text. Its entry in the list has its place; there, a wrapper has the
+    bitcode's."""
     coded = name.encode() + b"\0"
     entry = library.index(b"NAME" + struct.pack("<H", len(coded)) + coded)
     place = library.index(b"OFFT", entry)
@@ -132,7 +138,8 @@ def glue_for(name, air):
             index = 0
             types.append(re.search(r'"air\.arg_type_name", !"(\w+)"', rest)[1])
         codes.append(f", emu::parameter<emu::at_{attribute}, {index}>{{}}")
-    return (GLUE.replace("TYPES", ", ".join(types)).replace("CODES", "".join(codes)).replace("KERNEL", name))
+    return (GLUE.replace("TYPES", ", ".join(types)).replace("CODES",
+                                                            "".join(codes)).replace("KERNEL", name))
 
 
 def compile_air(library, name, work):
@@ -142,11 +149,12 @@ def compile_air(library, name, work):
     flags = ["-O2", "-march=x86-64-v3", "-fPIC"]
     subprocess.run(["clang++-19", *flags, "-Wno-override-module", "-c", "-x", "ir", work / "k.ll",
                     "-o", work / "k.o"], check=True)
-    subprocess.run(["clang++-19", *flags, "-std=c++17", "-w", "-ffp-contract=off", f"-I{EMULATOR / 'msl'}", "-c",
+    subprocess.run(["clang++-19", *flags, "-std=c++17", "-w", "-ffp-contract=off",
+                    f"-I{EMULATOR / 'msl'}", "-c",
                     work / "glue.cpp", "-o", work / "glue.o"], check=True)
     out = work / f"{name}.so"
-    subprocess.run(["clang++-19", "-shared", "-nostdlib++", work / "k.o", work / "glue.o", "-lm", "-o", out],
-                   check=True)
+    subprocess.run(["clang++-19", "-shared", "-nostdlib++", work / "k.o", work / "glue.o", "-lm",
+                   "-o", out], check=True)
     return out
 
 
@@ -154,7 +162,8 @@ class Dispatch(ctypes.Structure):
     """struct emu_dispatch"""
     class Buffer(ctypes.Structure):
         _fields_ = [("at", ctypes.c_void_p), ("n_bytes", ctypes.c_uint64)]
-    _fields_ = [("kernel", ctypes.c_void_p), ("buffer", Buffer * 31), ("shared_bytes", ctypes.c_uint32 * 31),
+    _fields_ = [("kernel", ctypes.c_void_p), ("buffer", Buffer * 31),
+                ("shared_bytes", ctypes.c_uint32 * 31),
                 ("constants_set", ctypes.c_uint64), ("constant", ctypes.c_uint32 * 32),
                 ("n_groups", ctypes.c_uint32 * 3), ("n_threads", ctypes.c_uint32 * 3)]
 
@@ -163,7 +172,8 @@ def engine_of(work):
     sources = [p for p in EMULATOR.glob("*.c") if not p.name.startswith("test_")]
     out = work / "engine.so"
     subprocess.run(["gcc", "-std=gnu11", "-O2", "-fPIC", "-shared", "-D_GNU_SOURCE",
-                    f'-DEMULATOR_FOLDER="{EMULATOR}"', *sources, "-o", out, "-lpthread", "-ldl"], check=True)
+                    f'-DEMULATOR_FOLDER="{EMULATOR}"', *sources, "-o", out,
+                    "-lpthread", "-ldl"], check=True)
     engine = ctypes.CDLL(str(out))
     for name in ("emu_library_open", "emu_kernel_find"):
         getattr(engine, name).restype = ctypes.c_void_p
@@ -192,7 +202,8 @@ def check_rms(engine, path, chance):
     x = floats(chance.uniform(-1, 1) for _ in range(rows * n))
     w = floats(chance.uniform(-1, 1) for _ in range(n))
     out = floats([0] * (rows * n))
-    run(engine, path, RMS, {0: x, 1: w, 2: out, 3: floats([1e-5]), 4: ctypes.c_uint32(n), 5: ctypes.c_uint32(1)},
+    run(engine, path, RMS,
+        {0: x, 1: w, 2: out, 3: floats([1e-5]), 4: ctypes.c_uint32(n), 5: ctypes.c_uint32(1)},
         (rows, 1, 1), (160, 1, 1))
     worst = 0
     for r in range(rows):
@@ -222,7 +233,8 @@ def check_qmm(engine, path, chance):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path.home() / ".cache/paceline/mlx")
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1
+                          else pathlib.Path.home() / ".cache/paceline/mlx")
     library = metallib(folder)
     failed = False
     with tempfile.TemporaryDirectory() as name:
@@ -233,7 +245,8 @@ def main():
             worst, largest = check(engine, path, random.Random(1))
             is_right = worst <= 1e-5 * largest
             failed |= not is_right
-            print(f"{kernel}: largest error {worst:.2g} of {largest:.3g}: {'right' if is_right else 'WRONG'}")
+            print(f"{kernel}: largest error {worst:.2g} of {largest:.3g}: "
+                  f"{'right' if is_right else 'WRONG'}")
             engine.emu_set_layout(1)
             if check is check_qmm:          # a layout that Apple's code does not expect must show
                 worst, largest = check(engine, path, random.Random(1))

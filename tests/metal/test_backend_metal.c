@@ -33,19 +33,17 @@ static void see_fault(void *arg, const char *what, bool is_ok, const char *text)
 /* The first token of a step is another one, sometimes or where a step runs ahead. */
 static uint32_t n_finished;
 
-static pl_status finish_wrongly(struct backend *b, const int32_t **picked, pl_err *err)
+static pl_status finish_wrongly(struct backend *b, struct picked *picked, pl_err *err)
 {
-    static int32_t wrong[64];
     const pl_status st = fixture_ops->finish(b, picked, err);
-    memcpy(wrong, *picked, 9 * sizeof *wrong);
-    if (++n_finished == 10) wrong[0] = (wrong[0] + 1) % 96;
-    *picked = wrong;
+    if (++n_finished == 10) picked[0].token = (picked[0].token + 1) % 96;
     return st;
 }
 
 static void a_wrong_token_is_found(void **state)
 {
     (void)state;
+    if (fixture_ops != &backend_metal) skip();      /* it picks as the other does; minutes */
     pl_err err;
     struct backend_ops wrong = *fixture_ops;
     wrong.finish = finish_wrongly;
@@ -54,15 +52,41 @@ static void a_wrong_token_is_found(void **state)
     assert_true(is_found);
 }
 
-/* The sum of the buffers that are the plan's: all but the probes', which are a few KiB. */
+/* What the device holds beyond the plan: the probes, whatever the model's size. */
+static uint64_t beyond_plan(const struct backend_params *params)
+{
+    struct metal_backend *b = fixture_open_as(params);
+    const struct backend_bytes plan = fixture_ops->plan(params);
+    const uint64_t taken = metal_device_n_bytes(b->device);
+    assert_int_equal(plan.kv, b->kv.n_bytes);
+    assert_true(taken > plan.kv + plan.scratch);
+    fixture_close(b);
+    return taken - plan.kv - plan.scratch;
+}
+
 static void the_plan_is_what_is_taken(void **state)
 {
     (void)state;
-    struct metal_backend *b = fixture_open();
-    const struct backend_bytes plan = fixture_ops->plan(&b->params);
-    assert_int_equal(plan.kv, b->kv.n_bytes);
-    assert_true(plan.scratch > b->x.n_bytes + b->y.n_bytes + b->h.n_bytes + b->logit_rows.n_bytes);
-    fixture_close(b);
+    const struct dims dims[] = {
+        { 64, 32, 64, 2, 1, 1, 64, 0, 0, 0, false },
+        { 96, 64, 160, 6, 3, 3, 300, 0, 0, 0, true },
+        { 64, 32, 64, 2, 1, 1, 100, 9, 3, 96, false },
+        { 128, 32, 0, 4, 4, 2, 1000, 40, 2, 64, false },
+    };
+    uint64_t probes = 0;
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        for (uint32_t n = 8; n <= 24; n += 8) {
+            const struct backend_params params = {
+                .dims = dims[i], .max_cols = n + 1, .max_outs = n - 3, 
+                .kv = { 2, { { 0, 1, 2 * n }, { 64, dims[i].n_layers - 1, n } } },
+                .k_type = i % 2 ? KV_Q8_0 : KV_F16, .v_type = i % 2 ? KV_F8_E4M3 : KV_BF16,
+                .n_threads = 1,
+            };
+            const uint64_t beyond = beyond_plan(&params);
+            if (!probes) probes = beyond;
+            assert_int_equal(beyond, probes);
+        }
+    assert_in_range(probes, 1, 64 << 10);
 }
 
 static void what_cannot_run_is_refused(void **state)
@@ -83,9 +107,18 @@ static void what_cannot_run_is_refused(void **state)
     p.isa = "avx2";
     assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_PARAM);
     p = sound;
-    p.n_pages = UINT32_MAX;
-    p.dims.n_layers = 10000;
+    p.dims.n_layers = 1024;
+    p.kv = (struct kv_groups){ 1, { { 0, 1024, UINT32_MAX } } };
     assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_MEMORY);
+    p = sound;
+    p.dims.n_layers = 1025;
+    assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_UNSUPPORTED);
+    p = sound;
+    p.dims.n_experts = 1025;
+    p.dims.n_experts_used = 1;
+    p.dims.d_expert = 64;
+    assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "1025 experts"));
     assert_null(b);
 }
 

@@ -1,5 +1,5 @@
-"""The program with --backend metal, on the emulated GPU: what it answers, end to end, against the CPU
-backend and the exact forward pass. Needs the build of the preset "metal"."""
+"""The program with --backend metal, on the emulated GPU: what it answers, end to end, against the
+CPU backend and the exact forward pass. Needs the build of the preset "metal"."""
 
 import concurrent.futures
 import json
@@ -23,28 +23,47 @@ TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, tiny_models.N_VOC
 
 
 def run(*words, timeout=300):
-    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True,
+                          timeout=timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def score(backend, model):
+def score(backend, model, *options):
     return json.loads(run("score", "--backend", backend, "--model", model, "--top", 10, "--every",
-                          "--json", "--tokens", ",".join(map(str, TOKENS))))
+                          "--json", "--tokens", ",".join(map(str, TOKENS)), *options))
 
 
-@pytest.mark.parametrize("arch", ["llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "gemma3"])
+@pytest.mark.parametrize("arch", [
+    "llama", "mixtral", "mistral3", "smollm3", "granite", "granitemoe", "qwen2", "qwen3",
+    "qwen2moe", "qwen3moe", "gemma2", "gemma3", "phi3", "glm4", "exaone4", "olmo2"])
 def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
-    path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch, tied=arch == "gemma3")
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch.replace("mixtral", "llama"),
+                             mixture=True if arch == "mixtral" else None,
+                             tied=arch.startswith("gemma"))
     want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
     got = {backend: score(backend, path) for backend in ("cpu", "metal")}
-    distance = {b: np.mean([abs(want[i][t] - p) for i, top in enumerate(s["tops"]) for t, p in top[:10]])
+    distance = {b: np.mean([abs(want[i][t] - p) for i, top in enumerate(s["tops"]) for t,
+                            p in top[:10]])
                 for b, s in got.items()}
     print(arch, distance)
     assert distance["metal"] < 0.08         # as for the CPU backend: tests/test_architectures.py
     nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]].mean()
     for s in got.values():
         assert abs(np.mean(s["nll"]) / nll - 1) < 0.005
+
+
+@pytest.mark.parametrize("arch", ["llama", "gemma3", "qwen3moe"])
+def test_layers_on_the_cpu_before_those_on_the_gpu(tmp_path, arch):
+    """Whatever the cut of a prompt into steps, the same bytes; and near the exact ones."""
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch, tied=arch == "gemma3")
+    want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
+    whole = score("metal", path, "-ngl", 1)
+    for n in (1, 7, 39):
+        assert score("metal", path, "-ngl", 1, "-ub", n) == whole
+    assert np.mean([abs(want[i][t] - p) for i, top in enumerate(whole["tops"])
+                    for t, p in top]) < 0.08
+    assert score("metal", path, "-ngl", 999) == score("metal", path) != whole
 
 
 def test_a_real_model_says_what_it_says_on_the_cpu(fetch_model):

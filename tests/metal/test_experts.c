@@ -27,6 +27,9 @@ static const struct setup setups[] = {
     { "all chosen", 256, 256, 0, 3, 3, QUANT_Q4_K, QUANT_Q4_K, QUANT_Q6_K, true, ACTIVATION_SILU },
 };
 
+#define EXPERT_SCALE 1.5f
+#define RESIDUAL_SCALE 0.7f
+
 enum { GATE, UP, DOWN, SHARED_GATE, SHARED_UP, SHARED_DOWN, N_MATRICES };
 
 struct bench {
@@ -36,6 +39,7 @@ struct bench {
     const struct file_type *type[N_MATRICES];
     struct expert_weights w;
     struct vector *norm;
+    struct ffn_params ffn;
     float *router, norm_weight[MAX_MODEL], shared_router[MAX_MODEL];
     float x[MAX_COLS][MAX_MODEL], alone[MAX_COLS][MAX_MODEL];
 };
@@ -74,9 +78,9 @@ static void load_shared(struct bench *t, struct rng *r)
 {
     const struct setup *s = t->s;
     if (!s->d_ff) return;
-    t->w.shared_gate = load_matrix(t, r, SHARED_GATE, QUANT_Q4_0, s->d_ff, s->d_model);
-    t->w.shared_up = load_matrix(t, r, SHARED_UP, QUANT_Q4_0, s->d_ff, s->d_model);
-    t->w.shared_down = load_matrix(t, r, SHARED_DOWN, QUANT_Q4_0, s->d_model, s->d_ff);
+    t->w.shared_gate.weight = load_matrix(t, r, SHARED_GATE, QUANT_Q4_0, s->d_ff, s->d_model);
+    t->w.shared_up.weight = load_matrix(t, r, SHARED_UP, QUANT_Q4_0, s->d_ff, s->d_model);
+    t->w.shared_down.weight = load_matrix(t, r, SHARED_DOWN, QUANT_Q4_0, s->d_model, s->d_ff);
     t->w.shared_router = load_vector(t, t->shared_router, s->d_model);
 }
 
@@ -89,7 +93,7 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
         .dims = { .d_model = s->d_model, .d_head = 32, .d_ff = s->d_ff, .n_heads = 2,
                   .n_kv_heads = 1, .n_layers = 1, .n_vocab = 64, .n_experts = s->n_experts,
                   .n_experts_used = s->n_used, .d_expert = s->d_expert },
-        .max_cols = MAX_COLS, .max_outs = 8, .n_pages = 4, .n_threads = 1,
+        .max_cols = MAX_COLS, .max_outs = 8, .kv = { 1, { { 0, 1, 4 } } }, .n_threads = 1,
     };
     struct rng r;
     pl_err err;
@@ -112,7 +116,7 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
     t->w.up = load_matrix(t, &r, UP, s->up, s->n_experts * s->d_expert, s->d_model);
     t->w.down = load_matrix(t, &r, DOWN, s->down, s->n_experts * s->d_model, s->d_expert);
     t->w.router = load_vector(t, t->router, s->n_experts * s->d_model);
-    t->w.is_normalised = s->is_normalised;
+    t->ffn = (struct ffn_params){ s->activation, s->is_normalised, EXPERT_SCALE };
     t->norm = load_vector(t, t->norm_weight, s->d_model);
     load_shared(t, &r);
     if (backend_metal.load_done(&t->b->base, &err)) fail_msg("%s", err.text);
@@ -143,8 +147,10 @@ static void run(struct bench *t, uint32_t first, uint32_t n)
         memcpy(x_of(t, c), t->x[first + c], t->s->d_model * sizeof(float));
     b->batch = (struct batch){ .n_cols = n };
     metal_begin(b->device);
-    backend_metal.norm(&b->base, t->norm, eps);
-    backend_metal.experts_add(&b->base, t->norm, eps, &t->w, t->s->activation);
+    const struct norm norm = { t->norm, eps };
+    backend_metal.norm(&b->base, &norm);
+    backend_metal.experts_add(&b->base, &norm, &t->w, &t->ffn,
+                              &(struct residual){ { NULL, 0 }, RESIDUAL_SCALE });
     fixture_finish(b);
 }
 
@@ -224,10 +230,11 @@ static void exact_sum(const struct bench *t, uint32_t col, double *sum)
     }
     for (uint32_t n = 0; n < s->n_used; n++)
         exact_expert(t, GATE, rank[n], s->d_expert, rounded,
-                     exp(score[rank[n]]) / (s->is_normalised ? chosen : all), sum);
+                     EXPERT_SCALE * exp(score[rank[n]]) / (s->is_normalised ? chosen : all), sum);
     if (s->d_ff)
         exact_expert(t, SHARED_GATE, 0, s->d_ff, rounded,
                      1 / (1 + exp(-dot(t->shared_router, h, s->d_model))), sum);
+    for (uint32_t i = 0; i < s->d_model; i++) sum[i] *= (double)RESIDUAL_SCALE;
 }
 
 /* The reference rounds as the kernels do, so what is left are sums of floats, and now and then an
@@ -342,8 +349,9 @@ static void impossible_mixtures_are_refused(void **state)
         uint32_t n_experts, n_used, d_expert;
         const char *text;
     } cases[] = {
-        { MAX_EXPERTS + 1, 2, 32, "1025 experts" }, { 4, 0, 32, "0 of 4 experts" },
-        { 4, 5, 32, "5 of 4 experts" },             { 4, 2, 48, "experts of 48 by 64" },
+        { MAX_EXPERTS + 1, 2, 32, "1025 experts" }, { 4, 0, 32, "expert_used_count is 0" },
+        { 4, 5, 32, "expert_used_count is 5" },
+        { 4, 2, 48, "expert_feed_forward_length is 48" },
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -351,7 +359,7 @@ static void impossible_mixtures_are_refused(void **state)
             .dims = { .d_model = 64, .d_head = 32, .n_heads = 2, .n_kv_heads = 1, .n_layers = 1,
                       .n_vocab = 64, .n_experts = cases[i].n_experts,
                       .n_experts_used = cases[i].n_used, .d_expert = cases[i].d_expert },
-            .max_cols = 8, .max_outs = 8, .n_pages = 4, .n_threads = 1,
+            .max_cols = 8, .max_outs = 8, .kv = { 1, { { 0, 1, 4 } } }, .n_threads = 1,
         };
         struct backend *b;
         pl_err err;

@@ -33,6 +33,10 @@ struct bench {
     const struct kv_setup *setup;
     struct metal_backend *b;
     uint32_t d_head, n_group, ld;       /* ld: values of a column's queries */
+    uint32_t n_rot;                     /* dimensions that turn: all, some or none */
+    float score_cap;
+    float sink_values[N_KV_HEADS * 32];
+    struct vector *sinks;               /* NULL: none */
     struct rope *rope;
     struct vector *bias;
     float bias_values[N_KV_HEADS * MAX_D_HEAD], cos_sin[MAX_POSITIONS * MAX_D_HEAD];
@@ -46,18 +50,25 @@ struct bench {
 
 static void make_rope_and_bias(struct bench *t)
 {
-    const uint32_t half = t->d_head / 2;
+    const uint32_t half = t->n_rot / 2;
     pl_err err;
     for (uint32_t i = 0; i < N_KV_HEADS * t->d_head; i++)
         t->bias_values[i] = random_normal(&t->r) * (rng_below(&t->r, 16) ? 1 : 30);
     for (uint32_t pos = 0; pos < MAX_POSITIONS; pos++)
         for (uint32_t i = 0; i < half; i++) {
-            const double angle = pos * pow(1e4, -2.0 * i / t->d_head);
-            t->cos_sin[pos * t->d_head + 2 * i] = (float)(1.5 * cos(angle));
-            t->cos_sin[pos * t->d_head + 2 * i + 1] = (float)(1.5 * sin(angle));
+            const double angle = pos * pow(1e4, -2.0 * i / t->n_rot);
+            t->cos_sin[pos * t->n_rot + 2 * i] = (float)(1.5 * cos(angle));
+            t->cos_sin[pos * t->n_rot + 2 * i + 1] = (float)(1.5 * sin(angle));
         }
-    if (backend_metal.load_rope(&t->b->base, t->cos_sin, MAX_POSITIONS,
-                                t->setup->bias == BIAS_OF_NEIGHBOURS, &t->rope, &err) ||
+    const struct rope_view view = { t->cos_sin, MAX_POSITIONS, t->n_rot,
+                                    t->setup->bias == BIAS_OF_NEIGHBOURS };
+    for (uint32_t i = 0; i < N_KV_HEADS * t->n_group; i++)
+        t->sink_values[i] = 3 * random_normal(&t->r);
+    if (rng_below(&t->r, 3) == 0 &&
+        backend_metal.load_vector(&t->b->base, t->sink_values, N_KV_HEADS * t->n_group, &t->sinks,
+                                  &err))
+        fail_msg("%s", err.text);
+    if ((t->n_rot && backend_metal.load_rope(&t->b->base, &view, &t->rope, &err)) ||
         backend_metal.load_vector(&t->b->base, t->bias_values, N_KV_HEADS * t->d_head, &t->bias,
                                   &err) ||
         backend_metal.load_done(&t->b->base, &err))
@@ -71,7 +82,8 @@ static struct bench *open_bench(const struct kv_setup *setup, uint32_t d_head, u
     const struct backend_params params = {
         .dims = { .d_model = 64, .d_head = d_head, .d_ff = 64, .n_heads = N_KV_HEADS * n_group,
                   .n_kv_heads = N_KV_HEADS, .n_layers = N_LAYERS, .n_vocab = 64 },
-        .max_cols = MAX_COLS, .max_outs = 8, .n_pages = POOL_PAGES, .n_threads = 1,
+        .max_cols = MAX_COLS, .max_outs = 8, .n_threads = 1,
+        .kv = { 2, { { 0, 1, POOL_PAGES }, { MAX_POSITIONS, N_LAYERS, POOL_PAGES } } },
         .k_type = setup->k, .v_type = setup->v,
     };
     assert_non_null(t);
@@ -79,6 +91,8 @@ static struct bench *open_bench(const struct kv_setup *setup, uint32_t d_head, u
     t->setup = setup;
     t->d_head = d_head;
     t->n_group = n_group;
+    t->n_rot = rng_below(&t->r, 3) ? d_head : 32 * (uint32_t)rng_below(&t->r, 2);
+    t->score_cap = rng_below(&t->r, 3) ? 0 : 1 + (float)rng_below(&t->r, 20);
     t->ld = N_KV_HEADS * n_group * d_head;
     t->b = fixture_open_as(&params);
     make_rope_and_bias(t);
@@ -98,15 +112,16 @@ static void close_bench(struct bench *t)
 /* The bias of a position's key, turned. */
 static void add_turned_bias(const struct bench *t, uint32_t pos, uint32_t head, float *key)
 {
-    const uint32_t half = t->d_head / 2;
+    const uint32_t half = t->n_rot / 2;
     const bool halves = t->setup->bias == BIAS_OF_HALVES;
-    const float *bias = t->bias_values + head * t->d_head, *cs = t->cos_sin + pos * t->d_head;
+    const float *bias = t->bias_values + head * t->d_head, *cs = t->cos_sin + pos * t->n_rot;
     for (uint32_t i = 0; i < half && t->setup->bias != NO_BIAS; i++) {
         const uint32_t a = halves ? i : 2 * i, b = halves ? i + half : 2 * i + 1;
         const double c = cs[2 * i], s = cs[2 * i + 1], x = bias[a], y = bias[b];
         key[a] = (float)(key[a] + x * c - y * s);
         key[b] = (float)(key[b] + x * s + y * c);
     }
+    for (uint32_t d = t->n_rot; d < t->d_head && t->setup->bias != NO_BIAS; d++) key[d] += bias[d];
 }
 
 static void make_token(struct bench *t, enum kv_type type, uint32_t pos, uint32_t head, bool is_key,
@@ -195,8 +210,8 @@ static void write_tokens(struct bench *t, const struct stream *s, uint32_t first
     for (uint32_t pos = first; pos < end; pos++)
         for (uint32_t head = 0; head < N_KV_HEADS; head++) {
             uint8_t *part = (uint8_t *)t->b->kv.bytes +
-                            s->page[pos / PAGE_TOKENS] * kv->page_bytes +
-                            (size_t)(LAYER * N_KV_HEADS + head) * kv->head_bytes;
+                            kv_place(&t->b->places, 1, s->page[pos / PAGE_TOKENS], LAYER) +
+                            head * kv->head_bytes;
             write_part(t, kv->k_type, &s->k[pos][head], true, pos % PAGE_TOKENS, part);
             write_part(t, kv->v_type, &s->v[pos][head], false, pos % PAGE_TOKENS, part + kv->v_at);
         }
@@ -226,7 +241,9 @@ static void run(struct bench *t, const struct piece *piece, uint32_t n_pieces,
     memset(b->q_half.bytes, 0xff, b->q_half.n_bytes);
     for (uint32_t i = 0; i < n_pieces; i++) {
         const struct piece *p = &piece[i];
-        span[n_pieces - 1 - i] = (struct span){ n_cols, p->n_cols, p->first_pos, p->s->page };
+        span[n_pieces - 1 - i] = (struct span){ .first_col = n_cols, .n_cols = p->n_cols,
+                                                .first_pos = p->first_pos,
+                                                .page = { p->s->page, p->s->page } };
         for (uint32_t c = 0; c < p->n_cols; c++, n_cols++)
             memcpy((uint16_t *)b->q_half.bytes + (size_t)n_cols * b->ld_q,
                    p->s->q + (size_t)(p->first_pos + c) * t->ld, t->ld * sizeof *p->s->q);
@@ -235,10 +252,13 @@ static void run(struct bench *t, const struct piece *piece, uint32_t n_pieces,
     b->batch = (struct batch){ .n_cols = n_cols, .n_spans = n_pieces, .span = span };
     metal_attention_begin(b);
     metal_begin(b->device);
-    for (uint32_t i = 0; i < n_windows; i++) {
-        metal_attention_set_bias(b, LAYER, t->setup->bias == NO_BIAS ? NULL : t->bias, t->rope);
-        metal_attend(&b->base, LAYER, window[i]);
-    }
+    const struct qkv_weights w = { .k.bias = t->setup->bias == NO_BIAS ? NULL : t->bias,
+                                   .sinks = t->sinks };
+    for (uint32_t i = 0; i < n_windows; i++)
+        metal_attend(&b->base, &w,
+                     &(struct attention_params){ .rope = t->rope, .window = window[i],
+                                                 .kv_group = 1, .kv_layer = LAYER,
+                                                 .score_cap = t->score_cap / (float)LOG2_E });
     fixture_finish(b);
     assert_false(b->step[b->at].has_failed);
     for (size_t i = (size_t)n_cols * b->ld_q; i < b->att.n_bytes / 2; i++)  /* nobody's */
@@ -259,7 +279,8 @@ static void exact_row(const struct bench *t, const struct stream *s, uint32_t po
 {
     const uint16_t *q = s->q + (size_t)pos * t->ld + head * t->d_head;
     const uint32_t kv_head = head / t->n_group, first = first_seen(pos, window);
-    double score[MAX_POSITIONS], largest = -INFINITY, total = 0;
+    const double sink = t->sinks ? t->sink_values[head] * (double)LOG2_E : -INFINITY;
+    double score[MAX_POSITIONS], largest = sink, total = 0;
 
     *bound = *reach = 0;
     for (uint32_t p = first; p <= pos; p++) {
@@ -271,10 +292,13 @@ static void exact_row(const struct bench *t, const struct stream *s, uint32_t po
             size += fabs(term);
             *bound = fmax(*bound, fabs((double)s->v[p][kv_head].seen[d]));
         }
+        if (t->score_cap != 0)
+            score[p] = (double)t->score_cap * tanh(score[p] / (double)t->score_cap);
         largest = fmax(largest, score[p]);
         *reach = fmax(*reach, size);
     }
     memset(out, 0, t->d_head * sizeof *out);
+    total = exp2(sink - largest);
     for (uint32_t begin = first / SPLIT * SPLIT; begin <= pos; begin += SPLIT) {
         double most = -INFINITY;
         for (uint32_t p = begin < first ? first : begin; p <= pos && p < begin + SPLIT; p++)

@@ -8,19 +8,32 @@
 
 enum { MAX_OUTS = 64 };
 
+#define PICK(temperature_, top_k_, top_p_, min_p_, unit_)                                          \
+    {                                                                                              \
+        .is_by_backend = true, .temperature = (temperature_), .top_k = (top_k_),                   \
+        .top_p = (top_p_), .min_p = (min_p_), .unit = (unit_), .last = NO_LAST                     \
+    }
+
 static const double tolerance = 1e-5;   /* of the mass: twice what sampling.metal promises */
 
-static struct metal_backend *open_vocabulary(uint32_t n_vocab)
+/* n_tokens: of n_vocab rows, those with a token. */
+static struct metal_backend *open_padded(uint32_t n_vocab, uint32_t n_tokens)
 {
     const struct backend_params params = {
         .dims = { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1,
                   .n_layers = 1, .n_vocab = n_vocab },
-        .max_cols = 8, .max_outs = MAX_OUTS, .n_pages = 4, .n_threads = 1,
+        .n_tokens = n_tokens, .max_cols = 8, .max_outs = MAX_OUTS, .n_threads = 1,
+        .kv = { 1, { { 0, 1, 4 } } },
     };
     struct metal_backend *b = fixture_open_as(&params);
     pl_err err;
     if (backend_metal.load_done(&b->base, &err)) fail_msg("%s", err.text);
     return b;
+}
+
+static struct metal_backend *open_vocabulary(uint32_t n_vocab)
+{
+    return open_padded(n_vocab, n_vocab);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
@@ -61,7 +74,7 @@ static void measure_row(const struct metal_backend *b, uint32_t row)
 {
     float *to = (float *)b->largest.bytes + (size_t)row * b->n_logit_blocks;
     for (uint32_t i = 0; i < b->n_logit_blocks; i++) to[i] = -INFINITY;
-    for (uint32_t i = 0; i < b->params.dims.n_vocab; i++)
+    for (uint32_t i = 0; i < backend_n_tokens(&b->params); i++)
         to[i / LOGIT_BLOCK] = fmaxf(to[i / LOGIT_BLOCK], row_of(b, row)[i]);
 }
 
@@ -203,6 +216,7 @@ static struct pick random_pick(struct rng *r, uint32_t n_vocab)
     return (struct pick){
         .is_by_backend = true, .temperature = ONE_OF(r, temperatures), .top_k = ONE_OF(r, top_ks),
         .top_p = ONE_OF(r, top_ps), .min_p = ONE_OF(r, min_ps), .unit = rng_unit(r),
+            .last = NO_LAST,
     };
 }
 
@@ -234,13 +248,13 @@ static void large_vocabularies_are_near_exact(void **state)
         enum row_kind kind;
         struct pick pick;
     } rows[] = {
-        { NORMAL, { true, 0, 0, 1, 0, 0 } },
-        { NORMAL, { true, 1, 0, 1, 0, 0.7 } },
-        { NORMAL, { true, 0.8f, 40, 0.9f, 0, 0.2 } },
-        { PEAKED, { true, 0.8f, 0, 0.95f, 0, 0.9 } },
-        { NORMAL, { true, 1, 0, 0.95f, 0, 0.4 } },
-        { NORMAL, { true, 1.5f, 0, 1, 0.02f, 0.6 } },
-        { LEVELS, { true, 1, 100001, 1, 0, 0.99 } },
+        { NORMAL, PICK(0, 0, 1, 0, 0) },
+        { NORMAL, PICK(1, 0, 1, 0, 0.7) },
+        { NORMAL, PICK(0.8f, 40, 0.9f, 0, 0.2) },
+        { PEAKED, PICK(0.8f, 0, 0.95f, 0, 0.9) },
+        { NORMAL, PICK(1, 0, 0.95f, 0, 0.4) },
+        { NORMAL, PICK(1.5f, 0, 1, 0.02f, 0.6) },
+        { LEVELS, PICK(1, 100001, 1, 0, 0.99) },
     };
     struct metal_backend *b = open_vocabulary(152064);
     struct pick pick[COUNT(rows)];
@@ -267,7 +281,7 @@ static void ties_are_cut_by_token(void **state)
     for (uint32_t i = 0; i < COUNT(pick); i++) {
         const uint32_t k = top_ks[i / 2];
         for (uint32_t c = 0; c < 1000; c++) row_of(b, i)[c] = -2;
-        pick[i] = (struct pick){ true, 1, k, 1, 0, (k - 0.5) / k };
+        pick[i] = (struct pick)PICK(1, k, 1, 0, (k - 0.5) / k);
         if (i % 2) {            /* the same number by mass */
             pick[i].top_k = 0;
             pick[i].top_p = ((float)k - 0.5f) / 1000;
@@ -286,14 +300,15 @@ static void borders_of_parameters_keep_what_they_should(void **state)
         struct pick pick;
         int32_t token;
     } rows[] = {                /* values: 3 at 700 and 20, 2 at 5, 1 elsewhere */
-        { { true, 0, 0, 1, 0, 0.5 }, 20 },      { { true, 1, 1, 1, 0, 0.99 }, 20 },
-        { { true, 1, 0, 0, 0, last }, 20 },     { { true, 1, 2, 1, 0, 0.49 }, 20 },
-        { { true, 1, 2, 1, 0, 0.51 }, 700 },    { { true, 1, 3, 1, 0, last }, 5 },
-        { { true, 1, 0, 1, 1, last }, 700 },    { { true, 1, 0, 1, 0.36f, last }, 5 },
-        { { true, 1, 0, 1, 0.37f, last }, 700 }, { { true, 1, 0, 1, 0, 0 }, 0 },
-        { { true, 1, 0, 1, 0, last }, 999 },    { { true, 1, 4, 1, 0, last }, 0 },
-        { { true, 0.01f, 0, 1, 0, 0.25 }, 20 }, { { true, 0.01f, 0, 1, 0, 0.75 }, 700 },
-        { { true, 1, 5, 0.01f, 1, last }, 20 }, { { true, 1, 5000, 1, 0, last }, 999 },
+        { PICK(0, 0, 1, 0, 0.5), 20 },      { PICK(1, 1, 1, 0, 0.99), 20 },
+        { PICK(1, 0, 0, 0, last), 20 },     { PICK(1, 2, 1, 0, 0.49), 20 },
+        { PICK(1, 2, 1, 0, 0.51), 700 },    { PICK(1, 3, 1, 0, last), 5 },
+        { PICK(1, 0, 1, 1, last), 700 },    { PICK(1, 0, 1, 0.36f, last), 5 },
+        { PICK(1, 0, 1, 0.37f, last), 700 }, { PICK(1, 0, 1, 0, 0), 0 },
+        { PICK(1, 0, 1, 0, last), 999 },    { PICK(1, 4, 1, 0, last), 0 },
+        { PICK(0.01f, 0, 1, 0, 0.25), 20 }, { PICK(0.01f, 0, 1, 0, 0.75), 700 },
+        { PICK(1, 5, 0.01f, 1, last), 20 }, { PICK(1, 5000, 1, 0, last), 999 },
+        { PICK(1e-40f, 0, 1, 0, last), 20 }, { PICK(1e-40f, 40, 0.9f, 0, last), 20 },
     };
     struct metal_backend *b = open_vocabulary(1000);
     struct pick pick[COUNT(rows)];
@@ -311,12 +326,36 @@ static void borders_of_parameters_keep_what_they_should(void **state)
     fixture_close(b);
 }
 
+/* Rows of the head beyond the vocabulary hold the largest logits by far, and infinities. */
+static void what_has_no_token_is_never_picked(void **state)
+{
+    (void)state;
+    static const uint32_t n_tokens[] = { 1, 255, 256, 257, 700, 1023 };
+    struct rng r;
+    rng_seed(&r, 12);
+    for (size_t k = 0; k < COUNT(n_tokens); k++) {
+        struct metal_backend *b = open_padded(1024, n_tokens[k]);
+        struct pick pick[MAX_OUTS];
+        for (uint32_t i = 0; i < MAX_OUTS; i++) {
+            fill_row(&r, row_of(b, i), 1024, i % 2 ? NORMAL : FLAT);
+            for (uint32_t c = n_tokens[k]; c < 1024; c++)
+                row_of(b, i)[c] = i % 3 ? 100 : INFINITY;
+            pick[i] = random_pick(&r, n_tokens[k]);
+        }
+        const int32_t *token = run(b, pick, MAX_OUTS, 0);
+        for (uint32_t i = 0; i < MAX_OUTS; i++)
+            if (token[i] < 0 || (uint32_t)token[i] >= n_tokens[k])
+                fail_msg("%u tokens, row %u: token %d", n_tokens[k], i, token[i]);
+        fixture_close(b);
+    }
+}
+
 static void rows_that_are_not_finite(void **state)
 {
     (void)state;
     const struct pick picks[] = {
-        { true, 0, 0, 1, 0, 0 },           { true, 1, 0, 1, 0, 0.999 },
-        { true, 1, 3, 0.9f, 0, 0.999 }, { true, 1, 0, 1, 0.1f, 0.999 },
+        PICK(0, 0, 1, 0, 0),           PICK(1, 0, 1, 0, 0.999),
+        PICK(1, 3, 0.9f, 0, 0.999), PICK(1, 0, 1, 0.1f, 0.999),
     };
     enum { N = 600, N_ROWS = 6 };
     struct metal_backend *b = open_vocabulary(N);
@@ -345,7 +384,7 @@ static void frequencies_are_probabilities(void **state)
     (void)state;
     enum { N = 700, STEPS = 8 * MAX_OUTS };
     static const struct pick picks[] = {
-        { true, 1, 0, 1, 0, 0 }, { true, 0.7f, 20, 0.9f, 0, 0 }, { true, 2, 0, 1, 0.1f, 0 },
+        PICK(1, 0, 1, 0, 0), PICK(0.7f, 20, 0.9f, 0, 0), PICK(2, 0, 1, 0.1f, 0),
     };
     struct metal_backend *b = open_vocabulary(N);
     struct rng r;
@@ -386,8 +425,8 @@ static void the_reference_tells_tokens_apart(void **state)
 {
     (void)state;
     const float row[] = { 1, 2, 2, 0 };
-    const struct pick by_token_order = { true, 1, 0, 1, 0, 0.5 };
-    const struct pick best_first = { true, 1, 3, 1, 0, 0.1 };
+    const struct pick by_token_order = PICK(1, 0, 1, 0, 0.5);
+    const struct pick best_first = PICK(1, 3, 1, 0, 0.1);
     const struct twin t = open_twin(row, 4);
     for (int32_t token = -1; token < 4; token++) {
         assert_true((distance_of(&t, &by_token_order, token) <= tolerance) == (token == 1));
@@ -430,7 +469,7 @@ static void sums_of_steps_before_do_not_linger(void **state)
     (void)state;
     enum { N = 2000, N_BEST = 600 };
     struct metal_backend *b = open_vocabulary(N);
-    const struct pick all = { true, 100, 0, 1, 0, 0.5 }, best = { true, 100, N_BEST, 1, 0, 0.9999 };
+    const struct pick all = PICK(100, 0, 1, 0, 0.5), best = PICK(100, N_BEST, 1, 0, 0.9999);
     for (uint32_t c = 0; c < N; c++) row_of(b, 0)[c] = c < N_BEST ? 1 : 0;
     const int32_t of_all = run(b, &all, 1, 0)[0], of_best = run(b, &best, 1, 0)[0];
     assert_true(of_all > N_BEST);
@@ -442,7 +481,7 @@ static void tokens_of_the_host_and_of_the_other_step_are_left_alone(void **state
 {
     (void)state;
     struct metal_backend *b = open_vocabulary(300);
-    struct pick pick[3] = { { true, 0, 0, 1, 0, 0 }, { 0 }, { true, 0, 0, 1, 0, 0 } };
+    struct pick pick[3] = { PICK(0, 0, 1, 0, 0), { 0 }, PICK(0, 0, 1, 0, 0) };
     for (uint32_t i = 0; i < 3; i++)
         for (uint32_t c = 0; c < 300; c++) row_of(b, i)[c] = c == 100 * i ? 1 : 0;
     const int32_t *first = run(b, pick, 3, 0), wanted[] = { 0, not_written, 200 };
@@ -505,10 +544,16 @@ static void columns_begin_with_tokens_of_the_step_before(void **state)
 static void every_route_runs_without_a_report(void **state)
 {
     (void)state;
-    static const struct pick picks[] = {
-        { true, 0, 0, 1, 0, 0 },       { true, 1, 0, 1, 0, 0.5 },  { true, 1, 30, 0.8f, 0, 0.9 },
-        { true, 1, 700, 1, 0, 0.999 }, { true, 1, 0, 1, 1, 0.2 }, { 0 },
+    struct touch touch[] = { { 3, 2, 1, 0 }, { 999, 0, -1, 0 }, { 1000, 1, 0, 0 } };
+    const struct pick picks[] = {
+        PICK(0, 0, 1, 0, 0),       PICK(1, 0, 1, 0, 0.5),  PICK(1, 30, 0.8f, 0, 0.9),
+        PICK(1, 700, 1, 0, 0.999), PICK(1, 0, 1, 1, 0.2), { 0 },
+        { .is_by_backend = true, .top_p = 1, .touch = touch, .n_touched = COUNT(touch),
+          .presence_penalty = 0.5f, .last = 3, .n_top = PICK_MAX_TOP },
+        { .is_by_backend = true, .top_p = 1, .repetition_penalty = 1.1f, .last = -1,
+          .wants_logprob = true },
     };
+    enum { N_PLAIN = COUNT(picks) - 3 };
     enum { N = 1001 };
     struct rng r;
     rng_seed(&r, 9);
@@ -520,7 +565,7 @@ static void every_route_runs_without_a_report(void **state)
             fill_row(&r, row_of(b, i), N, (enum row_kind)kind);
         row_of(b, 1)[500] = INFINITY;
         const int32_t *token = run(b, picks, COUNT(picks), 0);
-        for (uint32_t i = 0; i + 1 < COUNT(picks); i++)
+        for (uint32_t i = 0; i < N_PLAIN; i++)
             check_token(b, i, &picks[i], token[i], "checked");
     }
     fixture_close(b);
@@ -535,6 +580,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(large_vocabularies_are_near_exact),
         cmocka_unit_test(ties_are_cut_by_token),
         cmocka_unit_test(borders_of_parameters_keep_what_they_should),
+        cmocka_unit_test(what_has_no_token_is_never_picked),
         cmocka_unit_test(rows_that_are_not_finite),
         cmocka_unit_test(frequencies_are_probabilities),
         cmocka_unit_test(the_reference_tells_tokens_apart),

@@ -23,6 +23,7 @@ def start_server(build_dir, fetch_model):
 
 @pytest.fixture(scope="module")
 def server(start_server):
-    """SmolLM2 with 20 slots of 512 tokens."""
-    with start_server("--parallel", 20, "--ctx-size", 512) as s:
+    """SmolLM2 with 20 slots of 512 tokens; slow readers have all the time a busy machine may
+    take."""
+    with start_server("--parallel", 20, "--ctx-size", 512, "--write-timeout", 3600) as s:
         yield s

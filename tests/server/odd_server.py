@@ -57,6 +57,7 @@ REPLIES = {
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True      # a head and its body are two writes
 
     def log_message(self, *_):
         pass
@@ -138,8 +139,8 @@ class OddServer(http.server.ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         pass                            # a client that went away
 
-    def wait_until_seen(self, n, seconds=20):
-        end = time.monotonic() + seconds
+    def wait_until_seen(self, n):
+        end = time.monotonic() + 60
         while len(self.seen) < n and time.monotonic() < end:
             time.sleep(0.01)
         assert len(self.seen) >= n

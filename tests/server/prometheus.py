@@ -44,7 +44,7 @@ class Program:
         with opener.open(asked, timeout=30) as reply:
             return reply.read()
 
-    def wait(self, condition, what, seconds=60):
+    def wait(self, condition, what, seconds=180):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process.poll() is None, self.errors()

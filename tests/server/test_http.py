@@ -1,6 +1,7 @@
 """The server over plain HTTP: errors, limits, disconnects, overload, shutdown, metrics."""
 
 import concurrent.futures
+import http.client
 import json
 import signal
 import socket
@@ -17,6 +18,8 @@ def ask(content="Hi", **more):
 
 
 LONG = ask("Tell me a very long story.", max_tokens=400, ignore_eos=True, stream=True)
+# as long as it goes: what a test waits for comes before its end
+ENDLESS = {**LONG, "max_tokens": 8000}
 
 
 def open_stream(server, body):
@@ -35,7 +38,7 @@ BAD = [
     ({"messages": [{"content": "x"}]}, 400, "messages"),
     ({"messages": [{"role": "user", "content": 5}]}, 400, "messages"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "messages"),
-    (ask(temperature=-1), 400, "temperature"), (ask(temperature="x"), 400, "temperature"),
+    (ask(temperature=101), 400, "temperature"), (ask(temperature="x"), 400, "temperature"),
     (ask(top_p=2), 400, "top_p"), (ask(n=0), 400, "n"), (ask(n=1000), 400, "n"),
     (ask(max_tokens=0), 400, "max_tokens"), (ask(max_tokens=1.5), 400, "max_tokens"),
     (ask(stop=5), 400, "stop"), (ask(stop=["x"] * 99), 400, "stop"),
@@ -44,7 +47,9 @@ BAD = [
     (ask(logprobs=True, top_logprobs=99), 400, "top_logprobs"), (ask(stream="yes"), 400, "stream"),
     (ask(response_format={"type": "json_object"}), 400, "response_format"),
     (ask(tool_choice="required"), 400, "tool_choice"), (ask(seed="x"), 400, "seed"),
-    (ask(model="nobody"), 404, "model"),
+    (ask(mirostat=2), 400, "mirostat"), (ask(add_generation_prompt="no"), 400,
+                                         "add_generation_prompt"),
+    (ask(tools=[5]), 400, "tools"),
 ]
 
 
@@ -54,6 +59,21 @@ def test_bad_requests(server, body, status, param):
     assert got == status
     assert reply["error"]["param"] == param and reply["error"]["message"]
     assert set(reply["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_conversation_that_does_not_fit(server):
+    status, _, reply = server.post(CHAT, ask("word " * 600))
+    error = reply["error"]
+    assert status == 400 and error["type"] == "exceed_context_size_error"
+    assert error["n_ctx"] == 512 and error["n_prompt_tokens"] > 600
+    assert "exceeds the available context size" in error["message"]
+    assert error["code"] == "context_length_exceeded"
+
+
+def test_any_model_name_is_served(server):
+    for name in ("gpt-3.5-turbo", "default", "SMOLLM2", ""):
+        status, _, reply = server.post(CHAT, ask(model=name, max_tokens=1))
+        assert status == 200 and reply["model"].endswith(".gguf")
 
 
 def test_bad_token_ids(server):
@@ -84,7 +104,8 @@ def test_text_routes(server):
     pieces = server.post("/tokenize", {"content": text, "with_pieces": True})[2]["tokens"]
     assert [p["id"] for p in pieces] == ids
     assert server.post("/tokenize", {"content": 5})[0] == 400
-    assert server.post("/detokenize", {"tokens": [1, "x"]})[0] == 400
+    for bad in ([1, "x"], [10 ** 8], [-1], [49152], {}, None):
+        assert server.post("/detokenize", {"tokens": bad})[0] == 400, bad
     prompt = server.post("/apply-template", ask("hey"))[2]["prompt"]
     assert prompt.endswith("<|im_start|>user\nhey<|im_end|>\n<|im_start|>assistant\n")
 
@@ -121,28 +142,38 @@ def test_metrics_are_prometheus_text(server):
 
 
 def test_resident_memory_is_the_plan(server):
+    """What it took; the program's own code and libraries, which are files that processes share, are
+    not in the plan, and of a small model they are 3 %."""
     memory = server.request("GET", "/props")[2]["memory"]
-    assert abs(server.resident_bytes() / memory["total_bytes"] - 1) < 0.03
+    assert abs(server.anonymous_bytes() / memory["total_bytes"] - 1) < 0.02
 
 
-def test_disconnect_frees_the_slot_while_running(server):
-    s = open_stream(server, LONG)
-    assert b"200" in s.recv(100)
-    assert server.wait_until(lambda: server.busy_slots() == 1)
+@pytest.fixture(scope="module")
+def roomy(start_server):
+    """Two slots in which a reply may go on for long."""
+    with start_server("--parallel", 2, "--ctx-size", 8192) as s:
+        yield s
+
+
+def n_cancelled(server):
+    return server.metric('paceline_finished_total{reason="cancelled"}')
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_disconnect_frees_the_slot_while_running(roomy, stream):
+    before = n_cancelled(roomy)
+    s = open_stream(roomy, {**ENDLESS, "stream": stream})
+    if stream:
+        assert b"200" in s.recv(100)
+    assert roomy.wait_until(lambda: roomy.busy_slots() == 1)
     s.close()
-    assert server.wait_until(lambda: server.busy_slots() == 0, 3)
-
-
-def test_disconnect_of_a_request_without_stream(server):
-    s = open_stream(server, {**LONG, "stream": False})
-    assert server.wait_until(lambda: server.busy_slots() == 1)
-    s.close()
-    assert server.wait_until(lambda: server.busy_slots() == 0, 3)
+    assert roomy.wait_until(lambda: roomy.busy_slots() == 0)
+    assert n_cancelled(roomy) == before + 1
 
 
 def test_queue_full_and_disconnect_while_queued(start_server):
-    with start_server("--parallel", 1, "--ctx-size", 512, "--queue-requests", 2) as server:
-        running = open_stream(server, LONG)
+    with start_server("--parallel", 1, "--ctx-size", 8192, "--queue-requests", 2) as server:
+        running = open_stream(server, ENDLESS)
         assert server.wait_until(lambda: server.busy_slots() == 1)
         queued = [open_stream(server, LONG) for _ in range(2)]
         assert server.wait_until(lambda: server.metric("paceline_streams_queued") == 2)
@@ -152,7 +183,8 @@ def test_queue_full_and_disconnect_while_queued(start_server):
         assert b"200 OK" in queued[0].recv(4096), "the head goes out while queued"
         for s in queued:
             s.close()
-        assert server.wait_until(lambda: server.metric("paceline_streams_queued") == 0, 3)
+        assert server.wait_until(lambda: server.metric("paceline_streams_queued") == 0)
+        assert server.wait_until(lambda: n_cancelled(server) == 2), "with the step that runs"
         assert server.busy_slots() == 1, "the one that runs goes on"
         running.close()
         assert server.post(CHAT, ask())[0] == 200
@@ -160,10 +192,9 @@ def test_queue_full_and_disconnect_while_queued(start_server):
 
 def test_pings_while_queued(start_server):
     with start_server("--parallel", 1, "--ctx-size", 8192, "--sse-ping-interval", 1) as server:
-        running = open_stream(server, {**LONG, "max_tokens": 8000})
+        running = open_stream(server, ENDLESS)
         assert server.wait_until(lambda: server.busy_slots() == 1)
         waiting = open_stream(server, LONG)
-        waiting.settimeout(10)
         seen = b""
         while b": ping" not in seen:
             seen += waiting.recv(4096)
@@ -182,7 +213,7 @@ def test_two_hundred_clients_on_twenty_slots(server):
     assert all(r[0] == 200 for r in replies)
     assert len({r[2]["id"] for r in replies}) == 200
     assert server.resident_bytes() < before * 1.03 + (8 << 20)
-    assert server.busy_slots() == 0
+    assert server.wait_until(lambda: server.busy_slots() == 0)
 
 
 def test_a_long_prompt_does_not_hold_up_the_others(server):
@@ -191,30 +222,72 @@ def test_a_long_prompt_does_not_hold_up_the_others(server):
     long = ask("word " * 3_000_000)
     thread = threading.Thread(target=lambda: result.append(server.post(CHAT, long)))
     thread.start()
-    waits, begin = [], time.monotonic()
+    n_answers = 0
     while thread.is_alive():
-        start = time.monotonic()
         assert server.request("GET", "/health")[0] == 200
-        waits.append(time.monotonic() - start)
-        time.sleep(0.01)
+        n_answers += 1
     assert result[0][0] == 400 and result[0][2]["error"]["code"] == "context_length_exceeded"
-    assert max(waits) < (time.monotonic() - begin) / 2, f"of {len(waits)} checks"
+    assert n_answers > 10, "one that was held up would have been answered at the end"
 
 
 def test_slow_reader_delays_nobody(server):
     slow = open_stream(server, {**LONG, "max_tokens": 450, "logprobs": True, "top_logprobs": 20})
     assert server.wait_until(lambda: server.busy_slots() >= 1)
-    start = time.monotonic()
     for i in range(5):
         assert server.post(CHAT, ask(f"Say {i}"))[0] == 200
-    assert time.monotonic() - start < 30
-    slow.settimeout(60)
     seen = b""
     while b"[DONE]" not in seen[-100:]:
         part = slow.recv(65536)
         assert part, "the slow reader's stream was cut"
         seen += part
     slow.close()
+
+
+def stalled_stream(server):
+    """A client with hardly any room that never reads its answer, which is long and wordy."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", server.port))
+    raw = json.dumps({**ENDLESS, "logprobs": True, "top_logprobs": 20}).encode()
+    s.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" %
+              (CHAT.encode(), len(raw)) + raw)
+    return s
+
+
+def test_a_reader_that_takes_nothing_is_dropped(start_server):
+    """Its slot goes to the one behind it, which waited longer than anybody may stall."""
+    with start_server("--parallel", 1, "--ctx-size", 8192, "--write-timeout", 2,
+                      "--sse-ping-interval", 0, "--threads", 1) as server:
+        stalled = stalled_stream(server)
+        assert server.wait_until(lambda: server.busy_slots() == 1)
+        waiting = open_stream(server, {**LONG, "max_tokens": 4})
+        assert server.wait_until(lambda: n_cancelled(server) == 1)
+        seen = b""
+        while b"[DONE]" not in seen:
+            part = waiting.recv(65536)
+            assert part, "the one behind it was cut"
+            seen += part
+        waiting.close()
+        assert server.metric('paceline_finished_total{reason="length"}') == 1
+        assert server.metric("paceline_kv_pages_used") == 0
+        stalled.close()
+
+
+def test_keep_alive_outlives_the_write_timeout(start_server):
+    """The time counts while an answer is written, not between requests, nor before the first
+    token."""
+    with start_server("--parallel", 1, "--ctx-size", 512, "--write-timeout", 1,
+                      "--threads", 1) as server:
+        c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        for _ in range(2):
+            c.request("POST", CHAT, json.dumps(ask()))
+            assert c.getresponse().read()
+            sock = c.sock
+            assert sock is not None
+            time.sleep(3)       # libmicrohttpd counts whole seconds
+        c.request("GET", "/health")
+        assert c.sock is sock and c.getresponse().status == 200
+        c.close()
 
 
 def test_api_keys(start_server):
@@ -229,28 +302,45 @@ def test_api_keys(start_server):
 
 
 def test_sigterm_finishes_what_runs(start_server):
-    with start_server("--parallel", 2, "--ctx-size", 1024) as server:
-        result = []
-        body = ask("Go on.", max_tokens=300, ignore_eos=True)
-        thread = threading.Thread(target=lambda: result.append(server.post(CHAT, body)))
-        thread.start()
-        assert server.wait_until(lambda: server.busy_slots() == 1)
+    with start_server("--parallel", 2, "--ctx-size", 2048, "--grace", 600) as server:
+        s = open_stream(server, {**LONG, "max_tokens": 600,
+                                 "stream_options": {"include_usage": True}})
+        seen = s.recv(4096)
         server.process.send_signal(signal.SIGTERM)
-        thread.join(60)
-        assert result[0][0] == 200 and result[0][2]["usage"]["completion_tokens"] == 300
-        assert server.process.wait(timeout=20) == 0
+        seen += rest_of(s)
+        assert b'"completion_tokens":600' in seen and b"[DONE]" in seen
+        assert server.process.wait(timeout=120) == 0
 
 
-def test_sigterm_refuses_new_work_and_cuts_after_the_grace_time(start_server):
-    with start_server("--parallel", 2, "--ctx-size", 8192, "--grace", 1) as server:
-        s = open_stream(server, {**LONG, "max_tokens": 8000})
+def rest_of(s):
+    """All that comes until the server closes the connection."""
+    seen = b""
+    with s:
+        while part := s.recv(65536):
+            seen += part
+    return seen
+
+
+def test_sigterm_refuses_new_work_until_a_second_one(start_server):
+    with start_server("--parallel", 2, "--ctx-size", 8192, "--grace", 600) as server:
+        s = open_stream(server, ENDLESS)
         assert server.wait_until(lambda: server.busy_slots() == 1)
         server.process.send_signal(signal.SIGTERM)
-        assert server.wait_until(lambda: server.request("GET", "/health")[0] == 503, 1)
+        assert server.wait_until(lambda: server.request("GET", "/health")[0] == 503)
         status, headers, reply = server.post(CHAT, ask())
         assert status == 503 and reply["error"]["code"] == "shutting_down"
-        assert server.process.wait(timeout=20) == 0
-        s.close()
+        server.process.send_signal(signal.SIGTERM)
+        assert b'"code":"shutting_down"' in rest_of(s)
+        assert server.process.wait(timeout=120) == 0
+
+
+def test_sigterm_cuts_after_the_grace_time(start_server):
+    with start_server("--parallel", 2, "--ctx-size", 8192, "--grace", 1) as server:
+        s = open_stream(server, ENDLESS)
+        assert server.wait_until(lambda: server.busy_slots() == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert b'"code":"shutting_down"' in rest_of(s)
+        assert server.process.wait(timeout=120) == 0
 
 
 def test_llama_server_command_line(build_dir, fetch_model, start_server):
@@ -269,11 +359,13 @@ def test_idle_server_uses_no_processor_time(server):
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
+    def idles():
+        before = cpu_s()
+        time.sleep(2)
+        return cpu_s() - before <= 0.02
+
     server.post(CHAT, ask())
-    time.sleep(0.5)
-    before = cpu_s()
-    time.sleep(2)
-    assert cpu_s() - before <= 0.02
+    assert server.wait_until(idles)
 
 
 def test_memory_stays_flat_over_two_thousand_requests(server):

@@ -66,6 +66,9 @@ def test_usage(client):
     again = client.chat.completions.create(**ask).usage
     assert again.prompt_tokens_details.cached_tokens == u.prompt_tokens // 16 * 16 or \
         again.prompt_tokens_details.cached_tokens == (u.prompt_tokens - 1) // 16 * 16
+    own = client.chat.completions.create(**ask, extra_body={"cache_prompt": False})
+    assert own.usage.prompt_tokens_details.cached_tokens == 0
+    assert own.choices[0].message.content == reply.choices[0].message.content
     chunks = list(client.chat.completions.create(**ask, stream=True,
                                                  stream_options={"include_usage": True}))
     assert chunks[-1].usage.prompt_tokens == u.prompt_tokens and not chunks[-1].choices
@@ -161,7 +164,7 @@ def test_errors_are_the_clients_own_kinds(client):
         client.chat.completions.create(model="", messages=hello)
     assert e.value.code == "context_length_exceeded" and "512" in e.value.message
     with pytest.raises(openai.NotFoundError):
-        client.chat.completions.create(model="gpt-4", messages=hello[:1])
+        client.models.retrieve("gpt-4")
     with pytest.raises(openai.BadRequestError) as e:
         client.chat.completions.create(model="", messages=[{"role": "user", "content": "x"}],
                                        temperature="hot")

@@ -37,7 +37,8 @@ def test_rules_and_configuration_are_sound():
 def test_the_guide_makes_a_sound_configuration(tmp_path):
     """docs/operations.md's own sed, for a server that asks for a key."""
     guide = (ROOT / "docs/operations.md").read_text()
-    command = re.search(r"^   sed -e .*?> \$etc/prometheus.yml$", guide, re.DOTALL | re.MULTILINE)[0]
+    command = re.search(r"^   sed -e .*?> \$etc/prometheus.yml$", guide,
+                        re.DOTALL | re.MULTILINE)[0]
     subprocess.run(["bash", "-euc", command], cwd=ROOT, env={**os.environ, "etc": str(tmp_path)},
                    check=True, timeout=60)
     shutil.copy(DEPLOY / "alerts.yml", tmp_path)
@@ -157,7 +158,8 @@ def test_rules_run_and_alerts_fire(watched):
                              "no rules were evaluated")
     rules = [r for g in groups for r in g["rules"]]
     assert [r["name"] for r in rules] == ALERTS
-    firing = lambda name: {a["labels"]["instance"] for a in prometheus.get("/api/v1/alerts")["alerts"]
+    firing = lambda name: {a["labels"]["instance"] for a
+                           in prometheus.get("/api/v1/alerts")["alerts"]
                            if a["labels"]["alertname"] == name and a["state"] == "firing"}
     prometheus.wait(lambda: firing("ServerDown"), "ServerDown did not fire")
     prometheus.wait(lambda: firing("AllSlotsBusy"), "AllSlotsBusy did not fire")
@@ -170,7 +172,8 @@ def test_every_query_of_the_board_has_an_answer(watched):
     prometheus, server = watched
     here = f"127.0.0.1:{server.port}"
     prometheus.wait(lambda: prometheus.query(
-        f'rate(paceline_end_to_end_seconds_count{{instance="{here}"}}[15s]) > 0'), "no load is seen")
+        f'rate(paceline_end_to_end_seconds_count{{instance="{here}"}}[15s]) > 0'), "no load is "
+                                                                                   "seen")
     for title, expression in board_queries():
         query = substituted(expression)
         if any(name in expression for name in ONLY_SOME_MACHINES):

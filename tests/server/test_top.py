@@ -5,13 +5,14 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 CHAT = "/v1/chat/completions"
-SECONDS = 30
+SECONDS = 120
 
 
 class Terminal:
@@ -36,8 +37,21 @@ class Terminal:
     def press(self, *keys):
         self.run("send-keys", *keys)
 
+    def size(self):
+        tty = os.open(self.run("display-message", "-p", "#{pane_tty}").strip(),
+                      os.O_RDONLY | os.O_NOCTTY)
+        try:
+            return tuple(os.get_terminal_size(tty))
+        finally:
+            os.close(tty)
+
     def resize(self, columns, lines):
-        self.run("resize-window", "-x", columns, "-y", lines)
+        """Until the pane's terminal is so large: tmux gets round to it when it does."""
+        end = time.monotonic() + SECONDS
+        while self.size() != (columns, lines):
+            assert time.monotonic() < end, self.size()
+            self.run("resize-window", "-x", columns, "-y", lines)
+            time.sleep(0.05)
 
     def wait(self, condition):
         """The first screen that satisfies the condition."""
@@ -47,7 +61,7 @@ class Terminal:
             if condition("\n".join(shown)):
                 return shown
             time.sleep(0.1)
-        raise AssertionError("\n".join(self.lines()))
+        raise AssertionError("\n".join([f"{self.size()}:", *self.lines()]))
 
     def wait_end(self):
         end = time.monotonic() + SECONDS
@@ -77,43 +91,43 @@ def terminal(tmp_path):
 @pytest.fixture
 def once(build_dir):
     def run(*words, env=None):
-        return subprocess.run([build_dir / "paceline", "top", "--once", "--interval", "0.2", *words],
-                              capture_output=True, text=True, timeout=SECONDS,
+        return subprocess.run([build_dir / "paceline", "top", "--once", "--interval", "0.2",
+                              *words], capture_output=True, text=True, timeout=SECONDS,
                               env={**os.environ, **(env or {})})
     return run
 
 
 @pytest.fixture
 def busy(server):
-    """Three streams that run until the test is over, each on its own connection."""
-    sockets = []
-    for i in range(3):
-        body = json.dumps({"messages": [{"role": "user", "content": f"Tell me story {i}"}],
-                           "max_tokens": 450, "ignore_eos": True, "stream": True}).encode()
-        s = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        s.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" %
-                  (CHAT.encode(), len(body)) + body)
-        sockets.append(s)
+    """Three streams at nearly any time until the test is over: each is followed by another."""
     stop = threading.Event()
+    body = {"max_tokens": 450, "ignore_eos": True, "stream": True}
 
-    def drain(s):
-        try:
-            while not stop.is_set() and s.recv(65536):
-                pass
-        except OSError:
-            pass
-    threads = [threading.Thread(target=drain, args=(s,)) for s in sockets]
+    def keep_asking(i):
+        messages = [{"role": "user", "content": f"Tell me story {i}"}]
+        raw = json.dumps({**body, "messages": messages}).encode()
+        while not stop.is_set():
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
+                s.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                          b"Content-Length: %d\r\n\r\n" % (CHAT.encode(), len(raw)) + raw)
+                while not stop.is_set() and s.recv(65536):
+                    pass
+    threads = [threading.Thread(target=keep_asking, args=(i,)) for i in range(3)]
     for t in threads:
         t.start()
-    assert server.wait_until(lambda: server.busy_slots() == 3)
     yield server
     stop.set()
-    for s in sockets:
-        s.shutdown(socket.SHUT_RDWR)
-        s.close()
     for t in threads:
         t.join()
     assert server.wait_until(lambda: server.busy_slots() == 0)
+
+
+def seen_at_last(look, condition):
+    """What look() gives once the condition holds of it."""
+    end = time.monotonic() + SECONDS
+    while not condition(found := look()):
+        assert time.monotonic() < end, found
+    return found
 
 
 def line_of(lines, word):
@@ -145,15 +159,20 @@ def test_one_frame(once, server):
         assert re.match(r"machine   CPU \d+ %", line_of(lines, "machine"))
 
 
+def reply_rows(shown):
+    return [line.split() for line in shown.splitlines() if re.match(r" +\d+ reply ", line)]
+
+
 def test_a_frame_while_streams_run(once, busy):
-    lines = once(busy.url).stdout.splitlines()
-    assert "3 of 20 in use" in line_of(lines, "slots")
+    def is_full(shown):
+        rows = reply_rows(shown)
+        return ("3 of 20 in use" in shown and len(rows) == 3 and
+                all(int(row[3]) > 0 and float(row[4]) > 0 for row in rows))
+    shown = seen_at_last(lambda: once(busy.url).stdout, is_full)
+    lines = shown.splitlines()
     assert float(line_of(lines, "tokens/s").split()[2]) > 0
-    rows = [line for line in lines if re.match(r" +\d+ reply ", line)]
-    assert len(rows) == 3
-    for row in rows:
-        _, _, prompt, reply, rate, age = row.split()[:6]
-        assert int(prompt) > 20 and int(reply) > 0 and float(rate) > 0 and age.endswith("s")
+    for row in reply_rows(shown):
+        assert int(row[2]) > 20 and row[5].endswith("s")
     # a percentile lies within the bucket that Prometheus' own rule puts it in
     assert re.search(r"next [\d.]+ ms [\d.]+ ms", line_of(lines, "p50 p95"))
 
@@ -166,15 +185,22 @@ int nvmlInit_v2(void) { return 0; }
 int nvmlShutdown(void) { return 0; }
 int nvmlDeviceGetCount_v2(unsigned *n) { *n = 2; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d) { *d = (void *)(i + 1ul); return 0; }
-int nvmlDeviceGetName(void *d, char *s, unsigned n) { snprintf(s, n, "NVIDIA Test"); return d == (void *)2; }
+int nvmlDeviceGetName(void *d, char *s, unsigned n) {
+    snprintf(s, n, "NVIDIA Test");
+    return d == (void *)2;
+}
 int nvmlDeviceGetUtilizationRates(void *d, struct use *u) { u->gpu = 42; return 0; }
 int nvmlDeviceGetTemperature(void *d, int s, unsigned *c) { *c = 61; return s; }
 int nvmlDeviceGetPowerUsage(void *d, unsigned *mw) { *mw = 123400; return d == (void *)2; }
-int nvmlDeviceGetMemoryInfo(void *d, struct memory *m) { m->total = 80e9; m->used = 20e9; return 0; }
+int nvmlDeviceGetMemoryInfo(void *d, struct memory *m) {
+    m->total = 80e9, m->used = 20e9;
+    return 0;
+}
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="NVIDIA's library is looked for on Linux")
+@pytest.mark.skipif(not os.path.exists("/proc/stat"),
+                    reason="NVIDIA's library is looked for on Linux")
 def test_gpus_of_nvidia(once, server, tmp_path):
     """A stand-in for the driver's library: one GPU that tells all, and one that does not."""
     (tmp_path / "nvml.c").write_text(NVML)
@@ -275,8 +301,8 @@ def test_the_screen(terminal, build_dir, busy):
     shown = t.wait(lambda s: "3 of 20 in use" in s and s.count(" reply ") >= 4)
     assert len(shown) == 24 and max(map(len, shown)) <= 80
     assert len(re.findall(r"\b\d+ (?:reply|idle|prompt)\b", "\n".join(shown))) == 20
-    requests = int(busy.metric("paceline_requests_total"))
-    assert line_of(shown, "requests").split()[1] == str(requests)
+    t.wait(lambda s: line_of(s.splitlines(), "requests").split()[1] ==
+           str(int(busy.metric("paceline_requests_total"))))
     planned = re.search(r"weights (\d+) kv (\d+)", line_of(shown, "memory"))
     text = busy.request("GET", "/metrics")[2].decode()
     for n, pool in zip(planned.groups(), ("weights", "kv")):
@@ -306,6 +332,17 @@ def test_resizing_and_keys(terminal, build_dir, server):
     assert t.wait_end() == 0
 
 
+def test_a_new_size_that_no_signal_tells(terminal, build_dir, server):
+    """As a program in a container has it."""
+    deaf = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH]);" \
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    t = terminal(sys.executable, "-c", deaf, build_dir / "paceline", "top", server.url,
+                 "--interval", "0.2")
+    t.wait(lambda s: "0 of 20 in use" in s)
+    t.resize(130, 40)
+    assert "q quit" in t.wait(lambda s: s.count(" id state") == 3)[39]
+
+
 def test_a_server_that_goes_and_comes_back(terminal, build_dir, start_server, fetch_model):
     other = free_port()
     t = terminal(build_dir / "paceline", "top", f"http://127.0.0.1:{other}", "--interval", "0.2")
@@ -329,6 +366,7 @@ def test_several_servers(terminal, build_dir, server):
     t = terminal(build_dir / "paceline", "top", server.url, nobody, "--interval", "0.2")
     shown = t.wait(lambda s: "DOWN" in s and "0 of 20 in use" in s)
     assert shown[2].startswith(f"> {server.url} ") and shown[3].startswith(f"  {nobody} ")
+    assert "tab: another server" in shown[-1]
     t.press("Tab")
     shown = t.wait(lambda s: f"> {nobody}" in s)
     assert "of 20 in use" not in "\n".join(shown)

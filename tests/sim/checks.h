@@ -5,46 +5,139 @@
 #include "sim/machine.h"
 #include "sim/sim.h"
 
-static inline void sim_audit(struct sim *sim, const char *when)
-{
-    uint32_t n_holders[MAX_SLOTS * (MAX_TOKENS / PAGE_TOKENS) + 40];
-    const char *wrong = kv_pool_audit(sim->pool);
-    if (!wrong) wrong = scheduler_audit(sim->scheduler);
-    if (wrong) SIM_FAIL(sim, "%s: %s", when, wrong);
+enum { MAX_GROUP_PAGES = MAX_SLOTS * (MAX_TOKENS / PAGE_TOKENS + 10) + MAX_COLS };
 
-    memset(n_holders, 0, sim->n_pages * sizeof *n_holders);
+static inline void audit_holders(struct sim *sim, uint32_t g, const char *when)
+{
+    uint32_t n_holders[MAX_GROUP_PAGES] = { 0 };
     for (uint32_t i = 0; i < sim->params.n_slots; i++) {
         const struct seq *q = scheduler_slot(sim->scheduler, i);
-        for (uint32_t k = 0; q && k < q->n_pages; k++) n_holders[q->page[k]]++;
+        for (uint32_t k = 0; q && k < q->n_pages; k++)
+            if (q->page[g][k] != NO_PAGE) n_holders[q->page[g][k]]++;
     }
-    for (uint32_t i = 0; i < sim->n_pages; i++)
-        if (n_holders[i] != kv_pool_n_refs(sim->pool, i))
-            SIM_FAIL(sim, "%s: page %u: %u page tables name it, the pool counts %u", when, i,
-                     n_holders[i], kv_pool_n_refs(sim->pool, i));
+    for (uint32_t i = 0; i < sim->params.kv.group[g].n_pages; i++)
+        if (n_holders[i] != kv_pool_n_refs(sim->pool[g], i))
+            SIM_FAIL(sim, "%s: page %u of group %u: %u page tables name it, the pool counts %u",
+                     when, i, g, n_holders[i], kv_pool_n_refs(sim->pool[g], i));
 }
 
-/* Nobody is admitted before an earlier one. */
+static inline void sim_audit(struct sim *sim, const char *when)
+{
+    const char *wrong = scheduler_audit(sim->scheduler);
+    for (uint32_t g = 0; g < sim->params.kv.n && !wrong; g++) wrong = kv_pool_audit(sim->pool[g]);
+    if (wrong) SIM_FAIL(sim, "%s: %s", when, wrong);
+    for (uint32_t g = 0; g < sim->params.kv.n; g++) audit_holders(sim, g, when);
+}
+
+/* What is in the index is in one page, and every page that was entered is that page. */
+static inline void check_pages_are_merged(struct sim *sim)
+{
+    if (sim->params.no_prefix_cache || sim->plant || sim->step % 16) return;
+    for (uint32_t i = 0; i < sim->params.n_slots; i++) {
+        const struct seq *q = scheduler_slot(sim->scheduler, i);
+        struct prefix_key key = { { 0, 0 } };
+        for (uint32_t k = 0; q && !q->is_unindexable && k < q->n_indexed; k++) {
+            const int32_t *tokens = q->token + k * PAGE_TOKENS;
+            key = prefix_key_next(key, tokens);
+            for (uint32_t g = 0; g < sim->params.kv.n; g++)
+                if (q->page[g][k] != NO_PAGE &&
+                    kv_pool_find(sim->pool[g], key, tokens) != (int64_t)q->page[g][k])
+                    SIM_FAIL(sim, "I6: page %u of request %llu is not the one in the index", k,
+                             (unsigned long long)q->id);
+        }
+    }
+}
+
+/* ---- the line: L1 to L3, by books of the simulator's own ------------------------------------ */
+
+static inline uint32_t sim_pages_of(const struct seq *q)
+{
+    return (q->max_tokens + PAGE_TOKENS - 1) / PAGE_TOKENS;
+}
+
+/* The first in the line as it was before these left it: the lowest id that waits or was admitted
+ * just now and not `started` yet. */
+static inline struct request *head_of_line(struct sim *sim)
+{
+    struct request *head = NULL;
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        struct request *r = &sim->request[i];
+        if (r->is_alive && r->seq.state == SEQ_WAITING && (!head || r->seq.id < head->seq.id))
+            head = r;
+    }
+    return head;
+}
+
+static inline bool leaves_room(const struct sim *sim, const struct request *head,
+                               const struct seq *q)
+{
+    uint64_t n = sim_pages_of(&head->seq) + (uint64_t)sim_pages_of(q);
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        const struct request *r = &sim->request[i];
+        if (r->is_alive && r->passed_id == head->seq.id) n += sim_pages_of(&r->seq);
+    }
+    return n <= sim->n_pages;
+}
+
+static inline void note_pass(struct sim *sim, struct request *head, struct request *r)
+{
+    sim->stats.n_passed++;
+    if (leaves_room(sim, head, &r->seq)) {
+        r->passed_id = head->seq.id;
+        return;
+    }
+    sim->stats.n_passed_at_cost++;
+    head->n_passed_tokens += r->seq.max_tokens;
+    if (head->n_passed_tokens > head->seq.max_tokens)
+        SIM_FAIL(sim, "L3: request %llu let %u tokens pass, its own are %u",
+                 (unsigned long long)head->seq.id, head->n_passed_tokens, head->seq.max_tokens);
+}
+
+/* Nobody waits who could start. */
+static inline void check_waiting(struct sim *sim, const struct request *head)
+{
+    const uint32_t n_available = kv_pool_n_available(sim->pool[0]);
+    if (scheduler_n_running(sim->scheduler) == sim->params.n_slots) return;
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        const struct request *r = &sim->request[i];
+        const struct seq *q = &r->seq;
+        if (!r->is_alive || q->state != SEQ_WAITING || sim_pages_of(q) > n_available) continue;
+        if (q->fork_of && q->fork_of->state != SEQ_DECODE) continue;
+        const bool may = r == head || leaves_room(sim, head, q) ||
+                         head->n_passed_tokens + q->max_tokens <= head->seq.max_tokens;
+        if (may)
+            SIM_FAIL(sim, "L1: request %llu waits although %u slots and %u pages are free",
+                     (unsigned long long)q->id,
+                     sim->params.n_slots - scheduler_n_running(sim->scheduler), n_available);
+    }
+}
+
 static inline void check_admissions(struct sim *sim, const struct step *step)
 {
+    struct request *head = head_of_line(sim);
+    uint32_t n_cached = 0;
     for (uint32_t i = 0; i < step->n_admitted; i++) {
-        const struct seq *q = step->admitted[i];
-        if (q->id <= sim->last_admitted)
-            SIM_FAIL(sim, "request %llu admitted after %llu", (unsigned long long)q->id,
-                     (unsigned long long)sim->last_admitted);
-        sim->last_admitted = q->id;
-        sim->stats.n_cached_tokens += q->n_cached;
+        struct request *r = sim_request_of(step->admitted[i]);
+        const struct seq *q = &r->seq;
+        r->admitted_as = ++sim->n_admitted;
+        r->passed_id = 0;
+        if (head && q->id > head->seq.id) note_pass(sim, head, r);
+        n_cached += q->n_cached;
+        for (uint32_t g = 1; g < sim->params.kv.n; g++)
+            sim->stats.n_cached_behind += q->n_cached && sim_first_read(sim, g, q->n_cached);
         if (q->n_cached % PAGE_TOKENS) sim->stats.n_forks_shared++;
         if (sim->params.no_prefix_cache && q->n_cached && q->n_cached != q->n_prompt - 1)
             SIM_FAIL(sim, "request %llu took %u cached tokens although the cache is off",
                      (unsigned long long)q->id, q->n_cached);
     }
-    for (int i = 0; i < MAX_REQUESTS; i++) {
-        const struct request *r = &sim->request[i];
-        if (r->is_alive && r->seq.state == SEQ_WAITING && r->seq.id < sim->last_admitted)
-            SIM_FAIL(sim, "request %llu still waits, %llu was admitted",
-                     (unsigned long long)r->seq.id, (unsigned long long)sim->last_admitted);
-    }
+    if (n_cached > step->n_cached_tokens)
+        SIM_FAIL(sim, "%u tokens were cached, the step says %u", n_cached, step->n_cached_tokens);
+    sim->stats.n_cached_tokens += step->n_cached_tokens;
+    sim->stats.n_taken_up += step->n_cached_tokens - n_cached;
+    if (head && !sim->n_in_flight) check_waiting(sim, head);
 }
+
+/* ---- the step ------------------------------------------------------------------------------- */
 
 /* Positions of a sequence that are computed or in flight, before the step just planned. */
 static inline uint32_t n_before(struct sim *sim, const struct seq *q)
@@ -52,7 +145,34 @@ static inline uint32_t n_before(struct sim *sim, const struct seq *q)
     return q->n_computed + sim_in_flight(sim, q, sim->n_in_flight);
 }
 
-/* I2, I3, and the oldest prompt first. */
+/* Its place in the order of admission. */
+static inline uint64_t admission_of(const struct seq *q)
+{
+    return ((const struct request *)q)->admitted_as;
+}
+
+static inline uint32_t cols_of(const struct step *step, const struct seq *q)
+{
+    for (uint32_t i = 0; i < step->batch.n_spans; i++)
+        if (step->span_seq[i] == q) return step->batch.span[i].n_cols;
+    return 0;
+}
+
+/* P1, P2. Of `budget` prompt columns the oldest prompt gets two thirds or all it needs. With a step
+ * in flight it may wait for a page of that. */
+static inline void check_oldest(struct sim *sim, const struct step *step, const struct seq *oldest,
+                                uint32_t n_left, uint32_t budget)
+{
+    const uint32_t n = cols_of(step, oldest);
+    uint32_t wanted = budget - budget / 3;
+    if (wanted > n_left) wanted = n_left;
+    if (budget < 3 || oldest->wants_every_logit || (sim->n_in_flight && n == 0)) return;
+    if (n < wanted)
+        SIM_FAIL(sim, "P1: the oldest prompt, of request %llu, gets %u of %u columns, %u are left",
+                 (unsigned long long)oldest->id, n, budget, n_left);
+}
+
+/* I2, I3, and what the oldest prompt gets. */
 static inline void check_columns(struct sim *sim, const struct step *step)
 {
     const struct scheduler_params *p = &sim->params;
@@ -65,7 +185,7 @@ static inline void check_columns(struct sim *sim, const struct step *step)
         const uint32_t n = n_before(sim, q);
         n_decode += n >= q->n_prompt && n + 1 < q->max_tokens;
         n_prefill += n < q->n_prompt;
-        if (n < q->n_prompt && (!oldest || q->id < oldest->id)) oldest = q;
+        if (n < q->n_prompt && (!oldest || admission_of(q) < admission_of(oldest))) oldest = q;
     }
     if (p->prefill_first && n_prefill) n_decode = 0;
     const uint32_t unit = p->column_unit;
@@ -78,29 +198,28 @@ static inline void check_columns(struct sim *sim, const struct step *step)
         SIM_FAIL(sim, "I3: %u decode and %u prefill columns of %u, budgets %u and %u",
                  step->n_decode_cols, step->n_prefill_cols, step->batch.n_cols, p->step_tokens,
                  p->prefill_tokens);
-    if (oldest && (step->batch.n_spans <= n_decode ||
-                   step->batch.span[n_decode].page != oldest->page))
-        SIM_FAIL(sim, "the oldest prompt, of request %llu, is not first",
-                 (unsigned long long)oldest->id);
+    uint32_t budget = p->step_tokens - n_decode;
+    if (n_decode && budget > n_filled - n_decode) budget = n_filled - n_decode;
+    if (oldest) check_oldest(sim, step, oldest, oldest->n_prompt - n_before(sim, oldest), budget);
 }
 
 /* The token that a column should name. */
 static inline int32_t expected_token(struct sim *sim, const struct seq *q, uint32_t pos)
 {
     if (pos < q->n_tokens) return q->token[pos];
-    return sim->n_in_flight ? -1 - sim_output_of(sim, q, sim->n_in_flight - 1) : 0;
+    return sim->n_in_flight ? -1 - sim_row_of(sim, q, sim->n_in_flight - 1) : 0;
 }
 
 /* The arrays of the batch say what the sequences say. */
 static inline void check_batch(struct sim *sim, const struct step *step)
 {
     const struct batch *b = &step->batch;
-    uint32_t col = 0, out = 0;
+    uint32_t col = 0, out = 0, row = 0;
 
     for (uint32_t i = 0; i < b->n_spans; i++) {
         const struct span *span = &b->span[i];
         const struct seq *q = step->span_seq[i];
-        if (scheduler_slot(sim->scheduler, q->slot) != q || span->page != q->page ||
+        if (scheduler_slot(sim->scheduler, q->slot) != q || span->page[0] != q->page[0] ||
             span->first_col != col || span->n_cols == 0 || span->first_pos != n_before(sim, q)) {
             SIM_FAIL(sim, "span %u is not the next piece of a sequence", i);
             return;
@@ -112,15 +231,17 @@ static inline void check_batch(struct sim *sim, const struct step *step)
                 SIM_FAIL(sim, "column %u is not position %u of request %llu", col, pos,
                          (unsigned long long)q->id);
             if (!q->wants_every_logit && pos + 1 < q->n_tokens) continue;
-            if (out >= b->n_outs || b->out_col[out] != col || step->out_seq[out] != q ||
-                step->out_pos[out] != pos)
-                SIM_FAIL(sim, "column %u should be output %u", col, out);
-            out++;
+            const struct output *o = &b->output[out];
+            if (out >= b->n_outputs || o->span != i || col - o->first_col >= o->n_cols ||
+                row != o->first_row + (col - o->first_col))
+                SIM_FAIL(sim, "column %u should be row %u, of output %u", col, row, out);
+            row++;
         }
+        out += out < b->n_outputs && b->output[out].span == i;
     }
-    if (col != b->n_cols || out != b->n_outs)
-        SIM_FAIL(sim, "%u columns in spans of %u, %u outputs of %u", col, b->n_cols, out,
-                 b->n_outs);
+    if (col != b->n_cols || out != b->n_outputs || row != b->n_rows)
+        SIM_FAIL(sim, "%u columns in spans of %u, %u outputs of %u, %u rows of %u", col, b->n_cols,
+                 out, b->n_outputs, row, b->n_rows);
 }
 
 /* The reply is the one of a solo run: a pure function of the prompt. */
@@ -136,18 +257,30 @@ static inline void check_reply(struct sim *sim, const struct request *r)
     }
 }
 
-/* Nobody starves. Until a request ends, every step computes at least one column of it or of an
- * earlier one: the oldest prompt advances, else the earlier ones decode, else it is the head of the
- * line with the whole pool before it. So its steps are at most the columns these needed when it
- * came. With prefill_first later prompts may go before replies: their columns count too. Where
- * steps run ahead, each request may leave one behind that is computed for nobody. */
+/* Of its prompt, what was not computed was found. */
+static inline void check_usage(struct sim *sim, const struct request *r)
+{
+    const uint32_t own = r->n_prompt_cols;
+    if (own + r->seq.n_cached != r->seq.n_prompt)
+        SIM_FAIL(sim, "request %llu: %u of %u prompt tokens computed, %u said to be cached",
+                 (unsigned long long)r->seq.id, own, r->seq.n_prompt, r->seq.n_cached);
+}
+
+/* Nobody starves. Until a request ends, every step computes at least one column of it, of one
+ * before it in the line, or of one that L2 or L3 let pass one of these; or it is held back for a
+ * page that another computes for it. So its steps are bounded by what was there when it came: each
+ * of those, and itself, with its work, as much again as L3 lets pass it, and one that L2 let pass
+ * and that has the slot. A third of them may go to shorter prompts where the budget is one or two
+ * columns. With prefill_first later prompts may go before replies: their columns count too. Where
+ * steps run ahead, each request may leave one behind that is computed for nobody. The figures are
+ * coarse; test_scheduler_bounds has sharp ones. */
 static inline void sim_check_patience(struct sim *sim)
 {
     for (int i = 0; i < MAX_REQUESTS; i++) {
         const struct request *r = &sim->request[i];
         if (!r->is_alive) continue;
         const uint64_t later = sim->params.prefill_first ? sim->work_added - r->work_before : 0;
-        const uint64_t work = r->work_ahead + later;
+        const uint64_t work = (r->work_ahead + later) * 3 / 2;
         const uint64_t bound = sim->runs_ahead ? 2 * work + MAX_IN_FLIGHT : work;
         if (sim->step - r->added_step >= bound)
             SIM_FAIL(sim, "request %llu starves: %llu steps, bound %llu, state %d",

@@ -1,9 +1,10 @@
 /* KV memory and a forward pass for the simulator: exact, and without a model.
  *
- * Every place of a page holds the token, its position, and a hash of all tokens up to it. The pass
- * writes the places of all columns, then looks at every position that a column attends to: each
- * must hold what the sequence's own history says. A wrong page table, a copy not made, a page that
- * was given to another or a shared page that was written: each shows as a foreign place. */
+ * Every place of a page, of each KV group, holds the token, its position, and a hash of all tokens
+ * up to it. The pass writes the places of all columns, then looks at every position that a column
+ * attends to: each must hold, in every group whose window sees it, what the sequence's own history
+ * says. A wrong page table, a copy not made, a page that was given to another or too early, a
+ * shared page that was written: each shows as a foreign place. */
 #ifndef SIM_FAKE_KV_H
 #define SIM_FAKE_KV_H
 
@@ -20,7 +21,8 @@ struct place {
 };
 
 struct fake_kv {
-    struct place *place;        /* (n_pages, PAGE_TOKENS) */
+    uint32_t n_groups;
+    struct place *place[MAX_KV_GROUPS];     /* (n_pages, PAGE_TOKENS) */
     uint64_t n_copied;
     bool forgets_to_copy;       /* planted bug */
 };
@@ -38,30 +40,38 @@ static inline int32_t fake_sample(uint64_t chain, uint32_t n_vocab)
     return (int32_t)((chain >> 32) % n_vocab);
 }
 
-static inline bool fake_kv_open(struct fake_kv *kv, uint32_t n_pages)
+static inline bool fake_kv_open(struct fake_kv *kv, const struct kv_groups *groups)
 {
-    *kv = (struct fake_kv){ .place = calloc((size_t)n_pages * PAGE_TOKENS, sizeof *kv->place) };
-    return kv->place != NULL;
+    bool is_open = true;
+    *kv = (struct fake_kv){ .n_groups = groups->n };
+    for (uint32_t g = 0; g < groups->n; g++) {
+        kv->place[g] = calloc((size_t)groups->group[g].n_pages * PAGE_TOKENS, sizeof **kv->place);
+        is_open &= kv->place[g] != NULL;
+    }
+    return is_open;
 }
 
 static inline void fake_kv_close(struct fake_kv *kv)
 {
-    free(kv->place);
-    kv->place = NULL;
+    for (uint32_t g = 0; g < kv->n_groups; g++) free(kv->place[g]);
+    *kv = (struct fake_kv){ 0 };
 }
 
-static inline struct place *fake_kv_at(const struct fake_kv *kv, const uint32_t *page, uint32_t pos)
+static inline struct place *fake_kv_at(const struct fake_kv *kv, const struct span *span,
+                                       uint32_t g, uint32_t pos)
 {
-    return &kv->place[(size_t)page[pos / PAGE_TOKENS] * PAGE_TOKENS + pos % PAGE_TOKENS];
+    const size_t page = span->page[g][pos / PAGE_TOKENS];
+    return &kv->place[g][page * PAGE_TOKENS + pos % PAGE_TOKENS];
 }
 
-static inline void fake_kv_copy(void *arg, uint32_t to, uint32_t from)
+static inline void fake_kv_copy(void *arg, uint32_t kv_group, uint32_t to, uint32_t from)
 {
     struct fake_kv *kv = arg;
+    struct place *place = kv->place[kv_group];
     kv->n_copied++;
     if (kv->forgets_to_copy) return;
     for (uint32_t i = 0; i < PAGE_TOKENS; i++)
-        kv->place[(size_t)to * PAGE_TOKENS + i] = kv->place[(size_t)from * PAGE_TOKENS + i];
+        place[(size_t)to * PAGE_TOKENS + i] = place[(size_t)from * PAGE_TOKENS + i];
 }
 
 static inline void fake_forward(struct fake_kv *kv, const struct batch *batch)
@@ -69,27 +79,32 @@ static inline void fake_forward(struct fake_kv *kv, const struct batch *batch)
     for (uint32_t i = 0; i < batch->n_spans; i++) {
         const struct span *span = &batch->span[i];
         const uint32_t first = span->first_pos;
-        uint64_t chain = first ? fake_kv_at(kv, span->page, first - 1)->chain : 0;
+        uint64_t chain = first ? fake_kv_at(kv, span, 0, first - 1)->chain : 0;
 
         for (uint32_t c = span->first_col; c < span->first_col + span->n_cols; c++) {
             chain = chain_next(chain, batch->token[c]);
-            *fake_kv_at(kv, span->page, batch->pos[c]) =
-                (struct place){ batch->token[c], batch->pos[c], chain };
+            for (uint32_t g = 0; g < kv->n_groups; g++)
+                *fake_kv_at(kv, span, g, batch->pos[c]) =
+                    (struct place){ batch->token[c], batch->pos[c], chain };
         }
     }
 }
 
-/* The first position below n that does not hold the history's own, or n. */
-static inline uint32_t fake_kv_foreign(const struct fake_kv *kv, const uint32_t *page,
-                                       const int32_t *history, uint32_t n)
+/* The first position from `first` on of the span's and before that a group does not hold as the
+ * history's own, or the end of the span. */
+static inline uint32_t fake_kv_foreign(const struct fake_kv *kv, const struct span *span,
+                                       uint32_t g, uint32_t first, const int32_t *history)
 {
+    const uint32_t end = span->first_pos + span->n_cols;
     uint64_t chain = 0;
-    for (uint32_t pos = 0; pos < n; pos++) {
-        const struct place *p = fake_kv_at(kv, page, pos);
+    for (uint32_t pos = 0; pos < end; pos++) {
         chain = chain_next(chain, history[pos]);
+        if (pos < first) continue;
+        if (span->page[g][pos / PAGE_TOKENS] == NO_PAGE) return pos;
+        const struct place *p = fake_kv_at(kv, span, g, pos);
         if (p->token != history[pos] || p->pos != pos || p->chain != chain) return pos;
     }
-    return n;
+    return end;
 }
 
 #endif

@@ -23,13 +23,27 @@ static inline uint32_t sim_in_flight(struct sim *sim, const struct seq *q, uint3
     return n_cols;
 }
 
-/* The output of the step before it that gives a column its token, or -1. */
-static inline int32_t sim_output_of(struct sim *sim, const struct seq *q, uint32_t i)
+/* The row of the step before it that gives a column its token, or -1. */
+static inline int32_t sim_row_of(struct sim *sim, const struct seq *q, uint32_t i)
 {
     const struct step *step = &sim_flight_at(sim, i)->step;
-    for (uint32_t o = 0; o < step->batch.n_outs; o++)
-        if (step->out_seq[o] == q) return (int32_t)o;
+    for (uint32_t o = 0; o < step->batch.n_outputs; o++)
+        if (step_seq(step, o) == q) return (int32_t)step->batch.output[o].first_row;
     return -1;
+}
+
+/* I7. The machine keeps the page tables of each slot, and takes from a step what is new. */
+static inline void take_table(struct sim *sim, const struct span *span, uint32_t g, uint32_t *to)
+{
+    uint32_t *table = sim->table[span->slot][g];
+    const uint32_t n = span->n_pages, n_kept = n - span->n_new_pages;
+    memcpy(table + n_kept, span->page[g] + n_kept, span->n_new_pages * sizeof *table);
+    memcpy(to, table, n * sizeof *to);
+    sim->stats.n_kept_pages += n_kept;
+    for (uint32_t i = 0; i < n; i++)
+        if (table[i] != span->page[g][i] && span->page[g][i] != NO_PAGE)
+            SIM_FAIL(sim, "I7: entry %u of slot %u is %u, the step did not say so", i, span->slot,
+                     span->page[g][i]);
 }
 
 static inline void machine_take(struct sim *sim, const struct step *step)
@@ -38,31 +52,43 @@ static inline void machine_take(struct sim *sim, const struct step *step)
     const struct batch *b = &step->batch;
     f->step = *step;
     f->is_all_picked = true;
-    for (uint32_t o = 0; o < b->n_outs; o++)
-        f->is_all_picked &= !step->out_seq[o]->wants_every_logit && step->out_seq[o]->id % 7 != 0;
+    for (uint32_t o = 0; o < b->n_outputs; o++) {
+        const struct seq *q = step_seq(step, o);
+        f->is_all_picked &= !q->wants_every_logit && q->id % 7 != 0;
+    }
     memcpy(f->token, b->token, b->n_cols * sizeof *f->token);
     for (uint32_t i = 0; i < b->n_spans; i++) {
-        const uint32_t n = b->span[i].first_pos + b->span[i].n_cols;
-        memcpy(f->page[i], b->span[i].page, (n + PAGE_TOKENS - 1) / PAGE_TOKENS * 4);
         f->span[i] = b->span[i];
-        f->span[i].page = f->page[i];
+        for (uint32_t g = 0; g < sim->params.kv.n; g++) {
+            take_table(sim, &b->span[i], g, f->page[i][g]);
+            f->span[i].page[g] = f->page[i][g];
+        }
     }
     f->step.batch.token = f->token;
     f->step.batch.span = f->span;
 }
 
+/* Where the chunk begins that holds the first position which one at `pos` sees. */
+static inline uint32_t sim_first_read(const struct sim *sim, uint32_t g, uint32_t pos)
+{
+    const uint32_t window = sim->params.kv.group[g].window;
+    const uint32_t first = window == 0 || pos < window ? 0 : pos - window + 1;
+    return first - first % (sim->params.chunk_pages * PAGE_TOKENS);
+}
+
 /* Every position a column attends to holds the sequence's own. */
-static inline void check_context(struct sim *sim, const struct step *step)
+static inline void check_context(struct sim *sim, const struct step *step, uint32_t g)
 {
     for (uint32_t i = 0; i < step->batch.n_spans; i++) {
         const struct span *span = &step->batch.span[i];
         const struct seq *q = step->span_seq[i];
-        const uint32_t n = span->first_pos + span->n_cols;
         if (!q) continue;
-        const uint32_t pos = fake_kv_foreign(&sim->kv, span->page, q->token, n);
-        if (pos < n)
-            SIM_FAIL(sim, "request %llu: position %u in page %u is not its own",
-                     (unsigned long long)q->id, pos, span->page[pos / PAGE_TOKENS]);
+        const uint32_t first = sim_first_read(sim, g, span->first_pos);
+        const uint32_t pos = fake_kv_foreign(&sim->kv, span, g, first, q->token);
+        sim->stats.n_unseen += first;
+        if (pos < span->first_pos + span->n_cols)
+            SIM_FAIL(sim, "request %llu, group %u: position %u in page %u is not its own",
+                     (unsigned long long)q->id, g, pos, span->page[g][pos / PAGE_TOKENS]);
     }
 }
 
@@ -76,13 +102,14 @@ static inline void machine_compute(struct sim *sim)
         if (f->token[c] < 0)
             f->token[c] = sim->picked[((uint32_t)(-1 - f->token[c]) + off) % sim->n_picked];
     fake_forward(&sim->kv, b);
-    check_context(sim, &f->step);
-    for (uint32_t i = 0, o = 0; i < b->n_spans; i++)
-        for (; o < b->n_outs && b->out_col[o] < b->span[i].first_col + b->span[i].n_cols; o++)
-            sim->picked[o] =
-                fake_sample(fake_kv_at(&sim->kv, b->span[i].page, f->step.out_pos[o])->chain,
-                            sim->n_vocab);
-    sim->n_picked = b->n_outs;
+    for (uint32_t g = 0; g < sim->params.kv.n; g++) check_context(sim, &f->step, g);
+    for (const struct output *o = b->output; o < b->output + b->n_outputs; o++)
+        for (uint32_t i = 0; i < o->n_cols; i++) {
+            const uint32_t pos = b->pos[o->first_col + i];
+            const struct place *place = fake_kv_at(&sim->kv, &b->span[o->span], 0, pos);
+            sim->picked[o->first_row + i] = fake_sample(place->chain, sim->n_vocab);
+        }
+    sim->n_picked = b->n_rows;
 }
 
 #endif

@@ -26,6 +26,7 @@ enum plant {
     PLANT_SECOND_RELEASE,       /* a page is given back that its holder still uses */
     PLANT_WRONG_PAGE,           /* the prefix index gave a page of other content */
     PLANT_WRONG_PICK,           /* a step takes another output's token of the step before */
+    PLANT_SHORT_WINDOW,         /* the machine's window is a page longer than the scheduler knows */
 };
 
 struct request {
@@ -33,14 +34,21 @@ struct request {
     bool is_alive;
     uint32_t n_reply;           /* tokens it will generate, at most up to max_tokens */
     uint32_t n_outs;            /* wants_every_logit: outputs seen */
+    uint32_t n_prompt_cols;     /* computed for it */
     uint64_t added_step, work_ahead, work_before; /* sim_check_patience */
+    uint64_t admitted_as;       /* place in the order of admission */
+    uint64_t passed_id;         /* L2: the head that it passed */
+    uint32_t n_passed_tokens;   /* L3: of those that passed it */
     int32_t token[MAX_TOKENS];
-    uint32_t page[MAX_TOKENS / PAGE_TOKENS];
+    uint32_t page[MAX_KV_GROUPS][MAX_TOKENS / PAGE_TOKENS];
 };
 
 struct sim_stats {
     uint64_t n_added, n_finished, n_cancelled, n_forks_shared, n_cached_tokens, n_cols;
     uint64_t n_ahead, n_removed_in_flight, n_failed;
+    uint64_t n_passed, n_passed_at_cost, n_taken_up, n_kept_pages;
+    uint64_t n_unseen;          /* positions behind windows, of all spans */
+    uint64_t n_cached_behind;   /* prompts that began behind a window, with pages of the index */
     uint64_t n_cancelled_in[SEQ_GONE + 1];
 };
 
@@ -49,7 +57,7 @@ struct sim_flight {
     struct step step;           /* its tokens and spans are the copies below */
     int32_t token[MAX_COLS];
     struct span span[MAX_SLOTS];
-    uint32_t page[MAX_SLOTS][MAX_TOKENS / PAGE_TOKENS];
+    uint32_t page[MAX_SLOTS][MAX_KV_GROUPS][MAX_TOKENS / PAGE_TOKENS];
     bool is_all_picked;         /* by the machine: another may be planned on top of it */
 };
 
@@ -64,14 +72,15 @@ struct sim {
     bool is_planted;
     bool trace;
 
-    struct kv_pool *pool;
+    struct kv_pool *pool[MAX_KV_GROUPS];
     struct scheduler *scheduler;
     struct fake_kv kv;
     bool runs_ahead;
     double failure_share;       /* chance that the machine fails a step */
     struct sim_flight flight[MAX_IN_FLIGHT];    /* a ring: in flight from `oldest` on */
     uint32_t oldest, n_in_flight;
-    int32_t picked[MAX_COLS];   /* of the step computed last */
+    int32_t picked[MAX_COLS];   /* of the step computed last, by row */
+    uint32_t table[MAX_SLOTS][MAX_KV_GROUPS][MAX_TOKENS / PAGE_TOKENS]; /* the machine's own */
     uint32_t n_picked;
     struct request request[MAX_REQUESTS];
     int32_t template[N_TEMPLATES][MAX_TOKENS];
@@ -79,7 +88,7 @@ struct sim {
     uint32_t n_history;
 
     double now, next_arrival;
-    uint64_t step, next_id, last_admitted;
+    uint64_t step, next_id, n_admitted;
     uint64_t work_added;        /* columns asked for since the start */
     struct sim_stats stats;
     char failure[256];          /* empty: all is well */

@@ -29,26 +29,37 @@ static bool sim_open(struct sim *sim)
                                                  .prefill_tokens = 32, .column_unit = 1 };
         sim->n_pages = 120;
         sim->n_vocab = 50;
+        sim_draw_groups(sim);
+        if (sim->plant == PLANT_SHORT_WINDOW) {
+            sim->params.kv.n = 2;
+            sim->params.kv.group[1] = (struct kv_group){ .window = 40, .n_pages = 200 };
+            sim->params.chunk_pages = 1;
+        }
     }
-    if (kv_pool_open(&sim->pool, sim->n_pages, &err) || !fake_kv_open(&sim->kv, sim->n_pages) ||
+    const struct kv_groups *kv = &sim->params.kv;
+    pl_status st = PL_OK;
+    for (uint32_t g = 0; g < kv->n && !st; g++)
+        st = kv_pool_open(&sim->pool[g], kv->group[g].n_pages, &err);
+    if (st || !fake_kv_open(&sim->kv, kv) ||
         scheduler_open(&sim->scheduler, &sim->params, sim->pool, fake_kv_copy, &sim->kv, &err)) {
         SIM_FAIL(sim, "open: %.200s", err.text);
         return false;
     }
+    if (sim->plant == PLANT_SHORT_WINDOW) sim->params.kv.group[1].window += PAGE_TOKENS;
     sim->kv.forgets_to_copy = sim->plant == PLANT_NO_COPY;
     if (sim->trace)
         printf("seed %llu: slots=%u step_tokens=%u prefill_tokens=%u prefill_first=%d "
-               "no_prefix_cache=%d pages=%u vocab=%u\n",
+               "no_prefix_cache=%d pages=%u vocab=%u groups=%u windows=%u,%u\n",
                (unsigned long long)sim->seed, sim->params.n_slots, sim->params.step_tokens,
                sim->params.prefill_tokens, sim->params.prefill_first, sim->params.no_prefix_cache,
-               sim->n_pages, sim->n_vocab);
+               sim->n_pages, sim->n_vocab, kv->n, kv->group[1].window, kv->group[2].window);
     return true;
 }
 
 static void sim_close(struct sim *sim)
 {
     scheduler_close(sim->scheduler);
-    kv_pool_close(sim->pool);
+    for (uint32_t g = 0; g < sim->params.kv.n; g++) kv_pool_close(sim->pool[g]);
     fake_kv_close(&sim->kv);
 }
 
@@ -56,7 +67,7 @@ static void give_back_a_page_twice(struct sim *sim)
 {
     const struct seq *q = scheduler_slot(sim->scheduler, 0);
     if (sim->step < 100 || !q || q->n_pages == 0) return;
-    kv_pool_release(sim->pool, q->page[0]);
+    kv_pool_release(sim->pool[0], q->page[0][0]);
     sim->is_planted = true;
 }
 
@@ -70,9 +81,9 @@ static void swap_a_found_page(struct sim *sim, const struct step *step)
             if (!other || other == q || other->n_computed < PAGE_TOKENS ||
                 memcmp(other->token, q->token, PAGE_TOKENS * sizeof *q->token) == 0)
                 continue;
-            kv_pool_share(sim->pool, other->page[0]);
-            kv_pool_release(sim->pool, q->page[0]);
-            q->page[0] = other->page[0];
+            kv_pool_hold(sim->pool[0], other->page[0][0]);
+            kv_pool_release(sim->pool[0], q->page[0][0]);
+            q->page[0][0] = other->page[0][0];
             sim->is_planted = true;
             break;
         }
@@ -88,6 +99,7 @@ static void plant_bug(struct sim *sim, const struct step *step)
 static void finish(struct sim *sim, struct request *r)
 {
     check_reply(sim, r);
+    check_usage(sim, r);
     sim->stats.n_finished++;
     if (sim->trace)
         printf("%llu: finish %llu cached=%u\n", (unsigned long long)sim->step,
@@ -95,20 +107,27 @@ static void finish(struct sim *sim, struct request *r)
     sim_leave(sim, r);
 }
 
-/* The owner's part after a step: every output is a reply token, or one more score. */
+static void take_score(struct sim *sim, struct request *r, uint32_t pos)
+{
+    if (pos != r->n_outs++)
+        SIM_FAIL(sim, "request %llu: an output is missing", (unsigned long long)r->seq.id);
+    if (r->n_outs == r->seq.n_prompt) finish(sim, r);
+}
+
+/* The owner's part after a step: every row of an output is a reply token, or one more score. */
 static void take_outputs(struct sim *sim, const struct step *step)
 {
-    for (uint32_t i = 0; i < step->batch.n_outs; i++) {
-        struct seq *q = step->out_seq[i];
+    for (uint32_t i = 0; i < step->batch.n_outputs; i++) {
+        const struct output *o = &step->batch.output[i];
+        struct seq *q = step_seq(step, i);
         if (!q) continue;
         struct request *r = sim_request_of(q);
         if (q->wants_every_logit) {
-            if (step->out_pos[i] != r->n_outs++)
-                SIM_FAIL(sim, "request %llu: an output is missing", (unsigned long long)q->id);
-            if (r->n_outs == q->n_prompt) finish(sim, r);
+            for (uint32_t k = 0; k < o->n_cols; k++)
+                take_score(sim, r, step->batch.pos[o->first_col + k]);
             continue;
         }
-        q->token[q->n_tokens++] = sim->picked[i];
+        q->token[q->n_tokens++] = sim->picked[o->first_row];
         if (q->n_tokens == q->n_prompt + r->n_reply) finish(sim, r);
     }
 }
@@ -121,26 +140,25 @@ static bool is_anyone_there(const struct sim *sim)
 /* Plans a step and hands it to the machine, if it has columns. */
 static void launch(struct sim *sim)
 {
-    struct step step;
-    scheduler_plan(sim->scheduler, &step);
-    plant_bug(sim, &step);
+    const struct step *step = scheduler_plan(sim->scheduler);
+    plant_bug(sim, step);
     sim_audit(sim, "planned");
-    check_admissions(sim, &step);
-    check_columns(sim, &step);
-    check_batch(sim, &step);
+    check_admissions(sim, step);
+    check_columns(sim, step);
+    check_batch(sim, step);
     if (sim->trace)
         printf("%llu: t=%.1f %sadmitted=%u decode=%u prefill=%u waiting=%u\n",
                (unsigned long long)sim->step, sim->now, sim->n_in_flight ? "ahead " : "",
-               step.n_admitted, step.n_decode_cols, step.n_prefill_cols,
+               step->n_admitted, step->n_decode_cols, step->n_prefill_cols,
                scheduler_n_waiting(sim->scheduler));
-    if (step.batch.n_cols == 0) {
+    if (step->batch.n_cols == 0) {
         if (!sim->n_in_flight && is_anyone_there(sim)) SIM_FAIL(sim, "someone waits for nothing");
         return;
     }
     sim->stats.n_ahead += sim->n_in_flight;
-    sim->stats.n_cols += step.batch.n_cols;
-    sim->now += 0.02 * step.batch.n_cols;
-    machine_take(sim, &step);
+    sim->stats.n_cols += step->batch.n_cols;
+    sim->now += 0.02 * step->batch.n_cols;
+    machine_take(sim, step);
 }
 
 /* All that had a column in flight leave; what is in the pages then is not looked at again. */
@@ -170,7 +188,13 @@ static void land(struct sim *sim)
     sim->oldest = (sim->oldest + 1) % MAX_IN_FLIGHT;
     sim->n_in_flight--;
     scheduler_commit(sim->scheduler);
+    for (uint32_t i = 0; i < f->step.batch.n_spans; i++) {
+        const struct span *span = &f->step.batch.span[i];
+        struct seq *q = f->step.span_seq[i];
+        if (q && span->first_pos < q->n_prompt) sim_request_of(q)->n_prompt_cols += span->n_cols;
+    }
     sim_audit(sim, "committed");
+    check_pages_are_merged(sim);
     take_outputs(sim, &f->step);
 }
 
@@ -195,10 +219,12 @@ static void sim_run(struct sim *sim, uint64_t n_steps)
         sim_cancellations(sim);
         sim_step(sim);
     }
-    const struct kv_pool_counts counts = kv_pool_counts(sim->pool);
-    if (!sim->failure[0] && counts.n_held + counts.n_reserved > 0)
-        SIM_FAIL(sim, "all have left, %u pages are held and %u reserved", counts.n_held,
-                 counts.n_reserved);
+    for (uint32_t g = 0; g < sim->params.kv.n && !sim->failure[0]; g++) {
+        const struct kv_pool_counts counts = kv_pool_counts(sim->pool[g]);
+        if (counts.n_held + counts.n_reserved > 0)
+            SIM_FAIL(sim, "all have left, %u pages of group %u are held and %u reserved",
+                     counts.n_held, g, counts.n_reserved);
+    }
 }
 
 static struct sim *make_sim(uint64_t seed, enum plant plant)
@@ -228,6 +254,12 @@ static void add_stats(struct sim_stats *sum, const struct sim_stats *s)
     sum->n_ahead += s->n_ahead;
     sum->n_removed_in_flight += s->n_removed_in_flight;
     sum->n_failed += s->n_failed;
+    sum->n_passed += s->n_passed;
+    sum->n_passed_at_cost += s->n_passed_at_cost;
+    sum->n_taken_up += s->n_taken_up;
+    sum->n_kept_pages += s->n_kept_pages;
+    sum->n_unseen += s->n_unseen;
+    sum->n_cached_behind += s->n_cached_behind;
     for (int i = 0; i <= SEQ_GONE; i++) sum->n_cancelled_in[i] += s->n_cancelled_in[i];
 }
 
@@ -252,6 +284,12 @@ static void test_replies_do_not_depend_on_company(void **state)
     assert_true(sum.n_ahead > 10000);
     assert_true(sum.n_removed_in_flight > 500);
     assert_true(sum.n_failed > 100);
+    assert_true(sum.n_passed > 500);
+    assert_true(sum.n_passed_at_cost > 100);
+    assert_true(sum.n_taken_up > 1000);
+    assert_true(sum.n_kept_pages > 10000);
+    assert_true(sum.n_unseen > 1000000);
+    assert_true(sum.n_cached_behind > 1000);
     assert_true(sum.n_cancelled_in[SEQ_WAITING] > 100);
     assert_true(sum.n_cancelled_in[SEQ_PREFILL] > 100);
     assert_true(sum.n_cancelled_in[SEQ_DECODE] > 100);
@@ -295,6 +333,12 @@ static void test_finds_a_wrong_pick(void **state)
     expect_found(PLANT_WRONG_PICK, "is not its own");
 }
 
+static void test_finds_a_page_given_back_too_early(void **state)
+{
+    (void)state;
+    expect_found(PLANT_SHORT_WINDOW, "group 1: position");
+}
+
 /* ---- one seed by hand ----------------------------------------------------------------------- */
 
 static int run_one(int argc, char **argv)
@@ -319,11 +363,13 @@ static int run_one(int argc, char **argv)
     sim_run(sim, n_steps);
     const struct sim_stats *s = &sim->stats;
     printf("seed %llu: %llu steps, %llu columns, %llu requests, %llu finished, %llu cancelled, "
-           "%llu forks shared, %llu pages copied, %llu tokens cached, %llu steps ahead\n",
+           "%llu forks shared, %llu pages copied, %llu tokens cached, %llu of them later, "
+           "%llu passed, %llu steps ahead\n",
            (unsigned long long)seed, (unsigned long long)sim->step, (unsigned long long)s->n_cols,
            (unsigned long long)s->n_added, (unsigned long long)s->n_finished,
            (unsigned long long)s->n_cancelled, (unsigned long long)s->n_forks_shared,
            (unsigned long long)sim->kv.n_copied, (unsigned long long)s->n_cached_tokens,
+           (unsigned long long)s->n_taken_up, (unsigned long long)s->n_passed,
            (unsigned long long)s->n_ahead);
     const bool has_failed = sim->failure[0] != 0;
     if (has_failed) printf("step %llu: %s\n", (unsigned long long)sim->step, sim->failure);
@@ -339,6 +385,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_finds_a_page_given_back_twice),
         cmocka_unit_test(test_finds_a_wrong_page_of_the_index),
         cmocka_unit_test(test_finds_a_wrong_pick),
+        cmocka_unit_test(test_finds_a_page_given_back_too_early),
     };
     if (argc > 1) return run_one(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

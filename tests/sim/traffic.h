@@ -7,6 +7,20 @@
 
 #include "sim/sim.h"
 
+/* Windows from one position to more than any request has. */
+static inline void sim_draw_groups(struct sim *sim)
+{
+    struct scheduler_params *p = &sim->params;
+    p->chunk_pages = 1u << sim_between(sim, 0, 3);
+    p->kv = (struct kv_groups){ .n = sim_between(sim, 1, MAX_KV_GROUPS),
+                                .group = { { .n_pages = sim->n_pages } } };
+    for (uint32_t g = 1; g < p->kv.n; g++) {
+        const uint32_t window = sim_log_between(sim, 1, MAX_TOKENS + 20);
+        p->kv.group[g].window = window;
+        p->kv.group[g].n_pages = scheduler_window_pages(p, window);
+    }
+}
+
 /* Draws the machine: slots, budgets and memory from tight to ample. */
 static inline void sim_draw_machine(struct sim *sim)
 {
@@ -18,6 +32,7 @@ static inline void sim_draw_machine(struct sim *sim)
     p->column_unit = sim_chance(sim, 0.5) ? 1 : 8;
     p->no_prefix_cache = sim_chance(sim, 0.15);
     sim->n_pages = sim_log_between(sim, 1, p->n_slots * (MAX_TOKENS / PAGE_TOKENS) + 40);
+    sim_draw_groups(sim);
     sim->n_vocab = sim_log_between(sim, 1, 1000);
     sim->rate = 0.02 + 0.5 * rng_unit(&sim->rng);
     sim->cancel_share = 0.05 * rng_unit(&sim->rng);
@@ -89,20 +104,31 @@ static inline uint64_t work_of(const struct request *r)
     return (uint64_t)r->seq.n_prompt + r->n_reply;
 }
 
+/* What one in the line may let pass (scheduler.h L3), and one that has its slot. */
+static inline uint64_t work_passing(const struct request *r)
+{
+    return (uint64_t)r->seq.max_tokens + MAX_TOKENS;
+}
+
 static inline uint64_t work_left(const struct sim *sim)
 {
     uint64_t work = 0;
-    for (int i = 0; i < MAX_REQUESTS; i++)
-        if (sim->request[i].is_alive)
-            work += work_of(&sim->request[i]) - sim->request[i].seq.n_computed;
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        const struct request *r = &sim->request[i];
+        if (!r->is_alive) continue;
+        work += work_of(r) - r->seq.n_computed;
+        if (r->seq.state == SEQ_WAITING) work += work_passing(r);
+    }
     return work;
 }
 
 static inline void sim_arrive(struct sim *sim, struct request *r)
 {
     struct seq *q = &r->seq;
-    *q = (struct seq){ .id = ++sim->next_id, .token = r->token, .page = r->page };
-    r->n_outs = 0;
+    *q = (struct seq){ .id = ++sim->next_id, .token = r->token,
+                       .page = { r->page[0], r->page[1], r->page[2] } };
+    r->n_outs = r->n_prompt_cols = r->n_passed_tokens = 0;
+    r->admitted_as = r->passed_id = 0;
 
     if (!(sim_chance(sim, 0.25) && draw_fork(sim, r))) draw_prompt(sim, r);
     if (!q->fork_of && sim_chance(sim, 0.06)) {
@@ -114,7 +140,7 @@ static inline void sim_arrive(struct sim *sim, struct request *r)
         r->n_reply = sim_chance(sim, 0.5) ? room : sim_between(sim, 1, room);
     }
     r->added_step = sim->step;
-    r->work_ahead = work_left(sim) + work_of(r);
+    r->work_ahead = work_left(sim) + work_of(r) + work_passing(r);
     sim->work_added += work_of(r);
     r->work_before = sim->work_added;
     r->is_alive = true;

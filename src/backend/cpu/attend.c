@@ -1,5 +1,7 @@
 #include "backend/cpu/attend.h"
 
+#include <math.h>
+
 #include "backend/cpu/attention_walk.h"
 
 enum { TILE_PAGES = 16 };   /* 128 KiB of f16 for heads of 128 dimensions */
@@ -26,8 +28,9 @@ static struct attend_walk walk_of(const struct attend_job *j, uint32_t first_pag
                                   uint32_t end_page)
 {
     return (struct attend_walk){
-        .layout = j->layout, .key_bias = j->key_bias, .window = j->window, .kv = j->kv,
-        .page_stride = j->page_stride, .first_page = first_page, .end_page = end_page,
+        .layout = j->layout, .key_bias = j->key_bias, .window = j->window,
+        .score_cap = j->score_cap, .kv = j->kv, .page_stride = j->page_stride,
+        .first_page = first_page, .end_page = end_page,
     };
 }
 
@@ -42,9 +45,10 @@ static uint32_t n_rows_of(const struct attend_job *j)
 static struct attend_row row_of(const struct attend_job *j, const struct attend_part *part,
                                 uint32_t row, struct attend_state *state)
 {
-    const uint32_t col = row / j->n_heads;
-    const size_t at = col * j->ld + (size_t)(row % j->n_heads) * j->layout->d_head;
-    return (struct attend_row){ part->q + at, part->out + at, state + row, part->first_pos + col };
+    const uint32_t col = row / j->n_heads, head = row % j->n_heads;
+    const size_t at = col * j->ld + (size_t)head * j->layout->d_head;
+    return (struct attend_row){ part->q + at, part->out + at, state + row, part->first_pos + col,
+                                j->sinks ? j->sinks[head] * LOG2_E : -INFINITY };
 }
 
 /* One walk of rows [first, end) of the job, over pages that all parts have. */
@@ -90,7 +94,7 @@ static void run_part(struct attend_runner *a, const struct attend_job *j,
         const uint32_t first = n_rows * i / n_blocks, end = n_rows * (i + 1) / n_blocks;
         const uint32_t first_pos = part->first_pos + first / j->n_heads;
         const uint32_t last_pos = part->first_pos + (end - 1) / j->n_heads;
-        const uint32_t seen = walk_start(first_seen(first_pos, j->window));
+        const uint32_t seen = walk_start(window_start(first_pos, j->window));
         struct attend_walk walk = walk_of(j, seen > start ? seen : start,
                                           last_pos / PAGE_TOKENS + 1);
         walk.page = part->page;
@@ -107,7 +111,7 @@ void attend_run(struct attend_runner *a, const struct attend_job *j)
     const uint32_t n_rows = n_rows_of(j);
     uint32_t start = j->n_shared;       /* of the shared pages: where the first row begins to see */
     for (uint32_t i = 0; i < j->n_parts; i++) {
-        const uint32_t seen = walk_start(first_seen(j->part[i].first_pos, j->window));
+        const uint32_t seen = walk_start(window_start(j->part[i].first_pos, j->window));
         start = seen < start ? seen : start;
     }
     /* rows that walk together anyway gain nothing */

@@ -2,8 +2,8 @@
  *
  * The columns of a job may belong to several streams whose first pages are the same ones, or to one
  * stream that reads a prompt. Those pages are walked in tiles that stay in the cache, all rows of
- * the job over one tile before the next (cascade attention: Juravsky et al., "Hydragen", 2024; Ye et
- * al., "FlashInfer", 2024), then each stream's own pages. Unlike there, nothing is merged: a row
+ * the job over one tile before the next (cascade attention: Juravsky et al., "Hydragen", 2024; Ye
+ * et al., "FlashInfer", 2024), then each stream's own pages. Unlike there, nothing is merged: a row
  * carries its sums on in the order it would have alone, so the bytes are the same. */
 #ifndef BACKEND_CPU_ATTEND_H
 #define BACKEND_CPU_ATTEND_H
@@ -23,10 +23,12 @@ struct attend_part {
 /* Query heads of one KV head, for columns that share pages. */
 struct attend_job {
     const struct kv_layout *layout;
-    struct key_bias key_bias;   /* as in attend_walk, and so the next two */
+    struct key_bias key_bias;   /* as in attend_walk, and so what follows */
     const uint8_t *kv;
     size_t page_stride, ld;
     uint32_t window;
+    float score_cap;
+    const float *sinks;         /* (n_heads) in units of log e; NULL: none */
     uint32_t n_heads;           /* query heads */
     uint32_t n_shared;          /* first entries of all page tables that are equal and that all
                                  * columns see but for the window; even */

@@ -93,14 +93,16 @@ INLINE __mmask16 visible(const struct rows *r, int row, uint32_t page)
 }
 
 /* One step of the online softmax: scores of a chunk become weights, the row's sums are rescaled. */
-INLINE void soften(const struct rows *r, __m512 (*p)[MAX_ROWS], uint32_t page, int n_pages, int row,
-                   uint32_t d_head)
+INLINE void soften(const struct attend_walk *w, const struct rows *r, __m512 (*p)[MAX_ROWS],
+                   uint32_t page, int n_pages, int row)
 {
+    const uint32_t d_head = w->layout->d_head;
     struct attend_state *s = r->state[row];
     __mmask16 mask[CHUNK_PAGES];
     __m512 top = _mm512_set1_ps(-INFINITY), total = _mm512_load_ps(s->total);
     for (int i = 0; i < n_pages; i++) {
         mask[i] = visible(r, row, page + (uint32_t)i);
+        if (w->score_cap != 0) p[i][row] = capped_ps(p[i][row], w->score_cap);
         top = _mm512_mask_max_ps(top, mask[i], top, p[i][row]);
     }
     const float max = _mm512_reduce_max_ps(top);
@@ -185,7 +187,7 @@ INLINE void walk_chunk(const struct attend_walk *w, const struct rows *r, uint32
             scores(p[i], r, tile[i], NULL, l->d_head, true, n_rows);
         }
     }
-    for (int row = 0; row < n_rows; row++) soften(r, p, page, values.n_pages, row, l->d_head);
+    for (int row = 0; row < n_rows; row++) soften(w, r, p, page, values.n_pages, row);
     if (l->v == KV_F16) {
         add_chunk_values(r, p, &values, l->d_head, false, n_rows);
         return;
@@ -198,10 +200,12 @@ INLINE void walk_chunk(const struct attend_walk *w, const struct rows *r, uint32
     add_chunk_values(r, p, &values, l->d_head, true, n_rows);
 }
 
-INLINE void begin_row(struct attend_state *s, uint32_t d_head)
+INLINE void begin_row(const struct attend_row *row, uint32_t d_head)
 {
-    s->max = -INFINITY;
+    struct attend_state *s = row->state;
+    s->max = row->sink;
     _mm512_store_ps(s->total, _mm512_setzero_ps());
+    s->total[0] = row->sink > -INFINITY;
     for (uint32_t d = 0; d < d_head; d += 16) _mm512_store_ps(s->out + d, _mm512_setzero_ps());
 }
 
@@ -225,8 +229,8 @@ INLINE void walk_rows(const struct attend_walk *w, const int n_rows)
         r.q[i] = row->q;
         r.state[i] = row->state;
         r.last[i] = row->pos;
-        r.first[i] = first_seen(row->pos, w->window);
-        if (w->is_first) begin_row(row->state, d_head);
+        r.first[i] = window_start(row->pos, w->window);
+        if (w->is_first) begin_row(row, d_head);
     }
     for (uint32_t page = w->first_page; page < w->end_page; page += CHUNK_PAGES)
         walk_chunk(w, &r, page, last, n_rows);

@@ -1,9 +1,9 @@
 /* Attention over pages in plain C: the specification of walk().
  *
- * Positions are walked in chunks of 32 (two pages) at absolute places 32 j .. 32 j + 31, so that the
- * order of every sum depends on the row's own position and window alone. Per chunk: scores, one step
- * of the online softmax (Milakov and Gimelshein, 2018) in base 2, values. Positions that the row may
- * not see take no part at all. */
+ * Positions are walked in chunks of 32 (two pages) at absolute places 32 j .. 32 j + 31, so that
+ * the order of every sum depends on the row's own position and window alone. Per chunk: scores, one
+ * step of the online softmax (Milakov and Gimelshein, 2018) in base 2, values. Positions that the
+ * row may not see take no part at all. */
 #include <math.h>
 #include <stdint.h>
 
@@ -66,14 +66,16 @@ static float score(const struct tile *tile, const float *q, uint32_t d_head, uin
 }
 
 /* Positions first .. last of the chunk at `start`. */
-static void add_chunk(const struct tile *tile, const struct attend_row *row, uint32_t d_head,
-                      uint32_t start, uint32_t first, uint32_t last)
+static void add_chunk(const struct attend_walk *w, const struct tile *tile,
+                      const struct attend_row *row, uint32_t start, uint32_t first, uint32_t last)
 {
+    const uint32_t d_head = w->layout->d_head;
     struct attend_state *s = row->state;
     float p[CHUNK_TOKENS], max = -INFINITY;
 
     for (uint32_t t = first - start; t <= last - start; t++) {
         p[t] = score(&tile[t / PAGE_TOKENS], row->q, d_head, t % PAGE_TOKENS);
+        if (w->score_cap != 0) p[t] = w->score_cap * tanhf(p[t] / w->score_cap);
         max = fmaxf(max, p[t]);
     }
     if (max > s->max) {
@@ -96,16 +98,17 @@ static void walk(const struct attend_walk *w)
     struct tile tile[CHUNK_PAGES];
 
     for (uint32_t i = 0; i < w->n_rows && w->is_first; i++)
-        *w->row[i].state = (struct attend_state){ .max = -INFINITY };
+        *w->row[i].state = (struct attend_state){ .max = w->row[i].sink,
+                                                  .total = { w->row[i].sink > -INFINITY } };
     for (uint32_t page = w->first_page; page < w->end_page; page += CHUNK_PAGES) {
         const uint32_t start = page * PAGE_TOKENS;
         for (uint32_t i = 0; i < CHUNK_PAGES && page + i < w->end_page; i++)
             read_page(w, page + i, &tile[i]);
         for (uint32_t i = 0; i < w->n_rows; i++) {
-            const uint32_t pos = w->row[i].pos, first = first_seen(pos, w->window);
+            const uint32_t pos = w->row[i].pos, first = window_start(pos, w->window);
             const uint32_t last = pos < start + CHUNK_TOKENS ? pos : start + CHUNK_TOKENS - 1;
             if (first <= last && last >= start)
-                add_chunk(tile, &w->row[i], d_head, start, first > start ? first : start, last);
+                add_chunk(w, tile, &w->row[i], start, first > start ? first : start, last);
         }
     }
     for (uint32_t i = 0; i < w->n_rows && w->is_last; i++)

@@ -8,12 +8,6 @@
 
 enum { CHUNK_PAGES = 2, CHUNK_TOKENS = CHUNK_PAGES * PAGE_TOKENS, AHEAD_PAGES = 3 };
 
-/* The first position that one at `pos` sees. */
-INLINE uint32_t first_seen(uint32_t pos, uint32_t window)
-{
-    return window && pos + 1 > window ? pos + 1 - window : 0;
-}
-
 /* Where the walk of a row begins that sees from position `first` on: a chunk's first page. */
 INLINE uint32_t walk_start(uint32_t first)
 {

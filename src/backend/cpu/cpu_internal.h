@@ -1,22 +1,24 @@
 /* Inside the CPU backend: its state, and one recorded operation.
  *
- * Operations are recorded as phases: work cut into parts, with a barrier after each. In steps of few
- * columns, and where a phase is small, each thread has one part. Else there are more, and threads
- * take the next that is free, so that one that is slow or was held up leaves its work to the others
- * (docs/decisions/002-parts-taken-by-threads.md). No result depends on how a phase is cut or by whom
- * a part is computed. submit wakes the team once for the whole step. */
+ * Operations are recorded as phases: work cut into parts, with a barrier after each. In steps of
+ * few columns, and where a phase is small, each thread has one part. Else there are more, and
+ * threads take the next that is free, so that one that is slow or was held up leaves its work to
+ * the others (docs/decisions/002-parts-taken-by-threads.md). No result depends on how a phase is
+ * cut or by whom a part is computed. submit wakes the team once for the whole step. */
 #ifndef BACKEND_CPU_CPU_INTERNAL_H
 #define BACKEND_CPU_CPU_INTERNAL_H
 
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "backend/cpu/attend.h"
 #include "backend/cpu/backend_cpu.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/memory.h"
 #include "backend/cpu/prefix_groups.h"
+#include "backend/kv_places.h"
 #include "backend/op_timing.h"
 #include "backend/pack/pack_cache.h"
+#include "base/memory.h"
 #include "base/thread_pool.h"
 
 struct vector {
@@ -25,10 +27,10 @@ struct vector {
 };
 
 struct rope {
-    const float *cos_sin;           /* (n_positions, d_head / 2, 2) */
-    uint32_t n_positions;
-    bool interleaved;
-    float turn[MAX_D_HEAD * PAGE_TOKENS];   /* (d_head / 2, 2, 16), see key_bias */
+    const float *cos_sin;           /* (n_positions, n_rot / 2, 2) */
+    uint32_t n_positions, n_rot;
+    bool is_interleaved;
+    float turn[MAX_D_HEAD * PAGE_TOKENS];   /* (n_rot / 2, 2, 16), see key_bias */
 };
 
 enum {
@@ -51,31 +53,35 @@ struct phase {
     phase_fn *run;
     const char *name;               /* of the operation, for timing */
     uint32_t n_parts;
-    const struct matrix *matrix, *matrix2;
-    const struct vector *vector;
+    const struct matrix *matrix;    /* embedding or output head */
+    const struct linear *linear, *linear2;  /* of a product */
+    const struct norm *norm;
+    const struct residual *residual;
     const struct qkv_weights *qkv;
+    const struct attention_params *attention;
+    const struct ffn_params *ffn;
     const struct expert_weights *experts;
-    const struct rope *rope;
+    const struct head_params *head;
     const struct act *act;          /* what a product reads */
     float *out;                     /* what it writes, (n_cols, ld_out) */
     size_t ld_out;
-    float scale, eps;
-    uint32_t layer, window, forms, first_out, n_outs;
-    bool has_residuals;             /* see cpu_qkv */
-    enum activation activation;
+    float scale;
+    uint32_t forms, first_row, n_rows;
+    uint32_t first_output, end_output;
+    bool has_leftovers;             /* see cpu_qkv */
     sample_fn *sample;
     void *sample_arg;
 };
 
-/* Of a mixture of experts: see ops_experts.c. n_slots: max_cols * n_experts_used. */
+/* Of a mixture of experts: see ops_experts.c. n_pairs: max_cols * n_experts_used. */
 struct moe {
     float *score;                   /* (max_cols, n_experts) the router's */
-    uint32_t *chosen, *slot;        /* (max_cols, n_experts_used) by rank */
+    uint32_t *chosen, *pair;        /* (max_cols, n_experts_used) by rank */
     float *weight, *shared_weight;  /* likewise; (max_cols) */
-    uint32_t *first_slot;           /* (n_experts + 1) */
-    uint32_t *col;                  /* (n_slots) */
-    float *gate, *up, *out;         /* (n_slots, ld_expert), out (n_slots, ld_model) */
-    struct act h, ff;               /* of slots */
+    uint32_t *first_pair;           /* (n_experts + 1) */
+    uint32_t *col;                  /* (n_pairs) */
+    float *gate, *up, *out;         /* (n_pairs, ld_expert), out (n_pairs, ld_model) */
+    struct act h, ff;               /* of pairs */
 };
 
 struct cpu_backend {
@@ -84,12 +90,12 @@ struct cpu_backend {
     struct cpu_kernels k;
     struct thread_pool *pool;
     struct memory memory;
-    struct memory panels;           /* apart: given back when panels are mapped. Counted in memory */
+    struct memory panels; /* apart: given back when panels are mapped. Counted in memory */
     struct pack_cache *pack;        /* NULL: none */
 
     struct kv_layout layout;
-    uint8_t *kv;                    /* (n_pages, n_layers, n_kv_heads) of layout.n_bytes */
-    size_t page_bytes;
+    struct kv_places places;        /* of a layer of a page: (n_kv_heads) of layout.n_bytes */
+    uint8_t *kv;
 
     /* f32 buffers; ld_* are rows rounded up to whole panels */
     size_t ld_model, ld_q, ld_kv, ld_ff, ld_expert, ld_vocab;
@@ -104,36 +110,37 @@ struct cpu_backend {
     float *norm_row;                /* (n_threads, ld_model) */
     struct act h, att, ff, head;    /* quantised */
     struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */
-    struct prefix_groups groups;    /* of the step */
+    struct prefix_groups groups[MAX_KV_GROUPS];     /* of the step, by KV group */
     struct moe moe;
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
     atomic_uint *n_taken;           /* (max_phases) parts of each that threads have begun */
     uint32_t n_phases, max_phases;
-    uint32_t last_norm;             /* phase whose forms its readers still add to */
-    const struct vector *head_norm; /* logits, as recorded; sample runs it in turns */
+    struct {
+        uint32_t h, att, ff;        /* phases that quantise these: readers say in which forms */
+    } writer;
+    const struct head_params *head_params;  /* logits, as recorded; sample runs it in turns */
     const struct matrix *head_weight;
-    float head_eps;
 
     struct op_timings timings;
 };
 
 /* Items [first, last). */
-struct share {
+struct range {
     uint32_t first, last;
 };
 
-static inline struct share even_share(uint32_t n, uint32_t index, uint32_t n_shares)
+static inline struct range even_range(uint32_t n, uint32_t index, uint32_t n_shares)
 {
-    return (struct share){ (uint32_t)((uint64_t)n * index / n_shares),
+    return (struct range){ (uint32_t)((uint64_t)n * index / n_shares),
                            (uint32_t)((uint64_t)n * (index + 1) / n_shares) };
 }
 
 /* A part's share of n items. */
-static inline struct share share_of(uint32_t n, struct part part)
+static inline struct range range_of(uint32_t n, struct part part)
 {
-    return even_share(n, part.index, part.n);
+    return even_range(n, part.index, part.n);
 }
 
 static inline uint32_t act_form(const struct matrix *m)
@@ -141,83 +148,47 @@ static inline uint32_t act_form(const struct matrix *m)
     return 1u << panel_act(m->format);
 }
 
-static inline uint8_t *kv_of(const struct cpu_backend *b, uint32_t page, uint32_t layer,
-                             uint32_t head)
+/* Whether the layer's keys are stored without their bias. */
+static inline bool keeps_bias_out(const struct cpu_backend *b, const struct qkv_weights *w)
 {
-    const struct dims *d = &b->params.dims;
-    return b->kv + page * b->page_bytes +
-           (size_t)(layer * d->n_kv_heads + head) * b->layout.n_bytes;
+    return kv_keeps_bias_out(b->layout.k, w->k.bias, w->norm_k.weight);
 }
 
-/* Quantises n values of column `col` into the forms asked for, from value `first` on. */
-void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t forms, uint32_t col,
-                  uint32_t ld, const float *x, uint32_t first, uint32_t n);
+static inline uint8_t *kv_of(const struct cpu_backend *b, const struct attention_params *a,
+                             uint32_t page, uint32_t head)
+{
+    return b->kv + kv_place(&b->places, a->kv_group, page, a->kv_layer) +
+           head * b->layout.n_bytes;
+}
 
-/* Panels [first, last) of the matrix times columns [0, n_cols) of act, whose ld is n_cols. */
-void product_panels(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
-                    uint32_t n_cols, struct share panels, float *out, size_t ld_out);
+/* row = norm of x; without a weight, x. (d_model) (ops_step.c) */
+void norm_row(const struct cpu_backend *b, const struct norm *norm, const float *x, float *row);
 
-/* The same for columns `cols` of act, whose ld is given; out points at where the first panel's rows
- * of column 0 go. */
-void product_columns(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
-                     struct share cols, uint32_t ld, struct share panels, float *out,
-                     size_t ld_out);
-
-/* x += the same product. */
-void product_panels_add(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
-                        uint32_t n_cols, struct share panels, float *x, size_t ld_x);
-
-/* What work takes of one core, roughly: only how finely a phase is cut depends on it. */
-#define PRODUCT_NS (1 / 300.0)      /* a multiply-add */
-#define READ_NS (1 / 20.0)          /* a byte of weights */
-#define ATTEND_NS (2 / 60.0)        /* a value of a head and position: K and V */
-#define NORM_NS 0.3                 /* a float, quantising included */
-#define ACTIVATION_NS 0.5
-#define ROPE_NS 0.5
-#define QUANTISE_NS 0.2
-#define SAMPLE_NS 20000.0           /* a row of logits */
-
-/* A part takes a core about so long at least: a shorter one loses more by its ends (panels that were
- * fetched for nothing, activations that another core has) than it can even out. */
-#define PART_NS 60000.0
-enum { MAX_PARTS_A_THREAD = 8, MANY_COLS = 64 };
-
-/* The operations of the seam; each file of ops_*.c records some. A phase has one part a thread unless
- * its cost, in nanoseconds of one core, is told, is large, and the step has MANY_COLS or more. */
-struct phase *add_phase(struct cpu_backend *b, phase_fn *run, const char *name);
-void set_cost(struct cpu_backend *b, struct phase *p, double ns);
-double product_cost(const struct matrix *m, uint32_t n_cols);
+/* The operations of the seam; each file of ops_*.c records some. */
 void cpu_embed(struct backend *b, const struct matrix *embedding, float scale);
-void cpu_norm(struct backend *b, const struct vector *weight, float eps);
-void cpu_qkv(struct backend *b, uint32_t layer, const struct qkv_weights *w,
-             const struct rope *rope, float q_scale, float eps);
-void cpu_attend(struct backend *b, uint32_t layer, uint32_t window);
-void cpu_attention_add(struct backend *b, const struct matrix *weight,
-                       const struct vector *post_norm, float eps);
-void cpu_gate_up(struct backend *b, const struct matrix *gate, const struct matrix *up,
-                 enum activation activation);
-void cpu_down_add(struct backend *b, const struct matrix *weight, const struct vector *post_norm,
-                  float eps);
-struct phase *record_product(struct cpu_backend *b, const char *name, const struct matrix *weight,
-                             const struct act *act, float *out, size_t ld_out);
-void cpu_experts_add(struct backend *b, const struct vector *norm, float eps,
-                     const struct expert_weights *w, enum activation activation);
-void cpu_logits(struct backend *b, const struct vector *norm, float eps,
-                const struct matrix *weight);
+void cpu_norm(struct backend *b, const struct norm *norm);
+void cpu_put_x(struct backend *b, const float *rows);
+void cpu_take_x(struct backend *b, float *rows);
+void cpu_qkv(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
+void cpu_attend(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
+void cpu_attention_add(struct backend *b, const struct linear *w, const struct residual *r);
+void cpu_gate_up(struct backend *b, const struct linear *gate, const struct linear *up,
+                 const struct ffn_params *p);
+void cpu_down_add(struct backend *b, const struct linear *w, const struct residual *r);
+void cpu_experts_add(struct backend *b, const struct norm *norm, const struct expert_weights *w,
+                     const struct ffn_params *p, const struct residual *r);
+void cpu_logits(struct backend *b, const struct head_params *p, const struct matrix *weight);
 void cpu_sample(struct backend *b, sample_fn *fn, void *arg);
 void cpu_begin(struct backend *b, const struct batch *batch);
-pl_status cpu_submit(struct backend *b, pl_err *err);
-void cpu_copy_page(struct backend *b, uint32_t to, uint32_t from);
-void cpu_timing(struct backend *b, bool on);
-uint32_t cpu_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+void cpu_copy_page(struct backend *b, uint32_t kv_group, uint32_t to, uint32_t from);
 
 uint64_t cpu_matrix_bytes(uint32_t type, uint32_t n_rows, uint32_t n_k);
 pl_status cpu_load_matrix(struct backend *b, const struct weight_view *view, struct matrix **out,
                           pl_err *err);
 pl_status cpu_load_vector(struct backend *b, const float *values, uint32_t n, struct vector **out,
                           pl_err *err);
-pl_status cpu_load_rope(struct backend *b, const float *cos_sin, uint32_t n_positions,
-                        bool interleaved, struct rope **out, pl_err *err);
+pl_status cpu_load_rope(struct backend *b, const struct rope_view *view, struct rope **out,
+                        pl_err *err);
 pl_status cpu_load_done(struct backend *b, pl_err *err);
 uint64_t cpu_shared_bytes(const struct backend *b);
 

@@ -10,6 +10,8 @@ static void fill_scalar(struct cpu_kernels *k)
     cpu_product_scalar(k);
     cpu_vector_scalar(k);
     cpu_attention_scalar(k);
+    k->rate_dot = rate_dot_scalar;
+    k->rate_read = rate_read_scalar;
 }
 
 #if defined(__x86_64__)
@@ -19,6 +21,14 @@ static void fill_avx2(struct cpu_kernels *k)
     cpu_product_avx2(k);
     cpu_vector_avx2(k);
     cpu_attention_avx2(k);
+    k->rate_dot = rate_dot_avx2;
+    k->rate_read = rate_read_avx2;
+}
+
+static void fill_avxvnni(struct cpu_kernels *k)
+{
+    cpu_product_avxvnni(k);
+    k->rate_dot = rate_dot_avxvnni;
 }
 
 static void fill_avx512vnni(struct cpu_kernels *k)
@@ -27,6 +37,8 @@ static void fill_avx512vnni(struct cpu_kernels *k)
     cpu_product_32_avx512(k);
     cpu_vector_avx512(k);
     cpu_attention_avx512(k);
+    k->rate_dot = rate_dot_avx512;
+    k->rate_read = rate_read_avx512;
 }
 
 #elif defined(__aarch64__)
@@ -36,6 +48,14 @@ static void fill_neon(struct cpu_kernels *k)
     cpu_product_neon(k);
     cpu_vector_neon(k);
     cpu_attention_neon(k);
+    k->rate_dot = rate_dot_neon;
+    k->rate_read = rate_read_neon;
+}
+
+static void fill_i8mm(struct cpu_kernels *k)
+{
+    cpu_product_i8mm(k);
+    k->rate_dot = rate_dot_i8mm;
 }
 
 #endif
@@ -56,12 +76,12 @@ static uint32_t list_sets(struct set sets[MAX_SETS])
 #if defined(__x86_64__)
     const struct cpu_isa isa = cpu_isa_read();
     sets[n++] = (struct set){ "avx2", isa.avx2, fill_avx2 };
-    sets[n++] = (struct set){ "avxvnni", isa.avxvnni, cpu_product_avxvnni };
+    sets[n++] = (struct set){ "avxvnni", isa.avxvnni, fill_avxvnni };
     sets[n++] = (struct set){ "avx512vnni", isa.avx512vnni, fill_avx512vnni };
 #elif defined(__aarch64__)
     const struct cpu_isa isa = cpu_isa_read();
     sets[n++] = (struct set){ "neon", isa.neon, fill_neon };
-    sets[n++] = (struct set){ "i8mm", isa.i8mm, cpu_product_i8mm };
+    sets[n++] = (struct set){ "i8mm", isa.i8mm, fill_i8mm };
 #endif
     return n;
 }

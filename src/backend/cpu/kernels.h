@@ -1,4 +1,4 @@
-/* The table of CPU kernels. kernels_scalar fills all of it; each instruction set present, in
+/* The table of CPU kernels. Plain C fills all of it; each instruction set present, in
  * ascending order, then overwrites what it does better. One file per instruction set and concept;
  * flags are given by file, so there is no #if on instruction sets inside functions.
  *
@@ -19,8 +19,11 @@
 #include "backend/cpu/act.h"
 #include "backend/cpu/kv_layout.h"
 #include "backend/cpu/panel.h"
+#include "backend/cpu/rates.h"
 
 enum { MAX_PRODUCT_COLS = 12 };
+
+#define LOG2_E 1.44269504089f       /* softmax runs in base 2 */
 
 /* out[c * ld_out + row] = panel row . column c, for 16 rows and n_cols (1 .. 12) columns.
  * x points at block 0 of the first column, in the format's act_format; ld is the distance between
@@ -33,8 +36,9 @@ typedef void product_fn(const uint8_t *panel, uint32_t n_k, const void *x, uint3
  * which is turned to the first position of p's page and then on by p % 16. */
 struct key_bias {
     const float *bias;          /* (d_head) of this KV head; NULL: keys are whole */
-    const float *cos_sin;       /* (n_positions, d_head / 2, 2) */
-    const float *turn;          /* (d_head / 2, 2, 16): cosines, then sines of 0 .. 15 positions */
+    const float *cos_sin;       /* (n_positions, n_rot / 2, 2) */
+    const float *turn;          /* (n_rot / 2, 2, 16): cosines, then sines of 0 .. 15 positions */
+    uint32_t n_rot;             /* dimensions that turn: the first; 0: none, and no tables */
     bool is_interleaved;
 };
 
@@ -51,6 +55,8 @@ struct attend_row {
     float *out;                 /* (d_head), written by the last walk */
     struct attend_state *state; /* carried from one walk to the next */
     uint32_t pos;               /* sees positions up to this one, and `window` of them */
+    float sink;                 /* a score, in units of log 2, that stands for no value; -INFINITY:
+                                 * none */
 };
 
 enum { MAX_WALK_ROWS = 8 };
@@ -61,6 +67,8 @@ struct attend_walk {
     const struct kv_layout *layout;
     struct key_bias key_bias;
     uint32_t window;            /* 0: all earlier positions */
+    float score_cap;            /* in units of log 2, as scores are: they become cap *
+                                 * tanh(score / cap); 0: they stay */
     const uint8_t *kv;          /* KV of page 0, this layer and KV head */
     size_t page_stride;         /* bytes from one page's to the next */
     const uint32_t *page;       /* page table */
@@ -104,8 +112,11 @@ struct cpu_kernels {
     /* x += y */
     void (*add)(float *x, const float *y, uint32_t n);
 
-    /* Turns one head (d values) by the cos_sin row (d / 2, 2) of its position and multiplies by
-     * scale. */
+    /* x = cap * tanh(scale * x / cap); cap 0: scale * x */
+    void (*cap)(float *x, uint32_t n, float scale, float cap);
+
+    /* Turns d values, a multiple of 32, by the cos_sin row (d / 2, 2) of their position and
+     * multiplies them by scale. */
     void (*rope)(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale);
 
     /* Writes one token's K and V of one KV head to place `at` (0 .. 15) of its page. */
@@ -114,6 +125,9 @@ struct cpu_kernels {
 
     void (*walk)(const struct attend_walk *walk);
     uint32_t max_walk_rows;
+
+    rate_dot_fn *rate_dot;      /* what the machine can do at most: serves no model */
+    rate_read_fn *rate_read;
 };
 
 /* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on

@@ -1,6 +1,6 @@
-/* Pages of other KV types than f16 as tiles of floats, for registers of LANES floats (1 in plain C).
- * Every instruction set computes the same values: a code is exact as a float, and its product with
- * the scale is rounded once. The including file has defined LANES, vf and the primitives
+/* Pages of other KV types than f16 as tiles of floats, for registers of LANES floats (1 in plain
+ * C). Every instruction set computes the same values: a code is exact as a float, and its product
+ * with the scale is rounded once. The including file has defined LANES, vf and the primitives
  *     set1_f load_f store_f add_f sub_f mul_f
  *     load_bf16 load_q8 load_f8(codes)     LANES codes as floats, f8 times 2^-8 */
 #ifndef BACKEND_CPU_KV_TILES_H
@@ -74,12 +74,13 @@ INLINE void read_v_codes(enum kv_type type, uint32_t d_head, const uint8_t *part
     }
 }
 
-/* Adds the bias of 16 keys from position `first` on, a page's first. */
-static void add_key_bias(const struct key_bias *b, uint32_t d_head, uint32_t first, float *tile)
+/* Adds the bias of 16 keys to the dimensions that turn, from position `first` on, a page's first.
+ */
+static void add_turned_bias(const struct key_bias *b, uint32_t first, float *tile)
 {
-    const float *row = b->cos_sin + (size_t)first * d_head, *turn = b->turn;
-    const uint32_t step = b->is_interleaved ? 2 : 1, other = b->is_interleaved ? 1 : d_head / 2;
-    for (uint32_t i = 0; i < d_head / 2; i++, row += 2, turn += 2 * PAGE_TOKENS) {
+    const float *row = b->cos_sin + (size_t)first * b->n_rot, *turn = b->turn;
+    const uint32_t step = b->is_interleaved ? 2 : 1, other = b->is_interleaved ? 1 : b->n_rot / 2;
+    for (uint32_t i = 0; i < b->n_rot / 2; i++, row += 2, turn += 2 * PAGE_TOKENS) {
         const uint32_t d = i * step;
         const vf x = set1_f(b->bias[d] * row[0] - b->bias[d + other] * row[1]);
         const vf y = set1_f(b->bias[d] * row[1] + b->bias[d + other] * row[0]);
@@ -90,6 +91,13 @@ static void add_key_bias(const struct key_bias *b, uint32_t d_head, uint32_t fir
             store_f(high + t, add_f(load_f(high + t), add_f(mul_f(x, s), mul_f(y, c))));
         }
     }
+}
+
+static void add_key_bias(const struct key_bias *b, uint32_t d_head, uint32_t first, float *tile)
+{
+    if (b->n_rot) add_turned_bias(b, first, tile);
+    for (uint32_t i = b->n_rot * PAGE_TOKENS; i < d_head * PAGE_TOKENS; i += LANES)
+        store_f(tile + i, add_f(load_f(tile + i), set1_f(b->bias[i / PAGE_TOKENS])));
 }
 
 /* Keys of a page as [d_head][16] floats. */

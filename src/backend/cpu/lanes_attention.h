@@ -1,7 +1,7 @@
-/* Attention over pages for registers of LANES floats: 8 tokens of one K dimension or 8 dimensions of
- * one V token with AVX2, 4 with NEON. The walk and its order are those of attention_scalar.c, and as
- * in attention_avx512.c up to MAX_ROWS rows share every load of K and V, halves being turned to
- * floats where they are loaded, other types page by page before.
+/* Attention over pages for registers of LANES floats: 8 tokens of one K dimension or 8 dimensions
+ * of one V token with AVX2, 4 with NEON. The walk and its order are those of attention_scalar.c,
+ * and as in attention_avx512.c up to MAX_ROWS rows share every load of K and V, halves being turned
+ * to floats where they are loaded, other types page by page before.
  *
  * ACCUMULATORS registers are kept busy whatever the number of rows: fewer rows take more tokens of
  * K, and more dimensions of V, at once. The including file has included lanes_avx2.h or
@@ -66,7 +66,7 @@ INLINE void scores(struct rows *r, uint32_t at, const void *k, uint32_t token,
 /* One step of the online softmax: scores of the chunk at `start` become weights, the row's sums are
  * rescaled. All CHUNK_TOKENS places take part, invisible ones as minus infinity, so the order of
  * sums is the same whichever pages other rows had scored. */
-INLINE void soften(struct rows *r, uint32_t start, const int row, uint32_t d_head)
+INLINE void soften(struct rows *r, uint32_t start, const int row, uint32_t d_head, float score_cap)
 {
     struct attend_state *s = r->state[row];
     float *p = r->p[row];
@@ -74,6 +74,8 @@ INLINE void soften(struct rows *r, uint32_t start, const int row, uint32_t d_hea
         for (int t = 0; t < CHUNK_TOKENS; t++) p[t] = 0;
         return;
     }
+    for (int t = 0; t < CHUNK_TOKENS && score_cap != 0; t += LANES)
+        store_f(p + t, capped_f(load_f(p + t), score_cap));
     for (uint32_t t = start; t < r->first[row]; t++) p[t - start] = -INFINITY;
     for (uint32_t t = r->last[row] + 1; t < start + CHUNK_TOKENS; t++) p[t - start] = -INFINITY;
 
@@ -175,7 +177,8 @@ INLINE void walk_chunk(const struct attend_walk *w, struct rows *r, uint32_t pag
             page_scores(r, i, tile[i], NULL, l->d_head, true, n_rows);
         }
     }
-    for (int row = 0; row < n_rows; row++) soften(r, page * PAGE_TOKENS, row, l->d_head);
+    for (int row = 0; row < n_rows; row++)
+        soften(r, page * PAGE_TOKENS, row, l->d_head, w->score_cap);
     if (l->v == KV_F16) {
         add_chunk_values(r, &values, l->d_head, false, n_rows);
         return;
@@ -188,10 +191,12 @@ INLINE void walk_chunk(const struct attend_walk *w, struct rows *r, uint32_t pag
     add_chunk_values(r, &values, l->d_head, true, n_rows);
 }
 
-INLINE void begin_row(struct attend_state *s, uint32_t d_head)
+INLINE void begin_row(const struct attend_row *row, uint32_t d_head)
 {
-    s->max = -INFINITY;
+    struct attend_state *s = row->state;
+    s->max = row->sink;
     for (int i = 0; i < LANES; i++) s->total[i] = 0;
+    s->total[0] = row->sink > -INFINITY;
     for (uint32_t d = 0; d < d_head; d++) s->out[d] = 0;
 }
 
@@ -213,8 +218,8 @@ INLINE void walk_rows(const struct attend_walk *w, const int n_rows)
         r.q[i] = row->q;
         r.state[i] = row->state;
         r.last[i] = row->pos;
-        r.first[i] = first_seen(row->pos, w->window);
-        if (w->is_first) begin_row(row->state, d_head);
+        r.first[i] = window_start(row->pos, w->window);
+        if (w->is_first) begin_row(row, d_head);
     }
     for (uint32_t page = w->first_page; page < w->end_page; page += CHUNK_PAGES)
         walk_chunk(w, &r, page, last, n_rows);

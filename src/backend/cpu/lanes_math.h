@@ -25,4 +25,11 @@ INLINE vf exp_f(vf x)
     return exp2_f(mul_f(x, set1_f(1.44269504089f)));
 }
 
+/* cap * tanh(x / cap), as cap - 2 cap / (1 + e^(2 x / cap)): off by some 1e-7 of the cap. */
+INLINE vf capped_f(vf x, float cap)
+{
+    const vf e = exp_f(mul_f(x, set1_f(2 / cap)));
+    return sub_f(set1_f(cap), div_f(set1_f(2 * cap), add_f(set1_f(1), e)));
+}
+
 #endif

@@ -75,6 +75,14 @@ static void add_to(float *x, const float *y, uint32_t n)
     for (uint32_t i = 0; i < n; i += LANES) store_f(x + i, add_f(load_f(x + i), load_f(y + i)));
 }
 
+static void cap(float *x, uint32_t n, float scale, float cap)
+{
+    for (uint32_t i = 0; i < n; i += LANES) {
+        const vf y = mul_f(load_f(x + i), set1_f(scale));
+        store_f(x + i, cap == 0 ? y : capped_f(y, cap));
+    }
+}
+
 static void rope(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale)
 {
     const vf by = set1_f(scale);
@@ -136,6 +144,7 @@ static void set_vector(struct cpu_kernels *k)
     k->largest = largest;
     k->take_off = take_off;
     k->add = add_to;
+    k->cap = cap;
     k->rope = rope;
     k->kv_write = kv_write;
 }

@@ -21,7 +21,7 @@ static void pack_share(void *arg, uint32_t id, uint32_t n_threads)
 {
     const struct packing *p = arg;
     const struct matrix *m = p->matrix;
-    const struct share panels = even_share(m->n_panels, id, n_threads);
+    const struct range panels = even_range(m->n_panels, id, n_threads);
 
     for (uint32_t i = panels.first; i < panels.last; i++) {
         const uint32_t first_row = i * PANEL_ROWS, n_left = m->n_rows - first_row;
@@ -98,26 +98,27 @@ pl_status cpu_load_vector(struct backend *base, const float *values, uint32_t n,
 }
 
 /* cos 0 is what the whole table is scaled by: a turn is a turn alone. */
-static void fill_turns(struct rope *r, uint32_t d_head)
+static void fill_turns(struct rope *r)
 {
     const uint32_t n = r->n_positions < PAGE_TOKENS ? r->n_positions : PAGE_TOKENS;
     for (uint32_t t = 0; t < n; t++)
-        for (uint32_t i = 0; i < d_head; i++)   /* cosines at even places, sines at odd ones */
-            r->turn[i * PAGE_TOKENS + t] = r->cos_sin[(size_t)t * d_head + i] / r->cos_sin[0];
+        for (uint32_t i = 0; i < r->n_rot; i++) /* cosines at even places, sines at odd ones */
+            r->turn[i * PAGE_TOKENS + t] = r->cos_sin[(size_t)t * r->n_rot + i] / r->cos_sin[0];
 }
 
-pl_status cpu_load_rope(struct backend *base, const float *cos_sin, uint32_t n_positions,
-                        bool interleaved, struct rope **out, pl_err *err)
+pl_status cpu_load_rope(struct backend *base, const struct rope_view *view, struct rope **out,
+                        pl_err *err)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     struct rope *r = take_record(b, sizeof *r, err);
     if (!r) return PL_E_MEMORY;
-    const size_t n = (size_t)n_positions * b->params.dims.d_head;
-    r->cos_sin = copy_floats(b, cos_sin, n, "RoPE tables", err);
+    const size_t n = (size_t)view->n_positions * view->n_rot;
+    r->cos_sin = copy_floats(b, view->cos_sin, n, "RoPE tables", err);
     if (!r->cos_sin) return PL_E_MEMORY;
-    r->n_positions = n_positions;
-    r->interleaved = interleaved;
-    fill_turns(r, b->params.dims.d_head);
+    r->n_positions = view->n_positions;
+    r->n_rot = view->n_rot;
+    r->is_interleaved = view->is_interleaved;
+    fill_turns(r);
     *out = r;
     return PL_OK;
 }

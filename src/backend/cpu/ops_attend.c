@@ -1,13 +1,17 @@
 /* Attention of a step: how its work is cut into jobs and shared out among threads. */
 #include "backend/cpu/attend.h"
-#include "backend/cpu/cpu_internal.h"
+
+#include <assert.h>
+
+#include "backend/cpu/phase.h"
+#include "backend/cpu/product.h"
 
 /* An item of attention: some columns of a span, some query heads of one KV head. Each column and
  * head has arithmetic of its own, so how items are cut changes no bit. */
 struct item {
     const struct span *span;
     uint32_t kv_head;
-    struct share heads, cols;
+    struct range heads, cols;
 };
 
 /* How a step's attention is cut, the same for all its items. */
@@ -28,15 +32,17 @@ static uint64_t cost_of(uint32_t pos, uint32_t n, uint32_t window)
     return n * (seen + PAGE_TOKENS);
 }
 
-/* Into how many parts a KV head's query heads are cut: one, so that they share all loads, unless
- * there are so few items that threads would idle. Then more parts are taken as long as they save
- * the busiest thread a quarter of its work, since every part reads the KV again. */
+/* Into how many parts a KV head's query heads are cut: as few as there is room for, so that they
+ * share all loads, unless there are so few items that threads would idle. Then more parts are taken
+ * as long as they save the busiest thread a quarter of its work, since every part reads the KV
+ * again. */
 static uint32_t head_parts(uint32_t n_items, uint32_t n_group, uint32_t n_threads)
 {
-    uint32_t best = 1;
+    const uint32_t fewest = (n_group + MAX_JOB_ROWS - 1) / MAX_JOB_ROWS;
+    uint32_t best = fewest;
     uint64_t least = UINT32_MAX;    /* heads that the busiest thread computes */
-    if (n_items >= 4 * n_threads) return 1;
-    for (uint32_t parts = 1; parts <= n_group; parts++) {
+    if (n_items >= 4 * n_threads) return fewest;
+    for (uint32_t parts = fewest; parts <= n_group; parts++) {
         const uint32_t items_per_thread = (n_items * parts + n_threads - 1) / n_threads;
         const uint64_t busiest = (uint64_t)items_per_thread * ((n_group + parts - 1) / parts);
         if (4 * busiest <= 3 * least) {
@@ -47,7 +53,8 @@ static uint32_t head_parts(uint32_t n_items, uint32_t n_group, uint32_t n_thread
     return best;
 }
 
-/* Enough rows (columns times heads) an item to share loads, small enough to split evenly. */
+/* Enough rows (columns times heads) an item to share loads, small enough to split evenly; never
+ * more than MAX_JOB_ROWS: 16, or the heads of one column's part. */
 static struct cut cut_of(const struct cpu_backend *b, uint32_t n_threads)
 {
     const struct dims *d = &b->params.dims;
@@ -68,20 +75,30 @@ static struct item item_of(const struct dims *d, const struct span *s, const str
     const uint32_t first = c * cut->cols_per_item, n_left = s->n_cols - first;
     const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
     return (struct item){
-        s, part / cut->head_parts, even_share(n_group, part % cut->head_parts, cut->head_parts),
+        s, part / cut->head_parts, even_range(n_group, part % cut->head_parts, cut->head_parts),
         { first, first + n },
     };
+}
+
+/* The first of an item's query heads, of all. */
+static uint32_t first_head(const struct cpu_backend *b, const struct item *item)
+{
+    const struct dims *d = &b->params.dims;
+    return item->kv_head * (d->n_heads / d->n_kv_heads) + item->heads.first;
 }
 
 static struct key_bias key_bias_of(const struct cpu_backend *b, const struct phase *p,
                                    uint32_t kv_head)
 {
-    const struct qkv_weights *w = p->qkv;
-    if (!kv_keeps_bias_out(b->layout.k, w->bias_k, w->norm_k)) return (struct key_bias){ 0 };
-    return (struct key_bias){
-        .bias = w->bias_k->values + kv_head * b->layout.d_head, .cos_sin = p->rope->cos_sin,
-        .turn = p->rope->turn, .is_interleaved = p->rope->interleaved,
-    };
+    const struct rope *rope = p->attention->rope;
+    if (!keeps_bias_out(b, p->qkv)) return (struct key_bias){ 0 };
+    struct key_bias bias = { .bias = p->qkv->k.bias->values + kv_head * b->layout.d_head };
+    if (!rope) return bias;
+    bias.cos_sin = rope->cos_sin;
+    bias.turn = rope->turn;
+    bias.n_rot = rope->n_rot;
+    bias.is_interleaved = rope->is_interleaved;
+    return bias;
 }
 
 /* A job without columns yet, for the items of one group, KV head and share of its query heads. */
@@ -91,30 +108,32 @@ static void begin_job(const struct cpu_backend *b, const struct phase *p,
 {
     job->layout = &b->layout;
     job->key_bias = key_bias_of(b, p, item->kv_head);
-    job->kv = kv_of(b, 0, p->layer, item->kv_head);
-    job->page_stride = b->page_bytes;
+    job->kv = kv_of(b, p->attention, 0, item->kv_head);
+    job->page_stride = b->places.page_bytes[p->attention->kv_group];
     job->ld = b->ld_q;
-    job->window = p->window;
+    job->window = p->attention->window;
+    job->score_cap = p->attention->score_cap * LOG2_E;
+    job->sinks = p->qkv->sinks ? p->qkv->sinks->values + first_head(b, item) : NULL;
     job->n_heads = item->heads.last - item->heads.first;
     job->n_shared = group->n_shared;
     job->n_parts = 0;
 }
 
 /* Columns that follow the last part's belong to it. */
-static void add_item(const struct cpu_backend *b, const struct item *item, struct attend_job *job)
+static void add_item(const struct cpu_backend *b, const struct phase *p, const struct item *item,
+                     struct attend_job *job)
 {
-    const struct dims *d = &b->params.dims;
     const struct span *s = item->span;
-    const uint32_t n_group = d->n_heads / d->n_kv_heads, col = s->first_col + item->cols.first;
-    const size_t at = col * b->ld_q +
-                      (size_t)(item->kv_head * n_group + item->heads.first) * d->d_head;
+    const uint32_t *page = s->page[p->attention->kv_group];
+    const uint32_t col = s->first_col + item->cols.first;
+    const size_t at = col * b->ld_q + (size_t)first_head(b, item) * b->params.dims.d_head;
     struct attend_part *last = job->n_parts ? &job->part[job->n_parts - 1] : NULL;
 
-    if (last && last->q + last->n_cols * b->ld_q == b->q + at && last->page == s->page)
+    if (last && last->q + last->n_cols * b->ld_q == b->q + at && last->page == page)
         last->n_cols += item->cols.last - item->cols.first;
     else
         job->part[job->n_parts++] = (struct attend_part){
-            .page = s->page, .first_pos = s->first_pos + item->cols.first,
+            .page = page, .first_pos = s->first_pos + item->cols.first,
             .n_cols = item->cols.last - item->cols.first, .q = b->q + at, .out = b->attended + at,
         };
 }
@@ -135,7 +154,7 @@ static uint64_t total_cost(const struct cpu_backend *b, const struct phase *p,
         for (uint32_t c = 0; c < s->n_cols; c += cut->cols_per_item) {
             const uint32_t n_left = s->n_cols - c;
             const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
-            total += b->params.dims.n_heads * cost_of(s->first_pos + c, n, p->window);
+            total += b->params.dims.n_heads * cost_of(s->first_pos + c, n, p->attention->window);
         }
     }
     return total;
@@ -162,12 +181,13 @@ static void visit(const struct cpu_backend *b, const struct phase *p, struct att
                   const struct prefix_group *group, uint32_t part, const struct item *item,
                   struct part mine)
 {
-    const uint64_t cost = item_cost(item, p->window);
+    const uint64_t cost = item_cost(item, p->attention->window);
     const bool is_mine = (pass->before + cost / 2) * mine.n / pass->total == mine.index;
     const uint32_t n_rows = (item->cols.last - item->cols.first) *
                             (item->heads.last - item->heads.first);
     pass->before += cost;
     if (!is_mine) return;
+    assert(n_rows <= MAX_JOB_ROWS);
     if (pass->job_group != group || pass->job_part != part || !pass->job_rows ||
         pass->job_rows + n_rows > MAX_JOB_ROWS || pass->job.n_parts == MAX_JOB_PARTS) {
         flush(pass);
@@ -175,24 +195,25 @@ static void visit(const struct cpu_backend *b, const struct phase *p, struct att
         pass->job_group = group;
         pass->job_part = part;
     }
-    add_item(b, item, &pass->job);
+    add_item(b, p, item, &pass->job);
     pass->job_rows += n_rows;
 }
 
 static void run_attend(struct cpu_backend *b, const struct phase *p, struct part mine)
 {
     const struct dims *d = &b->params.dims;
+    const struct prefix_groups *groups = &b->groups[p->attention->kv_group];
     const struct cut cut = cut_of(b, b->params.n_threads);
     struct attend_pass pass = {
         .runner = attend_begin(&b->k, b->attend_state + (size_t)mine.thread * MAX_JOB_ROWS),
         .total = total_cost(b, p, &cut),
     };
 
-    for (uint32_t i = 0; i < b->groups.n_groups; i++) {
-        const struct prefix_group *group = &b->groups.group[i];
+    for (uint32_t i = 0; i < groups->n_groups; i++) {
+        const struct prefix_group *group = &groups->group[i];
         for (uint32_t part = 0; part < d->n_kv_heads * cut.head_parts; part++)
             for (uint32_t k = 0; k < group->n; k++) {
-                const struct span *s = &b->batch.span[b->groups.order[group->first + k]];
+                const struct span *s = &b->batch.span[groups->order[group->first + k]];
                 const uint32_t n_col = n_col_items(s, &cut);
                 for (uint32_t c = 0; c < n_col; c++) {
                     const struct item item = item_of(d, s, &cut, part, c);
@@ -207,24 +228,22 @@ static void run_attend(struct cpu_backend *b, const struct phase *p, struct part
 static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n = b->params.dims.n_heads * b->params.dims.d_head;
-    const struct share cols = share_of(b->batch.n_cols, part);
+    const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++)
         act_quantise(b, &b->att, p->forms, c, b->batch.n_cols, b->attended + c * b->ld_q, 0, n);
 }
 
-void cpu_attend(struct backend *base, uint32_t layer, uint32_t window)
+void cpu_attend(struct backend *base, const struct qkv_weights *w, const struct attention_params *a)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    const struct phase *rope = &b->phase[b->n_phases - 1];      /* of the same layer's qkv */
-    struct phase *p = add_phase(b, run_attend, "attend");
-    p->qkv = rope->qkv;
-    p->rope = rope->rope;
-    p->layer = layer;
-    p->window = window;
+    struct phase *p = phase_add(b, run_attend, "attend");
+    p->qkv = w;
+    p->attention = a;
     if (b->batch.n_cols >= MANY_COLS) {     /* else its cost is not asked for */
         const struct cut cut = cut_of(b, b->params.n_threads);
-        set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * b->params.dims.d_head);
+        phase_set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * b->params.dims.d_head);
     }
-    p = add_phase(b, run_quantise_attended, "quantise");
-    set_cost(b, p, QUANTISE_NS * b->batch.n_cols * b->ld_q);
+    b->writer.att = b->n_phases;
+    p = phase_add(b, run_quantise_attended, "quantise");
+    phase_set_cost(b, p, QUANTISE_NS * b->batch.n_cols * b->ld_q);
 }

@@ -1,19 +1,21 @@
-/* A mixture of experts. A column's share in an expert is a slot; slots are ordered by expert, so the
- * columns of an expert lie together and each of its panels is read once for all of them. The work
- * list is (expert, panel), shared out by cost.
+/* A mixture of experts. A column and one of its experts are a pair; pairs are ordered by expert, so
+ * the columns of an expert lie together and each of its panels is read once for all of them. The
+ * work list is (expert, panel), shared out by cost.
  *
- * Which expert a column chooses follows from its own bytes: the router runs in f32 on the normalised
- * column, in an order of sums given by d_model. An expert's product gives a column the same bytes
- * whoever shares it, and a column adds up its experts by rank: so the batch does not matter. */
+ * Which expert a column chooses follows from its own bytes: the router runs in f32 on the
+ * normalised column, in an order of sums given by d_model. An expert's product gives a column the
+ * same bytes whoever shares it, and a column adds up its experts by rank: so the batch does not
+ * matter. */
 #include <math.h>
 #include <string.h>
 
-#include "backend/cpu/cpu_internal.h"
+#include "backend/cpu/phase.h"
+#include "backend/cpu/product.h"
 
 /* A panel costs its reading, as much as this many columns of it, and its columns. */
 enum { READ_COST = 4 };
 
-static uint32_t n_slots_of(const struct cpu_backend *b)
+static uint32_t n_pairs_of(const struct cpu_backend *b)
 {
     return b->batch.n_cols * b->params.dims.n_experts_used;
 }
@@ -23,13 +25,12 @@ static void run_route_norm(struct cpu_backend *b, const struct phase *p, struct 
 {
     const struct dims *d = &b->params.dims;
     const struct vector *shared = p->experts->shared_router;
-    const struct share cols = share_of(b->batch.n_cols, part);
+    const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *row = b->y + c * b->ld_model;
-        b->k.rms_norm(b->x + c * b->ld_model, p->vector->values, d->d_model, p->eps, row);
-        if (shared)
-            b->moe.shared_weight[c] =
-                1.0f / (1.0f + expf(-b->k.dot(row, shared->values, d->d_model)));
+        norm_row(b, p->norm, b->x + c * b->ld_model, row);
+        b->moe.shared_weight[c] =
+            shared ? 1.0f / (1.0f + expf(-b->k.dot(row, shared->values, d->d_model))) : 1;
     }
 }
 
@@ -37,7 +38,7 @@ static void run_route_norm(struct cpu_backend *b, const struct phase *p, struct 
 static void run_route(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct dims *d = &b->params.dims;
-    const struct share mine = share_of(d->n_experts, part);
+    const struct range mine = range_of(d->n_experts, part);
     for (uint32_t e = mine.first; e < mine.last; e++)
         for (uint32_t c = 0; c < b->batch.n_cols; c++)
             b->moe.score[c * d->n_experts + e] =
@@ -61,74 +62,73 @@ static void choose(const float *score, uint32_t n_experts, uint32_t n_used, uint
     }
 }
 
-/* Weights: the softmax of all scores, or, normalised, of those chosen. */
+/* Weights: the softmax of all scores, or, normalised, of those chosen; scaled. */
 static void weigh(const float *score, uint32_t n_experts, const uint32_t *chosen, uint32_t n_used,
-                  bool is_normalised, float *weight)
+                  const struct ffn_params *p, float *weight)
 {
     const float max = score[chosen[0]];
     float total = 0;
     for (uint32_t i = 0; i < n_used; i++) weight[i] = expf(score[chosen[i]] - max);
-    if (is_normalised)
+    if (p->is_normalised)
         for (uint32_t i = 0; i < n_used; i++) total += weight[i];
     else
         for (uint32_t e = 0; e < n_experts; e++) total += expf(score[e] - max);
-    for (uint32_t i = 0; i < n_used; i++) weight[i] /= total;
+    for (uint32_t i = 0; i < n_used; i++) weight[i] = weight[i] / total * p->expert_scale;
 }
 
 static void run_choose(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
-    const struct share cols = share_of(b->batch.n_cols, part);
+    const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         const float *score = b->moe.score + (size_t)c * n_experts;
         uint32_t *chosen = b->moe.chosen + (size_t)c * n_used;
         choose(score, n_experts, n_used, chosen);
-        weigh(score, n_experts, chosen, n_used, p->experts->is_normalised,
-              b->moe.weight + (size_t)c * n_used);
+        weigh(score, n_experts, chosen, n_used, p->ffn, b->moe.weight + (size_t)c * n_used);
     }
 }
 
-/* Slots by expert, within one by column. */
+/* Pairs by expert, within one by column. */
 static void run_group(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     (void)p;
     const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
-    uint32_t *first = b->moe.first_slot;
+    uint32_t *first = b->moe.first_pair;
     if (part.index) return;
     memset(first, 0, (n_experts + 1) * sizeof *first);
-    for (uint32_t i = 0; i < n_slots_of(b); i++) first[b->moe.chosen[i] + 1]++;
+    for (uint32_t i = 0; i < n_pairs_of(b); i++) first[b->moe.chosen[i] + 1]++;
     for (uint32_t e = 0; e < n_experts; e++) first[e + 1] += first[e];
-    for (uint32_t i = 0; i < n_slots_of(b); i++) {
-        const uint32_t slot = first[b->moe.chosen[i]]++;
-        b->moe.slot[i] = slot;
-        b->moe.col[slot] = i / n_used;
+    for (uint32_t i = 0; i < n_pairs_of(b); i++) {
+        const uint32_t pair = first[b->moe.chosen[i]]++;
+        b->moe.pair[i] = pair;
+        b->moe.col[pair] = i / n_used;
     }
     memmove(first + 1, first, n_experts * sizeof *first);   /* each had moved on to the next */
     first[0] = 0;
 }
 
-/* Copies each slot's column of H, in the forms that the experts read. */
+/* Copies each pair's column of H, in the forms that the experts read. */
 static void run_gather(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const uint32_t n_slots = n_slots_of(b), n_cols = b->batch.n_cols;
+    const uint32_t n_pairs = n_pairs_of(b), n_cols = b->batch.n_cols;
     const uint32_t d_model = b->params.dims.d_model;
     const struct act *from = &b->h, *to = &b->moe.h;
-    const struct share mine = share_of(n_slots, part);
+    const struct range mine = range_of(n_pairs, part);
     for (uint32_t s = mine.first; s < mine.last; s++) {
         const uint32_t c = b->moe.col[s];
         for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256; k++)
-            to->x256[(size_t)k * n_slots + s] = from->x256[(size_t)k * n_cols + c];
+            to->x256[(size_t)k * n_pairs + s] = from->x256[(size_t)k * n_cols + c];
         for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256U; k++)
-            to->x256u[(size_t)k * n_slots + s] = from->x256u[(size_t)k * n_cols + c];
+            to->x256u[(size_t)k * n_pairs + s] = from->x256u[(size_t)k * n_cols + c];
         for (uint32_t k = 0; k < d_model / 32 && p->forms & ACT_FORM_X32; k++)
-            to->x32[(size_t)k * n_slots + s] = from->x32[(size_t)k * n_cols + c];
+            to->x32[(size_t)k * n_pairs + s] = from->x32[(size_t)k * n_cols + c];
     }
 }
 
 /* Panels of one expert that are this part's. */
-struct expert_share {
+struct expert_panels {
     uint32_t expert;
-    struct share cols, panels;
+    struct range cols, panels;
 };
 
 /* A pass over the work list: experts in order, each with n_panels panels. */
@@ -141,7 +141,7 @@ struct expert_pass {
 static struct expert_pass pass_of(const struct cpu_backend *b, uint32_t n_panels,
                                   struct part part)
 {
-    const uint32_t *first = b->moe.first_slot;
+    const uint32_t *first = b->moe.first_pair;
     uint64_t total = 0;
     for (uint32_t e = 0; e < b->params.dims.n_experts; e++)
         if (first[e + 1] > first[e])
@@ -158,15 +158,15 @@ static uint32_t n_before(uint64_t start, uint64_t end, uint64_t cost, uint32_t n
 }
 
 /* The next expert of which this part has panels; false: there is none. */
-static bool next_share(struct expert_pass *p, struct expert_share *out)
+static bool next_panels(struct expert_pass *p, struct expert_panels *out)
 {
-    const uint32_t *first = p->b->moe.first_slot;
+    const uint32_t *first = p->b->moe.first_pair;
     while (p->expert < p->b->params.dims.n_experts) {
         const uint32_t e = p->expert++;
         const uint64_t cost = READ_COST + first[e + 1] - first[e], start = p->before;
         if (first[e + 1] == first[e]) continue;
         p->before += p->n_panels * cost;
-        *out = (struct expert_share){
+        *out = (struct expert_panels){
             e, { first[e], first[e + 1] },
             { n_before(start, p->first, cost, p->n_panels),
               n_before(start, p->last, cost, p->n_panels) },
@@ -176,14 +176,14 @@ static bool next_share(struct expert_pass *p, struct expert_share *out)
     return false;
 }
 
-/* A matrix that holds the experts' rows one after the other, times their slots. */
+/* A matrix that holds the experts' rows one after the other, times their pairs. */
 static void expert_product(const struct cpu_backend *b, const struct matrix *m,
-                           const struct act *act, const struct expert_share *s, uint32_t n_panels,
+                           const struct act *act, const struct expert_panels *s, uint32_t n_panels,
                            float *out, size_t ld_out)
 {
-    const struct share panels = { s->expert * n_panels + s->panels.first,
+    const struct range panels = { s->expert * n_panels + s->panels.first,
                                   s->expert * n_panels + s->panels.last };
-    product_columns(b, m, act, s->cols, n_slots_of(b), panels,
+    product_columns(b, m, act, s->cols, n_pairs_of(b), panels,
                     out + (size_t)s->panels.first * PANEL_ROWS, ld_out);
 }
 
@@ -191,8 +191,8 @@ static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, str
 {
     const uint32_t n_panels = b->params.dims.d_expert / PANEL_ROWS;
     struct expert_pass pass = pass_of(b, n_panels, part);
-    struct expert_share s;
-    while (next_share(&pass, &s)) {
+    struct expert_panels s;
+    while (next_panels(&pass, &s)) {
         expert_product(b, p->experts->gate, &b->moe.h, &s, n_panels, b->moe.gate, b->ld_expert);
         expert_product(b, p->experts->up, &b->moe.h, &s, n_panels, b->moe.up, b->ld_expert);
     }
@@ -200,12 +200,12 @@ static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, str
 
 static void run_expert_activation(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const uint32_t d_expert = b->params.dims.d_expert, n_slots = n_slots_of(b);
-    const struct share mine = share_of(n_slots, part);
+    const uint32_t d_expert = b->params.dims.d_expert, n_pairs = n_pairs_of(b);
+    const struct range mine = range_of(n_pairs, part);
     for (uint32_t s = mine.first; s < mine.last; s++) {
         float *gate = b->moe.gate + s * b->ld_expert;
-        b->k.gate(gate, b->moe.up + s * b->ld_expert, d_expert, p->activation, gate);
-        act_quantise(b, &b->moe.ff, p->forms, s, n_slots, gate, 0, d_expert);
+        b->k.gate(gate, b->moe.up + s * b->ld_expert, d_expert, p->ffn->activation, gate);
+        act_quantise(b, &b->moe.ff, p->forms, s, n_pairs, gate, 0, d_expert);
     }
 }
 
@@ -213,8 +213,8 @@ static void run_expert_down(struct cpu_backend *b, const struct phase *p, struct
 {
     const uint32_t n_panels = b->params.dims.d_model / PANEL_ROWS;
     struct expert_pass pass = pass_of(b, n_panels, part);
-    struct expert_share s;
-    while (next_share(&pass, &s))
+    struct expert_panels s;
+    while (next_panels(&pass, &s))
         expert_product(b, p->experts->down, &b->moe.ff, &s, n_panels, b->moe.out, b->ld_model);
 }
 
@@ -227,51 +227,51 @@ static void add_weighted(float *x, const float *y, float weight, uint32_t n)
 static void run_expert_sum(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_used = b->params.dims.n_experts_used, d_model = b->params.dims.d_model;
-    const struct share cols = share_of(b->batch.n_cols, part);
+    const float scale = p->residual->scale;
+    const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *x = b->x + c * b->ld_model;
         for (uint32_t i = 0; i < n_used; i++)
-            add_weighted(x, b->moe.out + b->moe.slot[c * n_used + i] * b->ld_model,
-                         b->moe.weight[c * n_used + i], d_model);
-        if (p->experts->shared_down)
-            add_weighted(x, b->y + c * b->ld_model, b->moe.shared_weight[c], d_model);
+            add_weighted(x, b->moe.out + b->moe.pair[c * n_used + i] * b->ld_model,
+                         scale * b->moe.weight[c * n_used + i], d_model);
+        if (p->experts->shared_down.weight)
+            add_weighted(x, b->y + c * b->ld_model, scale * b->moe.shared_weight[c], d_model);
     }
 }
 
 static struct phase *add_expert_phase(struct cpu_backend *b, phase_fn *run, const char *name,
                                       const struct expert_weights *w)
 {
-    struct phase *p = add_phase(b, run, name);
+    struct phase *p = phase_add(b, run, name);
     p->experts = w;
     return p;
 }
 
-void cpu_experts_add(struct backend *base, const struct vector *norm, float eps,
-                     const struct expert_weights *w, enum activation activation)
+void cpu_experts_add(struct backend *base, const struct norm *norm, const struct expert_weights *w,
+                     const struct ffn_params *params, const struct residual *r)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     const uint32_t forms = act_form(w->gate) | act_form(w->up);
-    b->phase[b->last_norm].forms |= forms;
+    assert(!r->norm.weight);
+    phase_want_forms(b, b->writer.h, forms);
 
-    struct phase *p = add_expert_phase(b, run_route_norm, "route", w);
-    p->vector = norm;
-    p->eps = eps;
+    add_expert_phase(b, run_route_norm, "route", w)->norm = norm;
     add_expert_phase(b, run_route, "route", w);
-    add_expert_phase(b, run_choose, "route", w);
+    add_expert_phase(b, run_choose, "route", w)->ffn = params;
     add_expert_phase(b, run_group, "route", w);
     add_expert_phase(b, run_gather, "route", w)->forms = forms;
-    if (w->shared_down) {
-        cpu_gate_up(base, w->shared_gate, w->shared_up, activation);
-        b->phase[b->n_phases - 1].forms |= act_form(w->shared_down);
-        record_product(b, "down", w->shared_down, &b->ff, b->y, b->ld_model);
+    if (w->shared_down.weight) {
+        cpu_gate_up(base, &w->shared_gate, &w->shared_up, params);
+        phase_want_forms(b, b->writer.ff, act_form(w->shared_down.weight));
+        product_record(b, "down", &w->shared_down, &b->ff, b->y, b->ld_model);
     }
-    const double product_ns = PRODUCT_NS * n_slots_of(b) * b->params.dims.d_expert *
+    const double product_ns = PRODUCT_NS * n_pairs_of(b) * b->params.dims.d_expert *
                               b->params.dims.d_model;
-    set_cost(b, add_expert_phase(b, run_expert_gate_up, "gate up", w), 2 * product_ns);
-    p = add_expert_phase(b, run_expert_activation, "activation", w);
-    p->activation = activation;
+    phase_set_cost(b, add_expert_phase(b, run_expert_gate_up, "gate up", w), 2 * product_ns);
+    struct phase *p = add_expert_phase(b, run_expert_activation, "activation", w);
+    p->ffn = params;
     p->forms = act_form(w->down);
-    set_cost(b, p, ACTIVATION_NS * n_slots_of(b) * b->params.dims.d_expert);
-    set_cost(b, add_expert_phase(b, run_expert_down, "down", w), product_ns);
-    add_expert_phase(b, run_expert_sum, "expert sum", w);
+    phase_set_cost(b, p, ACTIVATION_NS * n_pairs_of(b) * b->params.dims.d_expert);
+    phase_set_cost(b, add_expert_phase(b, run_expert_down, "down", w), product_ns);
+    add_expert_phase(b, run_expert_sum, "expert sum", w)->residual = r;
 }

@@ -1,5 +1,8 @@
 /* Q, K and V of a layer, RoPE, and the KV pages they go to. */
-#include "backend/cpu/cpu_internal.h"
+#include <math.h>
+
+#include "backend/cpu/phase.h"
+#include "backend/cpu/product.h"
 
 /* The three products are one range of panels, so that the split is even whatever their sizes. */
 static void run_qkv_product(struct cpu_backend *b, const struct phase *p, struct part part)
@@ -9,17 +12,17 @@ static void run_qkv_product(struct cpu_backend *b, const struct phase *p, struct
         float *out;
         size_t ld;
     } parts[] = {
-        { p->qkv->q, b->q, b->ld_q },
-        { p->qkv->k, b->k_rows, b->ld_kv },
-        { p->qkv->v, b->v_rows, b->ld_kv },
+        { p->qkv->q.weight, b->q, b->ld_q },
+        { p->qkv->k.weight, b->k_rows, b->ld_kv },
+        { p->qkv->v.weight, b->v_rows, b->ld_kv },
     };
-    const uint32_t n_cols = p->has_residuals ? 2 * b->batch.n_cols : b->batch.n_cols;
-    const uint32_t n_all = p->qkv->q->n_panels + p->qkv->k->n_panels + p->qkv->v->n_panels;
-    const struct share all = share_of(n_all, part);
+    const uint32_t n_cols = p->has_leftovers ? 2 * b->batch.n_cols : b->batch.n_cols;
+    const uint32_t n_all = parts[0].m->n_panels + parts[1].m->n_panels + parts[2].m->n_panels;
+    const struct range all = range_of(n_all, part);
     uint32_t start = 0;
     for (int i = 0; i < 3; i++) {
         const uint32_t end = start + parts[i].m->n_panels;
-        const struct share mine = { (all.first > start ? all.first : start) - start,
+        const struct range mine = { (all.first > start ? all.first : start) - start,
                                     (all.last < end ? all.last : end) - start };
         if (all.first < end && all.last > start)
             product_panels(b, parts[i].m, &b->h, n_cols, mine, parts[i].out, parts[i].ld);
@@ -27,20 +30,66 @@ static void run_qkv_product(struct cpu_backend *b, const struct phase *p, struct
     }
 }
 
-/* head: one head of a column, `ld` floats a column. */
-static void add_residual(const struct cpu_backend *b, const struct phase *p, float *head, size_t ld)
+/* Adds to n results of a column's product, `ld` floats a column, what its rounding left over and
+ * the bias, and norms them. bias, norm: NULL where there is none. */
+static void complete(const struct cpu_backend *b, const struct phase *p, float *x, size_t ld,
+                     const float *bias, const struct norm *norm, uint32_t n)
 {
-    if (p->has_residuals) b->k.add(head, head + b->batch.n_cols * ld, b->params.dims.d_head);
+    if (p->has_leftovers) b->k.add(x, x + b->batch.n_cols * ld, n);
+    if (bias) b->k.add(x, bias, n);
+    if (norm && norm->weight) b->k.rms_norm(x, norm->weight->values, n, norm->eps, x);
+}
+
+/* As the kernel turns whole registers, any number of pairs. */
+static void turn_pairs(float *x, const float *cos_sin, const struct rope *rope, float scale)
+{
+    for (uint32_t i = 0; i < rope->n_rot / 2; i++) {
+        float *first = rope->is_interleaved ? x + 2 * i : x + i;
+        float *second = rope->is_interleaved ? x + 2 * i + 1 : x + i + rope->n_rot / 2;
+        const float a = *first, b = *second, c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+        *first = fmaf(a, c, -(b * s)) * scale;
+        *second = fmaf(a, s, b * c) * scale;
+    }
+}
+
+/* What rope leaves alone is scaled all the same. */
+static void turn_head(const struct cpu_backend *b, const struct rope *rope, float *head,
+                      uint32_t pos, float scale)
+{
+    const uint32_t n_rot = rope ? rope->n_rot : 0;
+    const float *cos_sin = rope ? rope->cos_sin + (size_t)pos * n_rot : NULL;
+    if (n_rot % 32) turn_pairs(head, cos_sin, rope, scale);
+    else if (rope) b->k.rope(head, cos_sin, n_rot, rope->is_interleaved, scale);
+    for (uint32_t i = n_rot; i < b->params.dims.d_head; i++) head[i] *= scale;
+}
+
+/* Whether norms are of all heads together: these come before, in a phase of their own. */
+static bool has_row_norms(const struct cpu_backend *b, const struct qkv_weights *w)
+{
+    return w->norm_q.weight && w->norm_q.weight->n != b->params.dims.d_head;
+}
+
+static void norm_row_of(const struct cpu_backend *b, const struct phase *p, float *row, size_t ld,
+                        const struct vector *bias, const struct norm *norm)
+{
+    complete(b, p, row, ld, bias ? bias->values : NULL, norm, norm->weight->n);
+}
+
+static void run_row_norms(struct cpu_backend *b, const struct phase *p, struct part part)
+{
+    const struct qkv_weights *w = p->qkv;
+    const struct range cols = range_of(b->batch.n_cols, part);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        norm_row_of(b, p, b->q + c * b->ld_q, b->ld_q, w->q.bias, &w->norm_q);
+        norm_row_of(b, p, b->k_rows + c * b->ld_kv, b->ld_kv, w->k.bias, &w->norm_k);
+    }
 }
 
 static void prepare_head(const struct cpu_backend *b, const struct phase *p, float *head, size_t ld,
-                         const float *bias, const struct vector *norm, uint32_t pos, float scale)
+                         const float *bias, const struct norm *norm, uint32_t pos, float scale)
 {
-    const uint32_t d_head = b->params.dims.d_head;
-    add_residual(b, p, head, ld);
-    if (bias) b->k.add(head, bias, d_head);
-    if (norm) b->k.rms_norm(head, norm->values, d_head, p->eps, head);
-    b->k.rope(head, p->rope->cos_sin + (size_t)pos * d_head, d_head, p->rope->interleaved, scale);
+    if (!has_row_norms(b, p->qkv)) complete(b, p, head, ld, bias, norm, b->params.dims.d_head);
+    turn_head(b, p->attention->rope, head, pos, scale);
 }
 
 static const struct span *span_of(const struct batch *batch, uint32_t col)
@@ -56,15 +105,21 @@ static void write_kv(struct cpu_backend *b, const struct phase *p, uint32_t head
     const uint32_t d_head = b->params.dims.d_head, pos = b->batch.pos[col];
     float *k = b->k_rows + col * b->ld_kv + head * d_head;
     float *v = b->v_rows + col * b->ld_kv + head * d_head;
-    const struct vector *bias_k = p->qkv->bias_k, *bias_v = p->qkv->bias_v;
+    const struct vector *bias_k = p->qkv->k.bias, *bias_v = p->qkv->v.bias;
 
-    if (kv_keeps_bias_out(b->layout.k, bias_k, p->qkv->norm_k)) bias_k = NULL;
+    if (keeps_bias_out(b, p->qkv)) bias_k = NULL;
     prepare_head(b, p, k, b->ld_kv, bias_k ? bias_k->values + head * d_head : NULL,
-                 p->qkv->norm_k, pos, 1);
-    add_residual(b, p, v, b->ld_kv);
-    if (bias_v) b->k.add(v, bias_v->values + head * d_head, d_head);
-    b->k.kv_write(kv_of(b, span->page[pos / PAGE_TOKENS], p->layer, head), &b->layout,
+                 &p->qkv->norm_k, pos, 1);
+    complete(b, p, v, b->ld_kv, bias_v ? bias_v->values + head * d_head : NULL, NULL, d_head);
+    const struct attention_params *a = p->attention;
+    b->k.kv_write(kv_of(b, a, span->page[a->kv_group][pos / PAGE_TOKENS], head), &b->layout,
                   pos % PAGE_TOKENS, k, v);
+}
+
+static float scale_at(const struct phase *p, uint32_t pos)
+{
+    const struct vector *scales = p->attention->q_scales;
+    return scales ? p->scale * scales->values[pos] : p->scale;
 }
 
 /* Items are heads, queries first, times columns; the columns of a KV head stay on one thread where
@@ -73,16 +128,16 @@ static void run_heads(struct cpu_backend *b, const struct phase *p, struct part 
 {
     const struct dims *d = &b->params.dims;
     const uint32_t n_cols = b->batch.n_cols;
-    const struct vector *bias_q = p->qkv->bias_q;
-    const struct share items = share_of((d->n_heads + d->n_kv_heads) * n_cols, part);
+    const struct vector *bias_q = p->qkv->q.bias;
+    const struct range items = range_of((d->n_heads + d->n_kv_heads) * n_cols, part);
     const struct span *span = NULL;
 
     for (uint32_t i = items.first; i < items.last; i++) {
         const uint32_t head = i / n_cols, col = i % n_cols;
         if (head < d->n_heads) {
             prepare_head(b, p, b->q + col * b->ld_q + head * d->d_head, b->ld_q,
-                         bias_q ? bias_q->values + head * d->d_head : NULL, p->qkv->norm_q,
-                         b->batch.pos[col], p->scale);
+                         bias_q ? bias_q->values + head * d->d_head : NULL, &p->qkv->norm_q,
+                         b->batch.pos[col], scale_at(p, b->batch.pos[col]));
         } else {
             if (!span || col - span->first_col >= span->n_cols) span = span_of(&b->batch, col);
             write_kv(b, p, head - d->n_heads, col, span);
@@ -94,26 +149,30 @@ static void run_heads(struct cpu_backend *b, const struct phase *p, struct part 
  * many columns of what their rounding to 8 bits left over, and the two results are added. In
  * SmolLM2-135M this rounding is a third of the variance of the logits' error and Q, K and V are 8 %
  * of the arithmetic. */
-void cpu_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w,
-             const struct rope *rope, float q_scale, float eps)
+void cpu_qkv(struct backend *base, const struct qkv_weights *w, const struct attention_params *a)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    const uint32_t forms = act_form(w->q) | act_form(w->k) | act_form(w->v);
-    const bool has_residuals = forms == ACT_FORM_X32;
-    b->phase[b->last_norm].forms |= forms;
-    b->phase[b->last_norm].has_residuals = has_residuals;
-    struct phase *p = add_phase(b, run_qkv_product, "qkv");
+    const struct matrix *q = w->q.weight, *k = w->k.weight, *v = w->v.weight;
+    const uint32_t forms = act_form(q) | act_form(k) | act_form(v);
+    const bool has_leftovers = forms == ACT_FORM_X32;
+    phase_want_forms(b, b->writer.h, forms);
+    b->phase[b->writer.h].has_leftovers = has_leftovers;
+    struct phase *p = phase_add(b, run_qkv_product, "qkv");
     p->qkv = w;
-    p->has_residuals = has_residuals;
-    const uint32_t n_cols = has_residuals ? 2 * b->batch.n_cols : b->batch.n_cols;
-    set_cost(b, p, product_cost(w->q, n_cols) + product_cost(w->k, n_cols) +
-                       product_cost(w->v, n_cols));
-    p = add_phase(b, run_heads, "rope");
-    set_cost(b, p, ROPE_NS * b->batch.n_cols * (b->ld_q + 2.0 * b->ld_kv));
+    p->has_leftovers = has_leftovers;
+    const uint32_t n_cols = has_leftovers ? 2 * b->batch.n_cols : b->batch.n_cols;
+    phase_set_cost(b, p,
+                   product_cost(q, n_cols) + product_cost(k, n_cols) + product_cost(v, n_cols));
+    if (has_row_norms(b, w)) {
+        p = phase_add(b, run_row_norms, "norm");
+        p->qkv = w;
+        p->has_leftovers = has_leftovers;
+        phase_set_cost(b, p, NORM_NS * b->batch.n_cols * (double)(b->ld_q + b->ld_kv));
+    }
+    p = phase_add(b, run_heads, "rope");
+    phase_set_cost(b, p, ROPE_NS * b->batch.n_cols * (b->ld_q + 2.0 * b->ld_kv));
     p->qkv = w;
-    p->has_residuals = has_residuals;
-    p->rope = rope;
-    p->scale = q_scale * 1.44269504089f;    /* softmax runs in base 2 */
-    p->eps = eps;
-    p->layer = layer;
+    p->has_leftovers = has_leftovers;
+    p->attention = a;
+    p->scale = a->q_scale * LOG2_E;
 }

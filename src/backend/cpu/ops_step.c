@@ -1,45 +1,23 @@
-/* Begin and submit, and the operations on whole columns: embed, norm, logits, sample. */
+/* The beginning of a step, and the operations on whole columns: embed, norm, logits, sample. */
 #include <string.h>
 
-#include "backend/cpu/cpu_internal.h"
-#include "base/clock.h"
-
-struct phase *add_phase(struct cpu_backend *b, phase_fn *run, const char *name)
-{
-    struct phase *p = &b->phase[b->n_phases];
-    *p = (struct phase){ .run = run, .name = name, .n_parts = b->params.n_threads };
-    atomic_store_explicit(&b->n_taken[b->n_phases++], 0, memory_order_relaxed);
-    return p;
-}
-
-void set_cost(struct cpu_backend *b, struct phase *p, double ns)
-{
-    const uint32_t n_threads = b->params.n_threads;
-    const double parts_a_thread = ns / n_threads / PART_NS;
-    if (n_threads == 1 || b->batch.n_cols < MANY_COLS || parts_a_thread < 2) return;
-    p->n_parts = n_threads * (parts_a_thread < MAX_PARTS_A_THREAD ? (uint32_t)parts_a_thread
-                                                                   : MAX_PARTS_A_THREAD);
-}
-
-double product_cost(const struct matrix *m, uint32_t n_cols)
-{
-    const double read_ns = READ_NS * (double)m->panel_bytes;
-    const double compute_ns = PRODUCT_NS * PANEL_ROWS * m->n_k * n_cols;
-    return m->n_panels * (read_ns > compute_ns ? read_ns : compute_ns);
-}
+#include "backend/cpu/phase.h"
+#include "backend/cpu/product.h"
 
 void cpu_begin(struct backend *base, const struct batch *batch)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     b->batch = *batch;
     b->n_phases = 0;
-    prefix_groups_find(&b->groups, batch);
+    b->writer.h = b->writer.att = b->writer.ff = UINT32_MAX;
+    for (uint32_t g = 0; g < b->params.kv.n; g++)
+        if (b->params.kv.group[g].n_layers) prefix_groups_find(&b->groups[g], batch, g);
 }
 
 static void run_embed(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct matrix *m = p->matrix;
-    const struct share cols = share_of(b->batch.n_cols, part);
+    const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         const uint32_t row = (uint32_t)b->batch.token[c];
         float *x = b->x + c * b->ld_model;
@@ -52,47 +30,69 @@ static void run_embed(struct cpu_backend *b, const struct phase *p, struct part 
 
 void cpu_embed(struct backend *base, const struct matrix *embedding, float scale)
 {
-    struct phase *p = add_phase((struct cpu_backend *)base, run_embed, "embed");
+    struct phase *p = phase_add((struct cpu_backend *)base, run_embed, "embed");
     p->matrix = embedding;
     p->scale = scale;
+}
+
+void cpu_put_x(struct backend *base, const float *rows)
+{
+    struct cpu_backend *b = (struct cpu_backend *)base;
+    const size_t d_model = b->params.dims.d_model;
+    for (uint32_t c = 0; c < b->batch.n_cols; c++)
+        memcpy(b->x + c * b->ld_model, rows + c * d_model, d_model * sizeof *rows);
+}
+
+void cpu_take_x(struct backend *base, float *rows)
+{
+    const struct cpu_backend *b = (const struct cpu_backend *)base;
+    const size_t d_model = b->params.dims.d_model;
+    for (uint32_t c = 0; c < b->batch.n_cols; c++)
+        memcpy(rows + c * d_model, b->x + c * b->ld_model, d_model * sizeof *rows);
+}
+
+void norm_row(const struct cpu_backend *b, const struct norm *norm, const float *x, float *row)
+{
+    const uint32_t d_model = b->params.dims.d_model;
+    if (norm->weight) b->k.rms_norm(x, norm->weight->values, d_model, norm->eps, row);
+    else memcpy(row, x, d_model * sizeof *row);
 }
 
 static void run_norm(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t d_model = b->params.dims.d_model, n_cols = b->batch.n_cols;
-    const uint32_t ld = p->has_residuals ? 2 * n_cols : n_cols;
-    const struct share cols = share_of(n_cols, part);
+    const uint32_t ld = p->has_leftovers ? 2 * n_cols : n_cols;
+    const struct range cols = range_of(n_cols, part);
     float *row = b->norm_row + part.thread * b->ld_model;
     for (uint32_t c = cols.first; c < cols.last; c++) {
-        b->k.rms_norm(b->x + c * b->ld_model, p->vector->values, d_model, p->eps, row);
+        norm_row(b, p->norm, b->x + c * b->ld_model, row);
         act_quantise(b, &b->h, p->forms, c, ld, row, 0, d_model);
-        if (!p->has_residuals) continue;
+        if (!p->has_leftovers) continue;
         b->k.take_off(b->h.x32 + c, ld, row, d_model);
         act_quantise(b, &b->h, p->forms, n_cols + c, ld, row, 0, d_model);
     }
 }
 
-/* Which forms H takes is added by the operations that read it. */
-void cpu_norm(struct backend *base, const struct vector *weight, float eps)
+void cpu_norm(struct backend *base, const struct norm *norm)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    b->last_norm = b->n_phases;
-    struct phase *p = add_phase(b, run_norm, "norm");
-    p->vector = weight;
-    p->eps = eps;
-    set_cost(b, p, NORM_NS * b->batch.n_cols * b->params.dims.d_model);
+    b->writer.h = b->n_phases;
+    struct phase *p = phase_add(b, run_norm, "norm");
+    p->norm = norm;
+    phase_set_cost(b, p, NORM_NS * b->batch.n_cols * b->params.dims.d_model);
 }
 
 /* Outputs are served in turns of at most max_outs rows of logits. */
 static void run_head_norm(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t d_model = b->params.dims.d_model;
-    const struct share outs = share_of(p->n_outs, part);
+    const struct range rows = range_of(p->n_rows, part);
     float *row = b->norm_row + part.thread * b->ld_model;
-    for (uint32_t o = outs.first; o < outs.last; o++) {
-        const uint32_t col = b->batch.out_col[p->first_out + o];
-        b->k.rms_norm(b->x + col * b->ld_model, p->vector->values, d_model, p->eps, row);
-        act_quantise(b, &b->head, p->forms, o, p->n_outs, row, 0, d_model);
+    for (uint32_t o = rows.first; o < rows.last; o++) {
+        const uint32_t col = batch_col_of_row(&b->batch, p->first_row + o);
+        b->k.rms_norm(b->x + col * b->ld_model, p->norm->weight->values, d_model,
+                      p->norm->eps, row);
+        act_quantise(b, &b->head, p->forms, o, p->n_rows, row, 0, d_model);
     }
 }
 
@@ -100,115 +100,76 @@ static void run_head_norm(struct cpu_backend *b, const struct phase *p, struct p
  * sampler need not read whole rows again. */
 static void run_head(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const uint32_t n_vocab = b->params.dims.n_vocab, n_panels = p->matrix->n_panels;
-    const struct share blocks = share_of(b->n_logit_blocks, part);
+    const uint32_t n_tokens = backend_n_tokens(&b->params), n_panels = p->matrix->n_panels;
+    const struct head_params *h = p->head;
+    const bool is_shaped = h->scale != 1 || h->cap != 0;
+    const struct range blocks = range_of(b->n_logit_blocks, part);
     for (uint32_t i = blocks.first; i < blocks.last; i++) {
-        const uint32_t first = i * LOGIT_BLOCK, n_left = n_vocab - first;
+        const uint32_t first = i * LOGIT_BLOCK, n_left = n_tokens > first ? n_tokens - first : 0;
         const uint32_t panel = first / PANEL_ROWS, n = LOGIT_BLOCK / PANEL_ROWS;
-        const struct share panels = { panel, n < n_panels - panel ? panel + n : n_panels };
-        product_panels(b, p->matrix, &b->head, p->n_outs, panels, b->logit_rows, b->ld_vocab);
-        for (uint32_t o = 0; o < p->n_outs; o++)
+        const struct range panels = { panel, n < n_panels - panel ? panel + n : n_panels };
+        product_panels(b, p->matrix, &b->head, p->n_rows, panels, b->logit_rows, b->ld_vocab);
+        for (uint32_t o = 0; o < p->n_rows; o++) {
+            float *logits = b->logit_rows + o * b->ld_vocab + first;
+            if (is_shaped) b->k.cap(logits, (panels.last - panel) * PANEL_ROWS, h->scale, h->cap);
             b->logit_largest[o * b->n_logit_blocks + i] =
-                b->k.largest(b->logit_rows + o * b->ld_vocab + first,
-                             n_left < LOGIT_BLOCK ? n_left : LOGIT_BLOCK);
+                b->k.largest(logits, n_left < LOGIT_BLOCK ? n_left : LOGIT_BLOCK);
+        }
     }
 }
 
 static void run_sample(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const struct share outs = share_of(p->n_outs, part);
-    for (uint32_t o = outs.first; o < outs.last; o++)
-        p->sample(p->sample_arg, p->first_out + o, b->logit_rows + o * b->ld_vocab,
-                  b->logit_largest + o * b->n_logit_blocks);
+    const struct range outputs = range_of(p->end_output - p->first_output, part);
+    for (uint32_t i = outputs.first; i < outputs.last; i++) {
+        const uint32_t o = p->first_output + i, row = b->batch.output[o].first_row - p->first_row;
+        const struct logit_rows rows = { b->logit_rows + row * b->ld_vocab,
+                                         b->logit_largest + row * b->n_logit_blocks,
+                                         b->ld_vocab, b->n_logit_blocks };
+        p->sample(p->sample_arg, o, &rows);
+    }
 }
 
-void cpu_logits(struct backend *base, const struct vector *norm, float eps,
-                const struct matrix *weight)
+void cpu_logits(struct backend *base, const struct head_params *p, const struct matrix *weight)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    b->head_norm = norm;
-    b->head_eps = eps;
+    b->head_params = p;
     b->head_weight = weight;
+}
+
+static void record_turn(struct cpu_backend *b, uint32_t first, uint32_t end, sample_fn *fn,
+                        void *arg)
+{
+    struct phase *p = phase_add(b, run_head_norm, "norm");
+    p->norm = &b->head_params->norm;
+    p->forms = act_form(b->head_weight);
+    p->first_row = b->batch.output[first].first_row;
+    p->n_rows = batch_n_rows(&b->batch, first, end);
+    struct phase *head = phase_add(b, run_head, "output head");
+    head->matrix = b->head_weight;
+    head->head = b->head_params;
+    head->n_rows = p->n_rows;
+    phase_set_cost(b, head, product_cost(b->head_weight, p->n_rows));
+    struct phase *sample = phase_add(b, run_sample, "sample");
+    sample->first_row = p->first_row;
+    sample->first_output = first;
+    sample->end_output = end;
+    phase_set_cost(b, sample, SAMPLE_NS * p->n_rows);
+    sample->sample = fn;
+    sample->sample_arg = arg;
 }
 
 void cpu_sample(struct backend *base, sample_fn *fn, void *arg)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    const uint32_t n_turns = (b->batch.n_outs + b->params.max_outs - 1) / b->params.max_outs;
-    for (uint32_t turn = 0; turn < n_turns; turn++) {
-        const struct share outs = even_share(b->batch.n_outs, turn, n_turns);
-        struct phase *p = add_phase(b, run_head_norm, "norm");
-        p->vector = b->head_norm;
-        p->eps = b->head_eps;
-        p->forms = act_form(b->head_weight);
-        p->first_out = outs.first;
-        p->n_outs = outs.last - outs.first;
-        struct phase *head = add_phase(b, run_head, "output head");
-        head->matrix = b->head_weight;
-        head->n_outs = p->n_outs;
-        set_cost(b, head, product_cost(b->head_weight, p->n_outs));
-        struct phase *sample = add_phase(b, run_sample, "sample");
-        sample->first_out = p->first_out;
-        sample->n_outs = p->n_outs;
-        set_cost(b, sample, SAMPLE_NS * p->n_outs);
-        sample->sample = fn;
-        sample->sample_arg = arg;
+    for (uint32_t first = 0, end; first < b->batch.n_outputs; first = end) {
+        end = batch_turn_end(&b->batch, first, b->params.max_outs);
+        record_turn(b, first, end, fn, arg);
     }
 }
 
-/* This thread's parts of a phase: the one that is its own, or as many as it comes to. What a part
- * reads was written before the last barrier, so taking one orders nothing. */
-static void run_parts(struct cpu_backend *b, uint32_t phase, uint32_t id)
-{
-    const struct phase *p = &b->phase[phase];
-    if (p->n_parts == b->params.n_threads) {
-        p->run(b, p, (struct part){ id, p->n_parts, id });
-        return;
-    }
-    for (;;) {
-        const unsigned next =
-            atomic_fetch_add_explicit(&b->n_taken[phase], 1, memory_order_relaxed);
-        if (next >= p->n_parts) return;
-        p->run(b, p, (struct part){ next, p->n_parts, id });
-    }
-}
-
-static void run_phases(void *arg, uint32_t id, uint32_t n_threads)
-{
-    struct cpu_backend *b = arg;
-    (void)n_threads;
-    uint64_t start_ns = id == 0 && b->timings.is_on ? clock_ns() : 0;
-    for (uint32_t i = 0; i < b->n_phases; i++) {
-        run_parts(b, i, id);
-        thread_pool_barrier(b->pool, id);
-        if (id == 0 && b->timings.is_on) {
-            const uint64_t now_ns = clock_ns();
-            op_timings_add(&b->timings, b->phase[i].name, now_ns - start_ns);
-            start_ns = now_ns;
-        }
-    }
-}
-
-pl_status cpu_submit(struct backend *base, pl_err *err)
+void cpu_copy_page(struct backend *base, uint32_t kv_group, uint32_t to, uint32_t from)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    (void)err;
-    thread_pool_run(b->pool, run_phases, b);
-    return PL_OK;
-}
-
-void cpu_copy_page(struct backend *base, uint32_t to, uint32_t from)
-{
-    struct cpu_backend *b = (struct cpu_backend *)base;
-    memcpy(b->kv + to * b->page_bytes, b->kv + from * b->page_bytes, b->page_bytes);
-}
-
-void cpu_timing(struct backend *base, bool on)
-{
-    op_timings_set(&((struct cpu_backend *)base)->timings, on);
-}
-
-uint32_t cpu_timings(struct backend *base, const char **name, uint64_t *ns, uint32_t max)
-{
-    return op_timings_take(&((struct cpu_backend *)base)->timings, name, ns, max);
+    kv_places_copy(&b->places, b->kv, kv_group, to, from);
 }

@@ -8,23 +8,24 @@ static uint32_t n_full(const struct span *s)
     return s->first_pos / PAGE_TOKENS;
 }
 
-/* Equal first entries of two page tables, counted in full pages. */
-static uint32_t n_common(const struct span *a, const struct span *b)
+/* Equal first entries of two spans' page tables, counted in full pages. */
+static uint32_t n_common(const struct prefix_groups *g, const struct span *a, const struct span *b)
 {
+    const uint32_t *page_a = a->page[g->kv_group], *page_b = b->page[g->kv_group];
     const uint32_t n = n_full(a) < n_full(b) ? n_full(a) : n_full(b);
-    if (!n || a->page[0] != b->page[0]) return 0;
-    if (!memcmp(a->page, b->page, n * sizeof *a->page)) return n;
+    if (!n || page_a[0] != page_b[0]) return 0;
+    if (!memcmp(page_a, page_b, n * sizeof *page_a)) return n;
     uint32_t i = 1;
-    while (a->page[i] == b->page[i]) i++;
+    while (page_a[i] == page_b[i]) i++;
     return i;
 }
 
 /* The order of page tables, entry by entry; a shorter one comes first. */
-static bool is_before(const struct span *a, const struct span *b)
+static bool is_before(const struct prefix_groups *g, const struct span *a, const struct span *b)
 {
-    const uint32_t n = n_common(a, b);
+    const uint32_t n = n_common(g, a, b);
     if (n == n_full(a) || n == n_full(b)) return n_full(a) < n_full(b);
-    return a->page[n] < b->page[n];
+    return a->page[g->kv_group][n] < b->page[g->kv_group][n];
 }
 
 /* Sorts spans into g->order by binary insertion: a step has few, and comparing is what costs. */
@@ -34,7 +35,7 @@ static void sort(struct prefix_groups *g, const struct batch *batch)
         uint32_t low = 0, high = i;
         while (low < high) {
             const uint32_t middle = (low + high) / 2;
-            if (is_before(&batch->span[i], &batch->span[g->order[middle]])) high = middle;
+            if (is_before(g, &batch->span[i], &batch->span[g->order[middle]])) high = middle;
             else low = middle + 1;
         }
         memmove(g->order + low + 1, g->order + low, (i - low) * sizeof *g->order);
@@ -67,11 +68,12 @@ static struct prefix_group best_group(const struct prefix_groups *g, const struc
     return best;
 }
 
-void prefix_groups_find(struct prefix_groups *g, const struct batch *batch)
+void prefix_groups_find(struct prefix_groups *g, const struct batch *batch, uint32_t kv_group)
 {
+    g->kv_group = kv_group;
     sort(g, batch);
     for (uint32_t i = 0; i < batch->n_spans; i++)
-        g->group[i].n_common = i ? n_common(&batch->span[g->order[i - 1]],
+        g->group[i].n_common = i ? n_common(g, &batch->span[g->order[i - 1]],
                                             &batch->span[g->order[i]]) & ~1u : 0;
     for (uint32_t i = batch->n_spans; i-- > 0;) g->group[i] = best_group(g, batch, i);
     g->n_groups = 0;

@@ -13,12 +13,14 @@ struct prefix_group {
 };
 
 struct prefix_groups {
+    uint32_t kv_group;
     uint32_t *order;            /* (max_cols) spans, neighbours by page table */
     struct prefix_group *group; /* (max_cols) */
     uint32_t n_groups;
 };
 
-/* Fills g for the batch, whose spans are at most as many as g has room for. No allocation. */
-void prefix_groups_find(struct prefix_groups *g, const struct batch *batch);
+/* Fills g for the batch's page tables of a KV group, the spans being at most as many as g has room
+ * for. No allocation. */
+void prefix_groups_find(struct prefix_groups *g, const struct batch *batch, uint32_t kv_group);
 
 #endif

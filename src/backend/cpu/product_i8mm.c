@@ -29,7 +29,8 @@ INLINE void dots_signed(vi *dot, vi low, vi high, const void *x, size_t stride, 
     if (c < n_cols) {
         const uint8_t *at = (const uint8_t *)x + (size_t)c * stride;
         const int32_t turn = (int32_t)(flip_x * 0x01010101u);
-        dot[c] = dot_us(dot_us(dot[c], low, four_bytes(at) ^ turn), high, four_bytes(at + 4) ^ turn);
+        dot[c] =
+            dot_us(dot_us(dot[c], low, four_bytes(at) ^ turn), high, four_bytes(at + 4) ^ turn);
     }
 }
 

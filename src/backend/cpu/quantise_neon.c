@@ -30,7 +30,10 @@ INLINE void quantise_32(const float *x, float inverse, int8_t *q)
     }
 }
 
-INLINE int sum_32(const int8_t *q) { return vaddlvq_s8(vld1q_s8(q)) + vaddlvq_s8(vld1q_s8(q + 16)); }
+INLINE int sum_32(const int8_t *q)
+{
+    return vaddlvq_s8(vld1q_s8(q)) + vaddlvq_s8(vld1q_s8(q + 16));
+}
 
 #include "backend/cpu/quantise_lanes.h"
 

@@ -70,6 +70,14 @@ static void add(float *x, const float *y, uint32_t n)
         _mm512_storeu_ps(x + i, _mm512_add_ps(_mm512_loadu_ps(x + i), _mm512_loadu_ps(y + i)));
 }
 
+static void cap(float *x, uint32_t n, float scale, float cap)
+{
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __m512 y = _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(scale));
+        _mm512_storeu_ps(x + i, cap == 0 ? y : capped_ps(y, cap));
+    }
+}
+
 /* Neighbouring pairs: x * (c, c) + swapped x * (-s, s) */
 static void rope_interleaved(float *x, const float *cos_sin, uint32_t d, __m512 scale)
 {
@@ -153,6 +161,7 @@ void cpu_vector_avx512(struct cpu_kernels *k)
     k->largest = largest;
     k->take_off = take_off;
     k->add = add;
+    k->cap = cap;
     k->rope = rope;
     k->kv_write = kv_write;
 }

@@ -57,6 +57,14 @@ static void add(float *x, const float *y, uint32_t n)
     for (uint32_t i = 0; i < n; i++) x[i] += y[i];
 }
 
+static void cap(float *x, uint32_t n, float scale, float cap)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const float y = scale * x[i];
+        x[i] = cap == 0 ? y : cap * tanhf(y / cap);
+    }
+}
+
 static void rope(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale)
 {
     for (uint32_t i = 0; i < d / 2; i++) {
@@ -99,6 +107,7 @@ void cpu_vector_scalar(struct cpu_kernels *k)
     k->largest = largest;
     k->take_off = take_off;
     k->add = add;
+    k->cap = cap;
     k->rope = rope;
     k->kv_write = kv_write;
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/metal/recorder.h"
+
 enum {
     N_LISTS = 2,            /* distinct windows of a model's layers that are kept at once */
     MAX_PARTIALS = 16384,   /* rows times splits that may be items of their own */
@@ -10,20 +12,20 @@ enum {
     SPLIT_PAGES = SPLIT / PAGE_TOKENS,
 };
 
-/* The work of a step for the layers of one window. */
+/* The work of a step for the layers of one window and KV group. */
 struct list {
     bool is_built;
-    uint32_t window;
-    struct metal_buffer item[MAX_ROW_TILES];    /* (max_items) of that many row tiles */
-    struct metal_buffer row, combine, slot;     /* (max_rows), (max_cols * group), (MAX_PARTIALS) */
-    uint32_t n_items[MAX_ROW_TILES], n_rows, n_combined, n_slots, n_partials;
+    uint32_t window, kv_group;
+    struct metal_buffer item[MAX_ROW_TILES];    /* (max_rows) of that many row tiles */
+    struct metal_buffer row, combine, place;    /* (max_rows), (max_cols * group), (MAX_PARTIALS) */
+    uint32_t n_items[MAX_ROW_TILES], n_rows, n_combined, n_places, n_partials;
 };
 
 struct span_work {
-    uint32_t page_at;               /* of its page table's copy */
+    uint32_t page_at;               /* of its page table's copy, among those of its KV group */
     /* of the list being built: */
     uint32_t first_split, end_split;
-    uint32_t slot_at;
+    uint32_t place_at;
     bool is_split, is_taken, is_alone;  /* is_alone: shares no later split's pages with others */
 };
 
@@ -31,7 +33,7 @@ struct span_work {
  */
 struct step_lists {
     struct list list[N_LISTS];
-    struct metal_buffer page;       /* page tables of the step's spans, one after another */
+    struct metal_buffer page[MAX_KV_GROUPS];    /* page tables of the step's spans, in a row */
 };
 
 struct metal_attention {
@@ -40,8 +42,6 @@ struct metal_attention {
     struct metal_buffer partial;    /* (MAX_PARTIALS, n_kv_heads, 2 + d_head) f32: max, sum, O */
     struct span_work *span;         /* (max_cols) of the step's spans */
     uint32_t *member;               /* (max_cols) */
-    const struct vector *bias;      /* of the layer at hand */
-    const struct rope *rope;
 };
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -56,38 +56,34 @@ static uint64_t max_rows(const struct backend_params *p)
     return MAX_PARTIALS + (uint64_t)p->max_cols * group_of(p);
 }
 
-enum { MAX_WANTED = 1 + METAL_STEPS * (1 + N_LISTS * (MAX_ROW_TILES + 3)) };
-
-static struct metal_wanted want(uint64_t n_bytes, struct metal_buffer *to)
-{
-    return (struct metal_wanted){ "attention", n_bytes, to };
-}
-
-static uint32_t list_wanted(struct metal_attention *a, const struct backend_params *p,
-                            struct metal_wanted out[MAX_WANTED])
+static struct workspace workspace_of(struct metal_attention *a, const struct backend_params *p)
 {
     const struct dims *d = &p->dims;
-    uint32_t n = 0;
-    out[n++] = want((uint64_t)MAX_PARTIALS * d->n_kv_heads * (2 + d->d_head) * 4, &a->partial);
+    const char *what = "attention";
+    struct workspace w = { 0 };
+    workspace_want(&w, what, (uint64_t)MAX_PARTIALS * d->n_kv_heads * (2 + d->d_head) * 4,
+                   &a->partial);
     for (struct step_lists *step = a->step; step < a->step + METAL_STEPS; step++) {
-        out[n++] = want((uint64_t)p->max_cols * p->n_pages * 4, &step->page);
+        for (uint32_t g = 0; g < p->kv.n; g++)
+            workspace_want(&w, what, (uint64_t)p->max_cols * p->kv.group[0].n_pages * 4,
+                           &step->page[g]);
         for (struct list *l = step->list; l < step->list + N_LISTS; l++) {
             for (int t = 0; t < MAX_ROW_TILES; t++)
-                out[n++] = want(max_rows(p) * sizeof(struct attend_item), &l->item[t]);
-            out[n++] = want(max_rows(p) * sizeof(struct attend_row), &l->row);
-            out[n++] = want((uint64_t)p->max_cols * group_of(p) * sizeof(struct combine_row),
-                            &l->combine);
-            out[n++] = want(MAX_PARTIALS * 4, &l->slot);
+                workspace_want(&w, what, max_rows(p) * sizeof(struct attend_item), &l->item[t]);
+            workspace_want(&w, what, max_rows(p) * sizeof(struct attend_row), &l->row);
+            workspace_want(&w, what, (uint64_t)p->max_cols * group_of(p) *
+                           sizeof(struct combine_row), &l->combine);
+            workspace_want(&w, what, MAX_PARTIALS * 4, &l->place);
         }
     }
-    return n;
+    return w;
 }
 
 uint64_t metal_attention_bytes(const struct backend_params *params)
 {
     struct metal_attention a;
-    struct metal_wanted list[MAX_WANTED];
-    return metal_wanted_bytes(list, list_wanted(&a, params, list));
+    const struct workspace w = workspace_of(&a, params);
+    return metal_workspace_bytes(&w);
 }
 
 pl_status metal_attention_open(struct metal_backend *b, pl_err *err)
@@ -100,8 +96,8 @@ pl_status metal_attention_open(struct metal_backend *b, pl_err *err)
     }
     if (!a || !a->span || !a->member)
         return pl_fail(err, PL_E_MEMORY, "no memory for attention's lists");
-    struct metal_wanted list[MAX_WANTED];
-    pl_status st = metal_take_all(b, list, list_wanted(a, &b->params, list), err);
+    const struct workspace w = workspace_of(a, &b->params);
+    pl_status st = metal_workspace_take(b, &w, err);
     if (!st) st = metal_pipeline_get(b->device, "attend_1", NULL, 0, &a->attend[0], err);
     if (!st) st = metal_pipeline_get(b->device, "attend_2", NULL, 0, &a->attend[1], err);
     if (!st) st = metal_pipeline_get(b->device, "combine", NULL, 0, &a->combine, err);
@@ -129,11 +125,12 @@ void metal_attention_begin(struct metal_backend *b)
 {
     struct metal_attention *a = b->attention;
     struct step_lists *step = &a->step[b->at];
-    uint32_t *page = step->page.bytes, n = 0;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < b->batch.n_spans; i++) {
         const struct span *s = &b->batch.span[i];
         const uint32_t n_pages = (end_of(s) + PAGE_TOKENS - 1) / PAGE_TOKENS;
-        memcpy(page + n, s->page, n_pages * sizeof *page);
+        for (uint32_t g = 0; g < b->params.kv.n; g++)
+            memcpy((uint32_t *)step->page[g].bytes + n, s->page[g], n_pages * sizeof *s->page[g]);
         a->span[i].page_at = n;
         n += n_pages;
     }
@@ -143,8 +140,7 @@ void metal_attention_begin(struct metal_backend *b)
 /* Splits that the span's columns see some position of. */
 static void find_splits(struct span_work *w, const struct span *s, uint32_t window)
 {
-    w->first_split =
-        window && s->first_pos + 1 > window ? (s->first_pos + 1 - window) / SPLIT : 0;
+    w->first_split = window_start(s->first_pos, window) / SPLIT;
     w->end_split = (end_of(s) - 1) / SPLIT + 1;
 }
 
@@ -152,8 +148,7 @@ static struct attend_row row_of(const struct span *s, uint32_t window, uint32_t 
                                 uint32_t group)
 {
     const uint32_t c = index / group, pos = s->first_pos + c;
-    return (struct attend_row){ s->first_col + c, index % group,
-                                window && pos + 1 > window ? pos + 1 - window : 0, pos };
+    return (struct attend_row){ s->first_col + c, index % group, window_start(pos, window), pos };
 }
 
 /* An item that gets rows one by one. */
@@ -203,7 +198,7 @@ static void walk_span(struct metal_backend *b, struct list *l, uint32_t index)
     close_item(&o);
 }
 
-/* Reserves the slots of a span's partial results. False: it is better walked, or there are not
+/* Reserves the places of a span's partial results. False: it is better walked, or there are not
  * enough left. */
 static bool begin_split(struct metal_backend *b, struct list *l, uint32_t index)
 {
@@ -211,21 +206,25 @@ static bool begin_split(struct metal_backend *b, struct list *l, uint32_t index)
     struct span_work *w = &b->attention->span[index];
     const uint32_t group = group_of(&b->params), n_splits = w->end_split - w->first_split;
     const uint64_t n = (uint64_t)s->n_cols * group * n_splits;
-    if (s->n_cols >= WALKED_COLUMNS || n_splits == 1 || l->n_slots + n > MAX_PARTIALS) return false;
-    w->slot_at = l->n_slots;
+    if (s->n_cols >= WALKED_COLUMNS || n_splits == 1) return false;
+    if (l->n_places + n > MAX_PARTIALS) return false;
+    w->place_at = l->n_places;
     for (uint32_t i = 0; i < s->n_cols * group; i++)
         ((struct combine_row *)l->combine.bytes)[l->n_combined++] = (struct combine_row){
-            s->first_col + i / group, i % group, l->n_slots + i * n_splits, n_splits };
-    l->n_slots += (uint32_t)n;
+            s->first_col + i / group, i % group, l->n_places + i * n_splits, n_splits };
+    l->n_places += (uint32_t)n;
     return true;
 }
 
 /* Whether both spans have the same pages at a split, complete before their first columns. */
-static bool share(const struct span *a, const struct span *b, uint32_t split)
+static bool have_same_pages(const struct span *a, const struct span *b, uint32_t kv_group,
+                            uint32_t split)
 {
-    const uint32_t end = (split + 1) * SPLIT, page = split * SPLIT_PAGES;
-    return a->first_pos >= end && b->first_pos >= end && a->page[page] == b->page[page] &&
-           !memcmp(a->page + page, b->page + page, SPLIT_PAGES * sizeof *a->page);
+    const uint32_t end = (split + 1) * SPLIT;
+    const uint32_t *page_a = a->page[kv_group] + (size_t)split * SPLIT_PAGES;
+    const uint32_t *page_b = b->page[kv_group] + (size_t)split * SPLIT_PAGES;
+    return a->first_pos >= end && b->first_pos >= end && *page_a == *page_b &&
+           !memcmp(page_a, page_b, SPLIT_PAGES * sizeof *page_a);
 }
 
 /* One split for all spans in `member`: items whose rows may be of several streams. */
@@ -250,8 +249,8 @@ static void add_split(struct metal_backend *b, struct list *l, uint32_t split, u
         const struct span_work *w = &a->span[a->member[m]];
         for (uint32_t i = 0; i < s->n_cols * group; i++) {
             const uint32_t at =
-                w->slot_at + i * (w->end_split - w->first_split) + split - w->first_split;
-            ((uint32_t *)l->slot.bytes)[at] = l->n_partials++;
+                w->place_at + i * (w->end_split - w->first_split) + split - w->first_split;
+            ((uint32_t *)l->place.bytes)[at] = l->n_partials++;
             add_row(&o, row_of(s, l->window, i, group));
         }
     }
@@ -264,7 +263,7 @@ static bool has_split(const struct span_work *w, uint32_t split)
 }
 
 /* Fills `member` with span i and the later ones that share its pages at the split. */
-static uint32_t gather(struct metal_backend *b, uint32_t i, uint32_t split)
+static uint32_t gather(struct metal_backend *b, const struct list *l, uint32_t i, uint32_t split)
 {
     struct metal_attention *a = b->attention;
     uint32_t n = 0;
@@ -272,7 +271,7 @@ static uint32_t gather(struct metal_backend *b, uint32_t i, uint32_t split)
     for (uint32_t k = i + 1; k < b->batch.n_spans && !a->span[i].is_alone; k++) {
         struct span_work *w = &a->span[k];
         if (w->is_alone || w->is_taken || !has_split(w, split)) continue;
-        if (!share(&b->batch.span[i], &b->batch.span[k], split)) continue;
+        if (!have_same_pages(&b->batch.span[i], &b->batch.span[k], l->kv_group, split)) continue;
         w->is_taken = true;
         a->member[n++] = k;
     }
@@ -292,20 +291,21 @@ static void add_splits(struct metal_backend *b, struct list *l)
         for (uint32_t i = 0; i < n_spans; i++) w[i].is_taken = false;
         for (uint32_t i = 0; i < n_spans; i++)
             if (has_split(&w[i], split) && !w[i].is_taken)
-                add_split(b, l, split, gather(b, i, split));
+                add_split(b, l, split, gather(b, l, i, split));
     }
 }
 
-static void build(struct metal_backend *b, struct list *l, uint32_t window)
+static void build(struct metal_backend *b, struct list *l, const struct attention_params *p)
 {
     struct metal_attention *a = b->attention;
     l->is_built = true;
-    l->window = window;
+    l->window = p->window;
+    l->kv_group = p->kv_group;
     memset(l->n_items, 0, sizeof l->n_items);
-    l->n_rows = l->n_combined = l->n_slots = l->n_partials = 0;
+    l->n_rows = l->n_combined = l->n_places = l->n_partials = 0;
     for (uint32_t i = 0; i < b->batch.n_spans; i++) {
         struct span_work *w = &a->span[i];
-        find_splits(w, &b->batch.span[i], window);
+        find_splits(w, &b->batch.span[i], p->window);
         w->is_alone = false;
         w->is_split = begin_split(b, l, i);
         if (!w->is_split) walk_span(b, l, i);
@@ -313,32 +313,24 @@ static void build(struct metal_backend *b, struct list *l, uint32_t window)
     add_splits(b, l);
 }
 
-/* The list for a window; made when the step's first layer of it comes. Where all are taken by other
- * windows, what was recorded with them is run first. */
-static struct list *list_for(struct metal_backend *b, uint32_t window)
+/* The list for a layer; made when the step's first layer of its kind comes. Where all are taken by
+ * other kinds, what was recorded with them is run first. */
+static struct list *list_for(struct metal_backend *b, const struct attention_params *p)
 {
     struct list *list = b->attention->step[b->at].list;
     for (struct list *l = list; l < list + N_LISTS; l++) {
-        if (l->is_built && l->window == window) return l;
+        if (l->is_built && l->window == p->window && l->kv_group == p->kv_group) return l;
         if (l->is_built) continue;
-        build(b, l, window);
+        build(b, l, p);
         return l;
     }
     metal_run_so_far(b);
     for (int i = 1; i < N_LISTS; i++) list[i].is_built = false;
-    build(b, list, window);
+    build(b, list, p);
     return list;
 }
 
 /* ---- recording ------------------------------------------------------------------------------ */
-
-void metal_attention_set_bias(struct metal_backend *b, uint32_t layer, const struct vector *bias,
-                              const struct rope *rope)
-{
-    (void)layer;
-    b->attention->bias = bias;
-    b->attention->rope = rope;
-}
 
 /* Threadgroup memory of attend: see attention.metal. */
 static uint32_t shared_bytes(uint32_t d_head, uint32_t n_tiles)
@@ -348,39 +340,45 @@ static uint32_t shared_bytes(uint32_t d_head, uint32_t n_tiles)
            4 * n_rows * 4;
 }
 
-void metal_attend(struct backend *base, uint32_t layer, uint32_t window)
+void metal_attend(struct backend *base, const struct qkv_weights *w,
+                  const struct attention_params *params)
 {
     struct metal_backend *b = (struct metal_backend *)base;
     struct metal_attention *a = b->attention;
-    struct list *l = list_for(b, window);
-    const struct metal_buffer *page = &a->step[b->at].page;
+    struct list *l = list_for(b, params);
+    const struct vector *bias = metal_keeps_bias_out(b, w) ? w->k.bias : NULL;
+    const struct rope *rope = params->rope;
+    const struct metal_buffer *sinks = w->sinks ? &w->sinks->values : &b->q_half;
+    const struct metal_buffer *page = &a->step[b->at].page[params->kv_group];
     const struct dims *d = &b->params.dims;
     const struct metal_kv *kv = &b->kv_layout;
     const struct attend_args args = {
         .d_head = d->d_head, .group = group_of(&b->params), .n_kv_heads = d->n_kv_heads,
-        .ld_q = b->ld_q, .n_page_heads = d->n_layers * d->n_kv_heads,
-        .first_head = layer * d->n_kv_heads, .head_bytes = kv->head_bytes, .v_at = kv->v_at,
-        .k_type = kv->k_type, .v_type = kv->v_type, .has_bias = a->bias != NULL,
-        .is_interleaved = a->rope->interleaved,
+        .ld_q = b->ld_q, .n_page_heads = metal_page_heads(b, params),
+        .first_head = metal_first_head(b, params), .head_bytes = kv->head_bytes, .v_at = kv->v_at,
+        .k_type = kv->k_type, .v_type = kv->v_type, .has_bias = bias != NULL,
+        .is_interleaved = rope && rope->is_interleaved, .n_rot = rope ? rope->n_rot : 0,
+        .has_sinks = w->sinks != NULL, .score_cap = params->score_cap * LOG2_E,
     };
     for (uint32_t t = 0; t < MAX_ROW_TILES; t++) {
         if (!l->n_items[t]) continue;
         const struct metal_dispatch what = {
             .pipeline = a->attend[t],
             .buffer = { { &l->item[t], 0 }, { &l->row, 0 }, { page, 0 }, { &b->q_half, 0 },
-                        { &b->kv, 0 }, { a->bias ? &a->bias->values : &a->rope->cos_sin, 0 },
-                        { &a->rope->cos_sin, 0 }, { &b->att, 0 }, { &a->partial, 0 },
-                        { &b->lanes, 0 } },
-            .n_buffers = 10, .args = &args, .args_bytes = sizeof args,
+                        { &b->kv, 0 }, { bias ? &bias->values : &b->q_half, 0 },
+                        { rope ? &rope->cos_sin : &b->q_half, 0 }, { &b->att, 0 },
+                        { &a->partial, 0 }, { &b->lanes, 0 }, { sinks, 0 } },
+            .n_buffers = 11, .args = &args, .args_bytes = sizeof args,
             .n_groups = { l->n_items[t], d->n_kv_heads, 1 }, .n_threads = 4 * METAL_SIMDGROUP,
             .shared_bytes = shared_bytes(d->d_head, t + 1),
         };
         metal_dispatch(b->device, &what);
     }
     if (l->n_combined) {
-        const struct metal_buffer *buffers[] = { &l->combine, &l->slot, &a->partial, &b->att };
+        const struct metal_buffer *buffers[] = { &l->combine, &l->place, &a->partial, &b->att,
+                                                 sinks };
         metal_barrier(b->device);
-        metal_record(b, a->combine, buffers, 4, &args, sizeof args, l->n_combined, d->n_kv_heads,
+        metal_record(b, a->combine, buffers, 5, &args, sizeof args, l->n_combined, d->n_kv_heads,
                      METAL_SIMDGROUP);
     }
     metal_end_operation(b, "attend");

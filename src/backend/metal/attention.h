@@ -17,11 +17,7 @@ void metal_attention_close(struct metal_backend *b);
 /* After b->batch was set, before anything of the step is recorded. */
 void metal_attention_begin(struct metal_backend *b);
 
-/* The layer's keys lie in pages without this bias, turned by this table otherwise; NULL: they are
- * whole. Before the layer's metal_attend. */
-void metal_attention_set_bias(struct metal_backend *b, uint32_t layer, const struct vector *bias,
-                              const struct rope *rope);
-
-void metal_attend(struct backend *b, uint32_t layer, uint32_t window);
+void metal_attend(struct backend *b, const struct qkv_weights *w,
+                  const struct attention_params *a);
 
 #endif

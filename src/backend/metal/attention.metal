@@ -48,7 +48,8 @@ static inline half staged(float value)
 static inline float turned_bias(device const float *bias, device const float *cos_sin, uint d,
                                 constant attend_args &a)
 {
-    const uint half_head = a.d_head / 2;
+    if (d >= a.n_rot) return bias[d];
+    const uint half_head = a.n_rot / 2;
     const uint i = a.is_interleaved ? d / 2 : d % half_head;
     const bool is_second = a.is_interleaved ? d % 2 == 1 : d >= half_head;
     const float x = bias[a.is_interleaved ? 2 * i : i];
@@ -76,6 +77,13 @@ static inline merge_factors merge(float max_before, float sum_before, float spli
 static inline float merged(float o, float split_o, float old, float more)
 {
     return fma(o, old, split_o * more);
+}
+
+/* What a head's softmax begins with: a score that stands for no value. */
+static inline float sink_of(device const float *sinks, constant attend_args &a, uint kv_head,
+                            uint head)
+{
+    return sinks[kv_head * a.group + head] * 1.44269504089f;
 }
 
 /* ---- the kernel ----------------------------------------------------------------------------- */
@@ -120,7 +128,7 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
                 first_pos + t < p.n_positions; /* else the table may end before */
             float value = kv_value(part, a.k_type, a.d_head, d, t, d * PAGE_TOKENS + t);
             if (a.has_bias && is_written)
-                value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.d_head, d, a);
+                value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.n_rot, d, a);
             p.stage[i] = is_written ? staged(value) : half(0);
         }
         simdgroup_barrier(mem_flags::mem_threadgroup);
@@ -143,14 +151,14 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
 
 /* P of a row, and its maximum and sum in this split. */
 template <int RT>
-static inline void soften_row(thread const attend_place<RT> &p, uint row, uint split,
-                              uint first_pos, uint end_pos, uint lane)
+static inline void soften_row(thread const attend_place<RT> &p, float score_cap, uint row,
+                              uint split, uint first_pos, uint end_pos, uint lane)
 {
     float score[SPLIT / 32], most = LOWEST_SCORE, sum = 0;
     for (uint i = 0; i < SPLIT / 32; i++) {
         const uint at = lane + 32 * i, pos = split * SPLIT + at;
         const bool is_seen = pos >= first_pos && pos < end_pos;
-        score[i] = is_seen ? p.scores[row * SPLIT + at] : LOWEST_SCORE;
+        score[i] = is_seen ? capped(p.scores[row * SPLIT + at], score_cap) : LOWEST_SCORE;
         most = max(most, score[i]);
     }
     most = simd_max(most);
@@ -261,7 +269,8 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
                    device half *att [[buffer(7)]],
                    device float *partial [[buffer(8)]],
                    device const uchar4 *lanes [[buffer(9)]],
-                   constant attend_args &a [[buffer(10)]],
+                   device const float *sinks [[buffer(10)]],
+                   constant attend_args &a [[buffer(11)]],
                    threadgroup float *shared [[threadgroup(0)]],
                    uint2 group [[threadgroup_position_in_grid]],
                    uint thread_index [[thread_index_in_threadgroup]],
@@ -292,9 +301,11 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
         const half value = q[ulong(r->col) * a.ld_q + (head * a.group + r->head) * a.d_head + d];
         p.queries[i] = row < item.n_rows ? value : half(0);
     }
-    if (thread_index < n_rows) {
-        p.row_max[thread_index] = LOWEST_SCORE;
-        p.row_sum[thread_index] = 0;
+    if (thread_index < n_rows) {    /* a row that is combined begins with its sink there */
+        device const attend_row *r = rows + item.first_row + min(thread_index, item.n_rows - 1);
+        const bool has_sink = a.has_sinks && item.partial == NO_PARTIAL;
+        p.row_max[thread_index] = has_sink ? sink_of(sinks, a, head, r->head) : LOWEST_SCORE;
+        p.row_sum[thread_index] = has_sink ? 1.0f : 0.0f;
     }
     for (uint split = item.first_split; split < item.first_split + item.n_splits; split++) {
         threadgroup_barrier(mem_flags::mem_threadgroup);
@@ -304,7 +315,7 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
         threadgroup_barrier(mem_flags::mem_threadgroup);
         for (uint row = simd; row < n_rows; row += 4) {
             device const attend_row *r = rows + item.first_row + min(row, item.n_rows - 1);
-            soften_row<RT>(p, row, split, r->first_pos, r->pos + 1, lane);
+            soften_row<RT>(p, a.score_cap, row, split, r->first_pos, r->pos + 1, lane);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         add_values<RT>(p, a, split, simd, lane, mine.x, o);
@@ -323,20 +334,22 @@ template [[host_name("attend_2")]] kernel decltype(attend<2>) attend<2>;
 /* Merges a row's partial results in the order of their splits. Grid: (rows, KV heads), a simdgroup.
  */
 kernel void combine(device const combine_row *rows [[buffer(0)]],
-                    device const uint *slots [[buffer(1)]],
+                    device const uint *places [[buffer(1)]],
                     device const float *partial [[buffer(2)]],
                     device half *att [[buffer(3)]],
-                    constant attend_args &a [[buffer(4)]],
+                    device const float *sinks [[buffer(4)]],
+                    constant attend_args &a [[buffer(5)]],
                     uint2 group [[threadgroup_position_in_grid]],
                     uint lane [[thread_index_in_simdgroup]])
 {
     device const combine_row *row = rows + group.x;
     const ulong column = ulong(row->col) * a.ld_q + (group.y * a.group + row->head) * a.d_head;
-    float o[MAX_D_HEAD / 32], most = LOWEST_SCORE, sum = 0;
+    float o[MAX_D_HEAD / 32], sum = a.has_sinks ? 1.0f : 0.0f;
+    float most = a.has_sinks ? sink_of(sinks, a, group.y, row->head) : LOWEST_SCORE;
     for (uint j = 0; j < MAX_D_HEAD / 32; j++) o[j] = 0;
-    for (uint i = 0; i < row->n_slots; i++) {
-        device const float *from =
-            partial + (ulong(slots[row->first_slot + i]) * a.n_kv_heads + group.y) * (2 + a.d_head);
+    for (uint i = 0; i < row->n_places; i++) {
+        const ulong place = places[row->first_place + i];
+        device const float *from = partial + (place * a.n_kv_heads + group.y) * (2 + a.d_head);
         const merge_factors f = merge(most, sum, from[0], from[1]);
         most = f.max;
         sum = f.sum;

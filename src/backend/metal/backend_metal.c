@@ -10,15 +10,13 @@
 
 #include "backend/metal/attention.h"
 #include "backend/metal/experts.h"
-#include "backend/metal/metal_internal.h"
 #include "backend/metal/rates.h"
+#include "backend/metal/recorder.h"
 #include "backend/metal/sampling.h"
 #include "backend/metal/source.h"
 #include "backend/params_check.h"
 #include "base/cpu_isa.h"
 #include "base/log.h"
-
-enum { MAX_WANTED = 24 };
 
 /* ---- plan ----------------------------------------------------------------------------------- */
 
@@ -52,52 +50,52 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
     kv->v_at = scales_bytes(kv->k_type, d->d_head) + codes_bytes(kv->k_type, d->d_head);
     kv->head_bytes = kv->v_at + scales_bytes(kv->v_type, d->d_head) +
                      codes_bytes(kv->v_type, d->d_head);
-    kv->page_bytes = (uint64_t)d->n_layers * d->n_kv_heads * kv->head_bytes;
+    b->places = kv_places_of(&params->kv, (uint64_t)d->n_kv_heads * kv->head_bytes);
 }
 
-static uint32_t list_wanted(struct metal_backend *b, struct metal_wanted list[MAX_WANTED])
+/* All but the KV pages and what the parts of the backend want. */
+static struct workspace workspace_of(struct metal_backend *b)
 {
     const uint64_t cols = b->n_col_rows, outs = whole(b->params.max_outs, b->base.ops->column_unit);
-    const struct metal_wanted all[] = {
-        { "activations", cols * b->ld_model * 4, &b->x },
-        { "activations", cols * b->ld_model * 4, &b->y },
-        { "activations", cols * b->ld_model * 2, &b->h },
-        { "activations", cols * b->ld_q * 4, &b->q },
-        { "activations", cols * b->ld_kv * 4, &b->k },
-        { "activations", cols * b->ld_kv * 4, &b->v },
-        { "activations", cols * b->ld_q * 2, &b->q_half },
-        { "activations", cols * b->ld_q * 2, &b->att },
-        { "activations", cols * b->ld_ff * 4, &b->gate },
-        { "activations", cols * b->ld_ff * 2, &b->act },
-        { "logits", outs * b->ld_model * 2, &b->head_in },
-        { "logits", outs * b->ld_vocab * 4, &b->logit_rows },
-        { "logits", outs * b->n_logit_blocks * 4, &b->largest },
-        { "the batch", cols * 4, &b->step[0].token },
-        { "the batch", cols * 4, &b->step[0].pos },
-        { "the batch", cols * 4, &b->step[0].col_page },
-        { "the batch", cols * 4, &b->step[0].out_col },
-        { "the batch", cols * 4, &b->step[1].token },
-        { "the batch", cols * 4, &b->step[1].pos },
-        { "the batch", cols * 4, &b->step[1].col_page },
-        { "the batch", cols * 4, &b->step[1].out_col },
-        { "lanes", (METAL_SIMDGROUP + 8) * 4, &b->lanes },
-    };
-    memcpy(list, all, sizeof all);
-    return sizeof all / sizeof *all;
+    struct workspace w = { 0 };
+    workspace_want(&w, "activations", cols * b->ld_model * 4, &b->x);
+    workspace_want(&w, "activations", cols * b->ld_model * 4, &b->y);
+    workspace_want(&w, "activations", cols * b->ld_model * 2, &b->h);
+    workspace_want(&w, "activations", cols * b->ld_q * 4, &b->q);
+    workspace_want(&w, "activations", cols * b->ld_kv * 4, &b->k);
+    workspace_want(&w, "activations", cols * b->ld_kv * 4, &b->v);
+    workspace_want(&w, "activations", cols * b->ld_q * 2, &b->q_half);
+    workspace_want(&w, "activations", cols * b->ld_q * 2, &b->att);
+    workspace_want(&w, "activations", cols * b->ld_ff * 4, &b->gate);
+    workspace_want(&w, "activations", cols * b->ld_ff * 2, &b->act);
+    workspace_want(&w, "logits", outs * b->ld_model * 2, &b->head_in);
+    workspace_want(&w, "logits", outs * b->ld_vocab * 4, &b->logit_rows);
+    workspace_want(&w, "logits", outs * b->n_logit_blocks * 4, &b->largest);
+    workspace_want(&w, "lanes", (METAL_SIMDGROUP + 8) * 4, &b->lanes);
+    for (struct metal_step *t = b->step; t < b->step + METAL_STEPS; t++) {
+        workspace_want(&w, "the batch", cols * 4, &t->token);
+        workspace_want(&w, "the batch", cols * 4, &t->pos);
+        for (uint32_t g = 0; g < b->params.kv.n; g++)
+            workspace_want(&w, "the batch", cols * 4, &t->col_page[g]);
+        workspace_want(&w, "the batch", cols * 4, &t->row_col);
+    }
+    if (b->params.dims.has_ff_biases)
+        workspace_want(&w, "activations", cols * b->ld_ff * 4, &b->up);
+    return w;
 }
 
 static struct backend_bytes plan_of(const struct backend_ops *ops,
                                     const struct backend_params *params)
 {
     struct metal_backend b = { .base.ops = ops };
-    struct metal_wanted list[MAX_WANTED];
     set_shape(&b, params);
     struct backend_bytes bytes = {
-        .kv = params->n_pages * b.kv_layout.page_bytes,
+        .kv = b.places.n_bytes,
         .scratch = metal_attention_bytes(params) + metal_experts_bytes(params) +
                    metal_sampling_bytes(params),
     };
-    bytes.scratch += metal_wanted_bytes(list, list_wanted(&b, list));
+    const struct workspace w = workspace_of(&b);
+    bytes.scratch += metal_workspace_bytes(&w);
     return bytes;
 }
 
@@ -122,6 +120,8 @@ static pl_status get_kernels(struct metal_backend *b, pl_err *err)
     } all[] = {
         { "norm", &no, &k->norm },           { "norm", &yes, &k->norm_indexed },
         { "add_norm", NULL, &k->add_norm },  { "largest", NULL, &k->largest },
+        { "add_bias", NULL, &k->add_bias },  { "gate_rows", NULL, &k->gate_rows },
+        { "norm_rows", NULL, &k->norm_rows },
         { "finish_queries", NULL, &k->finish_queries },
         { "finish_kv", NULL, &k->finish_kv },
     };
@@ -135,12 +135,9 @@ static pl_status get_kernels(struct metal_backend *b, pl_err *err)
 
 static pl_status take_buffers(struct metal_backend *b, pl_err *err)
 {
-    struct metal_wanted list[MAX_WANTED];
-    pl_status st = metal_take_all(b, list, list_wanted(b, list), err);
-    if (!st)
-        st = metal_buffer_take(b->device, b->params.n_pages * b->kv_layout.page_bytes, "KV pages",
-                               &b->kv, err);
-    return st;
+    struct workspace w = workspace_of(b);
+    workspace_want(&w, "KV pages", b->places.n_bytes, &b->kv);
+    return metal_workspace_take(b, &w, err);
 }
 
 /* What a compiler said, in full. */
@@ -271,11 +268,13 @@ static pl_status open_tensors(struct backend **out, const struct backend_params 
 
 /* All that does not depend on what computes the products. */
 #define COMMON_OPERATIONS                                                                          \
-    .measure = metal_measure, .matrix_bytes = metal_matrix_bytes, .close = close_backend,          \
-    .isa = isa, .n_threads = n_threads, .pin_caller = pin_caller,                                  \
+    .max_touched = MAX_TOUCHED, .chunk_pages = SPLIT / PAGE_TOKENS, .measure = metal_measure,      \
+    .matrix_bytes = metal_matrix_bytes,                                                            \
+    .close = close_backend, .isa = isa, .n_threads = n_threads, .pin_caller = pin_caller,          \
     .load_matrix = metal_load_matrix, .load_vector = metal_load_vector,                            \
     .load_rope = metal_load_rope, .load_done = metal_load_done,                                    \
     .shared_bytes = metal_shared_bytes, .begin = metal_begin_step, .embed = metal_embed,           \
+    .put_x = metal_put_x, .take_x = metal_take_x,                                                  \
     .norm = metal_norm, .qkv = metal_qkv, .attend = metal_attend,                                  \
     .attention_add = metal_attention_add, .gate_up = metal_gate_up, .down_add = metal_down_add,    \
     .experts_add = metal_experts_add, .logits = metal_logits, .sample = metal_sample,              \

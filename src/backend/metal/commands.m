@@ -11,6 +11,22 @@
 
 #include "base/log.h"
 
+pl_status metal_fail_with(pl_err *err, pl_status st, const char *what, NSError *error)
+{
+    const char *words = error ? [[error localizedDescription] UTF8String] : "no reason given";
+    return pl_fail(err, st, "%s: %.180s", what, words);
+}
+
+bool metal_make_queue(struct metal_device *d)
+{
+    [d->queue release];
+    d->queue = [d->device newCommandQueue];
+#if HAS_SDK_15
+    if (d->residency) [d->queue addResidencySet:d->residency];
+#endif
+    return d->queue != nil;
+}
+
 /* The i-th committed command buffer, the oldest first; i = n_committed: the one being recorded. */
 static struct command *command_at(struct metal_device *d, uint32_t i)
 {

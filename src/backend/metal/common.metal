@@ -6,6 +6,16 @@
  * host has probed and packed for: `lanes` has row, k of the first and k of the second. */
 using namespace metal;
 
+/* ---- caps ----------------------------------------------------------------------------------- */
+
+/* cap * tanh(x / cap), by an exponential that never overflows; cap 0: x. Not a number stays. */
+static inline float capped(float x, float cap)
+{
+    if (cap == 0 || isnan(x)) return x;
+    const float e = exp(clamp(x * (2.0f / cap), -40.0f, 40.0f));
+    return cap - 2.0f * cap / (1.0f + e);
+}
+
 /* ---- packed weights ------------------------------------------------------------------------- */
 
 /* Two integers of up to 10 bits, one in each half of a word, as floats: exact. */

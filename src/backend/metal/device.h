@@ -50,7 +50,14 @@ pl_status metal_device_add_tensors(struct metal_device *d, const char *source, c
 void metal_device_close(struct metal_device *d);        /* NULL: nothing to do */
 const struct metal_facts *metal_device_facts(const struct metal_device *d);
 
-/* Takes memory; `what` is for messages. 0 bytes give a buffer that must not be read. */
+/* Bytes of all buffers that were taken or wrapped. */
+uint64_t metal_device_n_bytes(const struct metal_device *d);
+
+/* Metal makes no empty buffer. */
+enum { METAL_LEAST_BUFFER = 16 };
+
+/* Takes memory; `what` is for messages. 0 bytes give a buffer of the least size that must not be
+ * read. */
 pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
                             struct metal_buffer *out, pl_err *err);
 

@@ -9,12 +9,6 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-pl_status metal_fail_with(pl_err *err, pl_status st, const char *what, NSError *error)
-{
-    const char *words = error ? [[error localizedDescription] UTF8String] : "no reason given";
-    return pl_fail(err, st, "%s: %.180s", what, words);
-}
-
 /* ---- compiled kernels on disk --------------------------------------------------------------- */
 
 /* One file for each source and device; one that cannot be read is begun anew. */
@@ -52,16 +46,6 @@ static void keep_archive(struct metal_device *d)
 }
 
 /* ---- open and close ------------------------------------------------------------------------- */
-
-bool metal_make_queue(struct metal_device *d)
-{
-    [d->queue release];
-    d->queue = [d->device newCommandQueue];
-#if HAS_SDK_15
-    if (d->residency) [d->queue addResidencySet:d->residency];
-#endif
-    return d->queue != nil;
-}
 
 static void make_residency(struct metal_device *d)
 {
@@ -202,6 +186,11 @@ const struct metal_facts *metal_device_facts(const struct metal_device *d)
     return &d->facts;
 }
 
+uint64_t metal_device_n_bytes(const struct metal_device *d)
+{
+    return d->n_bytes;
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static pl_status check_room(const struct metal_device *d, uint64_t n_bytes, const char *what,
@@ -239,7 +228,7 @@ static const MTLResourceOptions options_of_buffers =
 pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
                             struct metal_buffer *out, pl_err *err)
 {
-    const uint64_t length = n_bytes ? n_bytes : 16;     /* Metal makes no empty buffer */
+    const uint64_t length = n_bytes ? n_bytes : METAL_LEAST_BUFFER;
     const pl_status st = check_room(d, length, what, err);
     if (st) return st;
     id<MTLBuffer> buffer;

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/metal/recorder.h"
+
 enum {
     N_WIDTHS = 2,           /* of blocks */
-    WIDE_FRAGMENTS = 4,     /* of 8 slots, in the wider ones */
+    WIDE_FRAGMENTS = 4,     /* of 8 pairs, in the wider ones */
     GROUP_THREADS = 128,
 };
 
@@ -16,38 +18,36 @@ struct metal_experts {
     struct metal_buffer score;          /* (max_cols, n_experts) f32 */
     struct metal_buffer chosen, weight; /* (max_cols, n_used) */
     struct metal_buffer shared_weight;  /* (max_cols) */
-    struct metal_buffer slot_row;       /* (max_cols, n_used): where a column's slots lie */
+    struct metal_buffer pair_row;       /* (max_cols, n_used): where a column's pairs lie */
     struct metal_buffer block;          /* (blocks) */
-    struct metal_buffer row_col;        /* (rows): whose slot it is. Rows: of all blocks */
+    struct metal_buffer row_col;        /* (rows): whose pair it is. Rows: of all blocks */
     struct metal_buffer h;              /* (rows, ld_model) f16 */
     struct metal_buffer act;            /* (rows, d_expert) f16, scaled by ACT_SCALE */
     struct metal_buffer out;            /* (rows, ld_model) f32; before, gates whose ups are of
                                          * another format: (rows, d_expert) */
 };
 
-/* ---- how slots are cut into blocks ---------------------------------------------------------- */
+/* ---- how pairs are cut into blocks ---------------------------------------------------------- */
 
 /* A wider block unpacks weights once for more columns and pads more: worth it where experts have 32
  * columns in the mean. The bits are the same. */
 struct cut {
     uint32_t width;         /* 0 or 1: of product[] */
-    uint32_t block_slots;
+    uint32_t block_pairs;
     uint32_t n_blocks;      /* at most: every expert that is chosen has one that is not full */
 };
 
 static struct cut cut_of(const struct dims *d, uint32_t n_cols)
 {
-    const uint32_t n_slots = n_cols * d->n_experts_used, wide = 8 * WIDE_FRAGMENTS;
-    const uint32_t n_chosen = n_slots < d->n_experts ? n_slots : d->n_experts;
-    const bool is_wide = n_slots / d->n_experts >= wide;
-    const uint32_t block_slots = is_wide ? wide : 8;
-    return (struct cut){ is_wide, block_slots,
-                         (n_slots + (block_slots - 1) * n_chosen) / block_slots };
+    const uint32_t n_pairs = n_cols * d->n_experts_used, wide = 8 * WIDE_FRAGMENTS;
+    const uint32_t n_chosen = n_pairs < d->n_experts ? n_pairs : d->n_experts;
+    const bool is_wide = n_pairs / d->n_experts >= wide;
+    const uint32_t block_pairs = is_wide ? wide : 8;
+    return (struct cut){ is_wide, block_pairs,
+                         (n_pairs + (block_pairs - 1) * n_chosen) / block_pairs };
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
-
-enum { MAX_WANTED = 10 };
 
 /* The most blocks and rows that steps of up to max_cols columns have. */
 static void find_most(const struct backend_params *p, uint64_t *n_blocks, uint64_t *n_rows)
@@ -55,45 +55,40 @@ static void find_most(const struct backend_params *p, uint64_t *n_blocks, uint64
     *n_blocks = *n_rows = 0;
     for (uint32_t n = 1; n <= p->max_cols; n++) {
         const struct cut cut = cut_of(&p->dims, n);
-        const uint64_t rows = (uint64_t)cut.n_blocks * cut.block_slots;
+        const uint64_t rows = (uint64_t)cut.n_blocks * cut.block_pairs;
         *n_blocks = cut.n_blocks > *n_blocks ? cut.n_blocks : *n_blocks;
         *n_rows = rows > *n_rows ? rows : *n_rows;
     }
 }
 
-static struct metal_wanted want(uint64_t n_bytes, struct metal_buffer *to)
-{
-    return (struct metal_wanted){ "experts", n_bytes, to };
-}
-
-static uint32_t list_wanted(struct metal_experts *x, const struct backend_params *p,
-                            struct metal_wanted out[MAX_WANTED])
+static struct workspace workspace_of(struct metal_experts *x, const struct backend_params *p)
 {
     const struct dims *d = &p->dims;
     const uint64_t cols = p->max_cols, ld_model = whole(d->d_model, TILE_ROWS);
     const uint64_t ld_out = ld_model > d->d_expert ? ld_model : d->d_expert;
+    const char *what = "experts";
     uint64_t blocks, rows;
-    uint32_t n = 0;
+    struct workspace w = { 0 };
     find_most(p, &blocks, &rows);
-    out[n++] = want(cols * d->n_experts * 4, &x->score);
-    out[n++] = want(cols * d->n_experts_used * 4, &x->chosen);
-    out[n++] = want(cols * d->n_experts_used * 4, &x->weight);
-    out[n++] = want(cols * 4, &x->shared_weight);
-    out[n++] = want(cols * d->n_experts_used * 4, &x->slot_row);
-    out[n++] = want(blocks * sizeof(struct expert_block), &x->block);
-    out[n++] = want(rows * 4, &x->row_col);
-    out[n++] = want(rows * ld_model * 2, &x->h);
-    out[n++] = want(rows * d->d_expert * 2, &x->act);
-    out[n++] = want(rows * ld_out * 4, &x->out);
-    return n;
+    workspace_want(&w, what, cols * d->n_experts * 4, &x->score);
+    workspace_want(&w, what, cols * d->n_experts_used * 4, &x->chosen);
+    workspace_want(&w, what, cols * d->n_experts_used * 4, &x->weight);
+    workspace_want(&w, what, cols * 4, &x->shared_weight);
+    workspace_want(&w, what, cols * d->n_experts_used * 4, &x->pair_row);
+    workspace_want(&w, what, blocks * sizeof(struct expert_block), &x->block);
+    workspace_want(&w, what, rows * 4, &x->row_col);
+    workspace_want(&w, what, rows * ld_model * 2, &x->h);
+    workspace_want(&w, what, rows * d->d_expert * 2, &x->act);
+    workspace_want(&w, what, rows * ld_out * 4, &x->out);
+    return w;
 }
 
 uint64_t metal_experts_bytes(const struct backend_params *params)
 {
     struct metal_experts x;
-    struct metal_wanted list[MAX_WANTED];
     if (!params->dims.n_experts) return 0;
-    return metal_wanted_bytes(list, list_wanted(&x, params, list));
+    const struct workspace w = workspace_of(&x, params);
+    return metal_workspace_bytes(&w);
 }
 
 static pl_status check_dims(const struct dims *d, pl_err *err)
@@ -117,15 +112,15 @@ pl_status metal_experts_open(struct metal_backend *b, pl_err *err)
     if (st) return st;
     struct metal_experts *x = b->experts = calloc(1, sizeof *x);
     if (!x) return pl_fail(err, PL_E_MEMORY, "no memory for the experts' records");
-    struct metal_wanted list[MAX_WANTED];
-    st = metal_take_all(b, list, list_wanted(x, &b->params, list), err);
+    const struct workspace w = workspace_of(x, &b->params);
+    st = metal_workspace_take(b, &w, err);
     const struct {
         const char *name;
         struct metal_pipeline **to;
     } kernels[] = {
         { "route_norm", &x->norm },   { "route_scores", &x->scores },
-        { "choose_experts", &x->choose }, { "group_slots", &x->group },
-        { "gather_slots", &x->gather },   { "expert_sum", &x->sum },
+        { "choose_experts", &x->choose }, { "group_pairs", &x->group },
+        { "gather_pairs", &x->gather },   { "expert_sum", &x->sum },
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels && !st; i++)
         st = metal_pipeline_get(b->device, kernels[i].name, NULL, 0, kernels[i].to, err);
@@ -168,38 +163,43 @@ pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_forma
 /* ---- the router ----------------------------------------------------------------------------- */
 
 static struct route_args route_args_of(const struct metal_backend *b,
-                                       const struct expert_weights *w, float eps)
+                                       const struct norm *norm, const struct expert_weights *w,
+                                       const struct ffn_params *p, const struct residual *r)
 {
     const struct dims *d = &b->params.dims;
     const struct cut cut = cut_of(d, b->batch.n_cols);
     return (struct route_args){
         .d_model = d->d_model, .ld_model = b->ld_model, .n_experts = d->n_experts,
-        .n_used = d->n_experts_used, .n_cols = b->batch.n_cols, .is_normalised = w->is_normalised,
-        .has_shared = w->shared_down != NULL, .n_blocks = cut.n_blocks,
-        .block_slots = cut.block_slots, .eps = eps,
+        .n_used = d->n_experts_used, .n_cols = b->batch.n_cols, .has_norm = norm->weight != NULL,
+        .is_normalised = p->is_normalised, .has_shared = w->shared_down.weight != NULL,
+        .has_shared_router = w->shared_router != NULL, .scale = p->expert_scale,
+        .residual_scale = r->scale, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
+        .eps = norm->eps,
     };
 }
 
-static void group_slots(struct metal_backend *b, const struct route_args *args)
+static void group_pairs(struct metal_backend *b, const struct route_args *args)
 {
     struct metal_experts *x = b->experts;
     const struct metal_dispatch d = {
         .pipeline = x->group,
-        .buffer = { { &x->chosen, 0 }, { &x->block, 0 }, { &x->slot_row, 0 }, { &x->row_col, 0 } },
+        .buffer = { { &x->chosen, 0 }, { &x->block, 0 }, { &x->pair_row, 0 }, { &x->row_col, 0 } },
         .n_buffers = 4, .args = args, .args_bytes = sizeof *args, .n_groups = { 1, 1, 1 },
         .n_threads = GROUP_THREADS, .shared_bytes = whole(args->n_experts * 4, 16),
     };
     metal_dispatch(b->device, &d);
 }
 
-/* Scores, choices, blocks, and H by slot. Y has the normalised columns meanwhile. */
+/* Scores, choices, blocks, and H by pair. Y has the normalised columns meanwhile. */
 static void record_routing(struct metal_backend *b, const struct vector *norm,
                            const struct expert_weights *w, const struct route_args *args)
 {
     struct metal_experts *x = b->experts;
     const uint32_t n_cols = b->batch.n_cols;
-    const struct vector *shared = w->shared_router ? w->shared_router : norm;
-    const struct metal_buffer *of_norm[] = { &b->x, &norm->values, &shared->values, &b->y,
+    const struct vector *shared = w->shared_router;
+    const struct metal_buffer *any = &w->router->values;        /* where nothing is read */
+    const struct metal_buffer *of_norm[] = { &b->x, norm ? &norm->values : any,
+                                             shared ? &shared->values : any, &b->y,
                                              &x->shared_weight };
     const struct metal_buffer *of_scores[] = { &b->y, &w->router->values, &x->score };
     const struct metal_buffer *of_choice[] = { &x->score, &x->chosen, &x->weight };
@@ -213,9 +213,9 @@ static void record_routing(struct metal_backend *b, const struct vector *norm,
     metal_end_operation(b, "route");
     metal_record(b, x->choose, of_choice, 3, args, sizeof *args, n_cols, 1, METAL_SIMDGROUP);
     metal_end_operation(b, "route");
-    group_slots(b, args);
+    group_pairs(b, args);
     metal_end_operation(b, "route");
-    metal_record(b, x->gather, of_gather, 4, args, sizeof *args, args->block_slots, args->n_blocks,
+    metal_record(b, x->gather, of_gather, 4, args, sizeof *args, args->block_pairs, args->n_blocks,
                  METAL_SIMDGROUP);
     metal_end_operation(b, "route");
 }
@@ -234,7 +234,7 @@ static void record_product(struct metal_backend *b, const struct product *p, uin
                      .tile_bytes = m->tile_bytes, .ld_x = p->ld_in, .ld_out = p->ld_out,
                      .ld_gate = p->ld_out, .epilogue = p->epilogue, .activation = p->activation,
                      .scale = p->scale },
-        .block_slots = cut.block_slots, .n_few = b->has_few ? FEW_COLUMNS : 0,
+        .block_pairs = cut.block_pairs, .n_few = b->has_few ? FEW_COLUMNS : 0,
     };
     struct metal_dispatch d = {
         .buffer = { { &m->tiles, 0 }, { p->gate ? &p->gate->tiles : &m->tiles, 0 }, { p->in, 0 },
@@ -251,7 +251,7 @@ static void record_product(struct metal_backend *b, const struct product *p, uin
     }
     if (b->batch.n_cols > args.n_few) {     /* else no block has more */
         d.pipeline = x->product[m->format][cut.width];
-        d.shared_bytes = cut.block_slots / 8 * 1024;
+        d.shared_bytes = cut.block_pairs / 8 * 1024;
         metal_dispatch(b->device, &d);
     }
     metal_end_operation(b, name);
@@ -281,34 +281,35 @@ static void record_gate_up(struct metal_backend *b, const struct expert_weights 
 
 /* Y = the shared expert's result */
 static void record_shared(struct metal_backend *b, const struct expert_weights *w,
-                          enum activation activation)
+                          const struct ffn_params *p)
 {
     const struct product down = {
-        .matrix = w->shared_down, .in = &b->act, .out = &b->y, .ld_in = b->ld_ff,
+        .matrix = w->shared_down.weight, .in = &b->act, .out = &b->y, .ld_in = b->ld_ff,
         .ld_out = b->ld_model, .n_cols = b->batch.n_cols, .epilogue = EPILOGUE_STORE,
         .scale = 1 / ACT_SCALE,
     };
-    metal_gate_up(&b->base, w->shared_gate, w->shared_up, activation);
+    metal_gate_up(&b->base, &w->shared_gate, &w->shared_up, p);
     metal_product(b, &down);
     metal_end_operation(b, "down");
 }
 
-void metal_experts_add(struct backend *base, const struct vector *norm, float eps,
-                       const struct expert_weights *w, enum activation activation)
+void metal_experts_add(struct backend *base, const struct norm *norm,
+                       const struct expert_weights *w, const struct ffn_params *p,
+                       const struct residual *r)
 {
     struct metal_backend *b = (struct metal_backend *)base;
     struct metal_experts *x = b->experts;
-    const struct route_args args = route_args_of(b, w, eps);
+    const struct route_args args = route_args_of(b, norm, w, p, r);
     const struct product down = {
         .matrix = w->down, .in = &x->act, .out = &x->out, .ld_in = b->params.dims.d_expert,
         .ld_out = b->ld_model, .epilogue = EPILOGUE_STORE, .scale = 1 / ACT_SCALE,
     };
-    const struct metal_buffer *of_sum[] = { &x->out, &x->slot_row, &x->weight, &b->y,
+    const struct metal_buffer *of_sum[] = { &x->out, &x->pair_row, &x->weight, &b->y,
                                             &x->shared_weight, &b->x };
 
-    record_routing(b, norm, w, &args);
-    if (w->shared_down) record_shared(b, w, activation);
-    record_gate_up(b, w, activation);
+    record_routing(b, norm->weight, w, &args);
+    if (w->shared_down.weight) record_shared(b, w, p);
+    record_gate_up(b, w, p->activation);
     record_product(b, &down, b->params.dims.d_model, "down");
     metal_record(b, x->sum, of_sum, 6, &args, sizeof args, b->batch.n_cols, 1, GROUP_THREADS);
     metal_end_operation(b, "expert sum");

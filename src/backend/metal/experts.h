@@ -1,6 +1,7 @@
 /* A mixture of experts. Which experts a column gets is decided on the GPU and never read by the
- * host: it records products for as many blocks of slots as there can be, and those that do not
- * exist end at once. A column's share in an expert is a slot; a block is a few of one expert's. */
+ * host: it records products for as many blocks of pairs as there can be, and those that do not
+ * exist end at once. A column and one of its experts are a pair; a block has a few of one expert.
+ */
 #ifndef BACKEND_METAL_EXPERTS_H
 #define BACKEND_METAL_EXPERTS_H
 
@@ -17,7 +18,7 @@ void metal_experts_close(struct metal_backend *b);
 pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_format format,
                                     pl_err *err);
 
-void metal_experts_add(struct backend *b, const struct vector *norm, float eps,
-                       const struct expert_weights *w, enum activation activation);
+void metal_experts_add(struct backend *b, const struct norm *norm, const struct expert_weights *w,
+                       const struct ffn_params *p, const struct residual *r);
 
 #endif

@@ -1,5 +1,5 @@
 /* A mixture of experts. The router runs in f32 on the normalised column, in orders of sums that
- * shapes give, so which experts a column gets follows from its own bytes. Slots are then put
+ * shapes give, so which experts a column gets follows from its own bytes. Pairs are then put
  * together by expert, in blocks of whole fragments that no two experts share: a block's product may
  * fill its padding with what it likes. A column adds up its experts by rank, whoever else chose
  * them. */
@@ -25,16 +25,16 @@ kernel void route_norm(device const float *x [[buffer(0)]],
     const float scale = inverse_rms(from, a.d_model, a.eps, squares, thread_index, simd, lane);
     float sum = 0;
     for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
-        const float value = from[i] * scale * weight[i];
+        const float value = a.has_norm ? from[i] * scale * weight[i] : from[i];
         to[i] = value;
-        if (a.has_shared) sum = fma(value, shared_router[i], sum);
+        if (a.has_shared_router) sum = fma(value, shared_router[i], sum);
     }
     sum = simd_sum(sum);
     if (lane == 0) products[simd] = sum;
     threadgroup_barrier(mem_flags::mem_threadgroup);
     if (thread_index || !a.has_shared) return;
     const float score = products[0] + products[1] + products[2] + products[3];
-    shared_weight[group] = 1.0f / (1.0f + exp(-score));
+    shared_weight[group] = a.has_shared_router ? 1.0f / (1.0f + exp(-score)) : 1.0f;
 }
 
 /* Scores: a simdgroup has one expert and a few columns, so that a row of the router is read once
@@ -114,27 +114,27 @@ kernel void choose_experts(device const float *score [[buffer(0)]],
         total = simd_sum(total);
     }
     if (lane) return;
-    for (uint rank = 0; rank < a.n_used; rank++) weights[rank] /= total;
+    for (uint rank = 0; rank < a.n_used; rank++) weights[rank] = weights[rank] / total * a.scale;
 }
 
-/* ---- slots by expert ------------------------------------------------------------------------ */
+/* ---- pairs by expert ------------------------------------------------------------------------ */
 
-/* Blocks by expert, an expert's slots by column; where each slot lies and whose column it is. One
+/* Blocks by expert, an expert's pairs by column; where each pair lies and whose column it is. One
  * threadgroup; a thread has every 128th expert. shared: (n_experts) first blocks. */
-kernel void group_slots(device const uint *chosen [[buffer(0)]],
+kernel void group_pairs(device const uint *chosen [[buffer(0)]],
                         device expert_block *blocks [[buffer(1)]],
-                        device uint *slot_row [[buffer(2)]],
+                        device uint *pair_row [[buffer(2)]],
                         device uint *row_col [[buffer(3)]],
                         constant route_args &a [[buffer(4)]],
                         threadgroup uint *first_block [[threadgroup(0)]],
                         uint thread_index [[thread_index_in_threadgroup]])
 {
-    const uint n_slots = a.n_cols * a.n_used;
+    const uint n_pairs = a.n_cols * a.n_used;
     threadgroup uint n_all[1];
     for (uint e = thread_index; e < a.n_experts; e += NORM_THREADS) {
         uint n = 0;
-        for (uint i = 0; i < n_slots; i++) n += chosen[i] == e;
-        first_block[e] = (n + a.block_slots - 1) / a.block_slots;
+        for (uint i = 0; i < n_pairs; i++) n += chosen[i] == e;
+        first_block[e] = (n + a.block_pairs - 1) / a.block_pairs;
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
     if (thread_index == 0) {
@@ -148,27 +148,27 @@ kernel void group_slots(device const uint *chosen [[buffer(0)]],
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint e = thread_index; e < a.n_experts; e += NORM_THREADS) {
-        const uint first_row = first_block[e] * a.block_slots;
+        const uint first_row = first_block[e] * a.block_pairs;
         uint n = 0;
-        for (uint i = 0; i < n_slots; i++) {
+        for (uint i = 0; i < n_pairs; i++) {
             if (chosen[i] != e) continue;
-            slot_row[i] = first_row + n;
+            pair_row[i] = first_row + n;
             row_col[first_row + n] = i / a.n_used;
             n++;
         }
         for (uint b = first_block[e]; n > 0; b++) {
-            const uint n_here = min(n, a.block_slots);
+            const uint n_here = min(n, a.block_pairs);
             blocks[b].expert = e;
-            blocks[b].n_slots = n_here;
+            blocks[b].n_pairs = n_here;
             n -= n_here;
         }
     }
-    for (uint b = n_all[0] + thread_index; b < a.n_blocks; b += NORM_THREADS) blocks[b].n_slots = 0;
+    for (uint b = n_all[0] + thread_index; b < a.n_blocks; b += NORM_THREADS) blocks[b].n_pairs = 0;
 }
 
-/* Each slot's column of H, four halves at a time. Grid: (slots of a block, blocks), a simdgroup
+/* Each pair's column of H, four halves at a time. Grid: (pairs of a block, blocks), a simdgroup
  * each. */
-kernel void gather_slots(device const half4 *h [[buffer(0)]],
+kernel void gather_pairs(device const half4 *h [[buffer(0)]],
                    device const expert_block *blocks [[buffer(1)]],
                    device const uint *row_col [[buffer(2)]],
                    device half4 *to [[buffer(3)]],
@@ -176,15 +176,15 @@ kernel void gather_slots(device const half4 *h [[buffer(0)]],
                    uint2 group [[threadgroup_position_in_grid]],
                    uint lane [[thread_index_in_simdgroup]])
 {
-    const uint row = group.y * a.block_slots + group.x, n = a.ld_model / 4;
-    if (group.x >= blocks[group.y].n_slots) return;
+    const uint row = group.y * a.block_pairs + group.x, n = a.ld_model / 4;
+    if (group.x >= blocks[group.y].n_pairs) return;
     const ulong from_at = ulong(row_col[row]) * n, to_at = ulong(row) * n;
     for (uint i = lane; i < n; i += 32) to[to_at + i] = h[from_at + i];
 }
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-/* A block's slots times a tile of its expert; buffers as of `product`, tiles of all experts one
+/* A block's pairs times a tile of its expert; buffers as of `product`, tiles of all experts one
  * after another. Grid: (tiles of an expert, blocks). shared: NB KiB. */
 template <typename W, int NB>
 kernel void expert_product(device const uchar *tiles [[buffer(0)]],
@@ -202,7 +202,7 @@ kernel void expert_product(device const uchar *tiles [[buffer(0)]],
                            uint lane [[thread_index_in_simdgroup]])
 {
     device const expert_block *block = blocks + group.y;
-    if (block->n_slots <= a.n_few) return;
+    if (block->n_pairs <= a.n_few) return;
     const ulong tile_at =
         (ulong(block->expert) * a.product.n_tiles + group.x) * a.product.tile_bytes;
     const by_lane reader = { lane, lanes[lane].x };
@@ -211,7 +211,7 @@ kernel void expert_product(device const uchar *tiles [[buffer(0)]],
                         simd);
 }
 
-/* The same of blocks with up to FEW_COLUMNS slots, which in steps of few columns most are.
+/* The same of blocks with up to FEW_COLUMNS pairs, which in steps of few columns most are.
  * shared: FEW_COLUMNS / 2 KiB. */
 template <typename W>
 kernel void expert_few(device const uchar *tiles [[buffer(0)]],
@@ -229,14 +229,14 @@ kernel void expert_few(device const uchar *tiles [[buffer(0)]],
                        uint lane [[thread_index_in_simdgroup]])
 {
     device const expert_block *block = blocks + group.y;
-    const uint n = block->n_slots;
+    const uint n = block->n_pairs;
     if (n == 0 || n > FEW_COLUMNS) return;
     const ulong tile_at =
         (ulong(block->expert) * a.product.n_tiles + group.x) * a.product.tile_bytes;
     const by_row reader = { lanes[32 + lane % 8], lane % 8, lane / 8 };
     device const uchar *tile = tiles + tile_at;
     device const uchar *gate_tile = gate_tiles + tile_at;
-    const uint row = group.x * TILE_ROWS + lane, col = group.y * a.block_slots;
+    const uint row = group.x * TILE_ROWS + lane, col = group.y * a.block_pairs;
 #define FEW(nc)                                                                                    \
     few_tile<W, nc>(tile, gate_tile, x, out, act, gate_rows, row, col, a.product, reader, shared,  \
                     simd, lane)
@@ -267,10 +267,10 @@ EXPERTS(q6_k)
 EXPERTS(iq4_nl)
 EXPERTS(iq4_xs)
 
-/* X += weight times result, over the column's experts by rank, then the shared one's. Grid:
- * columns, 128 threads each. */
+/* X += scale times weight times result, over the column's experts by rank, then the shared one's.
+ * Grid: columns, 128 threads each. */
 kernel void expert_sum(device const float *out [[buffer(0)]],
-                       device const uint *slot_row [[buffer(1)]],
+                       device const uint *pair_row [[buffer(1)]],
                        device const float *weight [[buffer(2)]],
                        device const float *shared_out [[buffer(3)]],
                        device const float *shared_weight [[buffer(4)]],
@@ -280,14 +280,15 @@ kernel void expert_sum(device const float *out [[buffer(0)]],
                        uint thread_index [[thread_index_in_threadgroup]])
 {
     const ulong column = ulong(group) * a.ld_model;
-    const uint first_slot = group * a.n_used;
+    const uint first_pair = group * a.n_used;
     for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
         float sum = x[column + i];
         for (uint rank = 0; rank < a.n_used; rank++) {
-            const ulong row = slot_row[first_slot + rank];
-            sum = fma(weight[first_slot + rank], out[row * a.ld_model + i], sum);
+            const ulong row = pair_row[first_pair + rank];
+            sum = fma(weight[first_pair + rank] * a.residual_scale, out[row * a.ld_model + i], sum);
         }
-        if (a.has_shared) sum = fma(shared_weight[group], shared_out[column + i], sum);
+        if (a.has_shared)
+            sum = fma(shared_weight[group] * a.residual_scale, shared_out[column + i], sum);
         x[column + i] = sum;
     }
 }

@@ -164,16 +164,16 @@ pl_status metal_load_vector(struct backend *base, const float *values, uint32_t 
     return copy_floats(b, values, n, "a norm or bias", &l->vector.values, err);
 }
 
-pl_status metal_load_rope(struct backend *base, const float *cos_sin, uint32_t n_positions,
-                          bool interleaved, struct rope **out, pl_err *err)
+pl_status metal_load_rope(struct backend *base, const struct rope_view *view, struct rope **out,
+                          pl_err *err)
 {
     struct metal_backend *b = (struct metal_backend *)base;
     struct loaded *l = new_record(b, err);
     if (!l) return PL_E_MEMORY;
-    l->rope.n_positions = n_positions;
-    l->rope.interleaved = interleaved;
+    l->rope.n_rot = view->n_rot;
+    l->rope.is_interleaved = view->is_interleaved;
     *out = &l->rope;
-    return copy_floats(b, cos_sin, (size_t)n_positions * b->params.dims.d_head, "RoPE tables",
+    return copy_floats(b, view->cos_sin, (size_t)view->n_positions * view->n_rot, "RoPE tables",
                        &l->rope.cos_sin, err);
 }
 

@@ -8,15 +8,18 @@
 #define BACKEND_METAL_METAL_INTERNAL_H
 
 #include "backend/backend.h"
+#include "backend/kv_places.h"
 #include "backend/metal/device.h"
 #include "backend/metal/fragment.h"
 #include "backend/metal/op_args.h"
 #include "backend/op_timing.h"
 #include "backend/pack/pack_cache.h"
 #include "base/thread_pool.h"
+#include "base/workspace.h"
 
 enum { METAL_SIMDGROUP = 32, METAL_STEPS = MAX_IN_FLIGHT };
 _Static_assert((int)METAL_STEPS <= METAL_MAX_COMMITTED, "a step is a command buffer");
+_Static_assert(METAL_STEPS == 2, "the one that is not `at` is the step before it");
 
 struct loaded;              /* what was loaded, newest first */
 
@@ -33,9 +36,9 @@ struct vector {
 };
 
 struct rope {
-    struct metal_buffer cos_sin;    /* (n_positions, d_head / 2, 2) f32 */
-    uint32_t n_positions;
-    bool interleaved;
+    struct metal_buffer cos_sin;    /* (n_positions, n_rot / 2, 2) f32 */
+    uint32_t n_rot;
+    bool is_interleaved;
 };
 
 /* KV of one page, one layer and one KV head: K's scales, K's codes, V's scales, V's codes, each
@@ -47,7 +50,6 @@ struct metal_kv {
     enum kv_type k_type, v_type;
     uint32_t v_at;                  /* bytes from K's scales to V's */
     uint32_t head_bytes;            /* of both */
-    uint64_t page_bytes;            /* n_layers * n_kv_heads * head_bytes */
 };
 
 /* Compiled kernels; NULL: of a format that no loaded matrix has. */
@@ -56,7 +58,8 @@ struct metal_kernels {
     struct metal_pipeline *few[N_FRAGMENT_FORMATS][FEW_COLUMNS];        /* [n] for n + 1 columns */
     struct metal_pipeline *tensor[N_FRAGMENT_FORMATS];  /* where has_tensors, instead of those */
     struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
-    struct metal_pipeline *norm, *norm_indexed, *add_norm, *largest, *finish_queries, *finish_kv;
+    struct metal_pipeline *norm, *norm_indexed, *add_norm, *norm_rows, *add_bias, *gate_rows,
+        *largest, *finish_queries, *finish_kv;
 };
 
 struct metal_attention;             /* attention.h: its work list, partial results and kernels */
@@ -68,11 +71,11 @@ struct metal_step {
     /* What the kernels read of the batch, copied by begin. */
     struct metal_buffer token;      /* (max_cols) */
     struct metal_buffer pos;        /* (max_cols) */
-    struct metal_buffer col_page;   /* (max_cols) page that the column's token goes to */
-    struct metal_buffer out_col;    /* (max_cols) */
+    struct metal_buffer col_page[MAX_KV_GROUPS];    /* (max_cols) page that the column's token goes
+                                     * to */
+    struct metal_buffer row_col;    /* (max_cols): columns of the outputs' rows */
 
-    uint32_t n_outs;
-    const struct pick *pick;        /* (n_outs), the caller's; NULL: all are picked by sample */
+    struct batch batch;             /* of the caller's arrays: outputs and picks alone */
     sample_fn *sample;              /* NULL: no outputs are wanted */
     void *sample_arg;
     bool is_over;                   /* its last command buffer was waited for */
@@ -95,7 +98,8 @@ struct metal_backend {
     struct metal_kernels kernel;
 
     struct metal_kv kv_layout;
-    struct metal_buffer kv;         /* (n_pages, n_layers, n_kv_heads) of head_bytes */
+    struct kv_places places;        /* of a layer of a page: (n_kv_heads) of head_bytes */
+    struct metal_buffer kv;
 
     uint32_t n_col_rows;            /* max_cols in whole fragments */
     uint32_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab;
@@ -105,6 +109,7 @@ struct metal_backend {
     struct metal_buffer q_half;     /* (n_col_rows, ld_q) f16: queries as attention reads them */
     struct metal_buffer att;        /* (n_col_rows, ld_q) f16 */
     struct metal_buffer gate;       /* (n_col_rows, ld_ff) f32: gates, of ups of another format */
+    struct metal_buffer up;         /* (n_col_rows, ld_ff) f32: ups, where the model has biases */
     struct metal_buffer act;        /* (n_col_rows, ld_ff) f16, scaled by ACT_SCALE */
     struct metal_buffer head_in;    /* (max_outs in whole fragments, ld_model) f16 */
     struct metal_buffer logit_rows; /* (max_outs in whole fragments, ld_vocab) f32 */
@@ -119,33 +124,26 @@ struct metal_backend {
     struct metal_step step[METAL_STEPS];
     uint32_t at;                    /* the step being recorded, or the last one that was */
     uint32_t n_started;             /* steps that are not finished: up to `at` */
-    const struct vector *head_norm; /* logits, as recorded; recorded at the step's end, in turns */
+    const struct head_params *head; /* logits, as recorded; recorded at the step's end, in turns */
     const struct matrix *head_weight;
-    float head_eps;
     struct op_timings timings;
 };
 
-/* Memory that a part of the backend wants. One list serves planning and opening: what is planned is
- * what is taken. */
-struct metal_wanted {
-    const char *what;               /* for messages */
-    uint64_t n_bytes;
-    struct metal_buffer *to;
-};
-
-static inline uint64_t metal_wanted_bytes(const struct metal_wanted *list, uint32_t n)
+/* What the parts of a workspace take, each a buffer of its own. */
+static inline uint64_t metal_workspace_bytes(const struct workspace *w)
 {
     uint64_t n_bytes = 0;
-    for (uint32_t i = 0; i < n; i++) n_bytes += list[i].n_bytes;
+    for (uint32_t i = 0; i < w->n; i++)
+        n_bytes += w->part[i].n_bytes ? w->part[i].n_bytes : METAL_LEAST_BUFFER;
     return n_bytes;
 }
 
-static inline pl_status metal_take_all(struct metal_backend *b, const struct metal_wanted *list,
-                                       uint32_t n, pl_err *err)
+static inline pl_status metal_workspace_take(struct metal_backend *b, const struct workspace *w,
+                                             pl_err *err)
 {
     pl_status st = PL_OK;
-    for (uint32_t i = 0; i < n && !st; i++)
-        st = metal_buffer_take(b->device, list[i].n_bytes, list[i].what, list[i].to, err);
+    for (uint32_t i = 0; i < w->n && !st; i++)
+        st = metal_buffer_take(b->device, w->part[i].n_bytes, w->part[i].what, w->part[i].to, err);
     return st;
 }
 
@@ -167,18 +165,27 @@ struct product {
 };
 void metal_product(struct metal_backend *b, const struct product *p);
 
-/* Records a kernel over `n_groups` threadgroups of n_threads, its buffers bound from the start of
- * each. */
-void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline,
-                  const struct metal_buffer *const *buffer, uint32_t n_buffers, const void *args,
-                  uint32_t args_bytes, uint32_t n_x, uint32_t n_y, uint32_t n_threads);
+#define LOG2_E 1.44269504089f       /* softmax runs in base 2 */
 
-/* Ends an operation: what follows sees what it wrote. `name` is for timing. */
-void metal_end_operation(struct metal_backend *b, const char *name);
+/* Whether the layer's keys lie in pages without their bias. */
+static inline bool metal_keeps_bias_out(const struct metal_backend *b, const struct qkv_weights *w)
+{
+    return kv_keeps_bias_out(b->kv_layout.k_type, w->k.bias, w->norm_k.weight);
+}
 
-/* Runs what was recorded, waits, and goes on recording: what the host wrote for it may change now.
- */
-uint64_t metal_run_so_far(struct metal_backend *b);
+/* Heads of a page of the layer's KV group, and the first of the layer's own in page 0, counted from
+ * the beginning of the KV memory. */
+static inline uint32_t metal_page_heads(const struct metal_backend *b,
+                                        const struct attention_params *a)
+{
+    return (uint32_t)(b->places.page_bytes[a->kv_group] / b->kv_layout.head_bytes);
+}
+
+static inline uint32_t metal_first_head(const struct metal_backend *b,
+                                        const struct attention_params *a)
+{
+    return (uint32_t)(kv_place(&b->places, a->kv_group, 0, a->kv_layer) / b->kv_layout.head_bytes);
+}
 
 static inline uint32_t whole(uint32_t n, uint32_t unit)
 {
@@ -188,34 +195,30 @@ static inline uint32_t whole(uint32_t n, uint32_t unit)
 /* The seam's operations, by file. */
 void metal_begin_step(struct backend *b, const struct batch *batch);
 void metal_embed(struct backend *b, const struct matrix *embedding, float scale);
-void metal_norm(struct backend *b, const struct vector *weight, float eps);
-void metal_copy_page(struct backend *b, uint32_t to, uint32_t from);
-void metal_timing(struct backend *b, bool on);
-uint32_t metal_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
+void metal_put_x(struct backend *b, const float *rows);
+void metal_take_x(struct backend *b, float *rows);
+void metal_norm(struct backend *b, const struct norm *norm);
+void metal_copy_page(struct backend *b, uint32_t kv_group, uint32_t to, uint32_t from);
 
-void metal_logits(struct backend *b, const struct vector *norm, float eps,
-                  const struct matrix *weight);
+void metal_logits(struct backend *b, const struct head_params *p, const struct matrix *weight);
 void metal_sample(struct backend *b, sample_fn *fn, void *arg);
 pl_status metal_submit(struct backend *b, pl_err *err);
 pl_status metal_start(struct backend *b, pl_err *err);
-pl_status metal_finish(struct backend *b, const int32_t **picked, pl_err *err);
+pl_status metal_finish(struct backend *b, struct picked *picked, pl_err *err);
 
-void metal_qkv(struct backend *b, uint32_t layer, const struct qkv_weights *w,
-               const struct rope *rope, float q_scale, float eps);
-void metal_attention_add(struct backend *b, const struct matrix *weight,
-                         const struct vector *post_norm, float eps);
-void metal_gate_up(struct backend *b, const struct matrix *gate, const struct matrix *up,
-                   enum activation activation);
-void metal_down_add(struct backend *b, const struct matrix *weight, const struct vector *post_norm,
-                    float eps);
+void metal_qkv(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
+void metal_attention_add(struct backend *b, const struct linear *w, const struct residual *r);
+void metal_gate_up(struct backend *b, const struct linear *gate, const struct linear *up,
+                   const struct ffn_params *p);
+void metal_down_add(struct backend *b, const struct linear *w, const struct residual *r);
 
 uint64_t metal_matrix_bytes(uint32_t type, uint32_t n_rows, uint32_t n_k);
 pl_status metal_load_matrix(struct backend *b, const struct weight_view *view, struct matrix **out,
                             pl_err *err);
 pl_status metal_load_vector(struct backend *b, const float *values, uint32_t n, struct vector **out,
                             pl_err *err);
-pl_status metal_load_rope(struct backend *b, const float *cos_sin, uint32_t n_positions,
-                          bool interleaved, struct rope **out, pl_err *err);
+pl_status metal_load_rope(struct backend *b, const struct rope_view *view, struct rope **out,
+                          pl_err *err);
 pl_status metal_load_done(struct backend *b, pl_err *err);
 uint64_t metal_shared_bytes(const struct backend *b);
 void metal_forget_loaded(struct metal_backend *b);      /* frees their records */

@@ -43,15 +43,23 @@ struct embed_args {
     F32 scale;
 };
 
-/* By column: norm, add_norm, largest. */
+/* By column: norm, add_norm, norm_rows, add_bias. */
 struct row_args {
     U32 n, ld_in, ld_out;
-    F32 eps;
+    U32 has_norm;           /* norm: 0, a column stays as it is */
+    F32 eps, scale;         /* scale: of what is added */
+};
+
+/* By row of logits, which are capped before: cap * tanh(logit / cap); 0: they are not. */
+struct largest_args {
+    U32 n_tokens, ld_vocab, n_blocks;
+    F32 cap;
 };
 
 /* After the products of Q, K or V: biases, head norms, RoPE, and where they go. */
 struct heads_args {
     U32 d_head, ld;
+    U32 n_rot;              /* dimensions that turn */
     U32 flags;              /* HEADS_* */
     F32 scale, eps;         /* scale: of queries */
     U32 kv_type, part_at;   /* METAL_KV_*; bytes from a page head's start to its K or V */
@@ -59,7 +67,13 @@ struct heads_args {
     U32 first_head, head_bytes; /* the layer's first of them; bytes of one */
 };
 
-enum { HEADS_BIAS = 1, HEADS_NORM = 2, HEADS_INTERLEAVED = 4, HEADS_ARE_VALUES = 8 };
+enum {
+    HEADS_BIAS = 1,
+    HEADS_NORM = 2,
+    HEADS_INTERLEAVED = 4,
+    HEADS_ARE_VALUES = 8,
+    HEADS_SCALES = 16
+};
 
 /* Attention: rows that look at the same pages, over some splits of them. */
 struct attend_item {
@@ -75,9 +89,9 @@ struct attend_row {
     U32 col, head, first_pos, pos;
 };
 
-/* A row whose partial results are slots [first_slot, first_slot + n_slots) of the list of slots. */
+/* A row whose partial results are places [first_place, first_place + n_places) of the list. */
 struct combine_row {
-    U32 col, head, first_slot, n_slots;
+    U32 col, head, first_place, n_places;
 };
 
 enum { ATTEND_ROWS = 8, MAX_ROW_TILES = 2, NO_PARTIAL = 0x7fffffff };
@@ -85,26 +99,28 @@ enum { ATTEND_ROWS = 8, MAX_ROW_TILES = 2, NO_PARTIAL = 0x7fffffff };
 struct attend_args {
     U32 d_head, group, n_kv_heads, ld_q;    /* group: query heads of a KV head */
     U32 n_page_heads, first_head, head_bytes, v_at, k_type, v_type;
-    U32 has_bias, is_interleaved;
+    U32 has_bias, is_interleaved, n_rot, has_sinks;
+    F32 score_cap;          /* in units of log 2, as scores are; 0: none */
 };
 
-/* A mixture of experts: a column's share in an expert is a slot. */
+/* A mixture of experts: a column and one of its experts are a pair. */
 struct route_args {
     U32 d_model, ld_model, n_experts, n_used, n_cols;
-    U32 is_normalised, has_shared;
-    U32 n_blocks, block_slots;  /* blocks of slots at most, and slots of one */
+    U32 has_norm, is_normalised, has_shared, has_shared_router;
+    F32 scale, residual_scale; /* of the weights of the experts chosen; of all that is added to X */
+    U32 n_blocks, block_pairs;  /* blocks of pairs at most, and pairs of one */
     F32 eps;
 };
 
-/* Slots of one expert, in rows block_slots * index .. of what the products read and write. */
+/* Pairs of one expert, in rows block_pairs * index .. of what the products read and write. */
 struct expert_block {
-    U32 expert, n_slots;        /* 0: there is no such block */
+    U32 expert, n_pairs;        /* 0: there is no such block */
 };
 
 struct expert_args {
     struct product_args product;    /* n_tiles: of one expert */
-    U32 block_slots;
-    U32 n_few;                  /* blocks of up to so many slots do without the matrix unit */
+    U32 block_pairs;
+    U32 n_few;                  /* blocks of up to so many pairs do without the matrix unit */
 };
 
 enum { ROUTE_COLUMNS = 4, ROUTE_EXPERTS = 4, MAX_EXPERTS = 1024 };
@@ -117,12 +133,39 @@ struct row_pick {
     U32 top_k;              /* 0: off */
     F32 top_p;              /* 1: off */
     F32 log_min_p;          /* the lowest number: off */
+    F32 repetition_penalty, frequency_penalty, presence_penalty;
+    I32 last;               /* as struct pick's */
+    U32 n_touched;          /* of the row's row_touch */
+    U32 n_top;
+    U32 flags;              /* PICK_* below */
 };
 
 enum { PICK_BY_HOST, PICK_LARGEST, PICK_FROM_ALL, PICK_FROM_BEST };
+enum { PICK_TOUCHES = 1, PICK_WANTS_PROBS = 2 };
+
+/* As struct touch. Behind those of a row lies one for its last token. */
+struct row_touch {
+    I32 token;              /* -1: none */
+    U32 count;
+    F32 bias, logit;
+};
+
+enum { MAX_TOUCHED = 2048, MAX_TOP = 20 };
+
+/* What a row's log-probabilities are made of, and those that are wanted. */
+struct row_probs {
+    F32 largest, log_sum;   /* log_sum: of exp(logit - largest) */
+    F32 logprob;            /* of the token picked */
+    U32 n_top;
+    I32 token[MAX_TOP];
+    F32 top[MAX_TOP];
+};
+
+enum { NO_LAST_TOKEN = -2147483647 - 1 };
 
 struct sampling_args {
     U32 n_vocab, ld_vocab, n_blocks;
+    U32 max_touched;        /* of a row */
 };
 
 /* Up to so many candidates are put in order before one is drawn: as many as on the CPU. */

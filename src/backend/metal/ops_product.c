@@ -1,6 +1,6 @@
 /* The operations that are matrix products, with what follows each. */
 #include "backend/metal/attention.h"
-#include "backend/metal/metal_internal.h"
+#include "backend/metal/recorder.h"
 
 /* ---- one product ---------------------------------------------------------------------------- */
 
@@ -55,50 +55,96 @@ void metal_product(struct metal_backend *b, const struct product *p)
 
 /* ---- the seam's ----------------------------------------------------------------------------- */
 
-/* X += scale * (in * weight), or with a norm of that result first. */
-static void add_product(struct metal_backend *b, const struct matrix *weight,
-                        const struct metal_buffer *in, uint32_t ld_in, float scale,
-                        const struct vector *post_norm, float eps, const char *name)
+/* rows += scale * bias, where there is one. */
+static void add_bias(struct metal_backend *b, const struct vector *bias, float scale,
+                     const struct metal_buffer *rows, uint32_t ld)
 {
+    if (!bias) return;
+    const struct row_args args = { bias->n, ld, ld, 0, 0, scale };
+    const struct metal_buffer *buffers[] = { rows, &bias->values };
+    metal_record(b, b->kernel.add_bias, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "bias");
+}
+
+/* X += residual of (in_scale * in) * w + bias; where the residual has a norm, by way of Y. */
+static void add_product(struct metal_backend *b, const struct linear *w,
+                        const struct metal_buffer *in, uint32_t ld_in, float in_scale,
+                        const struct residual *r, const char *name)
+{
+    const struct norm *norm = &r->norm;
+    const float scale = norm->weight ? 1 : r->scale;
     const struct product p = {
-        .matrix = weight, .in = in, .out = post_norm ? &b->y : &b->x, .ld_in = ld_in,
+        .matrix = w->weight, .in = in, .out = norm->weight ? &b->y : &b->x, .ld_in = ld_in,
         .ld_out = b->ld_model, .n_cols = b->batch.n_cols,
-        .epilogue = post_norm ? EPILOGUE_STORE : EPILOGUE_ADD, .scale = scale,
+        .epilogue = norm->weight ? EPILOGUE_STORE : EPILOGUE_ADD, .scale = scale * in_scale,
     };
     metal_product(b, &p);
     metal_end_operation(b, name);
-    if (!post_norm) return;
-    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, eps };
-    const struct metal_buffer *buffers[] = { &b->y, &post_norm->values, &b->x };
+    add_bias(b, w->bias, scale, p.out, b->ld_model);
+    if (!norm->weight) return;
+    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, 1, norm->eps,
+                                   r->scale };
+    const struct metal_buffer *buffers[] = { &b->y, &norm->weight->values, &b->x };
     metal_record(b, b->kernel.add_norm, buffers, 3, &args, sizeof args, b->batch.n_cols, 1,
                  NORM_THREADS);
     metal_end_operation(b, "norm");
 }
 
-void metal_attention_add(struct backend *base, const struct matrix *weight,
-                         const struct vector *post_norm, float eps)
+void metal_attention_add(struct backend *base, const struct linear *w, const struct residual *r)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    add_product(b, weight, &b->att, b->ld_q, 1, post_norm, eps, "attention output");
+    add_product(b, w, &b->att, b->ld_q, 1, r, "attention output");
 }
 
-void metal_down_add(struct backend *base, const struct matrix *weight,
-                    const struct vector *post_norm, float eps)
+void metal_down_add(struct backend *base, const struct linear *w, const struct residual *r)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    add_product(b, weight, &b->act, b->ld_ff, 1 / ACT_SCALE, post_norm, eps, "down");
+    add_product(b, w, &b->act, b->ld_ff, 1 / ACT_SCALE, r, "down");
 }
 
-void metal_gate_up(struct backend *base, const struct matrix *gate, const struct matrix *up,
-                   enum activation activation)
+static void store_rows(struct metal_backend *b, const struct matrix *weight,
+                       const struct metal_buffer *out, uint32_t ld)
+{
+    const struct product p = {
+        .matrix = weight, .in = &b->h, .out = out, .ld_in = b->ld_model, .ld_out = ld,
+        .n_cols = b->batch.n_cols, .epilogue = EPILOGUE_STORE, .scale = 1,
+    };
+    metal_product(b, &p);
+}
+
+/* Gates and ups as rows of floats, to which biases are added before the two meet. */
+static void gate_up_with_biases(struct metal_backend *b, const struct linear *gate,
+                                const struct linear *up, enum activation activation)
+{
+    const struct product_args args = { .n_tiles = up->weight->n_tiles, .ld_out = b->ld_ff,
+                                       .activation = activation, .scale = ACT_SCALE };
+    const struct metal_buffer *buffers[] = { &b->gate, &b->up, &b->act };
+    store_rows(b, gate->weight, &b->gate, b->ld_ff);
+    store_rows(b, up->weight, &b->up, b->ld_ff);
+    metal_end_operation(b, "gate_up");
+    add_bias(b, gate->bias, 1, &b->gate, b->ld_ff);
+    add_bias(b, up->bias, 1, &b->up, b->ld_ff);
+    metal_record(b, b->kernel.gate_rows, buffers, 3, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "bias");
+}
+
+void metal_gate_up(struct backend *base, const struct linear *gate_w, const struct linear *up_w,
+                   const struct ffn_params *params)
 {
     struct metal_backend *b = (struct metal_backend *)base;
+    if (gate_w->bias || up_w->bias) {
+        gate_up_with_biases(b, gate_w, up_w, params->activation);
+        return;
+    }
+    const struct matrix *gate = gate_w->weight, *up = up_w->weight;
     const bool is_one_kernel = gate->format == up->format;
     struct product p = {
         .matrix = up, .gate = is_one_kernel ? gate : NULL, .in = &b->h, .out = &b->act,
         .gate_rows = &b->gate, .ld_in = b->ld_model, .ld_out = b->ld_ff, .n_cols = b->batch.n_cols,
-        .epilogue = is_one_kernel ? EPILOGUE_GATED : EPILOGUE_TIMES_GATE, .activation = activation,
-        .scale = ACT_SCALE,
+        .epilogue = is_one_kernel ? EPILOGUE_GATED : EPILOGUE_TIMES_GATE,
+        .activation = params->activation, .scale = ACT_SCALE,
     };
     if (!is_one_kernel) {
         struct product first = p;
@@ -115,67 +161,92 @@ void metal_gate_up(struct backend *base, const struct matrix *gate, const struct
 
 /* ---- Q, K and V ----------------------------------------------------------------------------- */
 
-static void store_rows(struct metal_backend *b, const struct matrix *weight,
-                       const struct metal_buffer *out, uint32_t ld)
+/* What the heads of a row get on their way, flags and numbers; `any` stands where nothing is read.
+ */
+struct finish {
+    struct heads_args args;
+    const struct metal_buffer *bias, *norm, *cos_sin;
+};
+
+static struct finish finish_of(const struct metal_backend *b, const struct vector *bias,
+                               const struct norm *norm, const struct rope *rope,
+                               const struct metal_buffer *any)
 {
-    const struct product p = {
-        .matrix = weight, .in = &b->h, .out = out, .ld_in = b->ld_model, .ld_out = ld,
-        .n_cols = b->batch.n_cols, .epilogue = EPILOGUE_STORE, .scale = 1,
+    return (struct finish){
+        .args = { .d_head = b->params.dims.d_head, .eps = norm->eps,
+                  .n_rot = rope ? rope->n_rot : 0,
+                  .flags = (bias ? HEADS_BIAS : 0) | (norm->weight ? HEADS_NORM : 0) |
+                           (rope && rope->is_interleaved ? HEADS_INTERLEAVED : 0) },
+        .bias = bias ? &bias->values : any, .norm = norm->weight ? &norm->weight->values : any,
+        .cos_sin = rope ? &rope->cos_sin : any,
     };
-    metal_product(b, &p);
 }
 
 static void finish_queries(struct metal_backend *b, const struct qkv_weights *w,
-                           const struct rope *rope, float scale, float eps)
+                           const struct attention_params *a)
 {
-    const struct dims *d = &b->params.dims;
-    const struct heads_args args = {
-        .d_head = d->d_head, .ld = b->ld_q, .scale = scale, .eps = eps,
-        .flags = (w->bias_q ? HEADS_BIAS : 0) | (w->norm_q ? HEADS_NORM : 0) |
-                 (rope->interleaved ? HEADS_INTERLEAVED : 0),
-    };
-    const struct metal_buffer *buffers[] = {
-        &b->q, &b->q_half, w->bias_q ? &w->bias_q->values : &b->q,
-        w->norm_q ? &w->norm_q->values : &b->q, &rope->cos_sin, &b->step[b->at].pos,
-    };
-    metal_record(b, b->kernel.finish_queries, buffers, 6, &args, sizeof args, d->n_heads,
-                 b->batch.n_cols, METAL_SIMDGROUP);
+    struct finish f = finish_of(b, w->q.bias, &w->norm_q, a->rope, &b->q);
+    const struct metal_buffer *buffers[] = { &b->q, &b->q_half, f.bias, f.norm, f.cos_sin,
+                                             &b->step[b->at].pos,
+                                             a->q_scales ? &a->q_scales->values : &b->q };
+    f.args.ld = b->ld_q;
+    f.args.flags |= a->q_scales ? HEADS_SCALES : 0;
+    f.args.scale = a->q_scale * LOG2_E;
+    metal_record(b, b->kernel.finish_queries, buffers, 7, &f.args, sizeof f.args,
+                 b->params.dims.n_heads, b->batch.n_cols, METAL_SIMDGROUP);
 }
 
-static void finish_kv(struct metal_backend *b, uint32_t layer, const struct metal_buffer *rows,
-                      const struct vector *bias, const struct vector *norm, const struct rope *rope,
-                      float eps, bool are_values)
+/* Keys, or values, to their pages. */
+static void finish_kv(struct metal_backend *b, const struct attention_params *a,
+                      const struct metal_buffer *rows, struct finish f, bool are_values)
 {
     const struct dims *d = &b->params.dims;
     const struct metal_kv *kv = &b->kv_layout;
-    const struct heads_args args = {
-        .d_head = d->d_head, .ld = b->ld_kv, .eps = eps,
-        .flags = (bias ? HEADS_BIAS : 0) | (norm ? HEADS_NORM : 0) |
-                 (rope->interleaved ? HEADS_INTERLEAVED : 0) | (are_values ? HEADS_ARE_VALUES : 0),
-        .kv_type = are_values ? kv->v_type : kv->k_type, .part_at = are_values ? kv->v_at : 0,
-        .n_page_heads = d->n_layers * d->n_kv_heads, .first_head = layer * d->n_kv_heads,
-        .head_bytes = kv->head_bytes,
-    };
-    const struct metal_buffer *buffers[] = {
-        rows, &b->kv, bias ? &bias->values : rows, norm ? &norm->values : rows, &rope->cos_sin,
-        &b->step[b->at].pos, &b->step[b->at].col_page,
-    };
-    metal_record(b, b->kernel.finish_kv, buffers, 7, &args, sizeof args, d->n_kv_heads,
+    const struct metal_step *step = &b->step[b->at];
+    const struct metal_buffer *buffers[] = { rows, &b->kv, f.bias, f.norm, f.cos_sin, &step->pos,
+                                             &step->col_page[a->kv_group] };
+    f.args.ld = b->ld_kv;
+    f.args.flags |= are_values ? HEADS_ARE_VALUES : 0;
+    f.args.kv_type = are_values ? kv->v_type : kv->k_type;
+    f.args.part_at = are_values ? kv->v_at : 0;
+    f.args.n_page_heads = metal_page_heads(b, a);
+    f.args.first_head = metal_first_head(b, a);
+    f.args.head_bytes = kv->head_bytes;
+    metal_record(b, b->kernel.finish_kv, buffers, 7, &f.args, sizeof f.args, d->n_kv_heads,
                  b->batch.n_cols, METAL_SIMDGROUP);
 }
 
-void metal_qkv(struct backend *base, uint32_t layer, const struct qkv_weights *w,
-               const struct rope *rope, float q_scale, float eps)
+/* rows = norm of rows + bias: of all heads of a column together. */
+static void norm_rows(struct metal_backend *b, const struct vector *bias, const struct norm *norm,
+                      const struct metal_buffer *rows, uint32_t ld)
+{
+    const struct row_args args = { norm->weight->n, ld, ld, 1, norm->eps, 1 };
+    const struct metal_buffer *buffers[] = { rows, &norm->weight->values };
+    add_bias(b, bias, 1, rows, ld);
+    metal_record(b, b->kernel.norm_rows, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "norm");
+}
+
+void metal_qkv(struct backend *base, const struct qkv_weights *w, const struct attention_params *a)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const bool is_out = kv_keeps_bias_out(b->kv_layout.k_type, w->bias_k, w->norm_k);
-    store_rows(b, w->q, &b->q, b->ld_q);
-    store_rows(b, w->k, &b->k, b->ld_kv);
-    store_rows(b, w->v, &b->v, b->ld_kv);
+    const struct norm none = { NULL, 0 };
+    const bool is_normed = w->norm_q.weight && w->norm_q.weight->n != b->params.dims.d_head;
+    struct qkv_weights of_heads = *w;       /* what is left for each head */
+    if (metal_keeps_bias_out(b, w)) of_heads.k.bias = NULL;
+    store_rows(b, w->q.weight, &b->q, b->ld_q);
+    store_rows(b, w->k.weight, &b->k, b->ld_kv);
+    store_rows(b, w->v.weight, &b->v, b->ld_kv);
     metal_end_operation(b, "qkv");
-    finish_queries(b, w, rope, q_scale * 1.44269504089f, eps);     /* softmax runs in base 2 */
-    finish_kv(b, layer, &b->k, is_out ? NULL : w->bias_k, w->norm_k, rope, eps, false);
-    finish_kv(b, layer, &b->v, w->bias_v, NULL, rope, eps, true);
+    if (is_normed) {
+        norm_rows(b, w->q.bias, &w->norm_q, &b->q, b->ld_q);
+        norm_rows(b, w->k.bias, &w->norm_k, &b->k, b->ld_kv);
+        of_heads.q.bias = of_heads.k.bias = NULL;
+        of_heads.norm_q = of_heads.norm_k = none;
+    }
+    finish_queries(b, &of_heads, a);
+    finish_kv(b, a, &b->k, finish_of(b, of_heads.k.bias, &of_heads.norm_k, a->rope, &b->k), false);
+    finish_kv(b, a, &b->v, finish_of(b, w->v.bias, &none, NULL, &b->v), true);
     metal_end_operation(b, "rope");
-    metal_attention_set_bias(b, layer, is_out ? w->bias_k : NULL, rope);
 }

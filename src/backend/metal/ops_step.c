@@ -2,60 +2,30 @@
 #include <string.h>
 
 #include "backend/metal/attention.h"
-#include "backend/metal/metal_internal.h"
+#include "backend/metal/recorder.h"
 #include "backend/metal/sampling.h"
 
-void metal_record(struct metal_backend *b, const struct metal_pipeline *pipeline,
-                  const struct metal_buffer *const *buffer, uint32_t n_buffers, const void *args,
-                  uint32_t args_bytes, uint32_t n_x, uint32_t n_y, uint32_t n_threads)
+static void list_col_pages(const struct batch *batch, uint32_t kv_group, uint32_t *col_page)
 {
-    struct metal_dispatch d = {
-        .pipeline = pipeline, .n_buffers = n_buffers, .args = args, .args_bytes = args_bytes,
-        .n_groups = { n_x, n_y, 1 }, .n_threads = n_threads,
-    };
-    for (uint32_t i = 0; i < n_buffers; i++) d.buffer[i].buffer = buffer[i];
-    metal_dispatch(b->device, &d);
+    for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
+        for (uint32_t i = 0; i < s->n_cols; i++)
+            col_page[s->first_col + i] = s->page[kv_group][(s->first_pos + i) / PAGE_TOKENS];
 }
-
-/* ---- timing --------------------------------------------------------------------------------- */
-
-/* Timed, an operation is a command buffer of its own: slower, but the GPU says how long it took. */
-void metal_end_operation(struct metal_backend *b, const char *name)
-{
-    if (b->timings.is_on) op_timings_add(&b->timings, name, metal_run_so_far(b));
-    else metal_barrier(b->device);
-}
-
-void metal_timing(struct backend *base, bool on)
-{
-    op_timings_set(&((struct metal_backend *)base)->timings, on);
-}
-
-uint32_t metal_timings(struct backend *base, const char **name, uint64_t *ns, uint32_t max)
-{
-    return op_timings_take(&((struct metal_backend *)base)->timings, name, ns, max);
-}
-
-/* ---- columns -------------------------------------------------------------------------------- */
 
 void metal_begin_step(struct backend *base, const struct batch *batch)
 {
     struct metal_backend *b = (struct metal_backend *)base;
     b->at = (b->at + 1) % METAL_STEPS;
     struct metal_step *step = &b->step[b->at];
-    uint32_t *page = step->col_page.bytes;
-    b->batch = *batch;
-    step->n_outs = batch->n_outs;
-    step->pick = batch->pick;
+    uint32_t *row_col = step->row_col.bytes;
+    b->batch = step->batch = *batch;
     step->sample = NULL;
     step->is_over = step->has_failed = false;
     memcpy(step->token.bytes, batch->token, batch->n_cols * sizeof *batch->token);
     memcpy(step->pos.bytes, batch->pos, batch->n_cols * sizeof *batch->pos);
-    if (batch->n_outs)
-        memcpy(step->out_col.bytes, batch->out_col, batch->n_outs * sizeof *batch->out_col);
-    for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
-        for (uint32_t i = 0; i < s->n_cols; i++)
-            page[s->first_col + i] = s->page[(s->first_pos + i) / PAGE_TOKENS];
+    for (const struct output *o = batch->output; o < batch->output + batch->n_outputs; o++)
+        for (uint32_t i = 0; i < o->n_cols; i++) row_col[o->first_row + i] = o->first_col + i;
+    for (uint32_t g = 0; g < b->params.kv.n; g++) list_col_pages(batch, g, step->col_page[g].bytes);
     metal_attention_begin(b);
     metal_begin(b->device);
 }
@@ -73,24 +43,42 @@ void metal_embed(struct backend *base, const struct matrix *embedding, float sca
     metal_end_operation(b, "embed");
 }
 
-void metal_norm(struct backend *base, const struct vector *weight, float eps)
+/* X is the host's memory too: what is recorded reads it when the step is submitted. */
+void metal_put_x(struct backend *base, const float *rows)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, eps };
-    const struct metal_buffer *buffers[] = { &b->x, &weight->values, &b->h,
-                                             &b->step[b->at].out_col };
+    const size_t d_model = b->params.dims.d_model;
+    float *x = b->x.bytes;
+    for (uint32_t c = 0; c < b->batch.n_cols; c++)
+        memcpy(x + (size_t)c * b->ld_model, rows + c * d_model, d_model * sizeof *rows);
+}
+
+void metal_take_x(struct backend *base, float *rows)
+{
+    const struct metal_backend *b = (const struct metal_backend *)base;
+    const size_t d_model = b->params.dims.d_model;
+    const float *x = b->x.bytes;
+    for (uint32_t c = 0; c < b->batch.n_cols; c++)
+        memcpy(rows + c * d_model, x + (size_t)c * b->ld_model, d_model * sizeof *rows);
+}
+
+void metal_norm(struct backend *base, const struct norm *norm)
+{
+    struct metal_backend *b = (struct metal_backend *)base;
+    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model,
+                                   norm->weight != NULL, norm->eps, 1 };
+    const struct metal_buffer *buffers[] = { &b->x, norm->weight ? &norm->weight->values : &b->x,
+                                             &b->h, &b->step[b->at].row_col };
     metal_record(b, b->kernel.norm, buffers, 4, &args, sizeof args, b->batch.n_cols, 1,
                  NORM_THREADS);
     metal_end_operation(b, "norm");
 }
 
-/* ---- pages
- * --------------------------------------------------------------------------------------- */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
 /* The memory is the host's too, and no step is running. */
-void metal_copy_page(struct backend *base, uint32_t to, uint32_t from)
+void metal_copy_page(struct backend *base, uint32_t kv_group, uint32_t to, uint32_t from)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const size_t n = b->kv_layout.page_bytes;
-    memcpy((uint8_t *)b->kv.bytes + to * n, (uint8_t *)b->kv.bytes + from * n, n);
+    kv_places_copy(&b->places, b->kv.bytes, kv_group, to, from);
 }

@@ -2,7 +2,7 @@
  * fragment each lane holds, and whether it sums as a chain of fma() by rising k does. */
 #include <string.h>
 
-#include "backend/metal/metal_internal.h"
+#include "backend/metal/recorder.h"
 #include "base/rng.h"
 #include "quant/quant.h"
 

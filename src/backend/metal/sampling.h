@@ -1,5 +1,6 @@
-/* Tokens picked on the GPU, where the pick is the backend's: what sampling.metal computes, for the
- * host to read once a step is done, and for the next step's columns to begin with. */
+/* Tokens picked on the GPU, where the pick is the backend's: what sampling.metal and probs.metal
+ * compute, for the host to read once a step is done, and for the next step's columns to begin with.
+ */
 #ifndef BACKEND_METAL_SAMPLING_H
 #define BACKEND_METAL_SAMPLING_H
 
@@ -20,5 +21,8 @@ void metal_sampling_record(struct metal_backend *b, const struct pick *pick, uin
 
 /* (max_outs) int32: the tokens; -1: a row without a finite logit. */
 const struct metal_buffer *metal_sampling_tokens(const struct metal_backend *b, uint32_t at);
+
+/* All that was picked for an output of the step, which is over. */
+struct picked metal_sampling_picked(const struct metal_backend *b, uint32_t at, uint32_t out);
 
 #endif

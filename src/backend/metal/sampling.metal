@@ -232,7 +232,8 @@ static inline void measure_ladder(logit_row row, float most, threadgroup samplin
     measure(row, most, s.ladder, s, at);
 }
 
-/* A border lies between `low`, at or above which is enough, and `high`, where there is too little. */
+/* A border lies between `low`, at or above which is enough, and `high`, where there is too
+ * little. */
 struct bracket {
     ulong low, high;
     uint n_low, n_high;

@@ -115,7 +115,7 @@ static inline float inverse_rms(device const float *x, uint n, float eps, thread
     return 1.0f / sqrt(all / float(n) + eps);
 }
 
-/* out = x / rms(x) * weight as halves, of column col[group] where the index is given. */
+/* out = x / rms(x) * weight, or x, as halves, of column col[group] where the index is given. */
 constant int is_indexed [[function_constant(0)]];
 
 kernel void norm(device const float *x [[buffer(0)]],
@@ -133,10 +133,10 @@ kernel void norm(device const float *x [[buffer(0)]],
     device half *to = out + ulong(group) * a.ld_out;
     const float scale = inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane);
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        to[i] = half(bounded(from[i] * scale * weight[i]));
+        to[i] = half(bounded(a.has_norm ? from[i] * scale * weight[i] : from[i]));
 }
 
-/* x += y / rms(y) * weight */
+/* x += scale * y / rms(y) * weight */
 kernel void add_norm(device const float *y [[buffer(0)]],
                      device const float *weight [[buffer(1)]],
                      device float *x [[buffer(2)]],
@@ -149,26 +149,69 @@ kernel void add_norm(device const float *y [[buffer(0)]],
     threadgroup float shared[4];
     device const float *from = y + ulong(group) * a.ld_in;
     device float *to = x + ulong(group) * a.ld_out;
-    const float scale = inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane);
+    const float scale =
+        inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane) * a.scale;
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
         to[i] = fma(from[i] * scale, weight[i], to[i]);
 }
 
-/* The largest of every 256 logits, NaN counting as minus infinity. Grid: (blocks, rows), a
- * simdgroup each. n: of a row; ld_out: blocks of a row. */
-kernel void largest(device const float *logits [[buffer(0)]],
+/* x = x / rms(x) * weight, in place. */
+kernel void norm_rows(device float *x [[buffer(0)]],
+                      device const float *weight [[buffer(1)]],
+                      constant row_args &a [[buffer(2)]],
+                      uint group [[threadgroup_position_in_grid]],
+                      uint thread_index [[thread_index_in_threadgroup]],
+                      uint simd [[simdgroup_index_in_threadgroup]],
+                      uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float shared[4];
+    device float *row = x + ulong(group) * a.ld_in;
+    const float scale = inverse_rms(row, a.n, a.eps, shared, thread_index, simd, lane);
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS) row[i] = row[i] * scale * weight[i];
+}
+
+/* x += scale * bias, of every column. */
+kernel void add_bias(device float *x [[buffer(0)]],
+                     device const float *bias [[buffer(1)]],
+                     constant row_args &a [[buffer(2)]],
+                     uint group [[threadgroup_position_in_grid]],
+                     uint thread_index [[thread_index_in_threadgroup]])
+{
+    device float *to = x + ulong(group) * a.ld_out;
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS) to[i] = fma(a.scale, bias[i], to[i]);
+}
+
+/* ACT out of gates and ups that have their biases. */
+kernel void gate_rows(device const float *gate [[buffer(0)]],
+                      device const float *up [[buffer(1)]],
+                      device half *act [[buffer(2)]],
+                      constant product_args &a [[buffer(3)]],
+                      uint group [[threadgroup_position_in_grid]],
+                      uint thread_index [[thread_index_in_threadgroup]])
+{
+    const ulong first = ulong(group) * a.ld_out;
+    for (uint i = thread_index; i < a.n_tiles * TILE_ROWS; i += NORM_THREADS)
+        act[first + i] = gated(a, gate[first + i], up[first + i]);
+}
+
+/* Caps every 256 logits, and the largest of those that have a token, NaN counting as minus
+ * infinity. Grid: (blocks, rows), a simdgroup each. */
+kernel void largest(device float *logits [[buffer(0)]],
                     device float *out [[buffer(1)]],
-                    constant row_args &a [[buffer(2)]],
+                    constant largest_args &a [[buffer(2)]],
                     uint2 group [[threadgroup_position_in_grid]],
                     uint lane [[thread_index_in_simdgroup]])
 {
-    device const float *row = logits + ulong(group.y) * a.ld_in;
-    const uint end = min(group.x * 256 + 256, a.n);
+    device float *row = logits + ulong(group.y) * a.ld_vocab;
+    const uint first = group.x * 256, end = min(first + 256, a.ld_vocab);
     float most = -INFINITY;
-    for (uint i = group.x * 256 + lane; i < end; i += 32)
-        most = isnan(row[i]) ? most : max(most, row[i]);
+    for (uint i = first + lane; i < end; i += 32) {
+        const float logit = capped(row[i], a.cap);
+        if (a.cap != 0) row[i] = logit;
+        if (i < a.n_tokens && !isnan(logit)) most = max(most, logit);
+    }
     most = simd_max(most);
-    if (lane == 0) out[group.y * a.ld_out + group.x] = most;
+    if (lane == 0) out[group.y * a.n_blocks + group.x] = most;
 }
 
 /* ---- Q, K and V ----------------------------------------------------------------------------- */
@@ -189,14 +232,14 @@ static inline void prepare_head(threadgroup float *values, constant heads_args &
     simdgroup_barrier(mem_flags::mem_threadgroup);
 }
 
-/* Turns pairs by the position's angles, in place. */
+/* Turns pairs of the first n_rot dimensions by the position's angles, in place. */
 static inline void turn(threadgroup float *values, constant heads_args &a,
                         device const float *cos_sin, uint lane)
 {
     const bool is_interleaved = (a.flags & HEADS_INTERLEAVED) != 0;
-    for (uint i = lane; i < a.d_head / 2; i += 32) {
+    for (uint i = lane; i < a.n_rot / 2; i += 32) {
         const uint one = is_interleaved ? 2 * i : i;
-        const uint other = is_interleaved ? 2 * i + 1 : i + a.d_head / 2;
+        const uint other = is_interleaved ? 2 * i + 1 : i + a.n_rot / 2;
         const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1], x = values[one], y = values[other];
         values[one] = fma(x, c, -(y * s));
         values[other] = fma(x, s, y * c);
@@ -260,7 +303,8 @@ kernel void finish_queries(device const float *rows [[buffer(0)]],
                            device const float *norm_weight [[buffer(3)]],
                            device const float *cos_sin [[buffer(4)]],
                            device const uint *pos [[buffer(5)]],
-                           constant heads_args &a [[buffer(6)]],
+                           device const float *scales [[buffer(6)]],
+                           constant heads_args &a [[buffer(7)]],
                            uint2 group [[threadgroup_position_in_grid]],
                            uint lane [[thread_index_in_simdgroup]])
 {
@@ -268,9 +312,10 @@ kernel void finish_queries(device const float *rows [[buffer(0)]],
     const ulong first = ulong(group.y) * a.ld + group.x * a.d_head;
     for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
     prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
-    turn(values, a, cos_sin + ulong(pos[group.y]) * a.d_head, lane);
+    turn(values, a, cos_sin + ulong(pos[group.y]) * a.n_rot, lane);
+    const float scale = a.flags & HEADS_SCALES ? a.scale * scales[pos[group.y]] : a.scale;
     for (uint i = lane; i < a.d_head; i += 32)
-        q_half[first + i] = half(bounded(values[i] * a.scale));
+        q_half[first + i] = half(bounded(values[i] * scale));
 }
 
 /* Keys, or values with HEADS_ARE_VALUES, into the pages of the columns' tokens. Grid as above. */
@@ -291,7 +336,7 @@ kernel void finish_kv(device const float *rows [[buffer(0)]],
     const ulong first = ulong(group.y) * a.ld + group.x * a.d_head;
     for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
     prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
-    if (!are_values) turn(values, a, cos_sin + ulong(pos[group.y]) * a.d_head, lane);
+    if (!are_values) turn(values, a, cos_sin + ulong(pos[group.y]) * a.n_rot, lane);
     device uchar *part = kv + (ulong(page[group.y]) * a.n_page_heads + a.first_head + group.x) *
                               a.head_bytes + a.part_at;
     write_kv(values, a.d_head, a.kv_type, part, at, are_values ? 1 : PAGE_TOKENS,

@@ -1,4 +1,5 @@
-/* paceline doctor: what of this machine would keep a server from running well, and how to mend it. */
+/* paceline doctor: what of this machine would keep a server from running well, and how to mend
+ * it. */
 #include <jansson.h>
 
 #include "cli/cli.h"
@@ -59,17 +60,20 @@ int cmd_doctor(int argc, char **argv)
         MODELS_DIR_ARG(&dir),
         { "--threads", "-t", ARG_U32, &params.n_threads, 0, 1024, "N",
           "computing threads (default: one per performance core)" },
-        { "--host", NULL, ARG_STRING, &host, 0, 0, "ADDRESS", "that the server will use (127.0.0.1)" },
+        { "--host", NULL, ARG_STRING, &host, 0, 0, "ADDRESS",
+          "that the server will use (127.0.0.1)" },
         { "--port", NULL, ARG_U32, &port, 1, 65535, "N", "likewise (8080)" },
         { "--json", NULL, ARG_FLAG, &json, 0, 0, NULL, "print JSON" },
     };
     const struct arg_page page = {
-        "doctor", "[OPTIONS]",
+        "doctor", "[MODEL] [OPTIONS]",
         "Looks at memory, swap, power and heat, limits of the system, drivers, the port and the "
         "model, and says what is wrong and how to mend it. Exit code 1: something is wrong.",
-        "paceline doctor --model model.gguf", table, N_ARGS(table)
+        "paceline doctor model.gguf", table, N_ARGS(table)
     };
-    const int code = args_parse(&page, argc, argv, NULL, NULL);
+    struct arg_strings words = { .n = 0 };
+    int code = args_parse(&page, argc, argv, &words, NULL);
+    if (code < 0 && words.n) code = args_take_model(&page, &words, &params.model_path);
     if (code >= 0) return code;
     cli_log_to_stderr(false);
     pl_err err;

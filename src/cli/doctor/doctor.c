@@ -1,9 +1,8 @@
 /* What is asked on every system. */
 #include "cli/doctor/doctor.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/exposure.h"
 #include "cli/plan/subject.h"
 
 void doctor_find(struct doctor *d, const char *name, enum finding_state state, const char *text,
@@ -37,24 +37,49 @@ void doctor_ask_limits(struct doctor *d)
                                    "the unit", (unsigned long long)files.rlim_cur);
 }
 
+/* "[::1]" as URLs have it, a name, or an address of either protocol. NULL: none of this
+ * machine's. */
+static struct addrinfo *address_of(const char *host, uint16_t port)
+{
+    char service[8], bare[256];
+    const struct addrinfo hints =
+        { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+    struct addrinfo *found;
+    const size_t n = strlen(host);
+    const bool has_brackets = n > 2 && host[0] == '[' && host[n - 1] == ']';
+    snprintf(bare, sizeof bare, "%.*s", (int)(has_brackets ? n - 2 : n), host + has_brackets);
+    snprintf(service, sizeof service, "%u", port);
+    return getaddrinfo(bare, service, &hints, &found) ? NULL : found;
+}
+
 void doctor_ask_port(struct doctor *d, const char *host, uint16_t port)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
-    const int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || inet_pton(AF_INET, host, &at.sin_addr) != 1) {
-        if (fd >= 0) close(fd);
-        doctor_find(d, "port", FINDING_WRONG, "%s is no IPv4 address of this machine",
-                    "name one with --host, as 127.0.0.1 or 0.0.0.0", host);
+    const int one = 1;
+    struct addrinfo *at = address_of(host, port);
+    const int fd = at ? socket(at->ai_family, SOCK_STREAM, 0) : -1;
+    if (fd < 0) {
+        if (at) freeaddrinfo(at);
+        doctor_find(d, "port", FINDING_WRONG,
+                    "%s is no IPv4 address, IPv6 address or name of this machine",
+                    "name one with --host, as 127.0.0.1, ::1 or 0.0.0.0", host);
         return;
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (!bind(fd, (struct sockaddr *)&at, sizeof at))
+    if (!bind(fd, at->ai_addr, at->ai_addrlen))
         doctor_find(d, "port", FINDING_FINE, "%s:%u is free", NULL, host, port);
+    else if (errno == EADDRNOTAVAIL)
+        doctor_find(d, "port", FINDING_WRONG,
+                    "%s is no IPv4 address, IPv6 address or name of this machine",
+                    "name one with --host, as 127.0.0.1, ::1 or 0.0.0.0", host);
     else
         doctor_find(d, "port", FINDING_WRONG, "%s:%u: %s",
                     "a server may run already; name another port with --port", host, port,
                     strerror(errno));
     close(fd);
+    freeaddrinfo(at);
+    if (!exposure_is_local(host))
+        doctor_find(d, "reach", FINDING_NOTE, "other machines reach a server on %s",
+                    "have it ask for a key: --api-key-file FILE", host);
 }
 
 /* ---- model ---------------------------------------------------------------------------------- */
@@ -92,13 +117,14 @@ static void compare_speed(struct doctor *d, const pl_plan *plan, double tok_s,
 {
     struct plan_subject s = { .load = { .n_streams = 1 } };
     plan_subject_of_plan(&s, plan);
-    plan_subject_limits(&s, limits->cpu_name, "limits measured before", limits->macs_per_s,
-                        limits->read_bytes_per_s);
+    plan_subject_limits(&s, estimate_backend_of(plan->backend), limits->cpu_name,
+                        "limits measured before", limits->macs_per_s, limits->read_bytes_per_s);
     const double expected = plan_step_of(&s, &s.load, 32).tok_s;
     const bool is_fine = tok_s >= 0.7 * expected;
     doctor_find(d, "speed", is_fine ? FINDING_FINE : FINDING_WRONG,
-                "one stream decodes %.1f tok/s; by %.0f GMAC/s and %.1f GB/s, measured before, %.1f "
-                "are modelled", is_fine ? NULL : "something else uses the machine, or it is slowed "
+                "one stream decodes %.1f tok/s; by %.0f GMAC/s and %.1f GB/s, measured before, "
+                "%.1f are modelled",
+                is_fine ? NULL : "something else uses the machine, or it is slowed "
                 "down by heat or a power limit: look at the other findings and at top",
                 tok_s, limits->macs_per_s * 1e-9, limits->read_bytes_per_s * 1e-9, expected);
 }
@@ -111,7 +137,7 @@ void doctor_ask_model(struct doctor *d, const pl_params *given)
     pl_err err = { 0 };
 
     params.n_streams = 1;
-    params.ctx_tokens = 1024;
+    params.default_ctx_tokens = 1024;
     params.step_tokens = 64;
     pl_status st = pl_machine_measure(&limits, params.backend, params.n_threads, &err);
     if (!st) st = pl_open(&engine, &params, &err);

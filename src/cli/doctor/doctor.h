@@ -34,6 +34,8 @@ void doctor_find(struct doctor *d, const char *name, enum finding_state state, c
 void doctor_ask_system(struct doctor *d);
 
 void doctor_ask_limits(struct doctor *d);
+
+/* Whether a server could listen there, and who could reach it. */
 void doctor_ask_port(struct doctor *d, const char *host, uint16_t port);
 
 /* Opens the model, compares it with the memory at hand, and decodes for about a second to hold the

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgroup.h"
+
 static const double GIB = 1073741824.0;
 
 /* First line of a file below the root, without its end; false: there is none. */
@@ -95,31 +97,29 @@ static void ask_heat(struct doctor *d)
     if (hottest < 0 && !is_counted) return;
     const bool is_hot = hottest >= 95;
     if (hottest < 0)
-        doctor_find(d, "heat", FINDING_FINE, "core 0 was held back %s times since boot", NULL, text);
+        doctor_find(d, "heat", FINDING_FINE, "core 0 was held back %s times since boot", NULL,
+                    text);
     else
-        doctor_find(d, "heat", is_hot ? FINDING_WRONG : FINDING_FINE, "%.0f °C at the hottest sensor",
+        doctor_find(d, "heat", is_hot ? FINDING_WRONG : FINDING_FINE,
+                    "%.0f °C at the hottest sensor",
                     is_hot ? "the CPU slows down near 100 °C: better cooling, or fewer --threads"
                            : NULL, hottest);
 }
 
-static void ask_memory_group(struct doctor *d)
+/* What paceline itself goes by, of this program: a service has groups of its own. */
+static void ask_groups(struct doctor *d)
 {
-    char max[32];
-    if (!read_text(d, "/sys/fs/cgroup/memory.max", max, sizeof max) || !strcmp(max, "max")) return;
-    doctor_find(d, "memory limit", FINDING_NOTE, "the control group allows %.1f GiB",
-                "paceline keeps below it; raise MemoryMax, or the container's limit, for more",
-                strtod(max, NULL) / GIB);
-}
-
-static void ask_cpu_group(struct doctor *d)
-{
-    char max[64], *end;
-    if (!read_text(d, "/sys/fs/cgroup/cpu.max", max, sizeof max) || !strncmp(max, "max", 3)) return;
-    const double quota = strtod(max, &end), period = strtod(end, NULL);
-    if (period > 0)
-        doctor_find(d, "CPU limit", FINDING_WRONG, "the control group allows %.2f CPUs by quota",
+    const struct cgroup_limits l = cgroup_limits_read(d->root);
+    if (l.memory_bytes != UINT64_MAX)
+        doctor_find(d, "memory limit", FINDING_NOTE,
+                    "a control group allows %.1f GiB, of which %.1f are left",
+                    "paceline keeps below it; raise MemoryMax and MemoryHigh, or the container's "
+                    "limit, for more", (double)l.memory_bytes / GIB,
+                    (double)l.memory_left_bytes / GIB);
+    if (l.cpus > 0)
+        doctor_find(d, "CPU limit", FINDING_WRONG, "a control group allows %.2f CPUs by quota",
                     "a quota stops all threads in the middle of a step: give whole CPUs (cpuset, "
-                    "CPUAffinity) and as many --threads", quota / period);
+                    "CPUAffinity) and as many --threads", l.cpus);
 }
 
 static void ask_driver(struct doctor *d)
@@ -132,8 +132,7 @@ static void ask_driver(struct doctor *d)
 void doctor_ask_system(struct doctor *d)
 {
     ask_memory(d);
-    ask_memory_group(d);
-    ask_cpu_group(d);
+    ask_groups(d);
     ask_huge_pages(d);
     ask_governor(d);
     ask_heat(d);

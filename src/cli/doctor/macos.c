@@ -71,7 +71,8 @@ static void ask_heat(struct doctor *d)
     uint64_t level = 0;
     if (notify_register_check("com.apple.system.thermalpressurelevel", &token)) return;
     if (!notify_get_state(token, &level) && level < 5)
-        doctor_find(d, "heat", level == 0 ? FINDING_FINE : level == 1 ? FINDING_NOTE : FINDING_WRONG,
+        doctor_find(d, "heat",
+                    level == 0 ? FINDING_FINE : level == 1 ? FINDING_NOTE : FINDING_WRONG,
                     "thermal pressure is %s", level == 0 ? NULL :
                     "the chip slows down: better cooling, or plan with --derate", levels[level]);
     notify_cancel(token);

@@ -26,7 +26,8 @@ struct host *host_open(bool may_run_powermetrics)
     h->smc = host_smc_open();
     if (!h->ioreport && may_run_powermetrics)
         h->powermetrics = host_powermetrics_open(
-            "exec sudo -n /usr/bin/powermetrics --samplers cpu_power,gpu_power -i 1000 2>/dev/null");
+            "exec sudo -n /usr/bin/powermetrics --samplers cpu_power,gpu_power -i 1000 "
+            "2>/dev/null");
 #else
     (void)may_run_powermetrics;
     h->linux_files = host_linux_open("");

@@ -88,8 +88,8 @@ static void take_celsius(double *hottest, const char *path)
     if (isnan(*hottest) || milli / 1000.0 > *hottest) *hottest = milli / 1000.0;
 }
 
-/* The hottest sensor whose name says it is a processor's. Folders look alike: hwmonN/name with
- * tempM_input, thermal_zoneN/type with temp. */
+/* The hottest sensor whose name says it is a processor's. Folders look alike: hwmon0/name with
+ * temp1_input, thermal_zone0/type with temp. */
 static double hottest_below(const char *root, const char *folder, const char *name_file)
 {
     char at[MAX_PATH / 2], path[MAX_PATH], name[64];

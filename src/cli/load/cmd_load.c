@@ -8,24 +8,26 @@
 
 #include "base/strbuf.h"
 #include "cli/cli.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/load/progress.h"
 #include "cli/load/report.h"
 #include "cli/load/transfer.h"
 
-enum { DEFAULT_REQUESTS = 100, MAX_KEY_BYTES = 4096 };
+enum { DEFAULT_REQUESTS = 100 };
 
 /* The command line, before it is checked and made load_options. */
 struct front {
     struct load_options o;
     struct load_prompts_params prompts;
-    const char *url, *endpoint, *model, *api_key, *api_key_file, *prompt_words, *extra_json;
+    const char *url, *endpoint, *model, *prompt_words, *extra_json;
     const char *json_path, *html_path, *compare;
     bool no_stream, records;
     float rate, duration_s, timeout_s, connect_timeout_s, shared, temperature;
     uint64_t seed;
     struct arg_strings words;
-    struct strbuf base_url, key;    /* what o points to */
+    struct strbuf base_url;         /* what o points to */
+    struct client client;           /* likewise */
     char *found_model;
 };
 
@@ -54,9 +56,11 @@ static pl_status set_base_url(struct front *f, pl_err *err)
     static const char version[] = "/v1";
     const char *url = f->url;
     size_t n = strlen(url);
-    if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8))
+    const bool has_scheme = !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
+    if (!has_scheme && (!f->words.n || strstr(url, "://")))
         return pl_fail(err, PL_E_PARAM, "--url: found \"%s\"; an address that begins with "
                        "http:// or https:// is wanted", url);
+    if (!has_scheme) strbuf_add_str(&f->base_url, "http://");       /* of a word, as top reads it */
     while (n && url[n - 1] == '/') n--;
     if (n > sizeof version - 1 && !strncmp(url + n - (sizeof version - 1), version,
                                            sizeof version - 1))
@@ -69,28 +73,10 @@ static pl_status set_base_url(struct front *f, pl_err *err)
 
 static pl_status set_key(struct front *f, pl_err *err)
 {
-    if (f->api_key && f->api_key_file)
-        return pl_fail(err, PL_E_PARAM, "--api-key and --api-key-file: one of them is wanted");
-    if (f->api_key) {
-        strbuf_add_str(&f->key, f->api_key);
-    } else if (f->api_key_file) {
-        char line[MAX_KEY_BYTES] = "";
-        FILE *from = fopen(f->api_key_file, "r");
-        if (!from) return pl_fail(err, PL_E_IO, "%s: %s", f->api_key_file, strerror(errno));
-        if (!fgets(line, sizeof line, from)) *line = 0;
-        fclose(from);
-        line[strcspn(line, "\r\n")] = 0;
-        strbuf_add_str(&f->key, line);
-    } else {
-        return PL_OK;
-    }
-    if (f->key.failed) return pl_fail(err, PL_E_MEMORY, "out of memory");
-    for (size_t i = 0; i < f->key.n; i++)
-        if ((unsigned char)f->key.bytes[i] <= 32 || f->key.bytes[i] == 127)
-            return pl_fail(err, PL_E_PARAM, "the API key has a space or control character in it");
-    if (!f->key.n) return pl_fail(err, PL_E_PARAM, "the API key is empty");
-    f->o.api_key = f->key.bytes;
-    return PL_OK;
+    const pl_status st = client_open(&f->client, err);
+    f->o.client = &f->client;
+    f->o.api_key = *f->client.key ? f->client.key : NULL;
+    return st;
 }
 
 static pl_status set_loop(struct front *f, pl_err *err)
@@ -232,14 +218,13 @@ static pl_status load_and_report(struct front *f, bool *is_all_ok, pl_err *err)
     load_prompts_close(prompts);
     json_decref(f->o.extra);
     strbuf_free(&f->base_url);
-    strbuf_free(&f->key);
     free(f->found_model);
     return st;
 }
 
 int cmd_load(int argc, char **argv)
 {
-    struct front f = { .url = "http://127.0.0.1:8080", .endpoint = "chat", .timeout_s = 600,
+    struct front f = { .endpoint = "chat", .timeout_s = 600,
                        .connect_timeout_s = 10, .temperature = -1,
                        .o = { .max_tokens = 128, .proxy = "" } };
     const struct arg table[] = {
@@ -248,10 +233,7 @@ int cmd_load(int argc, char **argv)
         { "--endpoint", NULL, ARG_STRING, &f.endpoint, 0, 0, "NAME", "chat or completions (chat)" },
         { "--model", "-m", ARG_STRING, &f.model, 0, 0, "NAME",
           "model to ask for (default: the first of /v1/models)" },
-        { "--api-key", NULL, ARG_STRING, &f.api_key, 0, 0, "KEY",
-          "sent as a bearer token; other users may see it in the process list" },
-        { "--api-key-file", NULL, ARG_STRING, &f.api_key_file, 0, 0, "FILE",
-          "file whose first line is the key" },
+        CLIENT_ARGS(&f.client),
         { "--concurrency", "-c", ARG_U32, &f.o.concurrency, 1, 65536, "N",
           "closed loop: keep N requests running (1)" },
         { "--rate", "-r", ARG_F32, &f.rate, 0.0001, 1e6, "R",
@@ -299,13 +281,14 @@ int cmd_load(int argc, char **argv)
           "no load: the report of FILE beside that of a second file (the next word)" },
     };
     const struct arg_page page = {
-        "load", "[--url URL] [OPTIONS] | --compare FILE FILE",
+        "load", "[URL] [OPTIONS] | --compare FILE FILE",
         "Sends requests to an OpenAI-compatible server and reports throughput, latencies and "
         "errors. A closed loop keeps a number of requests running; an open loop lets them arrive "
         "at a rate, whatever the server does. Ctrl-C ends the load and reports what has ended by "
         "then. Exit code 0: all requests went well; 1: some failed, or nothing could be measured.",
         "paceline load --concurrency 20 --requests 100 --warmup 5\n"
         "paceline load --rate 4 --duration 60 --prompt-tokens 512:100 --html load.html\n"
+        "paceline load https://mini.local:8443 --cacert ca.pem --api-key-file key.txt\n"
         "paceline load --compare before.json after.json", table, N_ARGS(table)
     };
     pl_err err = { 0 };
@@ -316,10 +299,12 @@ int cmd_load(int argc, char **argv)
         return args_missing(&page, "--compare FILE FILE: two reports and nothing else");
     if (f.compare)
         return load_compare(stdout, f.compare, f.words.text[0], &err) ? cli_fail(&err) : 0;
-    if (f.words.n) {
-        fprintf(stderr, "paceline: unexpected word \"%s\" (see --help)\n", f.words.text[0]);
+    if (f.words.n > (f.url ? 0 : 1)) {
+        fprintf(stderr, "paceline: unexpected word \"%s\" (see --help)\n",
+                f.words.text[f.url ? 0 : 1]);
         return 2;
     }
+    if (!f.url) f.url = f.words.n ? f.words.text[0] : "http://127.0.0.1:8080";
     if (load_and_report(&f, &is_all_ok, &err)) return cli_fail(&err);
     return is_all_ok ? 0 : 1;
 }

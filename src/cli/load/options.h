@@ -8,10 +8,13 @@
 
 #include "cli/load/prompts.h"
 
+struct client;
+
 struct load_options {
     const char *base_url;       /* "http://127.0.0.1:8080": without "/v1" and a slash at its end */
     const char *model;
     const char *api_key;        /* NULL: none. Never shown */
+    const struct client *client;    /* whose certificates are believed */
     const char *proxy;          /* "": none, whatever the environment says */
     bool is_chat, stream;
     uint32_t concurrency;       /* of the closed loop: so many are kept running */

@@ -40,5 +40,4 @@ void progress_line_show(void *arg, const struct load_progress *p)
     } else {
         fprintf(l->to, "\r%-*s", LINE_COLUMNS - 1, text);
     }
-    fflush(l->to);
 }

@@ -90,7 +90,7 @@ static void begin_request(struct phase *p, struct client *c, uint64_t scheduled_
         return;
     }
     if (curl_multi_add_handle(p->multi, c->transfer.easy)) {
-        pl_fail(p->err, PL_E_MEMORY, "libcurl took no request %u", p->n_running + 1);
+        pl_fail(p->err, PL_E_MEMORY, "libcurl takes no more than %u requests", p->n_running);
         p->has_failed = true;
         return;
     }

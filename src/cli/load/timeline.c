@@ -8,8 +8,8 @@ static double span_of(double length_s)
 {
     const double least = fmax(length_s / TIMELINE_MAX_SPANS, 1e-3);
     const double ten = pow(10, floor(log10(least) + 1e-9));
-    const double times = least / ten;
-    return ten * (times <= 1 + 1e-9 ? 1 : times <= 2 ? 2 : times <= 5 ? 5 : 10);
+    const double times = least / ten * (1 - 1e-9);   /* rounding must not make the next one of it */
+    return ten * (times <= 1 ? 1 : times <= 2 ? 2 : times <= 5 ? 5 : 10);
 }
 
 static double after_s(const struct load_run *run, uint64_t ns)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/strbuf.h"
+#include "cli/client.h"
 
 enum { MODELS_TIMEOUT_S = 30 };
 
@@ -76,6 +77,7 @@ static void set_common(CURL *easy, const struct load_options *o, struct curl_sli
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "paceline/" PL_VERSION);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PROXY, o->proxy);
+    client_apply(o->client, easy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_timeout_s * 1e3));
 }

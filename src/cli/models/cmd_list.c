@@ -22,7 +22,8 @@ static json_t *json_of(const struct models_dir *d, const struct model *m)
     }
     models_path(path, d, m, 1);
     return json_pack("{s:s, s:s, s:I, s:I, s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:o}", "name",
-                     m->name, "tag", m->files.tag, "size_bytes", (json_int_t)m->files.n_bytes, "have_bytes",
+                     m->name, "tag", m->files.tag, "size_bytes", (json_int_t)m->files.n_bytes,
+                     "have_bytes",
                      (json_int_t)m->files.n_have_bytes, "is_complete", is_whole(m), "is_verified",
                      m->is_verified, "pulled", m->pulled, "source", m->note.source, "endpoint",
                      m->note.endpoint, "revision", m->note.revision, "path", path, "files", files);
@@ -41,7 +42,7 @@ static int print_json(const struct models_dir *d, const struct models *models)
 
 static void print_row(const struct models_dir *d, const struct model *m, int n_name)
 {
-    char path[MODELS_PATH_MAX], size[16], have[16], both[48];
+    char path[MODELS_PATH_MAX], size[16], have[16], both[48], pulled[24] = "-";
     models_path(path, d, m, 1);
     progress_bytes(size, sizeof size, m->files.n_bytes);
     progress_bytes(have, sizeof have, m->files.n_have_bytes);
@@ -49,9 +50,10 @@ static void print_row(const struct models_dir *d, const struct model *m, int n_n
     else if (m->files.n_bytes > m->files.n_have_bytes)
         snprintf(both, sizeof both, "%s of %s", have, size);
     else snprintf(both, sizeof both, "%s, partial", have);
-    printf("%-*s  %-10s  %-20s  %.10s %.5s  %s%s\n", n_name, m->name,
-           *m->files.tag ? m->files.tag : "-", both, m->pulled, m->pulled[0] ? m->pulled + 11 : "",
-           path, is_whole(m) ? "" : " (partial: pull it again)");
+    if (m->pulled[0]) snprintf(pulled, sizeof pulled, "%.10s %.5s", m->pulled, m->pulled + 11);
+    printf("%-*s  %-10s  %-20s  %-16s  %s%s\n", n_name, m->name,
+           *m->files.tag ? m->files.tag : "-", both, pulled, path,
+           is_whole(m) ? "" : " (partial: pull it again)");
 }
 
 int cmd_list(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,13 +19,13 @@ enum { MAX_DEPTH = 8, OPEN_FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOL
 
 static pl_status default_path(char *to, size_t capacity, pl_err *err)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = 0;
-    if (cache && *cache == '/') n = snprintf(to, capacity, "%s/paceline/models", cache);
-    else if (home && *home == '/') n = snprintf(to, capacity, "%s/.cache/paceline/models", home);
-    else return pl_fail(err, PL_E_PARAM, "neither HOME nor XDG_CACHE_HOME is set: say --dir DIR");
-    return (size_t)n < capacity ? PL_OK
-                                : pl_fail(err, PL_E_PARAM, "the path of the folder is too long");
+    static const char below[] = "/models";
+    if (!folders_cache(to, capacity - sizeof below))
+        return pl_fail(err, PL_E_PARAM,
+                       "neither HOME nor XDG_CACHE_HOME is set to a whole path, or it is too long: "
+                       "say --dir DIR");
+    strcat(to, below);
+    return PL_OK;
 }
 
 pl_status models_dir_open(struct models_dir *d, const char *path, bool make, pl_err *err)
@@ -204,6 +205,31 @@ pl_status models_dir_each_repo(const struct models_dir *d, models_repo_fn *each,
     return st;
 }
 
+struct search {
+    const char *wanted;
+    char found[PULL_PATH_MAX];
+    bool is_exact;
+};
+
+static pl_status compare_folder(void *arg, const char *folder, pl_err *err)
+{
+    struct search *s = arg;
+    (void)err;
+    if (!strcmp(folder, s->wanted)) s->is_exact = true;
+    if (!*s->found && !strcasecmp(folder, s->wanted))
+        snprintf(s->found, sizeof s->found, "%s", folder);
+    return PL_OK;
+}
+
+pl_status models_dir_know(const struct models_dir *d, char folder[PULL_PATH_MAX], pl_err *err)
+{
+    struct search s = { .wanted = folder };
+    if (folder[0] == '@') return PL_OK;         /* of a URL: its server may tell them apart */
+    const pl_status st = models_dir_each_repo(d, compare_folder, &s, err);
+    if (!st && !s.is_exact && *s.found) snprintf(folder, PULL_PATH_MAX, "%s", s.found);
+    return st;
+}
+
 /* ---- locking and removing ------------------------------------------------------------------- */
 
 pl_status models_lock_part(int folder, const char *name, int *fd, pl_err *err)
@@ -244,6 +270,13 @@ static void remove_empty_folders(const struct models_dir *d, const char *folder)
         if (failed) return;
         snprintf(path, sizeof path, "%s", above);
     }
+}
+
+void models_dir_tidy(const struct models_dir *d, const char *path)
+{
+    char parent[PULL_PATH_MAX];
+    models_split_path(parent, path);
+    remove_empty_folders(d, parent);
 }
 
 pl_status models_dir_remove(const struct models_dir *d, const char *folder, const char *path,

@@ -52,6 +52,13 @@ typedef pl_status models_repo_fn(void *arg, const char *folder, pl_err *err);
 pl_status models_dir_each_repo(const struct models_dir *d, models_repo_fn *each, void *arg,
                                pl_err *err);
 
+/* Where there is no "OWNER/REPO" of this name, but one that differs in capitals alone: it becomes
+ * that, for to a hub both are one. */
+pl_status models_dir_know(const struct models_dir *d, char folder[PULL_PATH_MAX], pl_err *err);
+
+/* Removes the folders above a path, "OWNER/REPO/FILE", as far as they are empty. */
+void models_dir_tidy(const struct models_dir *d, const char *path);
+
 /* Removes the file of a path below with its notes and what of it is partial, then folders that are
  * empty. PL_E_BUSY while it is being pulled. */
 pl_status models_dir_remove(const struct models_dir *d, const char *folder, const char *path,

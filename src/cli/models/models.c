@@ -128,6 +128,7 @@ static pl_status pick(const struct models_dir *d, const char *text, bool is_for_
     struct listing l = { 0 };
     const struct listing_model *files;
     pl_status st = pull_name_parse(&name, text, NULL, err);
+    if (!st) st = models_dir_know(d, name.folder, err);
     if (!st) st = models_dir_scan(d, name.folder, &l, err);
     if (!st && is_for_use) leave_out_partial(&l);
     if (!st && !l.n_models)

@@ -61,7 +61,7 @@ static bool is_quantisation(const char *word, size_t n)
 }
 
 /* The last one among words parted by '-' and '.'; a word may begin with others and '_', as in
- * model_q4_k_m. "UD-" before it is part of the tag. */
+ * "model_q4_k_m". "UD-" before it is part of the tag. */
 static void tag_of_component(char tag[LISTING_TAG_MAX], const char *text, size_t n)
 {
     for (size_t begin = 0; begin < n;) {

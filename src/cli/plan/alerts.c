@@ -38,8 +38,8 @@ static void throughput_degraded(FILE *to, double tokens_per_s)
     if (tokens_per_s > 0)
         fprintf(to, "            < %.6g\n", tokens_per_s);
     else
-        fputs("            < 0.6 * max_over_time(avg_over_time(llm_tokens_per_second[5m])[1d:5m])\n",
-              to);
+        fputs("            < 0.6 * "
+              "max_over_time(avg_over_time(llm_tokens_per_second[5m])[1d:5m])\n", to);
     fputs("          and\n" NEARLY_EVERY_SLOT_WORKS, to);
     rest(to, "10m", "warning", "{{ $labels.instance }} is slow: {{ $value | humanize }} tokens/s",
          tokens_per_s > 0

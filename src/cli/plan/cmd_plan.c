@@ -1,5 +1,6 @@
 /* paceline plan: what a model takes of a machine and how fast it will be, before anything is
  * bought, downloaded or started. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "base/status.h"
 #include "cli/cli.h"
 #include "cli/models/models.h"
+#include "cli/nearest.h"
 #include "cli/plan/alerts.h"
 #include "cli/plan/json.h"
 #include "cli/report.h"
@@ -18,7 +20,7 @@ struct options {
     struct arg_strings prices;
     uint32_t depth, prompt_tokens;
     float memory_gib, read_gb_s, tflops;
-    bool measure, json, explain, list, alerts;
+    bool measure, json, explain, list, alerts, force;
 };
 
 static pl_status wrong(pl_err *err, const char *what, const char *found, const char *wanted)
@@ -26,7 +28,25 @@ static pl_status wrong(pl_err *err, const char *what, const char *found, const c
     return pl_fail(err, PL_E_PARAM, "%s: found \"%s\"; %s", what, found, wanted);
 }
 
+/* strtod takes words for what is no number, and for what is above all. */
+static bool is_above_zero(double x)
+{
+    return x > 0 && isfinite(x);
+}
+
 /* ---- model ---------------------------------------------------------------------------------- */
+
+static pl_status no_such_model(const char *word, pl_err *err)
+{
+    struct nearest best;
+    nearest_begin(&best, word, strlen(word));
+    for (size_t i = 0; i < n_shapes; i++) nearest_offer_part(&best, shapes[i].name);
+    return pl_fail(err, PL_E_PARAM, "model: found \"%s\"; a GGUF file or a preset is wanted "
+                   "(paceline plan --list)%s%s%s", word, best.name ? "; did you mean " : "",
+                   best.name ? best.name : "", best.name ? "?" : "");
+}
+
+enum { DEFAULT_CTX = 4096 };
 
 static pl_status choose_model(struct plan_subject *s, struct options *o, pl_err *err)
 {
@@ -36,6 +56,8 @@ static pl_status choose_model(struct plan_subject *s, struct options *o, pl_err 
         if (!recipe_find(o->quant ? o->quant : "Q4_K_M", &s->load.recipe))
             return wrong(err, "--quant", o->quant, "Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0 or F16 is "
                          "wanted");
+        if (!s->load.ctx_tokens)
+            s->load.ctx_tokens = shape->ctx_tokens < DEFAULT_CTX ? shape->ctx_tokens : DEFAULT_CTX;
         if (s->load.ctx_tokens > shape->ctx_tokens)
             return pl_fail(err, PL_E_PARAM, "--ctx-size is %u; %s was made for %u tokens",
                            s->load.ctx_tokens, shape->name, shape->ctx_tokens);
@@ -44,13 +66,13 @@ static pl_status choose_model(struct plan_subject *s, struct options *o, pl_err 
     if (o->quant) return wrong(err, "--quant", o->quant, "a file is what it is: leave it out, or "
                                "name a preset (paceline plan --list)");
     if (access(o->model, F_OK) && !strchr(o->model, '/') && !strstr(o->model, ".gguf"))
-        return wrong(err, "model", o->model, "a GGUF file or a preset is wanted (paceline plan "
-                     "--list)");
+        return no_such_model(o->model, err);
     const pl_status st = models_resolve(&o->model, o->dir, err);
     if (st) return st;
     o->params.model_path = o->model;
     o->params.n_streams = s->load.n_streams;
     o->params.ctx_tokens = s->load.ctx_tokens;
+    o->params.default_ctx_tokens = DEFAULT_CTX;
     return plan_subject_of_file(s, &o->params, err);
 }
 
@@ -61,37 +83,43 @@ static pl_status set_limits(struct plan_subject *s, const char *text, pl_err *er
 {
     char *end, *end_2 = "";
     const double gmac_s = strtod(text, &end), gb_s = *end == ',' ? strtod(end + 1, &end_2) : 0;
-    if (gmac_s <= 0 || gb_s <= 0 || *end_2)
+    if (!is_above_zero(gmac_s) || !is_above_zero(gb_s) || *end_2)
         return wrong(err, "--limits", text, "GMAC/S,GB/S is wanted, as paceline bench prints them");
-    plan_subject_limits(s, "a CPU", "limits given with --limits", gmac_s * 1e9, gb_s * 1e9);
+    plan_subject_limits(s, ESTIMATE_CPU, "a CPU", "limits given with --limits", gmac_s * 1e9,
+                        gb_s * 1e9);
     return PL_OK;
+}
+
+static pl_status no_such_machine(const char *word, const char *option, const char *wanted,
+                                 pl_err *err)
+{
+    struct nearest best;
+    nearest_begin(&best, word, strlen(word));
+    for (size_t i = 0; i < n_machines; i++) nearest_offer_part(&best, machines[i].name);
+    return pl_fail(err, PL_E_PARAM, "%s: found \"%s\"; %s is wanted (paceline plan --list)%s%s%s",
+                   option,
+                   word, wanted, best.name ? "; did you mean " : "", best.name ? best.name : "",
+                   best.name ? "?" : "");
 }
 
 static pl_status choose_machine(struct plan_subject *s, const struct options *o, pl_err *err)
 {
     const struct machine *machine = o->machine ? machine_find(o->machine) : NULL;
+    const struct plan_given given = { (double)o->memory_gib * 1073741824.0,
+                                      (double)o->read_gb_s * 1e9, (double)o->tflops * 0.5e12 };
     pl_status st = PL_OK;
     if (o->machine && !machine && strcmp(o->machine, "this"))
-        return wrong(err, "--machine", o->machine, "\"this\" or a preset is wanted (paceline plan "
-                     "--list)");
+        return no_such_machine(o->machine, "--machine", "\"this\" or a preset", err);
     if (machine && o->limits)
         return wrong(err, "--limits", machine->name, "they are a CPU's: leave out --machine or "
                      "--limits");
     if (machine && o->measure)
         return wrong(err, "--measure", machine->name, "only the machine at hand can be measured: "
                      "leave out --machine or --measure");
-    if (machine) {
-        s->machine = *machine;
-        s->rates = rates_of_machine(machine);
-    } else {
-        st = o->limits ? set_limits(s, o->limits, err)
-                       : plan_subject_measure(s, o->params.n_threads, err);
-    }
-    if (o->memory_gib > 0) s->machine.usable_bytes = (double)o->memory_gib * 1073741824.0;
-    if (o->read_gb_s > 0) s->rates.read_bytes_per_s = (double)o->read_gb_s * 1e9;
-    if (o->tflops > 0)
-        s->rates.macs_per_s = s->rates.attend_macs_per_s = (double)o->tflops / 2 * 1e12;
-    if (o->read_gb_s > 0 || o->tflops > 0) s->machine.source = "given on the command line";
+    if (machine) plan_subject_machine(s, machine);
+    else st = o->limits ? set_limits(s, o->limits, err)
+                        : plan_subject_measure(s, o->params.n_threads, err);
+    if (!st) plan_subject_give(s, &given);
     return st;
 }
 
@@ -104,7 +132,9 @@ static pl_status parse_price(struct plan_extras *x, const char *text, pl_err *er
     snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - text) : 0, text);
     const struct machine *machine = machine_find(name);
     const double amount = equals ? strtod(equals + 1, &end) : 0;
-    if (!machine || amount <= 0 || *end)
+    if (equals && !machine)
+        return no_such_machine(name, "--price", "MACHINE=AMOUNT of a preset", err);
+    if (!machine || !is_above_zero(amount) || *end)
         return wrong(err, "--price", text, "MACHINE=AMOUNT is wanted, as m4-pro-64=2000");
     x->price[x->n_prices].machine = machine;
     x->price[x->n_prices++].amount = amount;
@@ -116,17 +146,17 @@ static pl_status parse_heat(struct plan_extras *x, const char *list, pl_err *err
     for (const char *at = list; x->n_heat < PLAN_MAX_HEAT;) {
         char *end;
         const double minute = strtod(at, &end);
-        if (end == at || *end != ':' || minute < 0) break;
+        if (end == at || *end != ':' || minute < 0 || !isfinite(minute)) break;
         at = end + 1;
         const double share = strtod(at, &end);
-        if (end == at || share <= 0 || share > 1 || (*end && *end != ',')) break;
+        if (!is_above_zero(share) || share > 1 || (*end && *end != ',')) break;
         x->heat[x->n_heat].minute = minute;
         x->heat[x->n_heat++].share = share;
         if (!*end) return PL_OK;
         at = end + 1;
     }
-    return wrong(err, "--derate", list, "up to 16 MINUTES:SHARE, separated by commas, are wanted, as "
-                 "0:1,10:0.9,30:0.8");
+    return wrong(err, "--derate", list, "up to 16 MINUTES:SHARE, separated by commas, are wanted, "
+                 "as 0:1,10:0.9,30:0.8");
 }
 
 static pl_status choose_extras(struct plan_extras *x, const struct options *o, pl_err *err)
@@ -134,6 +164,39 @@ static pl_status choose_extras(struct plan_extras *x, const struct options *o, p
     pl_status st = o->derate ? parse_heat(x, o->derate, err) : PL_OK;
     for (size_t i = 0; !st && i < o->prices.n; i++) st = parse_price(x, o->prices.text[i], err);
     return st;
+}
+
+/* A line of at most 80 columns after another, broken at spaces. */
+static void list_text(const char *text)
+{
+    enum { INDENT = 6, WIDTH = 80 };
+    while (*text) {
+        size_t n = strlen(text);
+        if (n > WIDTH - INDENT) {
+            n = WIDTH - INDENT;
+            while (n > 1 && text[n] != ' ') n--;
+        }
+        printf("%*s%.*s\n", INDENT, "", (int)n, text);
+        text += n;
+        while (*text == ' ') text++;
+    }
+}
+
+static void list_machine(const struct machine *m)
+{
+    const struct estimate_backend_traits *t = estimate_backend_traits(m->backend);
+    char text[400];
+    printf("  %-20s %s\n", m->name, m->title);
+    snprintf(text, sizeof text, "%.0f GB/s stated, %.0f reached; %.1f TFLOPS reached; %.2f GiB "
+                                "usable",
+             m->spec_bytes_per_s * 1e-9, m->read_bytes_per_s * 1e-9, m->macs_per_s * 2e-12,
+             m->usable_bytes / 1073741824.0);
+    list_text(text);
+    snprintf(text, sizeof text, "backend %s%s%s", t->name, t->caveat ? ": " : "",
+             t->caveat ? t->caveat : "");
+    list_text(text);
+    snprintf(text, sizeof text, "%s; %s; memory: %s", m->spec_source, m->source, m->memory_source);
+    list_text(text);
 }
 
 static void list_presets(void)
@@ -146,22 +209,20 @@ static void list_presets(void)
                (double)w.n_parameters * 1e-9, (double)w.bytes * 1e-9);
     }
     puts("machines");
-    for (size_t i = 0; i < n_machines; i++)
-        printf("  %-14s %-38s %6.0f GB/s %7.1f TFLOPS  %s\n", machines[i].name, machines[i].title,
-               machines[i].read_bytes_per_s * 1e-9, machines[i].macs_per_s * 2e-12,
-               machines[i].source);
+    for (size_t i = 0; i < n_machines; i++) list_machine(&machines[i]);
 }
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
-static pl_status choose(struct plan_subject *s, struct plan_extras *x, struct options *o, pl_err *err)
+static pl_status choose(struct plan_subject *s, struct plan_extras *x, struct options *o,
+                        pl_err *err)
 {
     if (!kv_type_find(o->params.cache_type_k, &s->load.k_type))
         return wrong(err, "--cache-type-k", o->params.cache_type_k,
-                     "f16, bf16, q8_0 or f8_e4m3 is wanted");
+                     "one of " KV_TYPE_NAMES(", ") " is wanted");
     if (!kv_type_find(o->params.cache_type_v, &s->load.v_type))
         return wrong(err, "--cache-type-v", o->params.cache_type_v,
-                     "f16, bf16, q8_0 or f8_e4m3 is wanted");
+                     "one of " KV_TYPE_NAMES(", ") " is wanted");
     pl_status st = choose_model(s, o, err);
     if (!st) st = choose_machine(s, o, err);
     if (!st) st = choose_extras(x, o, err);
@@ -188,9 +249,25 @@ static void print_alerts(const struct plan_subject *s, const json_t *plan)
     alerts_print(stdout, &t);
 }
 
+/* Whether thresholds can be made of the plan at all. */
+static pl_status check_alerts(const struct plan_subject *s, pl_err *err)
+{
+    const struct estimate_backend_traits *t = estimate_backend_traits(s->machine.backend);
+    if (!t->is_there)
+        return pl_fail(err, PL_E_PARAM, "--alerts: %s has nothing to watch: %s; name another "
+                       "--machine, or --force takes these figures", s->machine.name, t->caveat);
+    if (!*s->busy) return PL_OK;
+    return pl_fail(err, PL_E_BUSY, "--alerts: this machine is busy (%s), and thresholds of what "
+                   "was measured now would never be passed; run it while nothing else does, or "
+                   "give --limits of a quiet minute (paceline bench prints them); --force takes "
+                   "these",
+                   s->busy);
+}
+
 static int show(const struct plan_subject *s, const struct plan_extras *x, const struct options *o)
 {
     pl_err err = { .text = "out of memory" };
+    if (o->alerts && !o->force && check_alerts(s, &err)) return cli_fail(&err);
     json_t *plan = plan_json(s, x), *report = NULL;
     pl_status st = plan ? PL_OK : PL_E_MEMORY;
     if (!st && !(report = plan_report(s, plan, o->explain))) st = PL_E_MEMORY;
@@ -212,12 +289,13 @@ static int show(const struct plan_subject *s, const struct plan_extras *x, const
 
 int cmd_plan(int argc, char **argv)
 {
-    struct plan_subject s = { .load = { .n_streams = 20, .ctx_tokens = 4096 } };
+    struct plan_subject s = { .load = { .n_streams = 20 } };
     struct plan_extras x = { .n_prices = 0 };
     struct options o = { .prompt_tokens = 1024 };
     const struct arg table[] = {
         { "--model", "-m", ARG_STRING, &o.model, 0, 0, "FILE",
-          "GGUF file, the name of a pulled model or of a preset; also as a word of its own" },
+          "GGUF file, the name of a pulled model or of a preset; also as a word of its own, "
+          "instead of which it counts where both are given" },
         MODELS_DIR_ARG(&o.dir),
         { "--quant", NULL, ARG_STRING, &o.quant, 0, 0, "NAME",
           "of a preset: Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, F16 (Q4_K_M)" },
@@ -231,15 +309,17 @@ int cmd_plan(int argc, char **argv)
         { "--parallel", "-np", ARG_U32, &s.load.n_streams, 1, 4096, "N",
           "streams decoded together (20)" },
         { "--ctx-size", "-c", ARG_U32, &s.load.ctx_tokens, 16, 1 << 24, "N",
-          "tokens of prompt and reply of each stream (4096)" },
+          "tokens of prompt and reply of each stream (4096, or the model's limit)" },
         { "--depth", NULL, ARG_U32, &o.depth, 1, 1 << 24, "N",
-          "tokens of context each stream has when the step is estimated (1024, at most --ctx-size)" },
+          "tokens of context each stream has when the step is estimated (1024, at most "
+          "--ctx-size)" },
         { "--prompt-tokens", NULL, ARG_U32, &o.prompt_tokens, 1, 1 << 24, "N",
           "of the prompt whose time to first token is estimated (1024)" },
         { "--cache-type-k", "-ctk", ARG_STRING, &o.params.cache_type_k, 0, 0, "TYPE",
-          "how keys are stored: f16, bf16, q8_0, f8_e4m3 (f16)" },
+          "how keys are stored: " KV_TYPE_NAMES(", ") " (f16)" },
         { "--cache-type-v", "-ctv", ARG_STRING, &o.params.cache_type_v, 0, 0, "TYPE",
           "and values (f16)" },
+        CLI_ROPE_ARGS(&o.params),
         { "--threads", "-t", ARG_U32, &o.params.n_threads, 0, 1024, "N",
           "of the machine at hand (one per performance core)" },
         { "--memory", NULL, ARG_F32, &o.memory_gib, 0.1, 1e6, "GIB",
@@ -256,6 +336,8 @@ int cmd_plan(int argc, char **argv)
           "every figure's formula with its numbers" },
         { "--alerts", NULL, ARG_FLAG, &o.alerts, 0, 0, NULL,
           "print alert rules for Prometheus with the plan's figures as thresholds" },
+        { "--force", NULL, ARG_FLAG, &o.force, 0, 0, NULL,
+          "take --alerts' thresholds although the machine is busy, or has no backend here" },
         { "--json", NULL, ARG_FLAG, &o.json, 0, 0, NULL, "print JSON" },
         { "--html", NULL, ARG_STRING, &o.html, 0, 0, "FILE", "also write a page with plots" },
     };
@@ -277,8 +359,8 @@ int cmd_plan(int argc, char **argv)
         list_presets();
         return 0;
     }
-    if (words.n == 1 && !o.model) o.model = words.text[0];
-    else if (words.n) return args_missing(&page, "one model, not several");
+    if (words.n > 1) return args_missing(&page, "one model, not several");
+    if (words.n && !o.model) o.model = words.text[0];
     if (!o.model) return args_missing(&page, "a GGUF file or a preset (paceline plan --list)");
     cli_log_to_stderr(false);
     const pl_status st = choose(&s, &x, &o, &err);

@@ -25,6 +25,9 @@ struct plan_extras {
 /* Everything plan says: what --json prints. NULL: out of memory. */
 json_t *plan_json(const struct plan_subject *s, const struct plan_extras *x);
 
+/* "A = what = numbers = result" for each figure of the plan: what --explain shows. */
+json_t *plan_formulas(const struct plan_subject *s);
+
 /* Of that, a report (cli/report.h); with `explain`, every line with its formula and numbers. */
 json_t *plan_report(const struct plan_subject *s, const json_t *plan, bool explain);
 

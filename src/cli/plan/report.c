@@ -113,7 +113,33 @@ static double number(const json_t *plan, const char *part, const char *key)
 
 static void add_memory_row(json_t *rows, const char *what, double bytes, json_t *note)
 {
-    json_array_append_new(rows, json_pack("[s o s o]", what, text("%.2f", bytes / GIB), "GiB", note));
+    json_array_append_new(rows,
+                          json_pack("[s o s o]", what, text("%.2f", bytes / GIB), "GiB", note));
+}
+
+static void add_what_fits(json_t *sections, const json_t *plan, double missing_bytes)
+{
+    const json_t *rows = json_object_get(plan, "alternatives");
+    const char *first =
+        json_string_value(json_object_get(json_array_get(rows, 0), "change"));
+    const char *what = !first ? "No model of the presets fits: more memory is wanted."
+                       : strncmp(first, "--model", 7) ? "These do fit:"
+                       : "No number of streams of this model fits; these models do fit:";
+    add_section(sections, "It does not fit",
+                json_pack("[o]", text("%.2f GiB are missing. %s", missing_bytes / GIB, what)),
+                first ? TABLE(rows, { "change", "with", AS_TEXT },
+                              { "total_gib", "total GiB", AS_HUNDREDTHS },
+                              { "tok_s", "tok/s", AS_TENTHS }) : NULL, NULL);
+}
+
+static json_t *kv_note(const json_t *plan, const struct shape *shape)
+{
+    const double gib_a_stream = number(plan, "memory", "kv_bytes_per_stream") / GIB;
+    if (number(plan, "memory", "window_kv_bytes") > 0)
+        return text("%.2f GiB a stream, windows in %u/%u layers", gib_a_stream,
+                    shape->n_window_layers, shape->n_layers);
+    return text("%.1f KiB a token, %.2f GiB a stream",
+                number(plan, "memory", "kv_bytes_per_token") / 1024, gib_a_stream);
 }
 
 static void add_memory(json_t *sections, const json_t *plan, const struct plan_subject *s)
@@ -126,40 +152,47 @@ static void add_memory(json_t *sections, const json_t *plan, const struct plan_s
     add_memory_row(rows, "weights", number(plan, "memory", "weights_bytes"),
                    text("%.2f GB", number(plan, "memory", "weights_bytes") * 1e-9));
     add_memory_row(rows, "KV", number(plan, "memory", "kv_bytes"),
-                   text("%.1f KiB a token, %.2f GiB a stream of %u tokens, %u streams",
-                        number(plan, "memory", "kv_bytes_per_token") / 1024,
-                        number(plan, "memory", "kv_bytes_per_stream") / GIB, s->load.ctx_tokens,
-                        s->load.n_streams));
+                   kv_note(plan, &s->shape));
     add_memory_row(rows, "scratch", number(plan, "memory", "scratch_bytes"), text("%s", ""));
     add_memory_row(rows, "streams, vocabulary", number(plan, "memory", "other_bytes"),
                    text("%s", ""));
     add_memory_row(rows, "total", number(plan, "memory", "total_bytes"), text("%s", source));
     add_memory_row(rows, "usable", s->machine.usable_bytes,
-                   text("of %.1f GiB%s", s->machine.memory_bytes / GIB,
-                        s->machine.kind == MACHINE_APPLE ? ": what macOS lets the GPU wire unless "
-                                                           "iogpu.wired_limit_mb raises it" : ""));
+                   s->machine.usable_bytes > s->machine.memory_bytes
+                       ? text("given") : text("of %.1f GiB", s->machine.memory_bytes / GIB));
     add_memory_row(rows, headroom >= 0 ? "headroom" : "missing",
                    headroom >= 0 ? headroom : -headroom, text("%s", ""));
-    add_section(sections, "Memory", NULL, json_pack("{s:o}", "rows", rows), NULL);
-    if (headroom < 0)
-        add_section(sections, "It does not fit",
-                    json_pack("[o]", text("%.2f GiB are missing. By one change each, these do fit:",
-                                          -headroom / GIB)),
-                    TABLE(json_object_get(plan, "alternatives"), { "change", "with", AS_TEXT },
-                          { "total_gib", "total GiB", AS_HUNDREDTHS },
-                          { "tok_s", "tok/s", AS_TENTHS }), NULL);
+    json_t *lines = json_pack("[o o]",
+        text("%u streams of %u tokens each.", s->load.n_streams, s->load.ctx_tokens),
+        text("Usable: %s%s.", s->machine.memory_source,
+             s->is_this_machine || s->is_given || !estimate_backend_is_metal(s->machine.backend)
+                 ? "" : "; iogpu.wired_limit_mb raises it"));
+    add_section(sections, "Memory", lines, json_pack("{s:o}", "rows", rows), NULL);
+    if (headroom < 0) add_what_fits(sections, plan, -headroom);
 }
 
-/* What the products of this engine's Metal backend add to the arithmetic (docs/metal.md): fragments
- * of eight columns, of which those that no stream has may as well be a prompt's. */
+/* What a backend's column rule adds, which the figures above have in them. */
 static void add_columns_line(json_t *lines, const struct plan_subject *s)
 {
-    enum { FRAGMENT = 8, WITHOUT_FRAGMENTS = 4 };
-    const uint32_t n = s->load.n_streams, computed = (n + FRAGMENT - 1) / FRAGMENT * FRAGMENT;
-    if (s->machine.kind != MACHINE_APPLE || n <= WITHOUT_FRAGMENTS || computed == n) return;
+    const uint32_t n = s->load.n_streams;
+    const uint32_t computed = columns_computed(s->machine.backend, n);
+    if (computed == n) return;
     json_array_append_new(lines,
-        text("Products take columns in eights there: %u as %u, %.2f times the arithmetic above; the "
-             "other %u cost a prompt nothing.", n, computed, (double)computed / n, computed - n));
+        text("Products compute %u columns as %u there, %.2f times the arithmetic, which these "
+             "figures include; the other %u cost a prompt nothing.", n, computed,
+             (double)computed / n,
+             computed - n));
+}
+
+/* Where the figures are of a backend that is not chosen by itself. */
+static void add_default_line(json_t *lines, const json_t *plan)
+{
+    const json_t *other = json_object_get(json_object_get(plan, "step"), "by_default");
+    if (json_is_object(other))
+        json_array_append_new(lines,
+            text("The backend that is chosen by itself there, %s: %.1f tok/s.",
+                 json_string_value(json_object_get(other, "backend")),
+                 json_number_value(json_object_get(other, "tok_s"))));
 }
 
 static void add_split_line(json_t *lines, const json_t *split)
@@ -168,8 +201,8 @@ static void add_split_line(json_t *lines, const json_t *split)
     const double gain = json_number_value(json_object_get(split, "gain"));
     const double most = json_number_value(json_object_get(split, "most_crossing_us"));
     json_array_append_new(lines, gain > 1 ?
-        text("Not built: %.0f %% of all rows on the CPU's cores would make it %.0f tok/s, %.2f times, "
-             "at 4 us for each of four hand-overs a layer; from %.0f us on it would lose.",
+        text("Not built: %.0f %% of all rows on the CPU's cores would make it %.0f tok/s, %.2f "
+             "times, at 4 us for each of four hand-overs a layer; from %.0f us on it would lose.",
              100 * json_number_value(json_object_get(split, "cpu_share")),
              json_number_value(json_object_get(split, "tok_s")), gain, most) :
         text("Not built: rows on the CPU's cores would bring nothing here."));
@@ -178,22 +211,32 @@ static void add_split_line(json_t *lines, const json_t *split)
 static void add_step(json_t *sections, const json_t *plan, const struct plan_subject *s)
 {
     const json_t *step = json_object_get(plan, "step");
-    const double ridge = number(plan, "step", "ridge_streams");
+    const json_t *ridge = json_object_get(step, "ridge_streams");
+    const char *caveat = estimate_backend_traits(s->machine.backend)->caveat;
     json_t *lines = json_array();
+    if (*s->busy)
+        json_array_append_new(lines,
+            text("This machine is busy (%s): the limits measured now are too low, and so is every "
+                 "speed here.", s->busy));
     json_array_append_new(lines,
-        text("%u streams with %u tokens of context each: %.1f tok/s in all, %.1f each; %s bind%s.",
+        text("%u streams with %u tokens of context each: %.1f tok/s in all, %.1f each; %s bind%s "
+             "(%s%s).",
              s->load.n_streams, s->depth, number(plan, "step", "tok_s"),
              number(plan, "step", "tok_s_stream"),
              json_string_value(json_object_get(step, "bound")),
-             strcmp(json_string_value(json_object_get(step, "bound")), "arithmetic") ? "" : "s"));
+             strcmp(json_string_value(json_object_get(step, "bound")), "arithmetic") ? "" : "s",
+             caveat ? "modelled; " : "modelled", caveat ? caveat : ""));
     json_array_append_new(lines,
         text("Time to first token of a prompt of %u tokens: %.2f s alone, %.2f s beside %u running "
              "streams.", s->prompt_tokens, number(plan, "step", "prefill_s"),
              number(plan, "step", "busy_prefill_s"), s->load.n_streams - 1));
-    json_array_append_new(lines, ridge < 1 ?
+    json_array_append_new(lines, !json_is_number(ridge) ?
+        text("Reading the weights takes longer than arithmetic at any number of streams.") :
+        json_number_value(ridge) < 1 ?
         text("Arithmetic takes longer than reading the weights at any number of streams.") :
-        text("Arithmetic overtakes weight reads at %.0f streams.", ridge));
+        text("Arithmetic overtakes weight reads at %.0f streams.", json_number_value(ridge)));
     add_columns_line(lines, s);
+    add_default_line(lines, plan);
     add_split_line(lines, json_object_get(step, "split"));
     add_section(sections, "A step (modelled)", lines,
                 json_pack("{s:[s s s s s] s:[[o o o o o]]}", "head", "arithmetic ms",
@@ -203,6 +246,31 @@ static void add_step(json_t *sections, const json_t *plan, const struct plan_sub
                           text("%.2f", number(plan, "step", "kv_ms")),
                           text("%.2f", number(plan, "step", "launches_ms")),
                           text("%.2f", number(plan, "step", "step_ms"))), NULL);
+}
+
+/* The rows of machines with "backend_mark": the backend, and a star for a caveat. */
+static json_t *marked(const json_t *all)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        json_t *row = json_copy(json_array_get(all, i));
+        const bool is_there = json_is_true(json_object_get(row, "backend_available"));
+        const bool is_default = json_is_true(json_object_get(row, "backend_default"));
+        json_object_set_new(row, "backend_mark",
+                            text("%s%s", json_string_value(json_object_get(row, "backend")),
+                                 !is_there ? ": none" : is_default ? "" : " *"));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static json_t *marks_explained(void)
+{
+    return json_pack("[s, s]",
+                     "first s: until the first token. GiB: usable. Titles and sources: paceline "
+                     "plan --list.",
+                     "none: this version has no such backend, and the figures are what one could "
+                     "reach. *: never chosen by itself, only by name.");
 }
 
 static void add_tables(json_t *sections, const json_t *plan)
@@ -215,7 +283,7 @@ static void add_tables(json_t *sections, const json_t *plan)
     add_section(sections, "Streams (modelled)", NULL,
                 TABLE(streams, { "streams", "streams", AS_WHOLE }, { "tok_s", "tok/s", AS_TENTHS },
                       { "tok_s_stream", "each", AS_TENTHS }, { "step_ms", "step ms", AS_TENTHS },
-                      { "bound", "binds", AS_TEXT }, { "total_gib", "total GiB", AS_HUNDREDTHS },
+                      { "bound", "binds", AS_TEXT }, { "total_gib", "GiB", AS_HUNDREDTHS },
                       { "fits", "fits", AS_YES }, { "note", "", AS_TEXT }),
                 plot_of(streams, "Tokens a second by number of streams", "streams", "streams",
                         "tok/s", "tok_s", "all streams", "tok_s_stream", "each stream"));
@@ -230,7 +298,8 @@ static void add_tables(json_t *sections, const json_t *plan)
                             "tokens of context of each stream", "tok/s", "tok_s", "all streams",
                             NULL, NULL));
     add_section(sections, "KV types (modelled)", NULL,
-                TABLE(json_object_get(plan, "kv_types"), { "k", "K", AS_TEXT }, { "v", "V", AS_TEXT },
+                TABLE(json_object_get(plan, "kv_types"), { "k", "K", AS_TEXT },
+                      { "v", "V", AS_TEXT },
                       { "kv_gib", "KV GiB", AS_HUNDREDTHS },
                       { "total_gib", "total GiB", AS_HUNDREDTHS }, { "fits", "fits", AS_YES },
                       { "most_streams", "streams that fit", AS_WHOLE },
@@ -244,66 +313,22 @@ static void add_tables(json_t *sections, const json_t *plan)
                           { "total_gib", "total GiB", AS_HUNDREDTHS }, { "fits", "fits", AS_YES },
                           { "tok_s", "tok/s", AS_TENTHS },
                           { "perplexity", "perplexity", AS_HUNDREDTHS }), NULL);
-    add_section(sections, "Machines (modelled)", NULL,
-                TABLE(json_object_get(plan, "machines"), { "machine", "name", AS_TEXT },
-                      { "tok_s", "tok/s", AS_TENTHS }, { "tok_s_stream", "each", AS_TENTHS },
-                      { "prefill_s", "first token s", AS_HUNDREDTHS }, { "bound", "binds", AS_TEXT },
-                      { "usable_gib", "usable GiB", AS_TENTHS }, { "fits", "fits", AS_YES },
+    json_t *others = marked(json_object_get(plan, "machines"));
+    add_section(sections, "Machines (modelled)", marks_explained(),
+                TABLE(others, { "machine", "name", AS_TEXT },
+                      { "tok_s", "tok/s", AS_TENTHS }, { "prefill_s", "first s", AS_HUNDREDTHS },
+                      { "bound", "binds", AS_TEXT }, { "usable_gib", "GiB", AS_TENTHS },
+                      { "fits", "fits", AS_YES }, { "backend_mark", "backend", AS_TEXT },
                       { "price", "price", AS_WHOLE },
-                      { "price_per_tok_s", "price per tok/s", AS_HUNDREDTHS },
-                      { "title", "machine", AS_TEXT }), NULL);
+                      { "price_per_tok_s", "per tok/s", AS_HUNDREDTHS }), NULL);
+    json_decref(others);
     if (json_array_size(heat))
         add_section(sections, "Sustained, by the given derating", NULL,
-                    TABLE(heat, { "minute", "minutes", AS_TENTHS }, { "share", "share", AS_HUNDREDTHS },
+                    TABLE(heat, { "minute", "minutes", AS_TENTHS },
+                          { "share", "share", AS_HUNDREDTHS },
                           { "tok_s", "tok/s", AS_TENTHS }),
-                    plot_of(heat, "Tokens a second under lasting load", "minute", "minutes", "tok/s",
-                            "tok_s", "all streams", NULL, NULL));
-}
-
-static void add_formulas(json_t *sections, const struct plan_subject *s)
-{
-    const struct work w = plan_work_of(s, &s->load);
-    const struct plan_memory m = plan_memory_of(s, &s->load);
-    const struct estimate e = estimate_decode(&w, &s->rates, s->load.n_streams, s->depth);
-    const struct rates *r = &s->rates;
-    const unsigned n = s->load.n_streams;
-    json_t *lines = json_array();
-#define LINE(...) json_array_append_new(lines, text(__VA_ARGS__))
-    LINE("weights = rows x bytes of a row, all tensors = %.0f bytes (%s)", m.weights,
-         s->is_file ? "the file's tensors" : "the recipe's type for each tensor");
-    LINE("KV a token = layers x KV heads x (bytes of a key + of a value) = %u x %u x %.0f = %.0f "
-         "bytes", s->shape.n_layers, s->shape.n_kv_heads,
-         m.kv_per_token / s->shape.n_layers / s->shape.n_kv_heads, m.kv_per_token);
-    LINE("KV = KV a token x context x streams = %.0f x %u x %u = %.2f GiB", m.kv_per_token,
-         s->load.ctx_tokens, n, m.kv / GIB);
-    LINE("total = weights + KV + scratch + streams + vocabulary = %.2f + %.2f + %.2f + %.2f + %.2f "
-         "= %.2f GiB", m.weights / GIB, m.kv / GIB, m.scratch / GIB, m.streams / GIB,
-         m.vocabulary / GIB, m.total / GIB);
-    LINE("arithmetic = (streams + %.1f) x MAC of a token / rate + streams x context x attention MAC / "
-         "rate = %.1f x %.3f GMAC / %.0f GMAC/s + %u x %u x %.3f MMAC / %.0f GMAC/s = %.2f ms",
-         r->extra_columns, n + r->extra_columns, w.macs_per_token * 1e-9, r->macs_per_s * 1e-9, n,
-         s->depth, w.attend_macs * 1e-6, r->attend_macs_per_s * 1e-9, e.arithmetic_s * 1e3);
-    LINE("weight reads = bytes / rate = %.3f GB / %.1f GB/s = %.2f ms%s",
-         e.weights_s * r->read_bytes_per_s * 1e-9, r->read_bytes_per_s * 1e-9, e.weights_s * 1e3,
-         w.n_experts ? " (of the experts, those that the streams' tokens choose at random)" : "");
-    LINE("KV reads = streams x context x KV a token / rate = %u x %u x %.0f / %.1f GB/s = %.2f ms%s",
-         n, s->depth, w.kv_bytes_per_token, r->read_bytes_per_s * 1e-9, e.kv_s * 1e3,
-         w.window_share > 0 ? " (less where an attention window hides tokens)" : "");
-    LINE("launches = layers x (time a layer + streams x time a column) = %u x (%.0f + %u x %.0f) us = "
-         "%.2f ms", w.n_layers, r->layer_s * 1e6, n, r->column_layer_s * 1e6, e.launches_s * 1e3);
-    if (r->overlaps_in_part)
-        LINE("step = third root of (arithmetic^3 + reads^3), + launches = (%.2f^3 + (%.2f + %.2f)^3)^(1/3) "
-             "+ %.2f = %.2f ms: they overlap, but hold each other up where they take alike",
-             e.arithmetic_s * 1e3, e.weights_s * 1e3, e.kv_s * 1e3, e.launches_s * 1e3,
-             e.step_s * 1e3);
-    else
-        LINE("step = the longer of arithmetic and reads, + launches = max(%.2f, %.2f + %.2f) + %.2f = "
-             "%.2f ms", e.arithmetic_s * 1e3, e.weights_s * 1e3, e.kv_s * 1e3, e.launches_s * 1e3,
-             e.step_s * 1e3);
-    LINE("tok/s = streams / step = %u / %.2f ms = %.1f", n, e.step_s * 1e3, e.tok_s);
-    LINE("rates of the machine: %s", s->machine.source);
-#undef LINE
-    add_section(sections, "How each figure comes about", lines, NULL, NULL);
+                    plot_of(heat, "Tokens a second under lasting load", "minute", "minutes",
+                            "tok/s", "tok_s", "all streams", NULL, NULL));
 }
 
 json_t *plan_report(const struct plan_subject *s, const json_t *plan, bool explain)
@@ -316,7 +341,8 @@ json_t *plan_report(const struct plan_subject *s, const json_t *plan, bool expla
     add_memory(sections, plan, s);
     add_step(sections, plan, s);
     add_tables(sections, plan);
-    if (explain) add_formulas(sections, s);
+    if (explain)
+        add_section(sections, "How each figure comes about", plan_formulas(s), NULL, NULL);
     strftime(day, sizeof day, "%Y-%m-%d", localtime_r(&now, &local));
     return json_pack("{s:o s:o s:o s:o}", "title",
                      text("%s %s, %u streams", s->is_file ? s->file.model_name : s->shape.name,
@@ -324,7 +350,9 @@ json_t *plan_report(const struct plan_subject *s, const json_t *plan, bool expla
                      "lead",
                      text("%s: %.0f GMAC/s, %.0f GB/s %s; %.2f B weights", s->machine.title,
                           s->rates.macs_per_s * 1e-9, s->rates.read_bytes_per_s * 1e-9,
-                          s->is_measured ? "of limits measured now" : "modelled",
+                          s->is_measured ? "of limits measured now"
+                          : estimate_backend_traits(s->machine.backend)->is_there ? "modelled"
+                          : "modelled, no backend for it yet",
                           number(plan, "model", "parameters") * 1e-9),
                      "sections", sections, "made", text("paceline " PL_VERSION ", %s", day));
 }

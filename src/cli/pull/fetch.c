@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/models/dir.h"
+#include "cli/pull/interrupt.h"
 #include "cli/pull/sha256.h"
 
 enum { WORTH_BYTES = 8 << 20 };
@@ -16,6 +17,7 @@ enum { WORTH_BYTES = 8 << 20 };
 struct fetch {
     const struct fetch_source *source;
     const struct fetch_policy *policy;
+    const char *name;
     int folder, fd;
     char part[NOTE_NAME_MAX], part_note[NOTE_NAME_MAX];
     struct sha256 sha256;           /* of the n_done bytes in the part */
@@ -29,6 +31,24 @@ struct fetch {
     pl_err err;
 };
 
+/* ---- how far it is -------------------------------------------------------------------------- */
+
+static uint64_t all_bytes(const struct fetch *f)
+{
+    return f->source->n_all ? f->source->n_all : f->n_total;
+}
+
+static void begin_progress(struct fetch *f)
+{
+    progress_begin(&f->progress, f->policy->to, f->name, all_bytes(f),
+                   f->source->n_before + f->n_done);
+}
+
+static void tell_progress(struct fetch *f)
+{
+    progress_at(&f->progress, f->source->n_before + f->n_done);
+}
+
 /* ---- the part ------------------------------------------------------------------------------- */
 
 static pl_status drop_part(struct fetch *f)
@@ -37,7 +57,7 @@ static pl_status drop_part(struct fetch *f)
     f->n_total = f->source->n_bytes;
     f->has_older_bytes = false;
     f->note.etag[0] = 0;
-    progress_at(&f->progress, 0);
+    tell_progress(f);
     if (ftruncate(f->fd, 0) != 0)
         return pl_fail(&f->err, PL_E_IO, "%s: %s", f->part, strerror(errno));
     return sha256_open(&f->sha256, &f->err);
@@ -79,7 +99,7 @@ static pl_status open_part(struct fetch *f)
     if (!f->n_total) f->n_total = old.n_bytes;
     f->has_older_bytes = true;
     st = hash_part(f, n_bytes);
-    progress_begin(&f->progress, f->policy->to, f->progress.what, f->n_total, f->n_done);
+    begin_progress(f);
     if (!st) progress_say(&f->progress, "%s: going on after %" PRIu64 " bytes", f->source->shown,
                           f->n_done);
     return st;
@@ -142,7 +162,7 @@ static pl_status judge(struct fetch *f, const struct http_reply *r)
     pl_status st = r->status == 206 ? judge_rest(f, r) : judge_whole(f, r);
     f->is_judged = true;
     if (st || f->starts_anew) return st;
-    f->progress.n_total = f->n_total;
+    f->progress.n_total = all_bytes(f);
     st = fetch_check_limit(f->n_total, f->source->shown, &f->err);
     if (!st && f->n_total > f->n_done)
         st = fetch_check_room(f->folder, f->n_total - f->n_done, f->source->shown, &f->err);
@@ -161,7 +181,7 @@ static bool on_body(void *arg, const struct http_reply *reply, const char *bytes
         return false;
     }
     if (write_part(f, bytes, n)) return false;
-    progress_at(&f->progress, f->n_done);
+    tell_progress(f);
     return true;
 }
 
@@ -178,7 +198,7 @@ static enum verdict look_at_end(struct fetch *f, const struct http_reply *r, boo
         return TRY_AGAIN;
     }
     if (r->status != 200 && r->status != 206) {
-        http_explain(r->status, f->source->shown, has_token, &f->err);
+        http_explain(r, f->source->shown, f->note.revision, has_token, &f->err);
         return http_is_passing(r->status) ? TRY_AGAIN : GIVE_UP;
     }
     if (!f->is_judged && judge(f, r)) return GIVE_UP;       /* it had no body */
@@ -287,7 +307,8 @@ static void tell_end(struct fetch *f)
     char size[16];
     progress_bytes(size, sizeof size, f->n_total);
     progress_say(&f->progress, "%s: %s, SHA-256 %.12s... %s", f->source->shown, size,
-                 f->note.sha256, f->note.is_verified ? "as it must be" : "(none was given to check it by)");
+                 f->note.sha256,
+                 f->note.is_verified ? "as it must be" : "(none was given to check it by)");
 }
 
 static pl_status fetch_verified(struct fetch *f, struct pull_http *http, const char *name)
@@ -331,7 +352,7 @@ pl_status fetch_file(struct pull_http *http, int folder, const char *name,
                      const struct fetch_source *source, const struct fetch_policy *policy,
                      pl_err *err)
 {
-    struct fetch f = { .source = source, .policy = policy, .folder = folder, .fd = -1,
+    struct fetch f = { .source = source, .policy = policy, .name = name, .folder = folder, .fd = -1,
                        .note = source->note, .n_total = source->n_bytes };
     snprintf(f.part, sizeof f.part, "%.240s.part", name);
     snprintf(f.part_note, sizeof f.part_note, "%.240s.json", f.part);
@@ -343,12 +364,14 @@ pl_status fetch_file(struct pull_http *http, int folder, const char *name,
     if (!st && is_there) {
         remove_part(&f);
     } else if (!st) {
-        progress_begin(&f.progress, policy->to, name, source->n_bytes, 0);
+        begin_progress(&f);
+        if (policy->to) interrupt_begin(name);
         http->tick = tick;
         http->tick_arg = &f.progress;
         st = open_part(&f);
         if (!st) st = fetch_verified(&f, http, name);
         progress_end(&f.progress);
+        if (policy->to) interrupt_end();
         http->tick = NULL;
     }
     if (f.fd >= 0) leave_part(&f, st == PL_OK);

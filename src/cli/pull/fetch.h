@@ -21,6 +21,8 @@ struct fetch_source {
     const char *shown;          /* how messages call the file */
     uint64_t n_bytes;           /* 0: not known */
     const char *sha256;         /* empty: not known */
+    uint64_t n_before, n_all;   /* of a split model: bytes of the parts before, and of all; 0: a
+                                 * file of its own, by which progress is counted */
     struct pull_note note;      /* source, endpoint and revision: what will be noted */
 };
 

@@ -2,8 +2,8 @@
  * proxies).
  *
  * I1 The token goes to the scheme, host and port it was given for and to nobody else; once a
- *    redirect has led away it is not sent again in that request. Redirects are followed here and not by the
- *    library, so that this can be read. From https nothing leads to plain http.
+ *    redirect has led away it is not sent again in that request. Redirects are followed here and
+ *    not by the library, so that this can be read. From https nothing leads to plain http.
  * I2 Without encryption the token goes to this machine only.
  * I3 No message holds a token or a URL's query.
  *
@@ -34,6 +34,7 @@ struct http_reply {
     bool has_range;                 /* Content-Range: */
     uint64_t first, total;          /* total may be HTTP_UNKNOWN */
     uint64_t retry_after_s;         /* 0: not said */
+    char error_code[32];            /* X-Error-Code: a hub's word for what is wrong; empty: none */
     char etag[256];                 /* a strong one, quotes included; empty: none */
     char next[PULL_URL_MAX];        /* address of the next page; empty: none */
 };
@@ -69,8 +70,10 @@ enum http_end pull_http_get(struct pull_http *h, const struct http_request *requ
 /* A status that asks for patience: 408, 429, 5xx. */
 bool http_is_passing(long status);
 
-/* What a status other than 200 and 206 means for a person who pulls `what`. */
-pl_status http_explain(long status, const char *what, bool has_token, pl_err *err);
+/* What a status other than 200 and 206 means for a person who pulls `what` of a revision (empty: of
+ * none); a hub says more in X-Error-Code. */
+pl_status http_explain(const struct http_reply *reply, const char *what, const char *revision,
+                       bool has_token, pl_err *err);
 
 /* For tests: reads one header line into the reply. */
 void http_read_header(struct http_reply *reply, const char *line, size_t n);

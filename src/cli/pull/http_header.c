@@ -87,6 +87,9 @@ void http_read_header(struct http_reply *r, const char *line, size_t n)
         read_range(r, value);
     } else if ((value = value_of(text, "etag"))) {
         read_etag(r, value);
+    } else if ((value = value_of(text, "x-error-code"))) {
+        if (strlen(value) < sizeof r->error_code)
+            snprintf(r->error_code, sizeof r->error_code, "%s", value);
     } else if ((value = value_of(text, "link"))) {
         read_link(r, value);
     }
@@ -97,9 +100,24 @@ bool http_is_passing(long status)
     return status == 408 || status == 429 || (status >= 500 && status <= 599);
 }
 
-pl_status http_explain(long status, const char *what, bool has_token, pl_err *err)
+static pl_status explain_404(const struct http_reply *r, const char *what, const char *revision,
+                             pl_err *err)
 {
-    switch (status) {
+    if (!strcmp(r->error_code, "RepoNotFound"))
+        return pl_fail(err, PL_E_IO, "%s: 404, the hub has no such repository", what);
+    if (!strcmp(r->error_code, "RevisionNotFound"))
+        return pl_fail(err, PL_E_IO, "%s: 404, the repository has no revision \"%s\" (--revision)",
+                       what, revision);
+    if (!strcmp(r->error_code, "EntryNotFound"))
+        return pl_fail(err, PL_E_IO, "%s: 404, the repository has no such file in revision \"%s\"",
+                       what, revision);
+    return pl_fail(err, PL_E_IO, "%s: 404, no such repository, revision or file", what);
+}
+
+pl_status http_explain(const struct http_reply *r, const char *what, const char *revision,
+                       bool has_token, pl_err *err)
+{
+    switch (r->status) {
     case 401:
         return pl_fail(err, PL_E_IO, "%s: 401, %s", what,
                        has_token ? "the server does not accept the token (HF_TOKEN, --token-file)"
@@ -110,12 +128,12 @@ pl_status http_explain(long status, const char *what, bool has_token, pl_err *er
                        has_token ? "the token's owner may not read it: accept its licence there"
                                  : "it needs a token (HF_TOKEN or --token-file)");
     case 404:
-        return pl_fail(err, PL_E_IO, "%s: 404, no such repository, revision or file", what);
+        return explain_404(r, what, revision, err);
     case 416:
         return pl_fail(err, PL_E_IO, "%s: 416, the server does not send what it says it has", what);
     case 429:
         return pl_fail(err, PL_E_IO, "%s: 429, too many requests: try again later", what);
     default:
-        return pl_fail(err, PL_E_IO, "%s: the server answers %ld", what, status);
+        return pl_fail(err, PL_E_IO, "%s: the server answers %ld", what, r->status);
     }
 }

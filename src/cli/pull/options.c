@@ -5,8 +5,7 @@
 
 #include "cli/pull/pull.h"
 
-/* A token becomes part of a header. */
-static bool take_token(struct pull_options *o, const char *text)
+bool pull_take_token(struct pull_options *o, const char *text)
 {
     const char *begin = text + strspn(text, " \t\r\n");
     size_t n = strlen(begin);
@@ -28,7 +27,7 @@ static bool read_token(struct pull_options *o, const char *path, int *why)
     const size_t n = fread(text, 1, sizeof text - 1, from);
     fclose(from);
     text[n] = 0;
-    return take_token(o, text);
+    return pull_take_token(o, text);
 }
 
 pl_status pull_read_token(struct pull_options *o, const char *path, pl_err *err)
@@ -59,5 +58,5 @@ void pull_options_default(struct pull_options *o)
     *o = (struct pull_options){ .endpoint = PULL_DEFAULT_ENDPOINT, .max_retries = 5, .stall_s = 30,
                                 .retry_delay_s = 1 };
     if (endpoint && *endpoint) o->endpoint = endpoint;
-    if (!token || !take_token(o, token)) read_hub_token(o);
+    if (!token || !pull_take_token(o, token)) read_hub_token(o);
 }

@@ -79,7 +79,7 @@ static pl_status get_page(struct pull *p, const char *url, struct strbuf *page,
         const enum http_end end = pull_http_get(&p->http, &request, reply, err);
         if (end == HTTP_DONE && reply->status == 200) return PL_OK;
         if (end == HTTP_DONE)
-            http_explain(reply->status, p->name.shown, p->http.token != NULL, err);
+            http_explain(reply, p->name.shown, p->revision, p->http.token != NULL, err);
         if (end == HTTP_STOPPED)
             return pl_fail(err, PL_E_IO, "%s: the hub's listing is too long", p->name.shown);
         if (end == HTTP_FAILED || (end == HTTP_DONE && !http_is_passing(reply->status)) ||
@@ -169,16 +169,19 @@ static pl_status enter_folder_of(const struct pull *p, const char *path, int *fd
     return models_dir_enter(&p->dir, folder, true, fd, err);
 }
 
+/* n_before, n_all: as fetch_source has them. */
 static pl_status fetch_part(struct pull *p, const char *path, const struct listing_file *listed,
-                            pl_err *err)
+                            uint64_t n_before, uint64_t n_all, pl_err *err)
 {
     char name[PULL_PATH_MAX];
     struct strbuf url = { 0 };
     struct fetch_source source;
     int fd = -1;
     pl_status st = make_source(p, path, listed, &url, &source, err);
+    source.n_before = n_before;
+    source.n_all = n_all;
     if (!st) st = enter_folder_of(p, path, &fd, name, err);
-    if (!st) {
+    if (fd >= 0) {
         st = fetch_file(&p->http, fd, name, &source, &p->policy, err);
         close(fd);
     }
@@ -205,6 +208,14 @@ static pl_status add_missing(struct pull *p, const char *path, const struct list
     }
     strbuf_free(&url);
     return st;
+}
+
+/* Folders that were made for nothing. */
+static void tidy(const struct pull *p, const char *path)
+{
+    char whole[2 * PULL_PATH_MAX];
+    snprintf(whole, sizeof whole, "%s/%s", p->name.folder, path);
+    models_dir_tidy(&p->dir, whole);
 }
 
 /* Room for all parts before the first is begun. */
@@ -244,12 +255,16 @@ static pl_status pull_from_hub(struct pull *p, char first[PULL_PATH_MAX], pl_err
                      m->n_parts);
     if (!st) tell_size(p, m);
     if (!st) st = check_room(p, &l, m, err);
+    uint64_t n_before = 0;
     for (uint32_t part = 1; !st && part <= m->n_parts; part++) {
         char path[PULL_PATH_MAX];
         listing_part_path(path, sizeof path, m->first, part);
-        st = fetch_part(p, path, listing_find(&l, path), err);
+        const struct listing_file *listed = listing_find(&l, path);
+        st = fetch_part(p, path, listed, n_before, m->n_parts > 1 ? m->n_bytes : 0, err);
+        if (m->n_parts > 1) n_before += listed->n_bytes;
     }
     if (!st) snprintf(first, PULL_PATH_MAX, "%s", m->first);
+    else if (m) tidy(p, m->first);
     listing_free(&l);
     return st;
 }
@@ -265,8 +280,9 @@ static pl_status pull_from_url(struct pull *p, char first[PULL_PATH_MAX], pl_err
     for (part = 1; !st && part <= n_parts; part++) {
         char path[PULL_PATH_MAX];
         listing_part_path(path, sizeof path, first, part);
-        st = fetch_part(p, path, NULL, err);
+        st = fetch_part(p, path, NULL, 0, 0, err);
     }
+    if (st) tidy(p, first);
     return st;
 }
 
@@ -313,6 +329,7 @@ pl_status pull_model(const char *name, const struct pull_options *o, char path[M
         fprintf(o->to, "no token is sent to %s: it is not https\n",
                 p.name.is_url ? p.name.shown : p.endpoint);
     if (!st) st = models_dir_open(&p.dir, o->dir, true, err);
+    if (!st && !p.name.is_url) st = models_dir_know(&p.dir, p.name.folder, err);
     if (!st) st = p.name.is_url ? pull_from_url(&p, first, err) : pull_from_hub(&p, first, err);
     if (!st) snprintf(path, MODELS_PATH_MAX, "%s/%s/%s", p.dir.path, p.name.folder, first);
     models_dir_close(&p.dir);

@@ -25,6 +25,10 @@ struct pull_options {               /* made by pull_options_default */
 /* Defaults, and what HF_ENDPOINT, HF_TOKEN and the hub's own token file say. */
 void pull_options_default(struct pull_options *o);
 
+/* This token in place of any other, without white space around it. False: it could be no part of a
+ * header. */
+bool pull_take_token(struct pull_options *o, const char *text);
+
 /* The token of a file, in place of any other. */
 pl_status pull_read_token(struct pull_options *o, const char *path, pl_err *err);
 

@@ -1,5 +1,5 @@
-/* paceline service: a server that the system starts, watches and stops: systemd on Linux, launchd on
- * macOS. Nothing is ever stopped by the name of a process. */
+/* paceline service: a server that the system starts, watches and stops: systemd on Linux, launchd
+ * on macOS. Nothing is ever stopped by the name of a process. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -13,8 +13,15 @@
 #include "cli/folders.h"
 #include "cli/program.h"
 #include "cli/service/mac_settings.h"
+#include "cli/service/sandbox.h"
 #include "cli/service/service_file.h"
 #include "cli/service/words.h"
+
+#if defined(__APPLE__)
+enum { IS_MAC = true };
+#else
+enum { IS_MAC = false };
+#endif
 
 struct options {
     const char *name, *prefix;
@@ -136,10 +143,34 @@ static pl_status remove_file(const struct job *j, pl_err *err)
 
 /* ---- actions -------------------------------------------------------------------------------- */
 
+/* Files that are looked at may be of another machine: of the one whose root is made. */
+static pl_status check_files(const struct job *j, pl_err *err)
+{
+    const struct sandbox box = { .service = j->service.name, .is_user = j->service.is_user,
+                                 .is_launchd = j->is_launchd,
+                                 .is_elsewhere = j->writes_only || (j->is_launchd && !IS_MAC) };
+    return sandbox_check(&box, &j->serve, j->program, err);
+}
+
+/* Only a user's may be elsewhere than where systemd makes one. */
+static pl_status make_write_dir(const struct job *j, pl_err *err)
+{
+    char path[PATH_MAX];
+    if (!j->service.write_dir || !j->service.is_user || j->is_launchd || j->writes_only)
+        return PL_OK;
+    snprintf(path, sizeof path, "%s", j->service.write_dir);
+    if (!j->dry_run) return folders_make(path, 0700, err);
+    if (access(path, F_OK)) printf("would make %s\n", path);
+    return PL_OK;
+}
+
 static pl_status install(struct job *j, pl_err *err)
 {
-    pl_status st = write_file(j, err);
-    if (!st) service_words_warn(&j->serve, !j->is_launchd && !j->service.is_user);
+    pl_status st = check_files(j, err);
+    if (!st) st = make_write_dir(j, err);
+    if (!st) st = write_file(j, err);
+    if (!st)
+        service_words_warn(&j->serve, j->is_launchd || j->service.is_user ? NULL : j->program);
     if (j->is_launchd) {
         if (!st && !j->writes_only) mac_settings_offer(service_words_bytes(&j->serve), j->dry_run);
         return st;
@@ -198,6 +229,7 @@ static int set_serve(struct job *j, const struct arg_strings *words, uint32_t gr
     j->service.args = j->serve.word;
     j->service.n_args = j->serve.n;
     j->service.key_file = j->serve.o.api_key_file;
+    j->service.write_dir = j->serve.o.params.pack_cache;
     j->service.grace_s = j->serve.o.grace_s;
     return code;
 }
@@ -223,9 +255,9 @@ int cmd_service(int argc, char **argv)
     };
     const struct arg_page page = {
         "service", "install MODEL|start|stop|status|uninstall [OPTIONS] [-- SERVE OPTIONS]",
-        "Has systemd (Linux) or launchd (macOS) run a server: installs a hardened unit or a property "
-        "list, starts, stops and removes it. MODEL is a file or the name of a pulled one. A system "
-        "service on macOS is a LaunchDaemon, which runs before login.",
+        "Has systemd (Linux) or launchd (macOS) run a server: installs a hardened unit or a "
+        "property list, starts, stops and removes it. MODEL is a file or the name of a pulled one. "
+        "A system service on macOS is a LaunchDaemon, which runs before login.",
         "paceline service install Qwen/Qwen2.5-7B-Instruct-GGUF:Q4_K_M -- --parallel 20\n"
         "paceline service start\n"
         "paceline service install --dry-run /srv/model.gguf -- --api-key-file /etc/paceline.keys",
@@ -235,16 +267,15 @@ int cmd_service(int argc, char **argv)
     pl_err err = { 0 };
     const int code = args_parse(&page, argc, argv, &words, NULL);
     if (code >= 0) return code;
-#if defined(__APPLE__)
-    o.use_launchd = true;
-#endif
+    o.use_launchd |= IS_MAC;
     struct job j = { .is_launchd = o.use_launchd, .dry_run = o.dry_run, .writes_only = *o.prefix,
                      .service = { .name = o.name,
                                   .is_user = o.is_user || (!o.is_system && geteuid() != 0) } };
     pl_status st = PL_OK;
     if (!service_name_is_valid(o.name))
-        st = pl_fail(&err, PL_E_PARAM, "--name: found \"%s\"; letters, digits, \"-\", \"_\" and \".\" "
-                     "are wanted", o.name);
+        st = pl_fail(&err, PL_E_PARAM,
+                     "--name: found \"%s\"; letters, digits, \"-\", \"_\" and \".\" are wanted",
+                     o.name);
     if (!st) st = set_places(&j, &o, &err);
     if (st) return cli_fail(&err);
     if (words.n && !strcmp(words.text[0], "install")) {

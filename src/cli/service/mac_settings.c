@@ -31,7 +31,8 @@ uint32_t mac_settings_wanted(const struct mac_state *s, uint64_t wanted_bytes,
     /* "powermode" on machines that have three modes, "highpowermode" on the first that had two */
     const bool has_modes = strstr(s->capabilities, " powermode");
     if ((has_modes || strstr(s->capabilities, "highpowermode")) && s->power_mode != 2) {
-        out[n] = (struct mac_setting){ .why = "High power mode keeps the clock up under lasting load." };
+        out[n] =
+            (struct mac_setting){ .why = "High power mode keeps the clock up under lasting load." };
         snprintf(out[n].words[0], sizeof out->words[0], "sudo");
         snprintf(out[n].words[1], sizeof out->words[0], "pmset");
         snprintf(out[n].words[2], sizeof out->words[0], "-a");
@@ -39,7 +40,8 @@ uint32_t mac_settings_wanted(const struct mac_state *s, uint64_t wanted_bytes,
         snprintf(out[n++].words[4], sizeof out->words[0], has_modes ? "2" : "1");
     }
     if (wanted_bytes > limit && wanted_bytes <= most) {
-        out[n] = (struct mac_setting){ .why = "The model takes more than the GPU may wire (until the "
+        out[n] =
+            (struct mac_setting){ .why = "The model takes more than the GPU may wire (until the "
                                               "next restart of the machine)." };
         snprintf(out[n].words[0], sizeof out->words[0], "sudo");
         snprintf(out[n].words[1], sizeof out->words[0], "sysctl");
@@ -67,7 +69,7 @@ static bool is_agreed(const struct mac_setting *s)
     return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-static void offer(const struct mac_setting *s, bool dry_run)
+void mac_settings_ask(const struct mac_setting *s, bool dry_run)
 {
     const char *argv[6] = { NULL };
     if (dry_run) {
@@ -116,5 +118,5 @@ void mac_settings_offer(uint64_t wanted_bytes, bool dry_run)
     if (!dry_run && (!is_mac || !isatty(STDIN_FILENO))) return;
     if (!read_state(&state, text, sizeof text)) return;
     const uint32_t n = mac_settings_wanted(&state, wanted_bytes, settings);
-    for (uint32_t i = 0; i < n; i++) offer(&settings[i], dry_run);
+    for (uint32_t i = 0; i < n; i++) mac_settings_ask(&settings[i], dry_run);
 }

@@ -24,6 +24,10 @@ struct mac_state {
 uint32_t mac_settings_wanted(const struct mac_state *state, uint64_t wanted_bytes,
                              struct mac_setting out[MAC_SETTINGS_MAX]);
 
+/* Asks for one on standard input and runs it if that is agreed to ("y"); dry_run: prints what would
+ * be asked. */
+void mac_settings_ask(const struct mac_setting *setting, bool dry_run);
+
 /* Asks for each on the terminal and runs what was agreed to; dry_run: prints what would be asked.
  * Does nothing on other systems, but for a dry run, which supposes a Mac of 24 GiB that has all. */
 void mac_settings_offer(uint64_t wanted_bytes, bool dry_run);

@@ -49,6 +49,19 @@ static void print_unit_arg(FILE *to, const struct service *s, const char *word)
     fputs("${CREDENTIALS_DIRECTORY}/api-keys\"", to);
 }
 
+/* A user's service may not write to the user's folders but where this says so. "-": or it is not
+ * there. */
+static void print_write_dir(FILE *to, const struct service *s)
+{
+    if (!s->write_dir || !s->is_user) return;
+    fputs("ReadWritePaths=\"-", to);
+    for (const char *at = s->write_dir; *at; at++) {
+        if (*at == '%') fputc('%', to);
+        fputc(*at, to);
+    }
+    fputs("\"\n", to);
+}
+
 static void print_credential(FILE *to, const struct service *s)
 {
     if (!has_credential(s)) return;
@@ -69,7 +82,7 @@ void service_print_unit(FILE *to, const struct service *s)
             "After=network-online.target\n"
             "Wants=network-online.target\n\n"
             "[Service]\n"
-            "Type=exec\n"
+            "Type=notify\n"
             "ExecStart=", s->name);
     print_unit_word(to, s->program);
     for (size_t i = 0; i < s->n_args; i++) {
@@ -78,7 +91,15 @@ void service_print_unit(FILE *to, const struct service *s)
     }
     fputc('\n', to);
     print_credential(to, s);
+    if (s->key_file && !has_credential(s))      /* a credential stays what it was at the start */
+        fputs("ExecReload=/bin/kill -HUP $MAINPID\n", to);
+    print_write_dir(to, s);
+    /* a large model takes its time to load; what is stuck then is of use to nobody, its memory
+     * image neither */
     fprintf(to,
+            "TimeoutStartSec=infinity\n"
+            "WatchdogSec=60\n"
+            "WatchdogSignal=SIGKILL\n"
             "Restart=on-failure\n"
             "RestartSec=2\n"
             "KillSignal=SIGTERM\n"
@@ -152,8 +173,8 @@ void service_print_plist(FILE *to, const struct service *s)
     fputs("  </array>\n"
           "  <key>ProcessType</key>\n  <string>Interactive</string>\n"
           "  <key>RunAtLoad</key>\n  <true/>\n"
-          "  <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n",
-          to);
+          "  <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  "
+          "</dict>\n", to);
     fprintf(to, "  <key>ExitTimeOut</key>\n  <integer>%u</integer>\n", s->grace_s + 10);
     fputs("  <key>SoftResourceLimits</key>\n  <dict>\n    <key>NumberOfFiles</key>\n"
           "    <integer>65536</integer>\n  </dict>\n", to);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/status.h"
 #include "cli/cli.h"
@@ -56,15 +57,20 @@ static pl_status check_paths(const struct service_words *w, pl_err *err)
     } paths[] = { { "--model", w->o.params.model_path },
                   { "--api-key-file", w->o.api_key_file },
                   { "--pack-cache", w->o.params.pack_cache },
-                  { "--chat-template-file", w->o.template_file } };
+                  { "--chat-template-file", w->o.template_file },
+                  { "--log-file", w->o.log_file } };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (paths[i].path && paths[i].path[0] != '/')
-            return pl_fail(err, PL_E_PARAM, "%s %s: a service starts in another folder; give the "
-                           "whole path", paths[i].option, paths[i].path);
-    /* these would end a line of a unit, or join two */
+            return pl_fail(err, PL_E_PARAM, "%s %s: %sa service starts in another folder; give the "
+                           "whole path", paths[i].option, paths[i].path,
+                           access(paths[i].path, F_OK) ? "is not there; " : "");
+    /* these would end a line of a unit or a word of it, or join two */
     if (w->o.api_key_file && strpbrk(w->o.api_key_file, "\n\\"))
         return pl_fail(err, PL_E_PARAM, "--api-key-file: a path without line ends and backslashes "
                        "is wanted");
+    if (w->o.params.pack_cache && strpbrk(w->o.params.pack_cache, "\n\\\""))
+        return pl_fail(err, PL_E_PARAM, "--pack-cache: a path without line ends, backslashes and "
+                       "quotes is wanted");
     return PL_OK;
 }
 
@@ -84,6 +90,12 @@ int service_words_read(struct service_words *w, const char *const *given, size_t
     for (size_t i = 0; i < w->n; i++) argv[i] = (char *)(uintptr_t)w->word[i];
     const int code = serve_options_parse(&w->o, (int)w->n, argv);
     if (code >= 0) return code;
+    if (w->o.pull) {
+        fprintf(stderr,
+                "paceline: a service pulls nothing: paceline pull %s, then give install that "
+                "name\n", w->o.pull);
+        return 2;
+    }
     if (find_model(w, &err) || check_paths(w, &err)) return cli_fail(&err);
     if (w->o.dir) drop(w, w->o.dir);        /* the model's path is known now */
     if (grace_s != SERVICE_AS_SERVE && grace_s != w->o.grace_s) {
@@ -110,19 +122,18 @@ static bool is_readable_to_all(const char *path)
     return true;
 }
 
-void service_words_warn(const struct service_words *w, bool is_user_without_rights)
+void service_words_warn(const struct service_words *w, const char *program)
 {
     if (w->o.api_keys.n)
         fputs("paceline: warning: every user of the machine can read the keys of --api-key; keep "
               "them in a file of root's, with --api-key-file\n", stderr);
-    if (!is_user_without_rights) return;
-    const char *const paths[] = { w->o.params.model_path, w->o.template_file };
+    if (!program) return;
+    const char *const paths[] = { w->o.params.model_path, w->o.template_file, program };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (paths[i] && !is_readable_to_all(paths[i]))
             fprintf(stderr, "paceline: warning: %s is not readable to all, as the service's user "
-                    "needs it; keep it in a folder like /usr/local/share/models (paceline pull "
-                    "--dir)\n",
-                    paths[i]);
+                    "needs it; keep it in a folder like /usr/local%s\n", paths[i],
+                    paths[i] == program ? "/bin" : "/share/models (paceline pull --dir)");
 }
 
 uint64_t service_words_bytes(const struct service_words *w)

@@ -24,8 +24,8 @@ int service_words_read(struct service_words *w, const char *const *given, size_t
                        uint32_t grace_s);
 
 /* Warns on standard error of keys that anybody could read, and of files that a user without rights
- * of its own could not. */
-void service_words_warn(const struct service_words *w, bool is_user_without_rights);
+ * of its own, who runs `program`, could not; NULL: it has the rights of who installs it. */
+void service_words_warn(const struct service_words *w, const char *program);
 
 /* What the model that is served takes; 0: unknown. */
 uint64_t service_words_bytes(const struct service_words *w);

@@ -134,7 +134,7 @@ static int watch(struct top *t)
     return 0;
 }
 
-static int run(struct top *t, const char *api_key, bool is_once, bool may_run_powermetrics)
+static int run(struct top *t, const struct client *client, bool is_once, bool may_run_powermetrics)
 {
     pl_err err = { 0 };
     const struct sigaction stop = { .sa_handler = on_stop };
@@ -142,7 +142,7 @@ static int run(struct top *t, const char *api_key, bool is_once, bool may_run_po
     t->host = host_open(may_run_powermetrics);
     int code = 1;
     if (!t->frame || !t->host) fputs("paceline: out of memory\n", stderr);
-    else if (top_fetch_open(&t->fetch, t->server, t->n, api_key, &err)) code = cli_fail(&err);
+    else if (top_fetch_open(&t->fetch, t->server, t->n, client, &err)) code = cli_fail(&err);
     else {
         t->view = (struct top_view){ .server = t->server, .n_servers = t->n,
                                      .host = &t->host_figures, .interval_s = t->interval_s };
@@ -160,12 +160,12 @@ int cmd_top(int argc, char **argv)
 {
     struct top t = { 0 };
     struct arg_strings urls = { 0 };
-    const char *api_key = NULL;
+    struct client client = { .key = "" };
     float interval_s = 1;
     bool is_once = false, may_run_powermetrics = false;
     const struct arg table[] = {
         { "--interval", "-i", ARG_F32, &interval_s, 0.1, 3600, "S", "seconds between looks (1)" },
-        { "--api-key", NULL, ARG_STRING, &api_key, 0, 0, "KEY", "what the servers ask for" },
+        CLIENT_ARGS(&client),
         { "--once", NULL, ARG_FLAG, &is_once, 0, 0, NULL,
           "print one frame as plain text; exit code 1 where a server is down" },
         { "--powermetrics", NULL, ARG_FLAG, &may_run_powermetrics, 0, 0, NULL,
@@ -174,14 +174,17 @@ int cmd_top(int argc, char **argv)
     const struct arg_page page = {
         "top", "[URL...] [OPTIONS]",
         "Watches servers: throughput, slots, queue, memory, latencies, rejected requests; and the "
-        "machine, of servers that run on it. Without URL: http://127.0.0.1:8080. Reads /metrics and "
-        "/slots of paceline, and what it can of vLLM and llama-server.",
+        "machine, of servers that run on it. Without URL: http://127.0.0.1:8080. Reads /metrics "
+        "and /slots of paceline, and what it can of vLLM and llama-server.",
         "paceline top\n"
         "paceline top http://mini.local:8080 http://studio.local:8080\n"
+        "paceline top https://mini.local:8443 --cacert ca.pem --api-key-file key.txt\n"
         "paceline top --once --interval 5", table, N_ARGS(table)
     };
     const int code = args_parse(&page, argc, argv, &urls, NULL);
     if (code >= 0) return code;
+    pl_err err;
+    if (client_open(&client, &err)) return cli_fail(&err);
     if (!urls.n) urls.text[urls.n++] = "http://127.0.0.1:8080";
     setlocale(LC_CTYPE, "");        /* of characters alone: numbers keep their point */
     t.interval_s = (double)interval_s;
@@ -198,7 +201,7 @@ int cmd_top(int argc, char **argv)
                     sizeof t.server->url - 9, urls.text[i]);
             result = 2;
         }
-    if (!result) result = run(&t, api_key, is_once, may_run_powermetrics);
+    if (!result) result = run(&t, &client, is_once, may_run_powermetrics);
     free(t.server);
     return result;
 }

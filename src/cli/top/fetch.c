@@ -47,8 +47,8 @@ static bool is_loopback(const char *url)
     return false;
 }
 
-static bool open_question(struct top_fetch *f, struct question *q, struct asked *a,
-                          const char *path)
+static bool open_question(struct top_fetch *f, const struct client *client, struct question *q,
+                          struct asked *a, const char *path)
 {
     char url[sizeof a->server->url + 16];
     q->easy = curl_easy_init();
@@ -69,16 +69,17 @@ static bool open_question(struct top_fetch *f, struct question *q, struct asked 
 #else
     curl_easy_setopt(q->easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+    client_apply(client, q->easy);
     if (is_loopback(url)) curl_easy_setopt(q->easy, CURLOPT_PROXY, "");
     return is_ok;
 }
 
-static pl_status fill(struct top_fetch *f, struct top_server *servers, const char *api_key,
+static pl_status fill(struct top_fetch *f, struct top_server *servers, const struct client *client,
                       pl_err *err)
 {
     struct strbuf header = { 0 };
-    if (api_key) {
-        strbuf_addf(&header, "Authorization: Bearer %s", api_key);
+    if (*client->key) {
+        strbuf_addf(&header, "Authorization: Bearer %s", client->key);
         f->headers = header.failed ? NULL : curl_slist_append(NULL, header.bytes);
         strbuf_free(&header);
         if (!f->headers) return pl_fail(err, PL_E_MEMORY, "out of memory");
@@ -88,15 +89,15 @@ static pl_status fill(struct top_fetch *f, struct top_server *servers, const cha
     for (size_t i = 0; i < f->n; i++) {
         struct asked *a = &f->asked[i];
         a->server = &servers[i];
-        if (!open_question(f, &a->metrics, a, "/metrics") ||
-            !open_question(f, &a->slots, a, "/slots"))
+        if (!open_question(f, client, &a->metrics, a, "/metrics") ||
+            !open_question(f, client, &a->slots, a, "/slots"))
             return pl_fail(err, PL_E_PARAM, "%.150s: no address that can be asked", servers[i].url);
     }
     return PL_OK;
 }
 
 pl_status top_fetch_open(struct top_fetch **out, struct top_server *servers, size_t n_servers,
-                         const char *api_key, pl_err *err)
+                         const struct client *client, pl_err *err)
 {
     *out = NULL;
     if (curl_global_init(CURL_GLOBAL_DEFAULT)) return pl_fail(err, PL_E_MEMORY, "libcurl failed");
@@ -108,7 +109,7 @@ pl_status top_fetch_open(struct top_fetch **out, struct top_server *servers, siz
         return pl_fail(err, PL_E_MEMORY, "out of memory");
     }
     f->n = n_servers;
-    const pl_status st = fill(f, servers, api_key, err);
+    const pl_status st = fill(f, servers, client, err);
     if (st) top_fetch_close(f);
     else *out = f;
     return st;

@@ -9,14 +9,14 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "cli/client.h"
 #include "cli/top/server.h"
 
 struct top_fetch;
 
-/* The servers are borrowed, and told what comes. `api_key` may be NULL. Release with
- * top_fetch_close. */
+/* The servers are borrowed, and told what comes. Release with top_fetch_close. */
 pl_status top_fetch_open(struct top_fetch **out, struct top_server *servers, size_t n_servers,
-                         const char *api_key, pl_err *err);
+                         const struct client *client, pl_err *err);
 void top_fetch_close(struct top_fetch *f);      /* NULL is allowed */
 
 void top_fetch_begin(struct top_fetch *f);      /* a round */

@@ -47,8 +47,8 @@ void frame_add(struct frame *f, enum frame_style style, const char *format, ...)
     put(f, line, text);
 }
 
-void frame_spark(const struct frame *f, char *out, size_t n_out, const double *value, size_t n,
-                 size_t columns)
+void frame_graph_row(const struct frame *f, char *out, size_t n_out, const double *value, size_t n,
+                     size_t columns, size_t row, size_t n_rows)
 {
     static const char *const blocks[] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
     static const char *const plain[] = { " ", "_", ".", "-", "=", "+", "*", "%", "#" };
@@ -61,11 +61,19 @@ void frame_spark(const struct frame *f, char *out, size_t n_out, const double *v
     for (size_t i = 0; i < n; i++) most = fmax(most, value[i]);
     *out = 0;
     for (size_t i = 0; i < n; i++) {
-        const int level = most > 0 && value[i] > 0 ? (int)ceil(value[i] / most * 8) : 0;
-        const char *c = (f->is_utf8 ? blocks : plain)[level > 8 ? 8 : level];
+        const bool has_height = most > 0 && value[i] > 0;
+        const double eighths = has_height ? ceil(value[i] / most * 8 * (double)n_rows) : 0;
+        const int level = (int)fmin(fmax(eighths - 8 * (double)row, 0), 8);
+        const char *c = (f->is_utf8 ? blocks : plain)[level];
         if (used + strlen(c) >= n_out) return;
         used += (size_t)snprintf(out + used, n_out - used, "%s", c);
     }
+}
+
+void frame_spark(const struct frame *f, char *out, size_t n_out, const double *value, size_t n,
+                 size_t columns)
+{
+    frame_graph_row(f, out, n_out, value, n, columns, 0, 1);
 }
 
 void frame_bar(char *out, size_t n_out, double share, size_t columns)
@@ -83,7 +91,7 @@ void frame_bar(char *out, size_t n_out, double share, size_t columns)
 
 void frame_count(char *out, size_t n_out, double n)
 {
-    if (isnan(n)) snprintf(out, n_out, "-");
+    if (!isfinite(n) || n < 0) snprintf(out, n_out, "-");
     else if (n < 9999.5) snprintf(out, n_out, "%.0f", n);
     else if (n < 999500) snprintf(out, n_out, "%.0fk", n / 1000);
     else snprintf(out, n_out, "%.0fM", n / 1000000);
@@ -91,8 +99,9 @@ void frame_count(char *out, size_t n_out, double n)
 
 void frame_seconds(char *out, size_t n_out, double seconds)
 {
-    const long s = isnan(seconds) ? 0 : (long)fmin(seconds, 1e9);
-    if (isnan(seconds)) snprintf(out, n_out, "-");
+    const bool is_known = isfinite(seconds) && seconds >= 0;
+    const long s = is_known ? (long)fmin(seconds, 1e9) : 0;
+    if (!is_known) snprintf(out, n_out, "-");
     else if (seconds < 0.00995) snprintf(out, n_out, "%.1f ms", seconds * 1000);
     else if (seconds < 0.9995) snprintf(out, n_out, "%.0f ms", seconds * 1000);
     else if (seconds < 9.995) snprintf(out, n_out, "%.2f s", seconds);

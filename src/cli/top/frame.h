@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { FRAME_MAX_LINES = 640, FRAME_LINE_BYTES = 512 };
+enum { FRAME_MAX_LINES = 640, FRAME_LINE_BYTES = 2048 };
 
 enum frame_style { FRAME_PLAIN, FRAME_STRONG, FRAME_FAINT, FRAME_GOOD, FRAME_BAD };
 
@@ -30,12 +30,16 @@ void frame_add(struct frame *f, enum frame_style style, const char *format, ...)
 void frame_spark(const struct frame *f, char *out, size_t n_out, const double *value, size_t n,
                  size_t columns);
 
+/* Row `row` (0: the lowest) of `n_rows` of the same as a graph of that height. */
+void frame_graph_row(const struct frame *f, char *out, size_t n_out, const double *value, size_t n,
+                     size_t columns, size_t row, size_t n_rows);
+
 /* "[####....]", `columns` wide. */
 void frame_bar(char *out, size_t n_out, double share, size_t columns);
 
-/* Short figures for people: "12", "9999", "123k", "45M"; "-" for NAN. */
+/* Short figures for people: "12", "9999", "123k", "45M"; "-" for what no count can be. */
 void frame_count(char *out, size_t n_out, double n);
-/* "31 ms", "1.25 s", "2m05", "3h10"; "-" for NAN. */
+/* "31 ms", "1.25 s", "2m05", "3h10"; "-" for what no duration can be. */
 void frame_seconds(char *out, size_t n_out, double seconds);
 
 #endif

@@ -4,6 +4,7 @@
 #include <ncurses.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static SCREEN *screen;
@@ -42,9 +43,18 @@ void top_screen_close(void)
     screen = NULL;
 }
 
+/* The terminal is asked, as a signal of its new size may never come: into a container, say. */
+static void follow_size(void)
+{
+    struct winsize size;
+    if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && is_term_resized(size.ws_row, size.ws_col))
+        resizeterm(size.ws_row, size.ws_col);
+}
+
 void top_screen_begin(struct frame *f)
 {
     int rows, columns;
+    follow_size();
     getmaxyx(stdscr, rows, columns);
     f->n = 0;
     f->max_lines = rows > 0 ? (size_t)rows : 1;

@@ -6,7 +6,7 @@
 #include "cli/top/slots.h"
 
 enum {
-    TOP_HISTORY = 240,      /* rates kept for the spark line */
+    TOP_HISTORY = 512,      /* rates kept for the spark line */
     TOP_WINDOW = 32,        /* answers kept, for percentiles */
 };
 

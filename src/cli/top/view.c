@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORD = 24, SLOT_COLUMNS = 39, SPARK_AT = 42 };
+enum { WORD = 24, SLOT_COLUMNS = 39, SPARK_AT = 42, MIN_NAME = 8, MIN_GRAPH_ROWS = 3 };
+
+/* Widths on a screen of 80 columns; what is beyond them goes to the bar and to names. */
+enum { SCREEN = 80, BAR = 22, NAME = 30 };
 
 static const double percentile_seconds = 30;
 
@@ -80,17 +83,51 @@ static void add_identity(struct frame *f, const struct top_server *s, const stru
                   is_asked ? "" : " for ", is_asked ? "" : age.text, s->why);
         return;
     }
-    frame_add(f, state_style(s), "%s  up  %s%s%s%s%s  %s %s%s", s->url, now->model,
-              *now->model ? "  " : "", now->backend, *now->isa ? " " : "", now->isa, now->dialect,
-              now->version, now->is_healthy == 0 ? "  STUCK: the engine makes no progress" : "");
+    char end[3 * WORD + 64] = "";
+    append(end, sizeof end, "  %s%s%s  %s %s%s", now->backend, *now->isa ? " " : "", now->isa,
+           now->dialect,
+           now->version, now->is_healthy == 0 ? "  STUCK: the engine makes no progress" : "");
+    /* a long name of a model gives way to what stands behind it */
+    const size_t n_others = strlen(s->url) + strlen("  up  ") + strlen(end);
+    const size_t room = f->columns > n_others ? f->columns - n_others : 0;
+    const bool is_cut = strlen(now->model) > room;
+    const size_t n_kept = !is_cut ? strlen(now->model) : room > MIN_NAME ? room - 2 : MIN_NAME;
+    frame_add(f, state_style(s), "%s  up  %.*s%s%s", s->url, (int)n_kept, now->model,
+              is_cut ? ".." : "", end);
+}
+
+/* The reply's rate of the last looks, oldest first; returns how many. */
+static uint32_t rates_of(const struct top_server *s, double rate[TOP_HISTORY])
+{
+    const uint32_t n = s->n_rates < TOP_HISTORY ? s->n_rates : TOP_HISTORY;
+    for (uint32_t i = 0; i < n; i++) rate[i] = s->rate[(s->n_rates - n + i) % TOP_HISTORY];
+    return n;
+}
+
+/* Fills what is left of the screen: a graph of the same rates as the line of throughput. */
+static void add_graph(struct frame *f, const struct top_server *s, double interval_s)
+{
+    char text[FRAME_LINE_BYTES];
+    double rate[TOP_HISTORY], most = 0;
+    const uint32_t n = rates_of(s, rate);
+    const size_t room = f->max_lines > f->n ? f->max_lines - f->n : 0,
+                 shown = n < f->columns ? n : f->columns;
+    if (s->state != TOP_UP || room < MIN_GRAPH_ROWS + 2 || !n) return;
+    for (uint32_t i = n - (uint32_t)shown; i < n; i++) most = fmax(most, rate[i]);
+    frame_add(f, FRAME_PLAIN, "%s", "");
+    frame_add(f, FRAME_FAINT, "reply tokens/s of the last %s, at most %s",
+              seconds_word((double)shown * interval_s).text, rate_word(most).text);
+    for (size_t row = room - 2; row-- > 0;) {
+        frame_graph_row(f, text, sizeof text, rate, n, f->columns, row, room - 2);
+        frame_add(f, FRAME_PLAIN, "%s", text);
+    }
 }
 
 static void add_throughput(struct frame *f, const struct top_server *s)
 {
     char spark[TOP_HISTORY * 4];
     double rate[TOP_HISTORY];
-    const uint32_t n = s->n_rates < TOP_HISTORY ? s->n_rates : TOP_HISTORY;
-    for (uint32_t i = 0; i < n; i++) rate[i] = s->rate[(s->n_rates - n + i) % TOP_HISTORY];
+    const uint32_t n = rates_of(s, rate);
     const size_t room = f->columns > SPARK_AT ? f->columns - SPARK_AT : 0;
     frame_spark(f, spark, sizeof spark, rate, n, room);
     double prompt = top_server_rate(s, FIGURE(computed_tokens));
@@ -117,9 +154,10 @@ static void add_slots_and_queue(struct frame *f, const struct top_figures *now)
 
 static void add_kv(struct frame *f, const struct top_figures *now)
 {
-    char bar[WORD];
+    char bar[FRAME_LINE_BYTES];
     if (isnan(now->kv_share)) return;
-    frame_bar(bar, sizeof bar, now->kv_share, 22);
+    frame_bar(bar, sizeof bar, now->kv_share,
+              f->columns > SCREEN ? f->columns - SCREEN + BAR : BAR);
     if (isnan(now->kv_pages)) {
         frame_add(f, FRAME_PLAIN, "KV        %s %s", bar, share_word(now->kv_share).text);
         return;
@@ -280,12 +318,18 @@ static void add_server(struct frame *f, const struct top_view *v, const struct t
 
 /* ---- several servers ------------------------------------------------------------------------ */
 
+static int name_columns(const struct frame *f)
+{
+    return NAME + (f->columns > SCREEN ? (int)(f->columns - SCREEN) : 0);
+}
+
 static void add_short(struct frame *f, const struct top_server *s, bool is_selected)
 {
     const struct top_figures *now = top_server_now(s);
     const char mark = is_selected ? '>' : ' ';
     if (s->state != TOP_UP) {
-        frame_add(f, state_style(s), "%c %-30.30s %s  %s", mark, s->url, state_name(s), s->why);
+        frame_add(f, state_style(s), "%c %-*.*s %s  %s", mark, name_columns(f), name_columns(f),
+                  s->url, state_name(s), s->why);
         return;
     }
     const struct top_percentiles first =
@@ -293,8 +337,8 @@ static void add_short(struct frame *f, const struct top_server *s, bool is_selec
     const struct top_percentiles next =
         top_server_percentiles(s, FIGURE(inter_token), percentile_seconds);
     frame_add(f, is_selected ? FRAME_STRONG : FRAME_PLAIN,
-              "%c %-30.30s %7s %5s/%-4s %5s %5s %7s %7s", mark, s->url,
-              rate_word(top_server_rate(s, FIGURE(reply_tokens))).text,
+              "%c %-*.*s %7s %5s/%-4s %5s %5s %7s %7s", mark, name_columns(f), name_columns(f),
+              s->url, rate_word(top_server_rate(s, FIGURE(reply_tokens))).text,
               count_word(now->running).text, count_word(now->slots).text,
               count_word(now->queued).text, share_word(now->kv_share).text,
               seconds_word(first.p95).text, seconds_word(next.p95).text);
@@ -316,13 +360,14 @@ void top_view_screen(const struct top_view *v, struct frame *f)
     f->max_lines = max_lines > 1 ? max_lines - 1 : max_lines;   /* the last line is the keys' */
     add_title(f, v);
     if (v->n_servers > 1) {
-        frame_add(f, FRAME_FAINT, "  %-30s %7s %10s %5s %5s %7s %7s", "server", "tok/s", "slots",
-                  "queue", "KV", "first95", "next95");
+        frame_add(f, FRAME_FAINT, "  %-*s %7s %10s %5s %5s %7s %7s", name_columns(f), "server",
+                  "tok/s", "slots", "queue", "KV", "first95", "next95");
         for (size_t i = 0; i < v->n_servers; i++)
             add_short(f, &v->server[i], i == v->selected);
     }
     frame_add(f, FRAME_PLAIN, "%s", "");
     add_server(f, v, &v->server[v->selected]);
+    add_graph(f, &v->server[v->selected], v->interval_s);
     while (f->n < f->max_lines) frame_add(f, FRAME_PLAIN, "%s", "");
     f->max_lines = max_lines;
     frame_add(f, FRAME_FAINT, "q quit   space pause%s",

@@ -21,8 +21,8 @@ struct background {
 /* Looks whether a server of this name runs. */
 pl_status background_find(struct background *b, const char *name, pl_err *err);
 
-/* Starts argv (its first word an absolute path) with its output in the log, apart from this terminal.
- * Returns at once; PL_E_BUSY where one of the name runs. */
+/* Starts argv (its first word an absolute path) with its output in the log, apart from this
+ * terminal. Returns at once; PL_E_BUSY where one of the name runs. */
 pl_status background_start(struct background *b, const char *const *argv, pl_err *err);
 
 /* Waits until it says that it listens, which it does when it is ready; PL_E_IO with the end of its

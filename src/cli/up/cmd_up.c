@@ -5,6 +5,8 @@
 
 #include "base/status.h"
 #include "cli/cli.h"
+#include "cli/context.h"
+#include "cli/exposure.h"
 #include "cli/models/models.h"
 #include "cli/plan/json.h"
 #include "cli/program.h"
@@ -13,14 +15,14 @@
 #include "cli/service/service_file.h"
 #include "cli/up/background.h"
 
-enum { MAX_WORDS = ARG_MAX_STRINGS + 20, EXIT_DOES_NOT_FIT = 3 };
+enum { MAX_WORDS = ARG_MAX_STRINGS + 44, EXIT_DOES_NOT_FIT = 3 };
 
 struct up {
     pl_params params;
     const char *host, *name, *key_file, *dir;
     uint32_t port, timeout_s;
     bool dry_run;
-    char program[PATH_MAX], model[MODELS_PATH_MAX], numbers[4][16];
+    char program[PATH_MAX], model[MODELS_PATH_MAX], numbers[11][24];
     const char *argv[MAX_WORDS];
     size_t n;
 };
@@ -38,6 +40,27 @@ static void number(struct up *u, unsigned slot, const char *option, uint32_t val
     word(u, option, u->numbers[slot]);
 }
 
+static void set_rope_words(struct up *u, const pl_rope *r)
+{
+    const struct {
+        const char *option;
+        float value;
+    } floats[] = {
+        { "--rope-scale", r->scale }, { "--rope-freq-base", r->freq_base },
+        { "--rope-freq-scale", r->freq_scale }, { "--yarn-attn-factor", r->yarn_attn_factor },
+        { "--yarn-beta-slow", r->yarn_beta_slow }, { "--yarn-beta-fast", r->yarn_beta_fast },
+    };
+    word(u, "--rope-scaling", r->scaling);
+    word(u, "--yarn-ext-factor", r->yarn_ext_factor);
+    if (r->yarn_orig_ctx) number(u, 4, "--yarn-orig-ctx", r->yarn_orig_ctx);
+    for (unsigned i = 0; i < sizeof floats / sizeof *floats; i++) {
+        char *text = u->numbers[5 + i];
+        if (floats[i].value == 0) continue;
+        snprintf(text, sizeof u->numbers[0], "%.9g", (double)floats[i].value);
+        word(u, floats[i].option, text);
+    }
+}
+
 static void set_server_words(struct up *u, const struct arg_strings *rest)
 {
     u->argv[u->n++] = u->program;
@@ -50,8 +73,10 @@ static void set_server_words(struct up *u, const struct arg_strings *rest)
     if (u->params.n_threads) number(u, 3, "--threads", u->params.n_threads);
     word(u, "--cache-type-k", u->params.cache_type_k);
     word(u, "--cache-type-v", u->params.cache_type_v);
+    word(u, "--override-kv", u->params.override_kv);
+    set_rope_words(u, &u->params.rope);
     word(u, "--api-key-file", u->key_file);
-    for (size_t i = 1; i < rest->n && u->n + 1 < MAX_WORDS; i++) u->argv[u->n++] = rest->text[i];
+    for (size_t i = 0; i < rest->n && u->n + 1 < MAX_WORDS; i++) u->argv[u->n++] = rest->text[i];
 }
 
 /* The model is a file, or a name: of one that was pulled, or else of one that is pulled now. */
@@ -74,10 +99,12 @@ static pl_status find_model(struct up *u, const char *name, pl_err *err)
 /* The plan; where it does not fit, what would. */
 static int check_plan(struct up *u, pl_err *err)
 {
-    struct plan_subject s = { .load = { .n_streams = u->params.n_streams,
-                                        .ctx_tokens = u->params.ctx_tokens } };
+    struct plan_subject s = { .load = { .n_streams = u->params.n_streams } };
     const struct plan_extras none = { .n_prices = 0 };
-    pl_status st = plan_subject_of_file(&s, &u->params, err);
+    pl_status st = context_choose(&u->params, 0, err);
+    if (st) return cli_fail(err);
+    s.load.ctx_tokens = u->params.ctx_tokens;
+    st = plan_subject_of_file(&s, &u->params, err);
     if (st) return cli_fail(err);
     u->params.ctx_tokens = s.file.ctx_tokens;
     cli_print_plan(stdout, &s.file);
@@ -93,18 +120,28 @@ static int check_plan(struct up *u, pl_err *err)
     return EXIT_DOES_NOT_FIT;
 }
 
+/* Among the words for serve. */
+static bool has_key(const struct up *u)
+{
+    for (size_t i = 0; i < u->n; i++)
+        if (!strncmp(u->argv[i], "--api-key", 9)) return true;
+    return false;
+}
+
 static int start(struct up *u, pl_err *err)
 {
     struct background b;
     pl_status st = background_find(&b, u->name, err);
     if (!st && b.pid)
         st = pl_fail(err, PL_E_BUSY, "\"%s\" runs already (process %ld, %s): paceline down, or "
-                     "another --name", u->name, (long)b.pid, *b.address ? b.address : "not ready yet");
+                     "another --name", u->name, (long)b.pid,
+                     *b.address ? b.address : "not ready yet");
     if (st) return cli_fail(err);
     if (u->dry_run) {
         fputs("would start:", stdout);
         for (size_t i = 0; i < u->n; i++) printf(" %s", u->argv[i]);
         printf("\nwith its output in %s\n", b.log_file);
+        exposure_warn(stdout, u->host, u->key_file || has_key(u));
         return 0;
     }
     st = background_start(&b, u->argv, err);
@@ -114,6 +151,7 @@ static int start(struct up *u, pl_err *err)
         if (st == PL_E_BUSY && b.pid > 0) background_stop(&b, 10, &ignored);
         return cli_fail(err);
     }
+    exposure_warn(stdout, u->host, u->key_file || has_key(u));
     printf("ready      %s/v1   (OpenAI's API; metrics at %s/metrics)\n"
            "log        %s\n"
            "stop       paceline down%s%s\n", b.address, b.address, b.log_file,
@@ -131,18 +169,22 @@ static int wrong_name(const char *name)
 
 int cmd_up(int argc, char **argv)
 {
-    struct up u = { .params = { .n_streams = 20, .ctx_tokens = 4096 }, .host = "127.0.0.1",
+    struct up u = { .params = { .n_streams = 20 }, .host = "127.0.0.1",
                     .name = "paceline", .port = 8080, .timeout_s = 300 };
+    const char *model = NULL;
     const struct arg table[] = {
+        { "--model", "-m", ARG_STRING, &model, 0, 0, "MODEL", "in place of the word" },
         MODELS_DIR_ARG(&u.dir),
         { "--parallel", "-np", ARG_U32, &u.params.n_streams, 1, 4096, "N",
           "slots: streams decoded together (20)" },
         { "--ctx-size", "-c", ARG_U32, &u.params.ctx_tokens, 0, 1 << 24, "N",
-          "tokens of prompt and reply of each stream; 0: the model's limit (4096)" },
+          "tokens of prompt and reply of each stream; 0: the model's limit, or what of it fits "
+          "(0)" },
         { "--cache-type-k", "-ctk", ARG_STRING, &u.params.cache_type_k, 0, 0, "TYPE",
-          "how keys are stored: f16, bf16, q8_0, f8_e4m3 (f16)" },
+          "how keys are stored: " KV_TYPE_NAMES(", ") " (f16)" },
         { "--cache-type-v", "-ctv", ARG_STRING, &u.params.cache_type_v, 0, 0, "TYPE",
           "and values (f16)" },
+        CLI_ROPE_ARGS(&u.params),
         { "--threads", "-t", ARG_U32, &u.params.n_threads, 0, 1024, "N",
           "computing threads (default: one per performance core)" },
         { "--host", NULL, ARG_STRING, &u.host, 0, 0, "ADDRESS", "(127.0.0.1)" },
@@ -152,7 +194,8 @@ int cmd_up(int argc, char **argv)
           "of this server, where there are several (paceline)" },
         { "--timeout", NULL, ARG_U32, &u.timeout_s, 1, 86400, "S",
           "for the server to become ready (300)" },
-        { "--dry-run", NULL, ARG_FLAG, &u.dry_run, 0, 0, NULL, "plan, print the command, and stop" },
+        { "--dry-run", NULL, ARG_FLAG, &u.dry_run, 0, 0, NULL,
+          "plan, print the command, and stop" },
     };
     const struct arg_page page = {
         "up", "MODEL [OPTIONS] [-- SERVE OPTIONS]",
@@ -167,14 +210,18 @@ int cmd_up(int argc, char **argv)
     pl_err err = { 0 };
     const int code = args_parse(&page, argc, argv, &words, NULL);
     if (code >= 0) return code;
-    if (!words.n) return args_missing(&page, "a model");
+    if (!model && !words.n) return args_missing(&page, "a model");
+    if (!model) {
+        model = words.text[0];
+        memmove(words.text, words.text + 1, --words.n * sizeof *words.text);
+    }
     if (!service_name_is_valid(u.name)) return wrong_name(u.name);
     if (!program_path(u.program, sizeof u.program)) {
         fputs("paceline: the program's own path is not known\n", stderr);
         return 1;
     }
     cli_log_to_stderr(false);
-    if (find_model(&u, words.text[0], &err)) return cli_fail(&err);
+    if (find_model(&u, model, &err)) return cli_fail(&err);
     const int refused = check_plan(&u, &err);
     if (refused) return refused;
     set_server_words(&u, &words);

@@ -1,5 +1,5 @@
-/* What the engine and a compiled kernel library share. Included by C (the engine) and by C++ (the shim),
- * so it includes little and names everything emu_. */
+/* What the engine and a compiled kernel library share. Included by C (the engine) and by C++ (the
+ * shim), so it includes little and names everything emu_. */
 #ifndef METAL_EMULATOR_ABI_H
 #define METAL_EMULATOR_ABI_H
 
@@ -15,13 +15,14 @@ enum {
     EMU_READ = 0, EMU_WRITE = 1, EMU_ATOMIC = 2,
 };
 
-/* Where the lanes of a simdgroup meet. What they bring lies in `in` or a, b, c by lane or element; the
- * last to come combines it into `out` or d, and each takes its own from there. */
+/* Where the lanes of a simdgroup meet. What they bring lies in `in` or a, b, c by lane or element;
+ * the last to come combines it into `out` or d, and each takes its own from there. */
 struct emu_simd {
-    uint32_t present, waiting, blocked, finished;   /* lanes by bit: exist, are at a simd function, */
+    uint32_t present, waiting, blocked, finished;   /* lanes by bit: exist, are at a simd
+                                                     * function, */
     const char *what;                               /* at a barrier, returned; which function */
     const void *kind;
-    uint32_t epoch[2];                              /* barriers passed: threadgroup, device memory */
+    uint32_t epoch[2];                             /* barriers passed: threadgroup, device memory */
     uint32_t n_lanes;
     uint32_t flags;                                 /* of the barrier that is waited at */
     uint32_t arg[EMU_LANES];

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Compiles Metal source to a library for the emulator, and prints where it is.
 
-    build.py run|checked|fast FILE      the library's path; what was refused goes to standard output, too
+    build.py run|checked|fast FILE      the library's path; what was refused goes to standard
+    output,
+                                        too
     build.py lint FILE                  casts between address spaces, by clang's own account of them
 """
 
@@ -19,14 +21,15 @@ import gen
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 COMMON = ["clang++-19", "-march=x86-64-v3", "-fPIC", "-fvisibility=hidden", "-w",
-          "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++", "-fno-math-errno",
+          "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-nostdinc++",
+          "-fno-math-errno",
           "-Xclang", "-ffloat16-excess-precision=none", "-gline-tables-only", f"-I{FOLDER / 'msl'}"]
 FLAGS = {
     "run": ["-O2", "-ffp-contract=off"],
     "fast": ["-O2", "-ffast-math"],
     # Wider accesses than of 16 bytes are not instrumented, nor are those to other address spaces.
-    "checked": ["-O1", "-ffp-contract=off", "-fsanitize=thread", "-fno-vectorize", "-fno-slp-vectorize",
-                "-mllvm", "-tsan-instrument-func-entry-exit=0", "-DMSL_FLAT"],
+    "checked": ["-O1", "-ffp-contract=off", "-fsanitize=thread", "-fno-vectorize",
+                "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-func-entry-exit=0", "-DMSL_FLAT"],
     "lint": ["-O0", "-S", "-emit-llvm"],
 }
 N_PARTS = 2
@@ -34,8 +37,8 @@ KERNELS_FEW = 8         # a source of so few kernels is one part
 
 
 def standard_of(source):
-    """Metal's is C++14 up to 3.1, of which 17 takes everything; tensors have values of classes as template
-    arguments."""
+    """Metal's is C++14 up to 3.1, of which 17 takes everything; tensors have values of classes as
+    template arguments."""
     return "-std=c++20" if "<metal_tensor>" in source else "-std=c++17"
 
 
@@ -47,7 +50,8 @@ def cache_folder():
 def key_of(source, mode):
     """Of all that the library depends on."""
     digest = hashlib.sha256("\0".join(COMMON + FLAGS[mode] + [mode, source]).encode())
-    for path in sorted([FOLDER / "gen.py", FOLDER / "abi.h", FOLDER / "build.py", *(FOLDER / "msl").iterdir()]):
+    for path in sorted([FOLDER / "gen.py", FOLDER / "abi.h", FOLDER / "build.py",
+                        *(FOLDER / "msl").iterdir()]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
 
@@ -78,8 +82,8 @@ def build(source, mode):
     work = pathlib.Path(tempfile.mkdtemp(dir=folder))
     try:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(lambda i: compile_part(work, i, texts[i], mode, standard_of(source)),
-                                    range(n_parts)))
+            objects = list(pool.map(lambda i: compile_part(work, i, texts[i], mode,
+                                    standard_of(source)), range(n_parts)))
         made = work / "library.so"
         run(["clang++-19", "-shared", "-nostdlib++", "-o", str(made), *objects, "-lm"])
         made.replace(library)       # whole or not there, whoever else builds it
@@ -94,11 +98,13 @@ def lint(source):
         folder = pathlib.Path(name)
         code = (folder / "code.cpp")
         code.write_text(gen.generate(source, 1)[0])
-        run([*COMMON, standard_of(source), *FLAGS["lint"], "-xc++", str(code), "-o", str(folder / "code.ll")])
+        run([*COMMON, standard_of(source), *FLAGS["lint"], "-xc++", str(code), "-o",
+             str(folder / "code.ll")])
         ir = (folder / "code.ll").read_text()
     files = dict(re.findall(r'^!(\d+) = !DIFile\(filename: "([^"]*)"', ir, flags=re.M))
     scopes = {}
-    for number, file in re.findall(r"^!(\d+) = (?:distinct )?!DI(?:Subprogram|LexicalBlock\w*)\(.*?file: !(\d+)",
+    for number, file in re.findall(r"^!(\d+) = (?:distinct "
+                                   r")?!DI(?:Subprogram|LexicalBlock\w*)\(.*?file: !(\d+)",
                                    ir, flags=re.M):
         scopes[number] = files.get(file, "")
     lines = {number: (int(line), scope) for number, line, scope in

@@ -7,7 +7,8 @@
 
 #include "memory.h"
 
-/* Whom a mark stands for, beside the thread that it names: others of the same kind at the same time. */
+/* Whom a mark stands for, beside the thread that it names: others of the same kind at the same
+ * time. */
 enum many { ALONE, MANY_IN_SIMD, MANY_IN_GROUP, MANY_IN_GRID };
 
 /* Who read or wrote a byte last, and when. */
@@ -159,16 +160,16 @@ static _Noreturn void fail_race(struct worker *w, const struct checker *c, const
     char where[64];
     name_region(r, where, sizeof where);
     worker_fail(w, (const void *)(base + me->pc), (const void *)(base + m->pc),
-                "race at byte %llu of %s: thread %u of group %u %s at %%1 what thread %u of group %u%s "
-                "%s at %%2, with no barrier for %s memory between",
+                "race at byte %llu of %s: thread %u of group %u %s at %%1 what thread %u of group "
+                "%u%s %s at %%2, with no barrier for %s memory between",
                 (unsigned long long)(at - r->low), where, me->thread, me->group - 1,
                 kind == EMU_READ ? "reads" : "writes", m->thread, m->group - 1,
                 m->many ? " (and others)" : "", was_write ? "wrote" : "read",
                 r->is_shared ? "threadgroup" : "device");
 }
 
-static inline void touch(struct worker *w, struct checker *c, struct region *r, uintptr_t at, int kind,
-                         const struct mark *me)
+static inline void touch(struct worker *w, struct checker *c, struct region *r, uintptr_t at,
+                         int kind, const struct mark *me)
 {
     struct cell *cell = &r->cells[at - r->low];
     if (!is_ordered(r, &cell->write, me) && !(kind == EMU_ATOMIC && cell->write.is_atomic))
@@ -191,10 +192,12 @@ static _Noreturn void fail_bounds(struct worker *w, const struct checker *c, uin
     const struct region *near = NULL;
     int64_t past = 0;
     const int unbound = memory_unbound_index((const void *)at);
-    if (unbound >= 0) worker_fail(w, pc, NULL, "buffer(%d) is not bound, and is used at %%1", unbound);
-    for (int i = 0; i < c->n_regions; i++) {        /* the nearest that it is in part or just beside */
+    if (unbound >= 0)
+        worker_fail(w, pc, NULL, "buffer(%d) is not bound, and is used at %%1", unbound);
+    for (int i = 0; i < c->n_regions; i++) {     /* the nearest that it is in part or just beside */
         const struct region *r = &c->region[i];
-        const int64_t away = at < r->low ? (int64_t)(at - r->low) : (int64_t)(at + n_bytes - r->high);
+        const int64_t away = at < r->low ? (int64_t)(at - r->low)
+                             : (int64_t)(at + n_bytes - r->high);
         if (!near || llabs(away) < llabs(past)) {
             near = r;
             past = away;
@@ -206,7 +209,8 @@ static _Noreturn void fail_bounds(struct worker *w, const struct checker *c, uin
         snprintf(where, sizeof where, ", %lld bytes %s %s of %llu bytes", (long long)llabs(past),
                  past < 0 ? "before" : "past the end of", name,
                  (unsigned long long)(near->high - near->low));
-    worker_fail(w, pc, NULL, "out of bounds: thread %u of group %u (%u, %u, %u) %s %llu bytes at %%1%s",
+    worker_fail(w, pc, NULL,
+                "out of bounds: thread %u of group %u (%u, %u, %u) %s %llu bytes at %%1%s",
                 f->index, c->group - 1, w->group.at[0], w->group.at[1], w->group.at[2],
                 kind == EMU_READ ? "reads" : "writes", (unsigned long long)n_bytes, where);
 }

@@ -1,10 +1,11 @@
 /* The checked build's view of memory: what may be touched, and who touched each byte last.
  *
- * I1  An access lies within one buffer of the dispatch, threadgroup memory that was given or declared,
- *     the thread's own stack, or is a read of the library's tables.
- * I2  Two accesses to a byte by different threads, one of them a write, not both atomic, are ordered by
- *     a barrier between them that names the byte's kind of memory: threadgroup_barrier in a group,
- *     simdgroup_barrier in a simdgroup. Different groups of a dispatch are never ordered.
+ * I1  An access lies within one buffer of the dispatch, threadgroup memory that was given or
+ *     declared, the thread's own stack, or is a read of the library's tables.
+ * I2  Two accesses to a byte by different threads, one of them a write, not both atomic, are
+ *     ordered by a barrier between them that names the byte's kind of memory: threadgroup_barrier
+ *     in a group, simdgroup_barrier in a simdgroup. Different groups of a dispatch are never
+ *     ordered.
  *
  * Threads: belongs to the one worker that it checks. */
 #ifndef METAL_EMULATOR_CHECKER_H

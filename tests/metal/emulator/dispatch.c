@@ -82,7 +82,8 @@ static bool is_valid(const struct emu_dispatch *d, char *text, size_t n_text)
                       (unsigned long long)shared_bytes, EMU_MAX_SHARED_BYTES);
     for (int i = 0; d->kernel->part->constants && i < EMU_MAX_CONSTANTS; i++)
         if (d->constants_set >> i & 1 && !d->kernel->part->constants[i])
-            return refuse(text, n_text, d, "function constant %d has a value and does not exist", i);
+            return refuse(text, n_text, d, "function constant %d has a value and does not exist",
+                          i);
     return true;
 }
 
@@ -101,7 +102,7 @@ static uint32_t group_at(const struct job *job, uint32_t i)
 {
     if (settings.order == EMU_ASCENDING) return i;
     if (settings.order == EMU_DESCENDING) return job->n_groups - 1 - i;
-    uint64_t stride = 0x9e3779b1u % job->n_groups;      /* the next that has no common divisor with n */
+    uint64_t stride = 0x9e3779b1u % job->n_groups;  /* the next that has no common divisor with n */
     for (;; stride++) {
         uint64_t a = stride, b = job->n_groups;
         while (b) {
@@ -119,7 +120,8 @@ static void lay_out(struct worker *w)
 {
     for (uint32_t t = 0; t < EMU_MAX_THREADS; t++) {
         const uint32_t lane = w->fibers[t].lane, quad = lane / 4;
-        const uint32_t row = settings.layout == EMU_LAYOUT_APPLE ? (quad & 4) + lane / 2 % 4 : lane / 4;
+        const uint32_t row = settings.layout == EMU_LAYOUT_APPLE ? (quad & 4) + lane / 2 % 4
+                             : lane / 4;
         const uint32_t column = settings.layout == EMU_LAYOUT_APPLE ? (quad & 2) * 2 + lane % 2 * 2
                                                                     : lane % 4 * 2;
         w->fibers[t].element = row * 8 + column;
@@ -162,7 +164,8 @@ static void run_groups(struct worker *w, struct job *job)
     const uint32_t *n = job->dispatch->n_groups;
     for (;;) {
         const uint32_t i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
-        if (i >= job->n_groups || atomic_load_explicit(&job->has_failed, memory_order_relaxed)) break;
+        if (i >= job->n_groups || atomic_load_explicit(&job->has_failed, memory_order_relaxed))
+            break;
         const uint32_t number = group_at(job, i);
         const uint32_t at[3] = { number % n[0], number / n[0] % n[1], number / n[0] / n[1] };
         if (w->checker) checker_begin_group(w->checker, number);
@@ -228,7 +231,8 @@ bool emu_run(const struct emu_dispatch *dispatch, char *text, size_t n_text)
     for (uint32_t i = 0; i < n; i++) {
         if (!workers[i]->has_failed) continue;
         char what[1024];
-        library_describe(dispatch->kernel->library, workers[i]->text, workers[i]->pc, what, sizeof what);
+        library_describe(dispatch->kernel->library, workers[i]->text, workers[i]->pc, what,
+                         sizeof what);
         return refuse(text, n_text, dispatch, "%s", what);
     }
     return true;

@@ -1,10 +1,10 @@
 """Turns Metal Shading Language into C++ that the shim (msl/) compiles.
 
-The text stays as it is, line by line, but for what C++ has no word for: kernels become functions that
-launchers call with what the parameters' attributes ask for, explicit instantiations with a host_name
-become entries of a table, function constants become variables, arrays in threadgroup memory are taken
-from the engine, literals get their suffixes. Also the lint of what clang would take and Metal's compiler
-would not.
+The text stays as it is, line by line, but for what C++ has no word for: kernels become functions
+that launchers call with what the parameters' attributes ask for, explicit instantiations with a
+host_name become entries of a table, function constants become variables, arrays in threadgroup
+memory are taken from the engine, literals get their suffixes. Also the lint of what clang would
+take and Metal's compiler would not.
 """
 
 import bisect
@@ -23,12 +23,16 @@ SAME_AS = {
     "dispatch_simdgroups_per_threadgroup": "simdgroups_per_threadgroup",
     "thread_execution_width": "threads_per_simdgroup",
 }
-HEADERS = {"metal_stdlib", "metal_simdgroup", "metal_simdgroup_matrix", "metal_math", "metal_atomic",
+HEADERS = {"metal_stdlib", "metal_simdgroup", "metal_simdgroup_matrix", "metal_math",
+           "metal_atomic",
            "metal_common", "metal_geometric", "metal_integer", "metal_relational", "metal_compute",
-           "metal_matrix", "metal_tensor", "MetalPerformancePrimitives/MetalPerformancePrimitives.h"}
+           "metal_matrix", "metal_tensor",
+           "MetalPerformancePrimitives/MetalPerformancePrimitives.h"}
 SPACES = r"\b(?:device|constant|threadgroup|thread)\b"
-NOT_METAL = r"\b(?:double|virtual|goto|try|catch|throw|new|delete|asm|dynamic_cast|typeid|std|long\s+long)\b"
-NO_FUNCTIONS = {"if", "for", "while", "switch", "return", "sizeof", "alignof", "decltype", "defined"}
+NOT_METAL = (r"\b(?:double|virtual|goto|try|catch|throw|new|delete|asm|dynamic_cast|typeid|std|"
+             r"long\s+long)\b")
+NO_FUNCTIONS = {"if", "for", "while", "switch", "return", "sizeof", "alignof", "decltype",
+                "defined"}
 
 
 class SourceError(Exception):
@@ -69,7 +73,8 @@ def preprocess(source, defines=()):
     source = re.sub(r"^([ \t]*)#[ \t]*include[ \t]*<([^>]*)>",
                     lambda m: m[1] if m[2] in HEADERS else m[0], source, flags=re.M)
     run = subprocess.run(
-        ["clang++-19", "-E", "-xc++", "-std=c++17", "-nostdinc", "-undef", "-D__METAL_VERSION__=310", "-D__METAL__=1",
+        ["clang++-19", "-E", "-xc++", "-std=c++17", "-nostdinc", "-undef",
+         "-D__METAL_VERSION__=310", "-D__METAL__=1",
          *defines, "-"], input=source, text=True, capture_output=True, check=False)
     if run.returncode:
         raise SourceError(run.stderr)
@@ -130,7 +135,8 @@ def lint_parameters(source, text):
 def lint_declarations(source, text):
     """Pointers of statements, and casts to pointers, without an address space."""
     types = r"(?:const\s+)?[A-Za-z_]\w*(?:\s+const)?"
-    for match in re.finditer(rf"(?<=[;{{}}(])\s*({types})\s*[*&]\s*(?:const\s+)?\w+\s*(?:=[^=]|;)", text):
+    for match in re.finditer(rf"(?<=[;{{}}(])\s*({types})\s*[*&]\s*(?:const\s+)?\w+\s*(?:=[^=]|;)",
+                             text):
         if not re.search(SPACES, match[1]) and match[1].split()[0] not in ("return", "typedef"):
             source.problem(match.start(1), f"'{' '.join(match[0].split())}': no address space")
     for match in re.finditer(rf"\(\s*({types})\s*\*+\s*\)", text):
@@ -147,7 +153,8 @@ def lint_globals(source, text):
         elif match[0] == "}":
             depth -= 1
         if depth == 0 and match[0] in ";}":
-            rest = re.match(r"\s*((?:static\s+|const\s+|constexpr\s+)*[A-Za-z_]\w*\s+\w+\s*(?:\[[^;]*?\])*\s*=)",
+            rest = re.match(r"\s*((?:static\s+|const\s+|constexpr\s+)*[A-Za-z_]\w*\s+\w+\s*"
+                            r"(?:\[[^;]*?\])*\s*=)",
                             text[match.end():match.end() + 300])
             if rest and not re.search(r"\bconstant\b|\busing\b", rest[1]):
                 source.problem(match.end() + rest.start(1), f"'{rest[1]} ...': a variable of the "
@@ -169,7 +176,8 @@ def lint(source):
 
 def literals(text):
     """Metal's unmarked literals are floats; h is a half."""
-    number = r"(?<![\w.])((?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|0[xX][\da-fA-F.]+[pP][+-]?\d+)"
+    number = (r"(?<![\w.])((?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|"
+              r"0[xX][\da-fA-F.]+[pP][+-]?\d+)")
     text = re.sub(number + r"[hH]\b", r"((half)\1f)", text)
     text = re.sub(r"(?<![\w.])(\d+)[hH]\b", r"((half)\1)", text)
     return re.sub(number + r"(?![\w.])", r"\1f", text)
@@ -182,12 +190,15 @@ def take_constants(source):
     def take(match):
         found.append((match[1], match[2], int(match[3])))
         return f"static {match[1]} {match[2]}; static bool {match[2]}_is_defined;"
-    source.text = re.sub(r"\bconstant\s+(\w+)\s+(\w+)\s*\[\[\s*function_constant\s*\(\s*(\d+)\s*\)\s*\]\]\s*;",
+    source.text = re.sub(r"\bconstant\s+(\w+)\s+(\w+)\s*"
+                         r"\[\[\s*function_constant\s*\(\s*(\d+)\s*\)\s*\]\]\s*;",
                          take, source.text)
-    source.text = re.sub(r"\bis_function_constant_defined\s*\(\s*(\w+)\s*\)", r"\1_is_defined", source.text)
+    source.text = re.sub(r"\bis_function_constant_defined\s*\(\s*(\w+)\s*\)", r"\1_is_defined",
+                         source.text)
     for _, name, _ in found:
         for match in re.finditer(rf"\bconstant\s+[^;()]*=[^;]*\b{name}\b", source.text):
-            source.problem(match.start(), f"a constant that depends on function constant '{name}' is not "
+            source.problem(match.start(),
+                           f"a constant that depends on function constant '{name}' is not "
                            "emulated")
     return found
 
@@ -211,7 +222,8 @@ def take_instantiations(source):
                     break
         found.append((host, " ".join(what.split())))
         return blank(match[0])
-    source.text = re.sub(r"\btemplate\s*\[\[\s*host_name\s*\(([^)]*)\)\s*\]\]\s*(?:\[\[\s*)?kernel\b(?:\s*\]\])?([^;]*);",
+    source.text = re.sub(r"\btemplate\s*\[\[\s*host_name\s*\(([^)]*)\)\s*\]\]\s*"
+                         r"(?:\[\[\s*)?kernel\b(?:\s*\]\])?([^;]*);",
                          take, source.text)
     return found
 
@@ -223,7 +235,9 @@ def parameters_of(source, at, text):
         where = at + offset + len(parameter) - len(parameter.lstrip())
         match = re.search(r"\[\[\s*(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*\]\]\s*$", parameter)
         if not match:
-            source.problem(where, f"'{' '.join(parameter.split())}': a kernel's parameter needs an attribute")
+            source.problem(where,
+                           f"'{' '.join(parameter.split())}': a kernel's parameter needs an "
+                           f"attribute")
             continue
         name, index = SAME_AS.get(match[1], match[1]), match[2] or "0"
         if name not in ATTRIBUTES:
@@ -255,7 +269,8 @@ def shared_arrays(source, first, end):
 def take_kernels(source):
     """Rewrites kernels; returns {name: (is template, codes, buffers, shared)}."""
     kernels, out, at = {}, [], 0
-    pattern = re.compile(r"(template\s*<[^{};]*?>\s*)?(?:\[\[[^\]]*\]\]\s*)*(?:\bkernel\b|\[\[\s*kernel\s*\]\])\s*"
+    pattern = re.compile(r"(template\s*<[^{};]*?>\s*)?(?:\[\[[^\]]*\]\]\s*)*"
+                         r"(?:\bkernel\b|\[\[\s*kernel\s*\]\])\s*"
                          r"(?:\[\[[^\]]*\]\]\s*)*void\s+(\w+)\s*\(")
     for match in pattern.finditer(source.text):
         end = closing(source.text, match.end() - 1)
@@ -264,7 +279,8 @@ def take_kernels(source):
         kernels[match[2]] = (bool(match[1]), codes, bits["buffer"], bits["threadgroup"])
         body = source.text.index("{", end)
         body_end = closing(source.text, body, "{}")
-        head = re.sub(r"\[\[.*?\]\]", lambda m: blank(m[0]), source.text[match.start():end], flags=re.S)
+        head = re.sub(r"\[\[.*?\]\]", lambda m: blank(m[0]), source.text[match.start():end],
+                      flags=re.S)
         out += [source.text[at:match.start()], head, source.text[end:body],
                 shared_arrays(source, body, body_end + 1)]
         at = body_end + 1
@@ -291,7 +307,8 @@ def launcher(number, entry, kernels):
     host, call = entry
     _, codes, buffers, shared = kernels[re.match(r"\w+", call)[0]]
     codes = "".join(", " + code for code in codes)
-    return (f"static void emu_launch_{number}(emu_group *g) {{ emu::enter(g); emu::call(g, {call}{codes}); }}\n",
+    return (f"static void emu_launch_{number}(emu_group *g) "
+            f"{{ emu::enter(g); emu::call(g, {call}{codes}); }}\n",
             f'{{ "{host}", emu_launch_{number}, {buffers}u, {shared}u }},\n')
 
 
@@ -307,15 +324,20 @@ def part(body, number, entries, kernels, constants):
     out += [text for text, _ in launchers]
     out += ["const emu_entry emu_entries[] = {\n", *[row for _, row in launchers], "{} };\n"]
     out.append("EMU_OWN void emu_bind(const emu_engine *engine) { emu_do = engine; }\n")
-    out.append("EMU_OWN void emu_set(uint64_t set, const uint32_t *value)\n{\n(void)set; (void)value;\n")
+    out.append("EMU_OWN void emu_set(uint64_t set, const uint32_t *value)\n{\n(void)set; "
+               "(void)value;\n")
     for kind, name, index in constants:
-        value = {"bool": f"value[{index}] != 0", "float": f"__builtin_bit_cast(float, value[{index}])",
+        value = {"bool": f"value[{index}] != 0",
+                 "float": f"__builtin_bit_cast(float, value[{index}])",
                  }.get(kind, f"({kind})value[{index}]")
-        out.append(f"{name}_is_defined = set >> {index} & 1; {name} = {name}_is_defined ? {value} : ({kind})0;\n")
+        out.append(f"{name}_is_defined = set >> {index} & 1; {name} = {name}_is_defined ? {value} "
+                   f": ({kind})0;\n")
     out.append("}\nconst char *const emu_names[32] = {\n")
     out += [f'"{names[i]}",' if i in names else "0," for i in range(32)]
-    out.append(f'}};\n}}\nextern "C" __attribute__((visibility("default"))) extern const emu_part emu_part_{number};\n'
-               f"const emu_part emu_part_{number} = {{ emu_entries, emu_bind, emu_set, emu_names }};\n")
+    out.append(f'}};\n}}\nextern "C" __attribute__((visibility("default"))) '
+               f'extern const emu_part emu_part_{number};\n'
+               f"const emu_part emu_part_{number} = "
+               f"{{ emu_entries, emu_bind, emu_set, emu_names }};\n")
     return "".join(out)
 
 
@@ -335,6 +357,7 @@ def generate(text, n_parts):
         if index >= 32:
             source.problem(0, f"function constant {name}: an index is below 32")
     if source.problems:
-        raise SourceError("".join(f"kernels.metal:{line}: {what}\n" for line, what in sorted(set(source.problems))))
+        raise SourceError("".join(f"kernels.metal:{line}: {what}\n" for line,
+                                  what in sorted(set(source.problems))))
     body = with_lines(source)
     return [part(body, i, entries[i::n_parts], kernels, constants) for i in range(n_parts)]

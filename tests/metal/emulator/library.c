@@ -52,7 +52,8 @@ static char *run_build(const char *source, const char *mode, int *status)
     bool is_written = to && fputs(source, to) >= 0;
     if (to) is_written = fclose(to) == 0 && is_written;
     else close(file);
-    snprintf(command, sizeof command, "python3 '%s/build.py' %s %s 2>&1", EMULATOR_FOLDER, mode, name);
+    snprintf(command, sizeof command, "python3 '%s/build.py' %s %s 2>&1", EMULATOR_FOLDER, mode,
+             name);
     FILE *from = is_written ? popen(command, "r") : NULL;
     char *text = from ? read_all(from) : NULL;
     *status = from ? pclose(from) : -1;
@@ -191,7 +192,8 @@ static void line_of(const struct emu_library *l, const void *pc, char *text, siz
     const uintptr_t at = (uintptr_t)pc - 1 - l->image_low;  /* pc is where a call returns to */
     snprintf(text, n, "address %#zx", (size_t)at);
     if ((uintptr_t)pc < l->image_low || (uintptr_t)pc >= l->image_high) return;
-    snprintf(command, sizeof command, "llvm-symbolizer-19 --functions=short --obj='%s' %#zx 2>/dev/null",
+    snprintf(command, sizeof command,
+             "llvm-symbolizer-19 --functions=short --obj='%s' %#zx 2>/dev/null",
              l->path, (size_t)at);
     FILE *from = popen(command, "r");
     char function[200] = "";

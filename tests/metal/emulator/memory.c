@@ -78,7 +78,8 @@ static void describe(char *text, size_t n, const char *at)
         if (!dispatched->buffer[i].at || at < end || at - end >= least) continue;
         least = at - end;
         if (least < 1 << 20)
-            snprintf(text, n, "out of bounds: an access at %%1, %lld bytes past the end of buffer(%d)",
+            snprintf(text, n,
+                     "out of bounds: an access at %%1, %lld bytes past the end of buffer(%d)",
                      (long long)least, i);
     }
 }
@@ -89,7 +90,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     struct worker *w = worker_running();
     greg_t *reg = ((ucontext_t *)context)->uc_mcontext.gregs;
     if (!w) {                   /* not ours: as it was before */
-        sigaction(signal, signal == SIGSEGV ? &old_segv : signal == SIGBUS ? &old_bus : &old_fpe, NULL);
+        sigaction(signal, signal == SIGSEGV ? &old_segv : signal == SIGBUS ? &old_bus : &old_fpe,
+                  NULL);
         return;
     }
     if (signal == SIGFPE) snprintf(w->text, sizeof w->text, "an integer is divided by zero at %%1");

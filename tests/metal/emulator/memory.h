@@ -6,7 +6,8 @@
 
 #include "emulator.h"
 
-/* An address that may be computed with and not touched, for a buffer that is not bound; NULL: none. */
+/* An address that may be computed with and not touched, for a buffer that is not bound; NULL:
+ * none. */
 void *memory_unbound(int index);
 int memory_unbound_index(const void *at);       /* -1: it is no such address */
 

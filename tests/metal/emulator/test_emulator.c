@@ -1,5 +1,5 @@
-/* The emulator's own tests: sound kernels give what plain C gives, in every order, both layouts and all
- * builds, without a report; each planted mistake is found, by the builds that can. */
+/* The emulator's own tests: sound kernels give what plain C gives, in every order, both layouts and
+ * all builds, without a report; each planted mistake is found, by the builds that can. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,8 +39,8 @@ static struct emu_library *compile(const char *path, enum emu_build build)
     return l;
 }
 
-static struct emu_dispatch dispatch_of(const struct emu_library *l, const char *name, uint32_t n_groups,
-                                       uint32_t n_threads)
+static struct emu_dispatch dispatch_of(const struct emu_library *l, const char *name,
+                                       uint32_t n_groups, uint32_t n_threads)
 {
     struct emu_dispatch d = { .n_groups = { n_groups, 1, 1 }, .n_threads = { n_threads, 1, 1 } };
     d.kernel = emu_kernel_find(l, name);
@@ -75,7 +75,8 @@ static float number(uint32_t *state)
 
 static void near_to(const char *what, size_t i, double got, double wanted, double most)
 {
-    if (!(fabs(got - wanted) <= most)) fail_msg("%s, element %zu: %.9g, wanted %.9g", what, i, got, wanted);
+    if (!(fabs(got - wanted) <= most))
+        fail_msg("%s, element %zu: %.9g, wanted %.9g", what, i, got, wanted);
 }
 
 /* ---- sound kernels -------------------------------------------------------------------------- */
@@ -186,7 +187,8 @@ static void check_functions(const struct emu_library *l, enum emu_build build, c
     run(&d, how);
     for (int i = 0; i < 32; i++) {
         const float v = x[i];
-        const double wanted[] = { exp2(v), tanh(v), fmin(fmax(rint(v), -2), 2), (double)v * v + v + 3 + 6,
+        const double wanted[] = { exp2(v), tanh(v), fmin(fmax(rint(v), -2), 2),
+                                  (double)v * v + v + 3 + 6,
                                   fabsf(v), ilogbf(v) + 127, 1, 1 + (v > 0 ? 1 : -1) };
         for (size_t f = 0; f < COUNT(wanted); f++)
             if (f != 6 || build != EMU_FAST_MATH)       /* there is no NaN in fast arithmetic */
@@ -224,7 +226,8 @@ static void sound_kernels_are_right_in_every_order_and_layout(void **state)
         for (int order = EMU_ASCENDING; order <= EMU_SHUFFLED; order++)
             for (int layout = EMU_LAYOUT_APPLE; layout <= EMU_LAYOUT_OTHER; layout++) {
                 char how[64];
-                snprintf(how, sizeof how, "%s build, order %d, layout %d", build_names[b], order, layout);
+                snprintf(how, sizeof how, "%s build, order %d, layout %d", build_names[b], order,
+                         layout);
                 emu_set_order((enum emu_order)order, 7);
                 emu_set_layout((enum emu_layout)layout);
                 emu_set_threads(layout ? 2 : 1);
@@ -253,7 +256,8 @@ static const struct plant {
     { "missing_barrier_at_loop_end", NULL, "race", "line 2", 1 },
     { "reads_past_the_end", "past the end of buffer", "past the end of buffer", "line 32", 1 },
     { "writes_past_the_end", "out of bounds", "out of bounds", "line 40", 1 },
-    { "writes_past_threadgroup_memory", "out of bounds", "past the end of threadgroup memory", "line 4", 1 },
+    { "writes_past_threadgroup_memory", "out of bounds", "past the end of threadgroup memory",
+      "line 4", 1 },
     { "divergent_barrier", "24 returned", "24 returned", "threadgroup_barrier", 1 },
     { "divergent_sum", "16 returned", "16 returned", "simd_sum", 1 },
     { "different_functions", "divergent", "divergent", "simd_max", 1 },
@@ -276,8 +280,8 @@ static void check_plant(const struct emu_library *l, const struct plant *p, enum
     if (emu_kernel_shared(d.kernel)) d.shared_bytes[0] = strstr(p->kernel, "past") ? 256 : 2048;
     const bool is_done = emu_run(&d, text, sizeof text);
     if (wanted && (is_done || !strstr(text, wanted) || !strstr(text, p->also)))
-        fail_msg("%s, %s build: '%s' and '%s' are not in '%s'", p->kernel, build_names[build], wanted,
-                 p->also, text);
+        fail_msg("%s, %s build: '%s' and '%s' are not in '%s'", p->kernel, build_names[build],
+                 wanted, p->also, text);
     if (!wanted && !is_done) fail_msg("%s, %s build: %s", p->kernel, build_names[build], text);
     release(&d);
 }
@@ -353,7 +357,8 @@ static const struct {
 } refused[] = {
     { START "kernel void k(device float *x [[buffer(0)]], uint i)\n{\n}\n", "needs an attribute" },
     { START "kernel void k(float *x [[buffer(0)]])\n{\n}\n", "kernels.metal:3: 'float *x'" },
-    { START "static inline float f(\nconst float &x)\n{\nreturn x;\n}\n", "kernels.metal:4: 'const float &x'" },
+    { START "static inline float f(\nconst float &x)\n{\nreturn x;\n}\n",
+      "kernels.metal:4: 'const float &x'" },
     { KERNEL("float *p = 0;"), "kernels.metal:7: 'float *p" },
     { KERNEL("x[i] = *(float *)y;"), "kernels.metal:7: cast" },
     { KERNEL("device float *p = y;"), "kernels.metal:7:" },
@@ -363,8 +368,10 @@ static const struct {
     { KERNEL("x[i] = min(i, 3);"), "kernels.metal:7:" },
     { START "static const float t[2] = { 1, 2 };\nkernel void k(device float *x [[buffer(0)]])\n{\n"
       "x[0] = t[1];\n}\n", "must be in constant memory" },
-    { START "kernel void k(device float *x [[buffer(0)]], device float *y [[buffer(0)]])\n{\n}\n", "taken twice" },
-    { START "kernel void k(device float *x [[buffer(0)]], uint i [[position]])\n{\n}\n", "no attribute" },
+    { START "kernel void k(device float *x [[buffer(0)]], device float *y [[buffer(0)]])\n{\n}\n",
+      "taken twice" },
+    { START "kernel void k(device float *x [[buffer(0)]], uint i [[position]])\n{\n}\n",
+      "no attribute" },
 };
 
 static void what_metal_refuses_does_not_compile(void **state)
@@ -374,7 +381,8 @@ static void what_metal_refuses_does_not_compile(void **state)
         char *log = NULL;
         struct emu_library *l = emu_compile(refused[i].source, EMU_RUN, &log);
         if (l || !log || !strstr(log, refused[i].wanted))
-            fail_msg("source %zu: '%s' is not in '%s'", i, refused[i].wanted, log ? log : "(compiled)");
+            fail_msg("source %zu: '%s' is not in '%s'", i, refused[i].wanted,
+                     log ? log : "(compiled)");
         free(log);
     }
 }

@@ -20,8 +20,8 @@ struct worker *worker_running(void)
 
 /* ---- switching ------------------------------------------------------------------------------ */
 
-/* What is live is kept by the compiler, as all registers are said to change. A jump, not a return: lanes
- * in step go on at the same address, which the processor then foresees. */
+/* What is live is kept by the compiler, as all registers are said to change. A jump, not a return:
+ * lanes in step go on at the same address, which the processor then foresees. */
 static inline void switch_to(struct emu_fiber *from, struct emu_fiber *to)
 {
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
@@ -35,8 +35,10 @@ static inline void switch_to(struct emu_fiber *from, struct emu_fiber *to)
                      : "+D"(from), "+S"(to)
                      :
                      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-                       "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+                       "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+                       "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory",
+                       "cc");
 }
 
 /* A new fiber begins here with the worker in rbp. */
@@ -99,7 +101,8 @@ static inline void go_to(struct worker *w, struct emu_fiber *to)
     switch_to(from, to);
 }
 
-_Noreturn void worker_fail(struct worker *w, const void *pc, const void *other, const char *format, ...)
+_Noreturn void worker_fail(struct worker *w, const void *pc, const void *other, const char *format,
+                           ...)
 {
     va_list list;
     va_start(list, format);
@@ -134,8 +137,9 @@ static _Noreturn void fail_divergent(struct worker *w, const struct emu_simd *s,
         finished += (f->simd->finished & bit) != 0;
         if (f != self && ((f->simd->blocked | f->simd->waiting) & bit) && !other) other = f->pc;
     }
-    worker_fail(w, pc, other, "divergent: thread %u of the group is at %s, %%1, which others do not "
-                "reach: of %u threads of its %s %u returned, %u are at a threadgroup_barrier%s",
+    worker_fail(w, pc, other,
+                "divergent: thread %u of the group is at %s, %%1, which others do not reach: of %u "
+                "threads of its %s %u returned, %u are at a threadgroup_barrier%s",
                 self->index, what, s ? count(s->present) : w->group.n_in_group,
                 s ? "simdgroup" : "group", finished, blocked, other ? ", one at %2" : "");
 }
@@ -152,9 +156,9 @@ void worker_meet(struct emu_group *g, const void *kind, const char *what,
         s->what = what;
     } else if (__builtin_expect(s->kind != kind, 0)) {
         const void *other = fiber_of(w, s, (uint32_t)__builtin_ctz(s->waiting))->pc;
-        worker_fail(w, __builtin_return_address(0), other, "divergent: lane %u of a simdgroup is at %s, "
-                    "%%1, while lane %d is at %s, %%2", self->lane, what,
-                    __builtin_ctz(s->waiting), s->what);
+        worker_fail(w, __builtin_return_address(0), other,
+                    "divergent: lane %u of a simdgroup is at %s, %%1, while lane %d is at %s, %%2",
+                    self->lane, what, __builtin_ctz(s->waiting), s->what);
     }
     s->waiting |= 1u << self->lane;
     if (s->waiting == s->present) {
@@ -207,8 +211,9 @@ void *worker_shared(struct emu_group *g, uint64_t n_bytes, uint64_t align)
     struct worker *w = (struct worker *)g;
     const uint64_t at = (g->now->shared_bytes + align - 1) / align * align;
     if (w->shared_bytes + at + n_bytes > EMU_MAX_SHARED_BYTES)
-        worker_fail(w, __builtin_return_address(0), NULL, "threadgroup memory: %llu bytes are declared "
-                    "in the kernel and %u given by the dispatch, more than %d",
+        worker_fail(w, __builtin_return_address(0), NULL,
+                    "threadgroup memory: %llu bytes are declared in the kernel and %u given by the "
+                    "dispatch, more than %d",
                     (unsigned long long)(at + n_bytes), w->shared_bytes, EMU_MAX_SHARED_BYTES);
     g->now->shared_bytes = (uint32_t)(at + n_bytes);
     if (g->now->shared_bytes > w->static_bytes) w->static_bytes = g->now->shared_bytes;

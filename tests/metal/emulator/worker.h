@@ -1,6 +1,7 @@
 /* A worker runs threadgroups, one after the other, each thread a fiber with a stack of its own.
  *
- * I1  Fibers switch only where a kernel waits: simd functions and barriers. Until then one runs alone.
+ * I1  Fibers switch only where a kernel waits: simd functions and barriers. Until then one runs
+ *     alone.
  * I2  A simdgroup's lanes at a simd function go on when the last of them has come; a threadgroup's
  *     threads at a barrier when all have. Where that cannot happen any more the kernel is in error.
  * I3  A report ends the dispatch: the fibers are left as they are, on their stacks.
@@ -28,7 +29,7 @@ struct worker {
     char *stacks;
     const struct emu_entry *entry;
     uint32_t n_blocked, n_finished;
-    uint32_t group_epoch[2];            /* threadgroup barriers passed: threadgroup, device memory */
+    uint32_t group_epoch[2];           /* threadgroup barriers passed: threadgroup, device memory */
     uint8_t simd_order[EMU_MAX_SIMDS];
     enum emu_order order;
     uint64_t random;
@@ -50,7 +51,8 @@ void worker_close(struct worker *w);
 bool worker_run(struct worker *w, const uint32_t at[3]);
 
 /* Ends the dispatch from within a fiber. */
-_Noreturn void worker_fail(struct worker *w, const void *pc, const void *other, const char *format, ...)
+_Noreturn void worker_fail(struct worker *w, const void *pc, const void *other, const char *format,
+                           ...)
     __attribute__((format(printf, 4, 5)));
 
 /* What kernels call. */

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Compiles and links the whole program for arm64 macOS 14 on Linux, with zig as the compiler, so that what
-would not build on a Mac is found where there is none.
+"""Compiles and links the whole program for arm64 macOS 14 on Linux, with zig as the compiler, so
+that what would not build on a Mac is found where there is none.
 
-    tests/metal/macho/link.py BUILD      # BUILD: a built tree of this machine, for generated sources
+    tests/metal/macho/link.py BUILD      # a built tree of this machine, for generated sources
 
-Real: our sources, libSystem's headers and symbols (zig brings them), Metal's declarations (generated from
-the objc2-metal crate). Stubs: Foundation, CoreFoundation, IOKit and notify as declared in include/; the
-libraries that a Mac has from Homebrew, of which Debian's headers are taken, and as symbols those that
-Debian's libraries export; the Rust shim, of which its C symbols are. A symbol of our own that is missing
-still fails the link, and so does any warning.
+Real: our sources, libSystem's headers and symbols (zig brings them), Metal's declarations
+(generated from the objc2-metal crate). Stubs: Foundation, CoreFoundation, IOKit and notify as
+declared in include/; the libraries that a Mac has from Homebrew, of which Debian's headers are
+taken, and as symbols those that Debian's libraries export; the Rust shim, of which its C symbols
+are. A symbol of our own that is missing still fails the link, and so does any warning.
 """
 import concurrent.futures
 import os
@@ -22,16 +22,18 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 TARGET = ["-target", "aarch64-macos.14.0"]
 ZIG = [sys.executable, "-m", "ziglang", "cc", *TARGET]
-FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-O1", "-Wall", "-Wextra", "-Wshadow",
+FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-O1", "-Wall", "-Wextra",
+         "-Wshadow",
          "-Wstrict-prototypes", "-Wvla", "-Werror", "-ffp-contract=off", "-fno-math-errno"]
 BY_SUFFIX = {"_i8mm.c": ["-mcpu=apple_m2"], ".m": ["-fno-objc-arc"]}
-HEADERS = ("curl jansson.h jansson_config.h microhttpd.h gnutls ncursesw ncurses.h curses.h term.h unctrl.h "
-           "ncurses_dll.h pcre2.h xxhash.h").split()
-LIBRARIES = "curl jansson microhttpd gnutls pcre2-8 ncursesw tinfo".split()
+HEADERS = ("histedit.h curl jansson.h jansson_config.h microhttpd.h gnutls ncursesw ncurses.h "
+           "curses.h term.h unctrl.h ncurses_dll.h pcre2.h xxhash.h").split()
+LIBRARIES = "curl edit jansson microhttpd gnutls pcre2-8 ncursesw tinfo".split()
 OTHER_MACHINES = ("_avx2.c", "_avxvnni.c", "_avx512.c")
-OBJC_RUNTIME = ("objc_msgSend objc_alloc objc_alloc_init objc_opt_class objc_opt_respondsToSelector "
-                "objc_autoreleasePoolPush objc_autoreleasePoolPop objc_retain objc_release "
-                "__CFConstantStringClassReference _objc_empty_cache").split()
+OBJC_RUNTIME = ("objc_msgSend objc_alloc objc_alloc_init objc_opt_class "
+                "objc_opt_respondsToSelector objc_autoreleasePoolPush objc_autoreleasePoolPop "
+                "objc_retain objc_release __CFConstantStringClassReference "
+                "_objc_empty_cache").split()
 
 
 def run(command, **options):
@@ -58,8 +60,8 @@ def sources(build):
 
 
 def compile_all(build, out, sdk):
-    include = ["-I", ROOT / "src", "-I", ROOT / "include", "-isystem", HERE / "include", "-isystem", sdk,
-               "-isystem", library_headers(out)]
+    include = ["-I", ROOT / "src", "-I", ROOT / "include", "-isystem", HERE / "include", "-isystem",
+               sdk, "-isystem", library_headers(out)]
 
     def one(source):
         extra = [f for end, flags in BY_SUFFIX.items() if source.name.endswith(end) for f in flags]
@@ -72,7 +74,8 @@ def compile_all(build, out, sdk):
 
 def exported(library):
     folder = pathlib.Path("/usr/lib") / run(["gcc", "-print-multiarch"]).strip()
-    path = min(folder.glob(f"lib{library}.so.*"))       # the name without a number may be a linker script
+    # the name without a number may be a linker script
+    path = min(folder.glob(f"lib{library}.so.*"))
     listed = run(["nm", "-D", "--defined-only", path])
     return re.findall(r" [TDBRWVi] (\w+)(?:@+\S*)?$", listed, re.M)
 
@@ -80,8 +83,10 @@ def exported(library):
 def shim_symbols():
     header = "\n".join(p.read_text() for p in sorted((ROOT / "src/text").glob("*.[ch]")))
     archive = ROOT / "rust/target/release/libpaceline_text.a"
-    listed = subprocess.run(["nm", "--defined-only", archive], capture_output=True, text=True).stdout
-    return sorted({s for s in re.findall(r" T (\w+)$", listed, re.M) if re.search(rf"\b{s}\b", header)})
+    listed = subprocess.run(["nm", "--defined-only", archive], capture_output=True,
+                            text=True).stdout
+    return sorted({s for s in re.findall(r" T (\w+)$", listed, re.M)
+                   if re.search(rf"\b{s}\b", header)})
 
 
 def declared():
@@ -92,7 +97,8 @@ def declared():
 
 
 def classes(sdk):
-    text = (HERE / "include/Foundation/Foundation.h").read_text() + (sdk / "Metal/Metal.h").read_text()
+    headers = HERE / "include/Foundation/Foundation.h", sdk / "Metal/Metal.h"
+    text = "".join(header.read_text() for header in headers)
     return sorted(set(re.findall(r"@interface (\w+)", text)))
 
 
@@ -126,8 +132,8 @@ def main():
     objects = compile_all(build, out, sdk)
     stubs = [stub(out, name, exported(name)) for name in LIBRARIES]
     stubs.append(stub(out, "paceline_text", shim_symbols()))
-    stubs.append(stub(out, "frameworks", [*declared(), *OBJC_RUNTIME, "MTLCreateSystemDefaultDevice"],
-                      classes(sdk)))
+    stubs.append(stub(out, "frameworks",
+                      [*declared(), *OBJC_RUNTIME, "MTLCreateSystemDefaultDevice"], classes(sdk)))
     program = out / "paceline"
     run([*ZIG, *objects, *stubs, "-o", program])
     print(f"{program}: {len(objects)} objects,", run(["file", "-b", program]).strip())

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes <Metal/Metal.h> from the objc2-metal crate, whose Rust is generated from Apple's own headers: every
-protocol, class, method, enumeration and plain struct whose types can be written in C.
+"""Writes <Metal/Metal.h> from the objc2-metal crate, whose Rust is generated from Apple's own
+headers: every protocol, class, method, enumeration and plain struct whose types can be written in
+C.
 
     tests/metal/mock/make_sdk.py OUT        # OUT/Metal/Metal.h
 
-The crate is fetched by cargo as pinned in sdk/Cargo.lock. What is left out (blocks, textures' odd types)
-cannot be called by mistake: the compiler does not know it.
+The crate is fetched by cargo as pinned in sdk/Cargo.lock. What is left out (blocks, textures' odd
+types) cannot be called by mistake: the compiler does not know it.
 """
 import pathlib
 import re
@@ -15,7 +16,8 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 PLAIN = {"NSUInteger": "NSUInteger", "NSInteger": "NSInteger", "bool": "BOOL", "f32": "float",
-         "f64": "double", "c_double": "double", "c_float": "float", "u8": "uint8_t", "u16": "uint16_t",
+         "f64": "double", "c_double": "double", "c_float": "float", "u8": "uint8_t",
+         "u16": "uint16_t",
          "u32": "uint32_t", "u64": "uint64_t", "i32": "int32_t", "i64": "int64_t", "c_void": "void",
          "CFTimeInterval": "double", "NSTimeInterval": "double", "NSRange": "NSRange",
          "Self": "id"}
@@ -23,14 +25,14 @@ WITH_BLOCKS = {     # the few of these that are used, with nil for the block
     "MTLDevice": ["- (id<MTLBuffer>)newBufferWithBytesNoCopy:(void *)p0 length:(NSUInteger)p1 "
                   "options:(MTLResourceOptions)p2 deallocator:(void (^)(void *, NSUInteger))p3;"],
 }
-FOUNDATION = {"NSString", "NSURL", "NSError", "NSArray", "NSData", "NSDictionary", "NSObject", "NSDate",
-              "NSSet"}
+FOUNDATION = {"NSString", "NSURL", "NSError", "NSArray", "NSData", "NSDictionary", "NSObject",
+              "NSDate", "NSSet"}
 
 
 def sources():
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["cargo", "vendor", "--quiet", "--locked", folder], cwd=HERE / "sdk", check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run(["cargo", "vendor", "--quiet", "--locked", folder], cwd=HERE / "sdk",
+                       check=True, stdout=subprocess.DEVNULL)
         root = pathlib.Path(folder) / "objc2-metal" / "src"
         files = [root / "resource.rs", *sorted((root / "generated").glob("MTL*.rs"))]
         return {p.name: p.read_text() for p in files}
@@ -43,8 +45,8 @@ class Sdk:
         self.classes = {}
         self.n_skipped = 0
         self.enums = dict(re.findall(r"pub struct (MTL\w+)\(pub (\w+)\);", self.text))
-        self.structs = re.findall(r"#\[repr\(C\)\]\s*#\[derive\([^)]*\)\]\s*pub struct (MTL\w+) \{(.*?)\n\}",
-                                  self.text, re.S)
+        self.structs = re.findall(r"#\[repr\(C\)\]\s*#\[derive\([^)]*\)\]\s*pub struct (MTL\w+) "
+                                  r"\{(.*?)\n\}", self.text, re.S)
         for name, parents in re.findall(r"pub unsafe trait (MTL\w+):\s*([^{]*)\{", self.text):
             self.protocols[name] = ([p.strip() for p in parents.split("+")], [])
         for block in re.findall(r"extern_class!\((.*?)\n\);", self.text, re.S):
@@ -52,8 +54,8 @@ class Sdk:
             self.classes[name] = (re.search(r"super\(\s*(\w+)", block)[1], [])
         self.struct_names = {name for name, _ in self.structs}
         for match in re.finditer(
-                r"#\[unsafe\(method\(([\w:]+)\)\)\]\s*(?:#\[[^\n]*\]\s*)*(?:pub )?(?:unsafe )?fn \w+\s*"
-                r"(?:<[^>]*>)?\((.*?)\)\s*(?:->\s*([^;]*?))?;", self.text, re.S):
+                r"#\[unsafe\(method\(([\w:]+)\)\)\]\s*(?:#\[[^\n]*\]\s*)*(?:pub )?(?:unsafe )?fn "
+                r"\w+\s*(?:<[^>]*>)?\((.*?)\)\s*(?:->\s*([^;]*?))?;", self.text, re.S):
             self.add_method(match)
 
     def add_method(self, match):
@@ -117,7 +119,8 @@ class Sdk:
         return f"{'+' if is_class else '-'} ({back}){words or selector};"
 
     def constants(self):
-        """[(C name, value)] in the order of the sources, so that later ones may use earlier ones."""
+        """[(C name, value)] in the order of the sources, so that later ones may use earlier
+        ones."""
         alias, out = {}, []
         blocks = re.finditer(r"\nimpl (MTL\w+) \{(.*?)\n\}|impl (MTL\w+): \w+ \{(.*?)\n    \}|"
                              r"\npub const (MTL\w+): \w+ = (.*?);", self.text, re.S)
@@ -134,7 +137,8 @@ class Sdk:
 
         def in_c(value, owner):
             value = re.sub(r"(\w+)::(\w+)\.(?:0|bits\(\))",
-                           lambda m: alias.get((owner if m[1] == "Self" else m[1], m[2]), "?"), value)
+                           lambda m: alias.get((owner if m[1] == "Self" else m[1], m[2]),
+                                               "?"), value)
             value = re.sub(r"(0x[0-9a-fA-F]+|\d+)_?(?:usize|u64|u32|isize)?\b", r"\1", value)
             return value.replace(" as _", "")
         known, done = {name for name, _, _ in out}, []
@@ -156,7 +160,8 @@ class Sdk:
             if not now:
                 break
             p += [f"static const NSUInteger {n} __attribute__((unused)) = (NSUInteger)({v});"
-                  if not re.search("MTL", v) else f"#define {n} ((NSUInteger)({v}))" for n, v in now]
+                  if not re.search("MTL",
+                                   v) else f"#define {n} ((NSUInteger)({v}))" for n, v in now]
             emitted |= {n for n, _ in now}
             pending = [c for c in pending if c[0] not in emitted]
         for name, body in self.structs:
@@ -167,7 +172,8 @@ class Sdk:
                 continue
             if fields and not any(s in text for s in self.struct_names):
                 p.append(f"typedef struct {{ {text} }} {name};")
-        used = "\n".join(m for _, ms in [*self.protocols.values(), *self.classes.values()] for m in ms)
+        used = "\n".join(m for _,
+                         ms in [*self.protocols.values(), *self.classes.values()] for m in ms)
         declared = set(re.findall(r"\} (MTL\w+);", "\n".join(p)))
         missing = {s for s in self.struct_names if re.search(rf"\b{s}\b", used)} - declared
         p += [f"@protocol {n};" for n in self.protocols] + [f"@class {n};" for n in self.classes]
@@ -196,15 +202,16 @@ class Sdk:
             class_(parent)
             is_root = parent not in self.classes
             p.append(f"@interface {name} : {'NSObject' if is_root else parent}"
-                     + (" { @public void *mock[4]; }" if is_root else ""))     # room for a mock's values
+                     # room for a mock's values
+                     + (" { @public void *mock[4]; }" if is_root else ""))
             p.extend(methods(ms))
             p.append("@end")
         for name in self.protocols:
             protocol(name)
         for name in self.classes:
             class_(name)
-        p += ["static inline MTLSize MTLSizeMake(NSUInteger width, NSUInteger height, NSUInteger depth)",
-              "{ return (MTLSize){ width, height, depth }; }",
+        p += ["static inline MTLSize MTLSizeMake(NSUInteger width, NSUInteger height, NSUInteger "
+              "depth)", "{ return (MTLSize){ width, height, depth }; }",
               "id<MTLDevice> MTLCreateSystemDefaultDevice(void);", ""]
         out.mkdir(parents=True, exist_ok=True)
         (out / "Metal.h").write_text("\n".join(p))

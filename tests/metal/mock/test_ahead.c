@@ -1,6 +1,7 @@
 /* Tokens that the GPU picks, with steps that run ahead, against those that the engine's sampler
- * picks from the same logits: streams that want log-probabilities are the engine's, all else is the
- * GPU's. */
+ * picks from the same logits: from a backend without start and finish, linked here in the place of
+ * src/backend/registry.c. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,53 +12,122 @@
 #include <cmocka.h>
 
 #include "../../unit/engine/replies.h"
+#include "backend/metal/backend_metal.h"
 #include "mock/mock.h"
 
-enum { N_KINDS = 6 };
+enum { N_KINDS = 12 };
 
-static int32_t prompt[N_KINDS][60];
+static int32_t prompt[N_KINDS][90];
+
+/* ---- backends ------------------------------------------------------------------------------- */
+
+static struct backend_ops by_host;
+
+static pl_status open_by_host(struct backend **out, const struct backend_params *p, pl_err *err)
+{
+    const pl_status st = backend_metal.open(out, p, err);
+    if (!st) (*out)->ops = &by_host;
+    return st;
+}
+
+const struct backend_ops *backend_find(const char *name)
+{
+    if (!name || strcmp(name, "by-host")) return &backend_metal;
+    by_host = backend_metal;
+    by_host.open = open_by_host;
+    by_host.start = NULL;
+    by_host.finish = NULL;
+    return &by_host;
+}
+
+const char *backend_names(void)
+{
+    return "metal, by-host";
+}
+
+/* ---- replies -------------------------------------------------------------------------------- */
 
 static pl_request request_of_kind(uint32_t kind)
 {
-    pl_request r = request_of(prompt[kind], 1 + 7 * kind, 12 + kind, kind % 3 ? 0.9f : 0);
+    static const pl_logit_bias bias[] = { { 'e', -INFINITY }, { 'q', 4 }, { 'z', 2 }, { 'q', 1 } };
+    pl_request r = request_of(prompt[kind], 1 + 7 * kind, 12 + 2 * kind, kind % 3 ? 0.9f : 0);
     r.sampling.seed = 10 + kind;
+    r.logprobs = kind % 2;
     if (kind == 2) r.sampling.top_k = 20;
     if (kind == 4) r.sampling.top_p = 0.9f;
     if (kind == 5) r.sampling.min_p = 0.1f;
+    if (kind == 6) r.sampling.repetition_penalty = 1.5f;
+    if (kind == 7) r.n_top_logprobs = 5;
+    if (kind == 8) r.n_top_logprobs = 20;
+    if (kind >= 8) {
+        r.sampling.frequency_penalty = 0.4f;
+        r.sampling.presence_penalty = 0.2f;
+    }
+    if (kind == 9) r.sampling.penalty_last_n = 3;
+    if (kind == 10) r.sampling.penalty_last_n = 1;      /* the token in flight alone */
+    if (kind == 11) {
+        r.sampling.bias = bias;
+        r.sampling.n_bias = 4;
+        r.sampling.top_p = 0.95f;
+    }
     return r;
 }
 
-static void check(pl_stream *s, const struct reply *want, uint32_t kind)
+static pl_engine *open_with(const char *name)
 {
-    static struct reply got;
-    finish(s, &got);
-    if (got.n != want->n || memcmp(got.token, want->token, got.n * sizeof *got.token) ||
-        got.finish != want->finish)
+    return open_engine((pl_params){ .n_streams = N_KINDS, .backend = name });
+}
+
+static void run_alone(const char *backend, struct reply *to)
+{
+    pl_engine *e = open_with(backend);
+    for (uint32_t k = 0; k < N_KINDS; k++) {
+        prompt_of(prompt[k], 90, k);
+        const pl_request r = request_of_kind(k);
+        run(e, &r, &to[k]);
+    }
+    pl_close(e);
+}
+
+/* The same tokens; log-probabilities but for what sums of floats round. */
+static void check_near(const struct reply *want, const struct reply *got, uint32_t kind)
+{
+    if (got->n != want->n || memcmp(got->token, want->token, got->n * sizeof *got->token) ||
+        got->finish != want->finish)
         fail_msg("kind %u: another reply", kind);
+    for (uint32_t i = 0; i < got->n; i++)
+        if (!(fabsf(got->logprob[i] - want->logprob[i]) < 1e-5f))
+            fail_msg("kind %u, token %u: log-probability %.7g, the sampler's is %.7g", kind, i,
+                     got->logprob[i], want->logprob[i]);
 }
 
 static void replies_are_those_of_the_engines_sampler(void **state)
 {
     (void)state;
-    static struct reply want[N_KINDS];
+    static struct reply want[N_KINDS], alone[N_KINDS], got;
     pl_stream *s[N_KINDS];
-    pl_engine *e = open_engine((pl_params){ .n_streams = N_KINDS, .backend = "metal" });
-    for (uint32_t k = 0; k < N_KINDS; k++) {
-        prompt_of(prompt[k], 60, k);
-        const pl_request r = request_of_kind(k);
-        run(e, &r, &want[k]);
-    }
+    run_alone("by-host", want);
     assert_int_equal(mock_most_in_flight(), 1);
-    for (uint64_t seed = 1; seed <= 3; seed++) {    /* together, in other orders of the GPU */
+    run_alone("metal", alone);
+    assert_int_equal(mock_most_in_flight(), 2);
+    for (uint32_t k = 0; k < N_KINDS; k++) {
+        check_near(&want[k], &alone[k], k);
+        assert_true(!alone[k].tops == !request_of_kind(k).n_top_logprobs);
+    }
+    pl_engine *e = open_with("metal");
+    for (uint64_t seed = 1; seed <= 2; seed++) {    /* together, in other orders of the GPU */
         mock_set_shuffle(seed);
         for (uint32_t k = 0; k < N_KINDS; k++) {
-            pl_request r = request_of_kind(k);
-            r.logprobs = seed == 3 && k == 1;       /* one of the engine's among them */
+            const pl_request r = request_of_kind(k);
             s[k] = submit(e, &r);
         }
-        for (uint32_t k = 0; k < N_KINDS; k++) check(s[k], &want[k], k);
+        for (uint32_t k = 0; k < N_KINDS; k++) {
+            finish(s[k], &got);
+            assert_same(&alone[k], &got, "among others");
+        }
         assert_int_equal(mock_most_in_flight(), 2);
     }
+    mock_set_shuffle(0);
     pl_close(e);
 }
 
@@ -82,11 +152,36 @@ static void a_failure_amid_steps_ahead(void **state)
     pl_close(e);
 }
 
+/* The GPU picks among rows of the head that are mostly beyond the vocabulary, all as likely. */
+static void rows_without_a_token_are_never_picked(void **state)
+{
+    (void)state;
+    static struct reply got;
+    char usual[64];
+    int32_t tokens[5];
+    strcpy(usual, model_path);
+    assert_true(tiny_model_write_as(model_path, false, TINY_HEADS, 5 * TINY_VOCAB));
+    pl_engine *e = open_engine((pl_params){ .n_streams = 1, .backend = "metal" });
+    prompt_of(tokens, 5, 9);
+    for (uint32_t top_k = 0; top_k <= TINY_VOCAB; top_k += TINY_VOCAB / 2) {
+        pl_request r = request_of(tokens, 5, 40, 1000);
+        r.logprobs = false;
+        r.sampling.top_k = top_k;
+        run(e, &r, &got);
+        assert_int_equal(got.n, 40);
+        for (uint32_t i = 0; i < got.n; i++) assert_in_range(got.token[i], 0, TINY_VOCAB - 1);
+    }
+    pl_close(e);
+    unlink(model_path);
+    strcpy(model_path, usual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_are_those_of_the_engines_sampler),
         cmocka_unit_test(a_failure_amid_steps_ahead),
+        cmocka_unit_test(rows_without_a_token_are_never_picked),
     };
     return cmocka_run_group_tests(tests, write_tiny_model, remove_tiny_model);
 }

@@ -39,8 +39,10 @@ static void a_failed_step_ends_its_requests_alone(void **state)
         assert_same(&got, &want, "after a failure");
     }
     mock_fail_command(1, 10);               /* more in a row than make a new queue */
+    pl_request one = r;                     /* without a step that runs ahead */
+    one.max_tokens = 1;
     for (int i = 0; i < 10; i++) {
-        run(e, &r, &got);
+        run(e, &one, &got);
         assert_int_equal(got.finish, PL_FINISH_ERROR);
     }
     run(e, &r, &got);

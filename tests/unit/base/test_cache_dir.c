@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/cache_dir.h"
+#include "unit/open_fds.h"
 
 static char folder[64];
 static struct cache_dir dir;
@@ -238,5 +239,7 @@ int main(void)
         cmocka_unit_test(test_folders_that_cannot_be_had),
         cmocka_unit_test(test_only_versions_are_removed),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    const int n_open = n_open_fds();
+    const int failed = cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return failed || n_open_fds() != n_open;     /* what was opened was closed */
 }

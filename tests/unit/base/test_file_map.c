@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/file_map.h"
+#include "unit/open_fds.h"
 
 static char folder[64], path[96];
 
@@ -99,5 +100,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_file),
         cmocka_unit_test(test_no_file),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    const int n_open = n_open_fds();
+    const int failed = cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return failed || n_open_fds() != n_open;     /* what was opened was closed */
 }

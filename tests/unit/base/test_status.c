@@ -83,6 +83,17 @@ static void test_whole_characters(void **state)
     }
 }
 
+/* A number that is no status, as a library of another version may give one. */
+static void test_no_status(void **state)
+{
+    static const int none[] = { PL_N_STATUS, PL_N_STATUS + 1, 1000, -1 };
+    (void)state;
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_string_equal(pl_status_name((pl_status)none[i]), "unknown_status");
+        assert_int_equal(pl_status_http((pl_status)none[i]), 500);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +102,7 @@ int main(void)
         cmocka_unit_test(test_one_line),
         cmocka_unit_test(test_both_ends_stay),
         cmocka_unit_test(test_whole_characters),
+        cmocka_unit_test(test_no_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

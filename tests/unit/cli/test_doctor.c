@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "cli/doctor/doctor.h"
+#include "unit/open_fds.h"
 
 static char root[] = "/tmp/paceline-doctor-XXXXXX";
 
@@ -85,7 +87,10 @@ static void test_a_system_that_is_not(void **state)
     put("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n");
     put("/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference", "balance_power\n");
     put("/sys/class/thermal/thermal_zone0/temp", "98000\n");
-    put("/sys/fs/cgroup/memory.max", "4294967296\n");
+    put("/proc/self/cgroup", "0::/system.slice/paceline.service\n");
+    put("/sys/fs/cgroup/memory.max", "8589934592\n");
+    put("/sys/fs/cgroup/system.slice/paceline.service/memory.max", "4294967296\n");
+    put("/sys/fs/cgroup/system.slice/paceline.service/memory.current", "1073741824\n");
     put("/sys/fs/cgroup/cpu.max", "150000 100000\n");
     struct doctor d = { .root = root };
     doctor_ask_system(&d);
@@ -94,8 +99,91 @@ static void test_a_system_that_is_not(void **state)
     assert_finding(&d, "huge pages", FINDING_NOTE, "[never]");
     assert_finding(&d, "CPU governor", FINDING_NOTE, "powersave, balance_power");
     assert_finding(&d, "heat", FINDING_WRONG, "98");
-    assert_finding(&d, "memory limit", FINDING_NOTE, "4.0 GiB");
+    assert_finding(&d, "memory limit", FINDING_NOTE, "4.0 GiB, of which 3.0");
     assert_finding(&d, "CPU limit", FINDING_WRONG, "1.50 CPUs");
+}
+
+/* The text and what mends it, whole; mend NULL: nothing to mend. */
+static void assert_said(const char *name, enum finding_state state, const char *text,
+                        const char *mend)
+{
+    struct doctor d = { .root = root };
+    doctor_ask_system(&d);
+    const struct finding *f = find(&d, name);
+    assert_non_null(f);
+    assert_string_equal(f->text, text);
+    assert_string_equal(f->mend, mend ? mend : "");
+    assert_int_equal(f->state, state);
+}
+
+static void test_where_fine_ends(void **state)
+{
+    static const char full[] = "end what takes the memory; paceline plan says what a model needs";
+    static const char swapped[] =
+                                  "weights that are swapped out stall every stream: free memory, "
+                                  "or run with --mlock";
+    static const char slow[] =
+        "the clock stays low between steps: cpupower frequency-set -g performance";
+    static const char hot[] = "the CPU slows down near 100 °C: better cooling, or fewer --threads";
+    (void)state;
+    put("/proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable: 1048576 kB\nSwapTotal: 1048576 kB\n"
+                         "SwapFree: 786432 kB\n");
+    assert_said("memory", FINDING_FINE, "1.0 of 4.0 GiB are available", NULL);
+    assert_said("swap", FINDING_FINE, "0.2 of 1.0 GiB are used", NULL);
+    put("/proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable: 1048575 kB\nSwapTotal: 1048576 kB\n"
+                         "SwapFree: 786431 kB\n");
+    assert_said("memory", FINDING_WRONG, "1.0 of 4.0 GiB are available", full);
+    assert_said("swap", FINDING_NOTE, "0.3 of 1.0 GiB are used", swapped);
+    put("/proc/meminfo", "SwapTotal: 0 kB\nSwapFree: 0 kB\n");
+    assert_said("swap", FINDING_FINE, "0.0 of 0.0 GiB are used", NULL);
+
+    put("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n");
+    put("/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference", "power\n");
+    assert_said("CPU governor", FINDING_NOTE, "powersave, power", slow);
+    put("/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference", "performance\n");
+    assert_said("CPU governor", FINDING_FINE, "powersave, performance", NULL);
+    put("/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference",
+        "balance_performance\n");
+    assert_said("CPU governor", FINDING_FINE, "powersave, balance_performance", NULL);
+    put("/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference", "");
+    put("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "schedutil\n");
+    assert_said("CPU governor", FINDING_FINE, "schedutil", NULL);
+
+    put("/sys/class/thermal/thermal_zone0/temp", "95000\n");
+    put("/sys/class/thermal/thermal_zone1/temp", "150000\n");      /* no sensor */
+    assert_said("heat", FINDING_WRONG, "95 °C at the hottest sensor", hot);
+    put("/sys/class/thermal/thermal_zone0/temp", "94400\n");
+    assert_said("heat", FINDING_FINE, "94 °C at the hottest sensor", NULL);
+    put("/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "7\n");
+    assert_said("heat", FINDING_FINE, "94 °C at the hottest sensor", NULL);
+    put("/sys/class/thermal/thermal_zone0/temp", "150000\n");
+    assert_said("heat", FINDING_FINE, "core 0 was held back 7 times since boot", NULL);
+}
+
+static void test_limit_of_open_files(void **state)
+{
+    struct rlimit before, limit;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    if (before.rlim_max < 2048) skip();
+    for (rlim_t n = 2047; n <= 2048; n++) {
+        struct doctor d = { .root = root };
+        limit = (struct rlimit){ n, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        doctor_ask_limits(&d);
+        assert_finding(&d, "open files", n < 2048 ? FINDING_WRONG : FINDING_FINE,
+                       n < 2048 ? "2047 may be open" : "2048 may be open");
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
+static void test_no_more_findings_than_there_is_room_for(void **state)
+{
+    struct doctor d = { .root = root };
+    (void)state;
+    for (int i = 0; i < MAX_FINDINGS + 2; i++) doctor_find(&d, "x", FINDING_FINE, "%d", NULL, i);
+    assert_int_equal(d.n_findings, MAX_FINDINGS);
+    assert_string_equal(d.finding[MAX_FINDINGS - 1].name, "x");
 }
 
 static void test_a_system_that_says_nothing(void **state)
@@ -124,6 +212,10 @@ static void test_ports(void **state)
     assert_finding(&is_free, "port", FINDING_FINE, "is free");
     doctor_ask_port(&wrong, "localhost.", 1);
     assert_finding(&wrong, "port", FINDING_WRONG, "no IPv4 address");
+    struct doctor open = { .root = "" };
+    doctor_ask_port(&open, "0.0.0.0", ntohs(at.sin_port));
+    assert_finding(&open, "reach", FINDING_NOTE, "other machines reach a server on 0.0.0.0");
+    assert_null(find(&is_free, "reach"));
 }
 
 int main(void)
@@ -132,12 +224,16 @@ int main(void)
 #ifdef __linux__
         cmocka_unit_test(test_a_system_that_is_well),
         cmocka_unit_test(test_a_system_that_is_not),
+        cmocka_unit_test(test_where_fine_ends),
+        cmocka_unit_test(test_limit_of_open_files),
+        cmocka_unit_test(test_no_more_findings_than_there_is_room_for),
         cmocka_unit_test(test_a_system_that_says_nothing),
 #endif
         cmocka_unit_test(test_ports),
     };
     if (!mkdtemp(root)) return 1;
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const int n_open = n_open_fds();
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL) || n_open_fds() != n_open;
     char remove[64];
     snprintf(remove, sizeof remove, "rm -r %s", root);
     return system(remove) || failed;

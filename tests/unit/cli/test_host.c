@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cli/host/parts.h"
+#include "unit/open_fds.h"
 
 static const uint64_t second_ns = 1000000000;
 
@@ -107,6 +108,86 @@ static void zones_where_there_is_no_hwmon(void **state)
     host_linux_close(h);
 }
 
+/* As many sensors and packages as are looked at, and not one more; each name that is a
+ * processor's. */
+static void the_last_that_counts(void **state)
+{
+    static const char *const names[] = { "coretemp", "k10temp", "zenpower", "cpu_thermal",
+                                         "cpu-thermal",
+                                         "soc_thermal", "x86_pkg_temp", "cpu0_thermal" };
+    const char *root = *state;
+    struct host_linux *h = host_linux_open(root);
+    struct host_figures f = nothing();
+    put(root, "/sys/class/hwmon/hwmon0/temp1_input", "1000\n");
+    put(root, "/sys/class/hwmon/hwmon0/temp32_input", "150000\n");
+    put(root, "/sys/class/hwmon/hwmon0/temp33_input", "149000\n");
+    put(root, "/sys/class/hwmon/hwmon0/temp2_input", "150001\n");
+    put(root, "/sys/class/hwmon/hwmon0/temp3_input", "0\n");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        put(root, "/sys/class/hwmon/hwmon0/name", names[i]);
+        f = nothing();
+        host_linux_read(h, second_ns, &f);
+        assert_true(f.cpu_celsius == 150);
+    }
+    put(root, "/sys/class/hwmon/hwmon0/temp32_input", "cold\n");
+    f = nothing();
+    host_linux_read(h, second_ns, &f);
+    assert_true(f.cpu_celsius == 1);
+    put(root, "/sys/class/hwmon/hwmon0/name", "xcoretemp");
+    f = nothing();
+    host_linux_read(h, second_ns, &f);
+    assert_true(isnan(f.cpu_celsius));
+
+    put(root, "/sys/class/powercap/intel-rapl:15/energy_uj", "1000000\n");
+    put(root, "/sys/class/powercap/intel-rapl:16/energy_uj", "1000000\n");
+    host_linux_read(h, second_ns, &f);
+    put(root, "/sys/class/powercap/intel-rapl:15/energy_uj", "3500000\n");
+    put(root, "/sys/class/powercap/intel-rapl:16/energy_uj", "9000000\n");
+    f = nothing();
+    host_linux_read(h, 2 * second_ns, &f);
+    assert_true(f.cpu_watts == 2.5);
+    f = nothing();
+    host_linux_read(h, 2 * second_ns, &f);          /* in no time */
+    assert_true(isnan(f.cpu_watts));
+    f = nothing();
+    host_linux_read(h, 3 * second_ns, &f);          /* nothing used is a figure too */
+    assert_true(f.cpu_watts == 0);
+    host_linux_close(h);
+}
+
+/* Kernels of old tell four kinds of ticks; all of eight count, and a count that fell says
+ * nothing. */
+static void shares_of_ticks(void **state)
+{
+    static const struct {
+        const char *stat;
+        double share;           /* of what passed since the one before; NAN: not told */
+    } reads[] = {
+        { "cpu 10 10 10 70\n", NAN }, { "cpu 20 20 20 140\n", 0.3 }, { "cpu 20 20 20 140\n", NAN },
+        { "cpu 20 20 20 150\n", 0 }, { "cpu 19 20 20 160\n", NAN }, { "cpu 21 20 20 168\n", 0.2 },
+        { "cpu 21 20 20 168 10 1 2 3\n", 6.0 / 16 }, { "cpu 30 20 20\n", NAN },
+    };
+    const char *root = *state;
+    struct host_linux *h = host_linux_open(root);
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        struct host_figures f = nothing();
+        put(root, "/proc/stat", reads[i].stat);
+        host_linux_read(h, second_ns, &f);
+        if (isnan(reads[i].share) ? !isnan(f.cpu_share)
+                                  : !(fabs(f.cpu_share - reads[i].share) < 1e-12))
+            fail_msg("read %zu: %g", i, f.cpu_share);
+    }
+    host_linux_close(h);
+    char longest[201];
+    memset(longest, '/', sizeof longest - 1);
+    longest[200] = 0;
+    assert_null(host_linux_open(longest));
+    longest[199] = 0;
+    h = host_linux_open(longest);
+    assert_non_null(h);
+    host_linux_close(h);
+}
+
 /* thermal.h: what holds processors back, and what only cools. */
 static void throttling(void **state)
 {
@@ -183,9 +264,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(use_heat_and_power, make_root, remove_root),
         cmocka_unit_test_setup_teardown(zones_where_there_is_no_hwmon, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(the_last_that_counts, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(shares_of_ticks, make_root, remove_root),
         cmocka_unit_test_setup_teardown(throttling, make_root, remove_root),
         cmocka_unit_test(watts_of_powermetrics),
         cmocka_unit_test(this_machine),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int n_open = n_open_fds(), failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed || n_open_fds() != n_open;     /* what was opened was closed */
 }

@@ -232,6 +232,35 @@ static void test_timeline_keeps_totals(void **state)
     assert_int_equal(t.n_spans, 0);
 }
 
+/* Spans of 1, 2 or 5 times a power of ten, as few as 120 hold the run; whole replies count at their
+ * end. */
+static void test_spans(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        double span_s;
+        size_t n;
+    } cases[] = {
+        { 1, 0.001, 1 }, { 120, 0.001, 120 }, { 121, 0.002, 61 }, { 240, 0.002, 120 },
+            { 241, 0.005, 49 },
+        { 600, 0.005, 120 }, { 601, 0.01, 61 }, { 1200, 0.01, 120 }, { 1201, 0.02, 61 },
+            { 600000, 5, 120 },
+    };
+    struct load_timeline t;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin();
+        add(0, 0, cases[i].ms, 30, (const uint64_t[]){ 0 });
+        load_timeline_make(&t, &run);
+        near_to(t.span_s, cases[i].span_s, "span");
+        assert_int_equal(t.n_spans, cases[i].n);
+        const double last_s = (double)cases[i].ms * 1e-3 - (double)(t.n_spans - 1) * t.span_s;
+        near_to(t.tok_s[t.n_spans - 1] * last_s, 30, "tokens at the end");
+        near_to(t.running[0], 1, "running at the beginning");
+        near_to(t.running[t.n_spans - 1], 1, "running at the end");
+    }
+}
+
 static void test_progress_line(void **state)
 {
     (void)state;
@@ -267,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_more_kinds_than_room),
         cmocka_unit_test(test_nothing_was_measured),
         cmocka_unit_test(test_timeline_keeps_totals),
+        cmocka_unit_test(test_spans),
         cmocka_unit_test(test_progress_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,17 @@ static void test_known_percentiles(void **state)
     assert_int_equal(load_samples_summarise(&s).n, 0);
 }
 
+/* Weights that add up to less than is wanted, by rounding: the last sample. */
+static void test_a_rank_beyond_the_last(void **state)
+{
+    (void)state;
+    struct load_samples s = { 0 };
+    load_samples_add(&s, 1, 1);
+    load_samples_add(&s, 2, 1);
+    expect_near(load_samples_percentile(&s, 200), 2, 0, "p200");
+    load_samples_free(&s);
+}
+
 /* The rank by counting: ceil(p/100 * n), of any order of any numbers. */
 static void test_percentiles_by_counting(void **state)
 {
@@ -125,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_percentiles),
+        cmocka_unit_test(test_a_rank_beyond_the_last),
         cmocka_unit_test(test_percentiles_by_counting),
         cmocka_unit_test(test_weights_are_repetitions),
         cmocka_unit_test(test_arrivals),

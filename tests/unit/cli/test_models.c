@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cli/models/models.h"
+#include "unit/open_fds.h"
 
 static char cache[64];
 static struct models_dir dir;
@@ -258,5 +259,6 @@ int main(void)
         TEST(test_links_are_not_followed),
         TEST(test_notes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int n_open = n_open_fds(), failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed || n_open_fds() != n_open;     /* what was opened was closed */
 }

@@ -134,6 +134,7 @@ static void test_progress(void **state)
     p.n_total = 10;                     /* more came than was said: no bar overflows */
     progress_format(line, sizeof line, 200, &p);
     assert_true(strlen(line) < 200);
+    assert_non_null(strstr(line, "100 %, 1.97 GB of 10 B"));
 }
 
 static void test_sizes(void **state)

@@ -74,7 +74,8 @@ static void test_refused(void **state)
     (void)state;
     static const char *const texts[] = {
         "", "/", "a", "a/", "/b", "a//b", "../b", "a/..", "./b", "a/.hidden", ".a/b", "a/b/c",
-        "a b/c", "a/b:", "a/b:../x.gguf", "a/b:x/../y.gguf", "a/b:/x.gguf", "a/b:.x.gguf", "a/b:x\\y.gguf",
+        "a b/c", "a/b:", "a/b:../x.gguf", "a/b:x/../y.gguf", "a/b:/x.gguf", "a/b:.x.gguf",
+        "a/b:x\\y.gguf",
         "a/b:Q4/K", "a/b:Q4 K", "a/b?x=1", "a\\b/c", "-a/b", "a/-b", "a/b\n", "@host/x",
         "https://huggingface.co/a", "https://huggingface.co/a/b/resolve/main/",
         "https://huggingface.co/a/b/resolve/main/x.bin",
@@ -105,6 +106,53 @@ static void test_a_password_is_not_repeated(void **state)
     assert_int_equal(pull_name_parse(&name, text, NULL, &err), PL_E_PARAM);
     assert_null(strstr(err.text, "hush"));
     assert_non_null(strstr(err.text, "--token-file"));
+}
+
+/* Each part at the most that its buffer holds is kept whole, and one more is refused, never cut. */
+static void check_at_most(const char *before, size_t most, const char *after, size_t at)
+{
+    char text[2 * PULL_URL_MAX], part[PULL_URL_MAX];
+    struct pull_name name;
+    pl_err err = { 0 };
+    for (size_t n = most; n <= most + 1; n++) {
+        memset(part, 'x', n);
+        part[n] = 0;
+        strcpy(text, before);
+        strcat(strcat(text, part), after);
+        const pl_status st = pull_name_parse(&name, text, NULL, &err);
+        if ((st == PL_OK) != (n == most)) fail_msg("%zu letters after \"%s\": %d", n, before, st);
+        if (n == most && !strstr((const char *)&name + at, part))
+            fail_msg("%zu letters after \"%s\" are not kept", n, before);
+    }
+}
+
+static void test_parts_that_fill_their_buffers(void **state)
+{
+    (void)state;
+    char folders[PULL_PATH_MAX];
+    check_at_most("", 96, "/b", offsetof(struct pull_name, folder));
+    check_at_most("a/", 96, "", offsetof(struct pull_name, folder));
+    check_at_most("a/b:", sizeof ((struct pull_name *)0)->tag - 1, "",
+                  offsetof(struct pull_name, tag));
+    check_at_most("https://hf.co/a/b/resolve/", 96, "/x.gguf",
+                  offsetof(struct pull_name, revision));
+    /* revisions and paths of several parts, that together are as long as may be */
+    char text[PULL_PATH_MAX + 64] = "https://hf.co/a/b/resolve/";
+    memset(text + strlen(text), 'r', 60);
+    check_at_most(strcat(text, "%2F"), sizeof ((struct pull_name *)0)->revision - 1 - 61, "/x.gguf",
+                  offsetof(struct pull_name, revision));
+    memset(folders, 'f', sizeof folders);
+    for (size_t i = 1; i < 3; i++) folders[i * 170] = '/';
+    folders[341] = 0;
+    snprintf(text, sizeof text, "a/b:%s", folders);
+    check_at_most(text, PULL_PATH_MAX - 1 - 341 - 5, ".gguf", offsetof(struct pull_name, file));
+    snprintf(text, sizeof text, "https://hf.co/a/b/resolve/main/%s", folders);
+    check_at_most(text, PULL_PATH_MAX - 1 - 341 - 5, ".gguf", offsetof(struct pull_name, file));
+    snprintf(text, sizeof text, "https://e.org/%s", folders);
+    check_at_most(text, PULL_PATH_MAX - 1 - 341 - 5, ".gguf", offsetof(struct pull_name, file));
+    const size_t n_before = strlen("https://e.org/x.gguf?q=");
+    check_at_most("https://e.org/x.gguf?q=", PULL_URL_MAX - 1 - n_before, "",
+                  offsetof(struct pull_name, url));
 }
 
 static void test_long_names(void **state)
@@ -151,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_a_password_is_not_repeated),
+        cmocka_unit_test(test_parts_that_fill_their_buffers),
         cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_revisions),
     };

@@ -25,12 +25,14 @@ static bool is_near(double a, double b)
 static void own_names(void **state)
 {
     static const char text[] =
-        "paceline_build_info{version=\"1.2\",backend=\"cpu\",isa=\"avx2\",model=\"m \\\"1\\\"\"} 1\n"
+        "paceline_build_info{version=\"1.2\",backend=\"cpu\",isa=\"avx2\",model=\"m \\\"1\\\"\"} "
+        "1\n"
         "vllm:num_requests_running{engine=\"0\"} 99\n"
         "paceline_slots 20\npaceline_streams_running 7\npaceline_streams_queued 3\n"
         "paceline_kv_pages 200\npaceline_kv_pages_used 50\n"
         "paceline_rejected_total{reason=\"queue_full\"} 4\n"
         "paceline_rejected_total{reason=\"context\"} 1\n"
+        "paceline_rejected_total{reason=\"queue_full\",part=\"2\"} 2\n"
         "paceline_memory_planned_bytes{pool=\"kv\"} 1048576\n"
         "paceline_reply_tokens_total NaN\n";
     struct top_figures f;
@@ -42,7 +44,7 @@ static void own_names(void **state)
     assert_true(f.slots == 20 && f.running == 7 && f.queued == 3 && f.kv_share == 0.25);
     assert_int_equal(f.rejects.n, 2);
     assert_string_equal(f.rejects.item[0].name, "queue_full");
-    assert_true(f.rejects.item[0].value == 4 && f.pools.item[0].value == 1048576);
+    assert_true(f.rejects.item[0].value == 6 && f.pools.item[0].value == 1048576);
     assert_true(isnan(f.reply_tokens) && isnan(f.resident_bytes));
 }
 
@@ -191,6 +193,38 @@ static void slots_and_their_rates(void **state)
     free(s);
 }
 
+/* A rate is of the time since a look between three and six seconds back, of one stream; at a
+ * stream's first look of its age. */
+static void rates_between_looks(void **state)
+{
+    static const struct {
+        uint64_t at_s;
+        int task, n_reply, age_ms;
+        double rate;            /* 0: none yet */
+    } looks[] = {
+        { 1, 1, 0, 0, 0 }, { 2, 1, 10, 0, 10 }, { 4, 1, 20, 0, 20.0 / 3 }, { 5, 1, 60, 0, 15 },
+        { 7, 1, 80, 0, 20 }, { 8, 1, 100, 0, 20 }, { 9, 1, 101, 0, 81.0 / 5 },
+            { 10, 1, 102, 0, 22.0 / 3 },
+        { 11, 2, 30, 2000, 15 }, { 12, 2, 31, 3000, 1 }, { 13, 2, 5, 4000, 1.25 },
+            { 13, 2, 6, 4000, 0 },
+        { 14, 2, 8, 5000, 3 },
+    };
+    struct top_slots *s = calloc(1, sizeof *s);
+    char json[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        snprintf(json, sizeof json,
+                 "[{\"id\":3,\"is_processing\":true,\"state\":\"decode\",\"id_task\":%d,"
+                 "\"n_decoded\":%d,"
+                 "\"age_ms\":%d}]", looks[i].task, looks[i].n_reply, looks[i].age_ms);
+        assert_true(top_slots_read(s, looks[i].at_s * second_ns, json, strlen(json)));
+        const double rate = s->slot[0].tokens_per_s;
+        if (looks[i].rate > 0 ? !is_near(rate, looks[i].rate) : !isnan(rate))
+            fail_msg("look %zu: %g", i, rate);
+    }
+    free(s);
+}
+
 static void slots_that_are_none(void **state)
 {
     static const char *const bad[] = { "", "{", "{}", "null", "[1,\"x\",null,{}]",
@@ -225,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_server_that_restarts_or_vanishes),
         cmocka_unit_test(an_address_that_is_too_long),
         cmocka_unit_test(slots_and_their_rates),
+        cmocka_unit_test(rates_between_looks),
         cmocka_unit_test(slots_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

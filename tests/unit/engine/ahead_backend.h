@@ -16,12 +16,14 @@
 #include "engine/row.h"
 #include "engine/sampler.h"
 
-enum { AHEAD_COLS = 512, AHEAD_STEPS = MAX_IN_FLIGHT };
+enum { AHEAD_COLS = 512, AHEAD_STEPS = MAX_IN_FLIGHT, AHEAD_MAX_TOUCHED = 150 };
 
 struct ahead_step {
-    int32_t token[AHEAD_COLS], picked[AHEAD_COLS];
+    int32_t token[AHEAD_COLS];  /* as it is known when the step is computed, */
+    int32_t given[AHEAD_COLS];  /* and as the batch has it */
+    struct picked picked[AHEAD_COLS];
     struct batch batch;
-    float *logits, *largest;    /* (n_outs, n_vocab) and (n_outs, blocks), until finish */
+    float *logits, *largest;    /* (n_rows, n_vocab) and (n_rows, blocks), until finish */
     sample_fn *sample;
     void *sample_arg;
 };
@@ -57,51 +59,41 @@ static inline void ahead_begin(struct backend *b, const struct batch *batch)
     s->batch = *batch;
     s->sample = NULL;
     for (uint32_t c = 0; c < batch->n_cols; c++) {
-        s->token[c] = batch->token[c];
+        s->token[c] = s->given[c] = batch->token[c];
         if (s->token[c] >= 0) continue;
         assert(ahead.n_started == 1);
-        s->token[c] = before->picked[-1 - s->token[c]];
+        s->token[c] = before->picked[-1 - s->token[c]].token;
         assert(s->token[c] >= 0);
     }
     s->batch.token = s->token;
-    for (uint32_t o = 0; o < AHEAD_COLS; o++) s->picked[o] = INT32_MIN;
+    for (uint32_t o = 0; o < AHEAD_COLS; o++) s->picked[o].token = INT32_MIN;
     backend_cpu.begin(b, &s->batch);
 }
 
-/* The generator that draws `unit` next: xoshiro256**'s output function, undone. */
-static inline struct rng rng_that_draws(double unit)
+/* Whose last token may be what the step before picked: the column's own, which is known by now. */
+static inline void ahead_pick(struct ahead_step *s, uint32_t r, uint32_t col, const struct row *row)
 {
-    const uint64_t inverse_of_9 = 0x8e38e38e38e38e39, inverse_of_5 = 0xcccccccccccccccd;
-    const uint64_t result = (uint64_t)(unit * 0x1p53) << 11, turned = result * inverse_of_9;
-    return (struct rng){ .state = { 0, (turned >> 7 | turned << 57) * inverse_of_5, 0, 0 } };
-}
-
-static inline int32_t ahead_pick(const struct pick *p, const struct row *row)
-{
-    struct candidate *scratch = calloc(sampler_scratch_n(row->n), sizeof *scratch);
-    pl_sampling params = pl_sampling_default();
-    params.temperature = p->temperature;
-    params.top_k = p->top_k;
-    params.top_p = p->top_p;
-    params.min_p = p->min_p;
-    struct sampler sampler;
-    struct sampled sampled;
-    sampler_init(&sampler, &params, row->n);
-    sampler.rng = rng_that_draws(p->unit);
-    sampler_pick(&sampler, row, NULL, 0, false, 0, scratch, &sampled);
+    struct candidate *scratch = calloc(row->n, sizeof *scratch);
+    struct pick pick = s->batch.pick[r];
+    assert(pick.last == NO_LAST || pick.last == s->given[col]);
+    if (pick.last != NO_LAST) pick.last = s->token[col];
+    sampler_pick(&pick, row, scratch, &s->picked[r]);
     free(scratch);
-    return sampled.token;
 }
 
 /* On any of the CPU's threads. */
-static inline void ahead_keep(void *arg, uint32_t out, float *logits, float *largest)
+static inline void ahead_keep(void *arg, uint32_t output, const struct logit_rows *rows)
 {
     struct ahead_step *s = arg;
-    const struct row row = { logits, largest, ahead.n_vocab };
-    const uint32_t n_blocks = row_n_blocks(row.n);
-    memcpy(s->logits + (size_t)out * row.n, logits, row.n * sizeof *logits);
-    memcpy(s->largest + (size_t)out * n_blocks, largest, n_blocks * sizeof *largest);
-    if (s->batch.pick[out].is_by_backend) s->picked[out] = ahead_pick(&s->batch.pick[out], &row);
+    const struct output *o = &s->batch.output[output];
+    for (uint32_t i = 0; i < o->n_cols; i++) {
+        const struct row row = { rows->logits + i * rows->ld_logits,
+                                 rows->largest + i * rows->ld_largest, ahead.n_vocab };
+        const uint32_t n_blocks = row_n_blocks(row.n), r = o->first_row + i;
+        memcpy(s->logits + (size_t)r * row.n, row.x, row.n * sizeof *row.x);
+        memcpy(s->largest + (size_t)r * n_blocks, row.largest, n_blocks * sizeof *row.largest);
+        if (s->batch.pick[r].is_by_backend) ahead_pick(s, r, o->first_col + i, &row);
+    }
 }
 
 static inline void ahead_sample(struct backend *b, sample_fn *fn, void *arg)
@@ -115,34 +107,38 @@ static inline void ahead_sample(struct backend *b, sample_fn *fn, void *arg)
 static inline pl_status ahead_start(struct backend *b, pl_err *err)
 {
     struct ahead_step *s = &ahead.step[ahead.at];
-    const size_t n = s->batch.n_outs;
+    const size_t n = s->batch.n_rows;
     s->logits = calloc(n * ahead.n_vocab + 1, sizeof *s->logits);
     s->largest = calloc(n * row_n_blocks(ahead.n_vocab) + 1, sizeof *s->largest);
     ahead.n_on_top += ahead.n_started++;
     return backend_cpu.submit(b, err);
 }
 
-static inline pl_status ahead_finish(struct backend *b, const int32_t **picked, pl_err *err)
+static inline pl_status ahead_finish(struct backend *b, struct picked *picked, pl_err *err)
 {
     (void)b;
     struct ahead_step *s = &ahead.step[(ahead.at + (ahead.n_started > 1)) % AHEAD_STEPS];
     assert(ahead.n_started);
     ahead.n_started--;
     const bool fails = ahead.fail_at && --ahead.fail_at == 0;
-    for (uint32_t o = 0; o < s->batch.n_outs && s->sample && !fails; o++)
-        if (!s->batch.pick[o].is_by_backend)
-            s->sample(s->sample_arg, o, s->logits + (size_t)o * ahead.n_vocab,
-                      s->largest + (size_t)o * row_n_blocks(ahead.n_vocab));
+    const uint32_t n = ahead.n_vocab, n_blocks = row_n_blocks(n);
+    for (uint32_t i = 0; i < s->batch.n_outputs && s->sample && !fails; i++) {
+        const uint32_t row = s->batch.output[i].first_row;
+        const struct logit_rows rows = { s->logits + (size_t)row * n,
+                                         s->largest + (size_t)row * n_blocks, n, n_blocks };
+        if (s->batch.pick[row].is_by_backend) picked[row] = s->picked[row];
+        else s->sample(s->sample_arg, i, &rows);
+    }
     free(s->logits);
     free(s->largest);
-    *picked = s->picked;
     return fails ? pl_fail(err, PL_E_INTERNAL, "a planted failure") : PL_OK;
 }
 
-static inline void ahead_copy_page(struct backend *b, uint32_t to, uint32_t from)
+static inline void ahead_copy_page(struct backend *b, uint32_t kv_group, uint32_t to,
+                                   uint32_t from)
 {
     assert(!ahead.n_started);
-    backend_cpu.copy_page(b, to, from);
+    backend_cpu.copy_page(b, kv_group, to, from);
 }
 
 const struct backend_ops *backend_find(const char *name)
@@ -151,6 +147,7 @@ const struct backend_ops *backend_find(const char *name)
     if (is_auto ? !ahead.is_first_choice : strcmp(name, "ahead")) return &backend_cpu;
     ahead.ops = backend_cpu;
     ahead.ops.name = "ahead";
+    ahead.ops.max_touched = AHEAD_MAX_TOUCHED;
     ahead.ops.open = ahead_open;
     ahead.ops.begin = ahead_begin;
     ahead.ops.sample = ahead_sample;

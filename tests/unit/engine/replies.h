@@ -18,12 +18,14 @@
 enum { MAX_REPLY = 4096 };
 
 static char model_path[4096];
+static const char *backend_name;    /* of engines that say none; NULL: auto */
 
 static inline pl_engine *open_engine(pl_params params)
 {
     pl_err err = { 0 };
     pl_engine *e = NULL;
     params.model_path = model_path;
+    if (!params.backend) params.backend = backend_name;
     if (!params.ctx_tokens) params.ctx_tokens = 512;
     if (pl_open(&e, &params, &err)) fail_msg("%s", err.text);
     return e;
@@ -35,6 +37,7 @@ struct reply {
     uint32_t n;
     int32_t token[MAX_REPLY];
     float logprob[MAX_REPLY];
+    uint64_t tops;              /* of all alternatives, a checksum */
     char text[3 * MAX_REPLY + 64];
     size_t n_text;
     pl_finish finish;
@@ -50,6 +53,11 @@ static inline void take(struct reply *r, const pl_event *e)
         assert_true(r->n < MAX_REPLY);
         r->token[r->n] = e->token;
         r->logprob[r->n++] = e->logprob;
+        for (const pl_token_prob *t = e->top; t < e->top + e->n_top; t++) {
+            uint32_t bits;
+            memcpy(&bits, &t->logprob, sizeof bits);
+            r->tops = (r->tops ^ (uint64_t)t->token << 32 ^ bits) * 0x100000001b3 + 1;
+        }
     }
     memcpy(r->text + r->n_text, e->text, e->n_text_bytes);
     r->n_text += e->n_text_bytes;
@@ -108,7 +116,8 @@ static inline void run(pl_engine *e, const pl_request *r, struct reply *out)
 static inline void assert_same(const struct reply *a, const struct reply *b, const char *what)
 {
     if (a->n != b->n || memcmp(a->token, b->token, a->n * sizeof *a->token) ||
-        memcmp(a->logprob, b->logprob, a->n * sizeof *a->logprob) || a->n_text != b->n_text ||
+        memcmp(a->logprob, b->logprob, a->n * sizeof *a->logprob) || a->tops != b->tops ||
+        a->n_text != b->n_text ||
         memcmp(a->text, b->text, a->n_text) || a->finish != b->finish)
         fail_msg("%s: replies differ (%u and %u tokens)", what, a->n, b->n);
 }

@@ -9,12 +9,16 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "gguf/gguf.h"
+#include "tokenizer/tokenizer.h"
 #include "unit/engine/replies.h"
 #include "unit/engine/tiny_model.h"
 
 /* ---- text ----------------------------------------------------------------------------------- */
 
-/* A stop string taken out of the reply's own middle ends it there, whichever token it crosses. */
+/* A stop string taken out of the reply's own middle ends it there, whichever token it crosses and
+ * whichever of two it is. */
 static void test_stop_strings(void **state)
 {
     (void)state;
@@ -26,14 +30,16 @@ static void test_stop_strings(void **state)
         char stop[7] = { 0 };
         memcpy(stop, s.seeded_reply.text + at, 6);
         if (strlen(stop) != 6) continue;
-        const char *stops[] = { "never in a reply of this length, surely", stop };
+        const int index = at % 2;
+        const char *stops[] = { "never in a reply of this length, surely", "nor this one" };
+        stops[index] = stop;
         pl_request request = s.seeded;
         request.stop = stops;
         request.n_stop = 2;
         run(e, &request, &r);
         const char *found = memmem(s.seeded_reply.text, s.seeded_reply.n_text, stop, 6);
         assert_int_equal(r.finish, PL_FINISH_STOP);
-        assert_int_equal(r.stop_index, 1);
+        assert_int_equal(r.stop_index, index);
         assert_int_equal(r.n_text, found - s.seeded_reply.text);
         assert_memory_equal(r.text, s.seeded_reply.text, r.n_text);
     }
@@ -111,6 +117,31 @@ static void test_end_token_ends_a_reply(void **state)
     pl_close(e);
 }
 
+/* Behind its last event a stream has none: a wait takes as long as it may. */
+static void test_waiting_in_vain(void **state)
+{
+    (void)state;
+    int32_t prompt[4];
+    pl_stream *s;
+    pl_err err = { 0 };
+    pl_event event = { .kind = PL_EVENT_TOKEN };
+    pl_engine *e = open_engine((pl_params){ 0 });
+    prompt_of(prompt, 4, 3);
+    const pl_request request = request_of(prompt, 4, 3, 0);
+    assert_int_equal(pl_submit(e, &request, &s, &err), PL_OK);
+    while (event.kind != PL_EVENT_END) {
+        assert_true(pl_stream_wait(s, 60000));
+        assert_true(pl_stream_next(s, &event));
+    }
+    assert_false(pl_stream_next(s, &event));
+    assert_false(pl_stream_wait(s, 0));
+    const uint64_t start_ns = clock_ns();
+    assert_false(pl_stream_wait(s, 3));
+    assert_true(clock_ns() - start_ns >= 3000000);
+    pl_stream_close(s);
+    pl_close(e);
+}
+
 static void test_text_functions(void **state)
 {
     (void)state;
@@ -167,12 +198,15 @@ static void test_bad_requests(void **state)
     assert_int_equal(try_submit(e, &r, &err), PL_E_PARAM);
     r = request_of(prompt, 512, 10, 0);
     assert_int_equal(try_submit(e, &r, &err), PL_E_CONTEXT);
-    assert_non_null(strstr(err.text, "512"));
-    r = request_of(prompt, 100, 200, 0);    /* fits the context, not the pool */
+    assert_non_null(strstr(err.text, "512 tokens"));
+    assert_non_null(strstr(err.text, "a context of 256"));  /* no more than the pool has */
+    assert_non_null(strstr(err.text, "--kv-tokens"));
+    assert_int_equal(pl_engine_plan(e)->ctx_tokens, 256);
+    r = request_of(prompt, 256, 1, 0);
     assert_int_equal(try_submit(e, &r, &err), PL_E_CONTEXT);
-    assert_non_null(strstr(err.text, "300"));
-    assert_non_null(strstr(err.text, "256"));
-    r = request_of(prompt, 100, 0, 0);      /* as far as the pool goes */
+    r = request_of(prompt, 100, 200, 0);    /* a reply ends where the context does */
+    assert_int_equal(try_submit(e, &r, &err), PL_OK);
+    r = request_of(prompt, 100, 0, 0);
     assert_int_equal(try_submit(e, &r, &err), PL_OK);
     r = request_of(prompt, 10, 10, NAN);
     assert_int_equal(try_submit(e, &r, &err), PL_E_PARAM);
@@ -300,10 +334,24 @@ static uint32_t replied(pl_engine *e, uint64_t stream_tokens)
     return 0;
 }
 
+/* How far the stream of 3,508 tokens that nobody reads got: it stands still while the other slot
+ * makes a whole reply. 0: it does not. */
+static uint32_t stands_still(pl_engine *e, const pl_request *other)
+{
+    static struct reply reply;
+    for (int i = 0; i < 20; i++) {
+        const uint32_t n = replied(e, 3508);
+        run(e, other, &reply);
+        assert_int_equal(reply.n, 3000);
+        if (n && n == replied(e, 3508)) return n;
+    }
+    return 0;
+}
+
 static void test_slow_reader_pauses_alone(void **state)
 {
     (void)state;
-    static struct reply slow, other, fast;
+    static struct reply slow, fast;
     int32_t prompt[8];
     pl_engine *e = open_engine((pl_params){ .n_streams = 2, .ctx_tokens = 4096 });
     prompt_of(prompt, 8, 1);
@@ -311,25 +359,13 @@ static void test_slow_reader_pauses_alone(void **state)
     run(e, &r, &fast);
 
     pl_stream *s = submit(e, &r);
-    uint32_t before, n = 0;
-    do {                            /* until it stands still */
-        before = n;
-        sleep_ms(200);
-        n = replied(e, 3508);
-    } while (n != before || n == 0);
+    uint32_t n = stands_still(e, &r_other);
     assert_in_range(n, 500, 3000);
-    run(e, &r_other, &other);       /* the other slot goes on */
-    assert_int_equal(other.n, 3000);
-    assert_int_equal(replied(e, 3508), n);
     finish(s, &slow);               /* and so does this one, once it is read */
     assert_same(&fast, &slow, "slow reader");
 
     s = submit(e, &r);              /* cancelled while paused: its end still finds room */
-    do {
-        before = n;
-        sleep_ms(200);
-        n = replied(e, 3508);
-    } while (n != before || n == 0);
+    n = stands_still(e, &r_other);
     pl_stream_cancel(s);
     finish(s, &slow);
     assert_int_equal(slow.finish, PL_FINISH_CANCELLED);
@@ -379,6 +415,20 @@ static void test_callback_may_cancel(void **state)
 
 /* ---- plan ----------------------------------------------------------------------------------- */
 
+/* What the vocabulary itself says that it takes. */
+static uint64_t vocabulary_bytes(void)
+{
+    struct gguf g;
+    struct tokenizer *t;
+    pl_err err;
+    assert_int_equal(gguf_open(&g, model_path, &err), PL_OK);
+    assert_int_equal(tokenizer_open(&t, &g, &err), PL_OK);
+    const uint64_t n = tokenizer_n_bytes(t);
+    tokenizer_close(t);
+    gguf_close(&g);
+    return n;
+}
+
 static void test_plan_is_what_is_opened(void **state)
 {
     (void)state;
@@ -391,6 +441,7 @@ static void test_plan_is_what_is_opened(void **state)
     assert_memory_equal(&plan, pl_engine_plan(e), sizeof plan);
     assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes + plan.scratch_bytes +
                                            plan.stream_bytes + plan.vocab_bytes);
+    assert_int_equal(plan.vocab_bytes, vocabulary_bytes());
     assert_int_equal(plan.n_pages, 3 * 32);
     assert_int_equal(plan.kv_bytes_per_token, TINY_LAYERS * 2 * TINY_KV_HEADS * TINY_D_HEAD * 2);
     assert_string_equal(plan.model_name, "tiny");
@@ -422,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_stop_strings),
         cmocka_unit_test(test_events_hold_whole_characters),
         cmocka_unit_test(test_end_token_ends_a_reply),
+        cmocka_unit_test(test_waiting_in_vain),
         cmocka_unit_test(test_text_functions),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_queue_is_bounded),

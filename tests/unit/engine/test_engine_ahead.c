@@ -13,15 +13,17 @@
 #include "unit/engine/replies.h"
 #include "unit/engine/tiny_model.h"
 
-enum { N_KINDS = 10, N_ROUNDS = 3, MAX_PROMPT = 120 };
+enum { N_KINDS = 14, OWN_KIND = N_KINDS - 1, N_ROUNDS = 3, MAX_PROMPT = 150 };
 
 static int32_t prompt[N_KINDS][MAX_PROMPT];
 static struct reply alone[N_KINDS];
 
-/* Greedy; drawn in every way that a backend takes over; and what stays the engine's. */
+/* Greedy; drawn in every way that a backend takes over; and, the last, what stays the engine's. */
 static pl_request request_of_kind(uint32_t kind)
 {
     static const char *const stop[] = { "e" };
+    static const pl_logit_bias bias[] =
+        { { 'e', -INFINITY }, { 'q', 3 }, { 'z', 1 }, { 'q', 0.5f } };
     pl_request r = request_of(prompt[kind], 1 + kind * 11, 20 + 9 * kind, kind % 3 ? 0.8f : 0);
     r.logprobs = false;
     r.sampling.seed = kind;
@@ -32,6 +34,19 @@ static pl_request request_of_kind(uint32_t kind)
     if (kind == 6) r.ignore_eos = false;
     if (kind == 7) r.logprobs = true;
     if (kind == 8) r.sampling.repetition_penalty = 1.2f;
+    if (kind == 10 || kind == 11) {
+        r.sampling.bias = bias;
+        r.sampling.n_bias = 4;
+        r.logprobs = true;
+        r.n_top_logprobs = 3;
+    }
+    if (kind == 11) r.sampling.frequency_penalty = 0.3f;
+    if (kind == 12) {
+        r.sampling.presence_penalty = 0.5f;
+        r.sampling.penalty_last_n = 500;
+        r.n_top_logprobs = 20;
+    }
+    if (kind == OWN_KIND) r.sampling.typical_p = 0.7f;
     if (kind == 9) {
         r.stop = stop;
         r.n_stop = 1;
@@ -65,8 +80,8 @@ static void check(uint32_t kind, pl_stream *s)
     assert_same(&alone[kind], &r, what);
 }
 
-/* All without those that need the engine's own sampler, so that steps do run ahead, then with them.
- */
+/* All without the one that needs the engine's own sampler, so that steps do run ahead, then with
+ * it. */
 static void test_replies_are_those_of_a_backend_without(void **state)
 {
     (void)state;
@@ -78,7 +93,7 @@ static void test_replies_are_those_of_a_backend_without(void **state)
             ahead.n_on_top = 0;
             for (uint32_t k = 0; k < N_KINDS; k++) {
                 const pl_request r = request_of_kind(k);
-                s[k] = with_own || (k != 7 && k != 8) ? submit(e, &r) : NULL;
+                s[k] = with_own || k != OWN_KIND ? submit(e, &r) : NULL;
             }
             for (uint32_t k = 0; k < N_KINDS; k++)
                 if (s[k]) check(k, s[k]);
@@ -86,6 +101,65 @@ static void test_replies_are_those_of_a_backend_without(void **state)
         }
         pl_close(e);
     }
+}
+
+/* How many steps were started on top of another while the kind ran beside one that is greedy. */
+static uint64_t n_ahead_beside(pl_engine *e, uint32_t kind)
+{
+    pl_request greedy = request_of_kind(3), r = request_of_kind(kind);
+    static struct reply out;
+    r.max_tokens = greedy.max_tokens = 60;
+    ahead.n_on_top = 0;
+    pl_stream *a = submit(e, &greedy), *b = submit(e, &r);
+    finish(a, &out);
+    finish(b, &out);
+    return ahead.n_on_top;
+}
+
+/* What one stream wants of its tokens costs the others nothing: but for typical sampling. */
+static void test_picks_of_every_kind_let_steps_run_ahead(void **state)
+{
+    (void)state;
+    pl_engine *e = open_ahead(2, 64);
+    for (uint32_t k = 0; k < N_KINDS; k++) {
+        const uint64_t n = n_ahead_beside(e, k);
+        if (k == OWN_KIND) assert_in_range(n, 0, 15);
+        else if (n < 50) fail_msg("beside kind %u, %u steps ran ahead", k, (unsigned)n);
+    }
+    pl_close(e);
+}
+
+/* More than a backend takes: the limit is met by what the stream itself has said, so a reply is the
+ * same alone and among others. */
+static void test_more_touched_than_a_backend_takes(void **state)
+{
+    (void)state;
+    enum { N_MOST = AHEAD_MAX_TOUCHED, N_REPLY_TOKENS = 40 };
+    static int32_t tokens[N_MOST + 20];
+    static struct reply want, got;
+    pl_engine *alone_engine = open_engine((pl_params){ .n_streams = 1, .no_prefix_cache = true });
+    pl_engine *e = open_ahead(2, 200);
+    for (int32_t i = 0; i < N_MOST + 20; i++) tokens[i] = i;
+    for (uint32_t n = N_MOST - 50; n < N_MOST + 20; n += 15) {
+        pl_request r = request_of(tokens, n, N_REPLY_TOKENS, 0.9f);
+        r.sampling.presence_penalty = 1;
+        r.sampling.penalty_last_n = 500;
+        run(alone_engine, &r, &want);
+        ahead.n_on_top = 0;
+        run(e, &r, &got);
+        assert_same(&want, &got, "many touched");
+        if (n + N_REPLY_TOKENS < N_MOST) assert_in_range(ahead.n_on_top, 30, N_REPLY_TOKENS);
+        if (n > N_MOST) assert_int_equal(ahead.n_on_top, 0);
+    }
+    pl_close(alone_engine);
+    pl_close(e);
+}
+
+static void read_events(pl_stream *s, uint64_t n)
+{
+    pl_event event;
+    for (; n; n--)
+        if (pl_stream_wait(s, 1000)) pl_stream_next(s, &event);
 }
 
 /* Streams that are let go while a column of theirs is in flight: their pages serve others at once.
@@ -99,11 +173,29 @@ static void test_streams_that_leave(void **state)
     for (uint32_t round = 0; round < 40; round++) {
         const pl_request leaving = request_of_kind(2), staying = request_of_kind(4);
         pl_stream *leaves = submit(e, &leaving), *stays = submit(e, &staying);
-        pl_event event;
-        for (uint64_t n = rng_below(&rng, 12); n; n--)
-            if (pl_stream_wait(leaves, 1000)) pl_stream_next(leaves, &event);
+        read_events(leaves, rng_below(&rng, 12));
         pl_stream_close(leaves);
         check(4, stays);
+    }
+    pl_close(e);
+}
+
+/* The end of a prompt, whose token is the engine's to pick, runs ahead: a stream that leaves then
+ * has nobody to pick for. */
+static void test_streams_that_leave_with_their_own_pick_in_flight(void **state)
+{
+    (void)state;
+    pl_engine *e = open_engine((pl_params){ .backend = "ahead", .n_streams = 2, .n_threads = 1,
+                                            .step_tokens = 32, .prefill_tokens = 16,
+                                            .no_prefix_cache = true });
+    for (uint32_t round = 0; round < 150; round++) {
+        const pl_request leaving = request_of_kind(OWN_KIND), staying = request_of_kind(3);
+        pl_stream *stays = submit(e, &staying);
+        read_events(stays, 2);
+        pl_stream *leaves = submit(e, &leaving);
+        read_events(stays, round % 15);
+        pl_stream_close(leaves);
+        pl_stream_close(stays);
     }
     pl_close(e);
 }
@@ -187,7 +279,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replies_are_those_of_a_backend_without),
+        cmocka_unit_test(test_picks_of_every_kind_let_steps_run_ahead),
+        cmocka_unit_test(test_more_touched_than_a_backend_takes),
         cmocka_unit_test(test_streams_that_leave),
+        cmocka_unit_test(test_streams_that_leave_with_their_own_pick_in_flight),
         cmocka_unit_test(test_a_slow_reader),
         cmocka_unit_test(test_fork_and_score_between),
         cmocka_unit_test(test_a_failing_step),

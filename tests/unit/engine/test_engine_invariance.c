@@ -1,7 +1,9 @@
 /* The reply to a request does not depend on who else is served, on how its prompt is cut into
  * steps, on the pages that hold its KV, on the prefix cache or on threads: bit for bit.
  *
- *   test_engine_invariance [MODEL]      without a model: a tiny random one */
+ *   test_engine_invariance [MODEL [BACKEND]]    without a model: a tiny random one, on the first
+ *                                               choice of this build and on the exact backend;
+ *                                               with a backend: decoding against scoring alone */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,20 +128,30 @@ static void test_score_agrees_with_decoding(void **state)
     pl_close(e);
 }
 
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_reply_does_not_depend_on_others),
+    cmocka_unit_test(test_fork_shares_the_prompt),
+    cmocka_unit_test(test_score_agrees_with_decoding),
+};
+
+static int run_on_tiny_model(void)
+{
+    if (!tiny_model_write(model_path, true)) return 1;
+    int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    backend_name = "exact";
+    variant_step = 3;
+    n_failed += cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(model_path);
+    return n_failed;
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reply_does_not_depend_on_others),
-        cmocka_unit_test(test_fork_shares_the_prompt),
-        cmocka_unit_test(test_score_agrees_with_decoding),
-    };
-    if (argc > 1) {
-        snprintf(model_path, sizeof model_path, "%s", argv[1]);
-        variant_step = 3;
-    } else if (!tiny_model_write(model_path, true)) {
-        return 1;
-    }
-    const int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (argc == 1) unlink(model_path);
-    return n_failed;
+    const struct CMUnitTest decoding[] = { cmocka_unit_test(test_score_agrees_with_decoding) };
+    if (argc == 1) return run_on_tiny_model();
+    snprintf(model_path, sizeof model_path, "%s", argv[1]);
+    variant_step = 3;
+    if (argc == 2) return cmocka_run_group_tests(tests, NULL, NULL);
+    backend_name = argv[2];
+    return cmocka_run_group_tests(decoding, NULL, NULL);
 }

@@ -61,12 +61,13 @@ int posix_memalign(void **out, size_t alignment, size_t n)
 #endif
 
 static char model_path[64];
+static const char *backend_name;    /* NULL: auto */
 
 #ifdef HAS_OWN_ALLOCATOR
 static pl_params params_of(void)
 {
-    return (pl_params){ .model_path = model_path, .n_streams = 2, .ctx_tokens = 2048,
-                        .n_threads = 2, .queue_requests = 8 };
+    return (pl_params){ .model_path = model_path, .backend = backend_name, .n_streams = 2,
+                        .ctx_tokens = 2048, .n_threads = 2, .queue_requests = 8 };
 }
 
 static void every_allocation_may_fail(const char *pack_cache)
@@ -162,6 +163,14 @@ static void test_decoding_allocates_nothing(void **state)
 #endif
 }
 
+static void test_the_exact_backend_does_the_same(void **state)
+{
+    backend_name = "exact";
+    test_every_allocation_may_fail(state);
+    test_decoding_allocates_nothing(state);
+    backend_name = NULL;
+}
+
 static int write_model(void **state)
 {
     (void)state;
@@ -180,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_every_allocation_may_fail_with_a_pack_cache),
         cmocka_unit_test(test_decoding_allocates_nothing),
+        cmocka_unit_test(test_the_exact_backend_does_the_same),
     };
     return cmocka_run_group_tests(tests, write_model, remove_model);
 }

@@ -39,11 +39,11 @@ static struct prefix_key key_of(int32_t number)
 }
 
 /* A held page whose content, that of the number, is in the index. */
-static uint32_t take_published(struct kv_pool *pool, int32_t number)
+static uint32_t take_entered(struct kv_pool *pool, int32_t number)
 {
     assert_true(kv_pool_reserve(pool, 1));
     const uint32_t page = kv_pool_take(pool);
-    assert_true(kv_pool_publish(pool, page, key_of(number), tokens_of(number)));
+    assert_true(kv_pool_enter(pool, page, key_of(number), tokens_of(number)));
     return page;
 }
 
@@ -91,12 +91,12 @@ static void test_shared_page_is_not_writable(void **state)
     struct kv_pool *pool = make_pool(2);
     assert_true(kv_pool_reserve(pool, 1));
     const uint32_t page = kv_pool_take(pool);
-    assert_true(kv_pool_share(pool, page));
+    assert_true(kv_pool_hold(pool, page));
     assert_int_equal(kv_pool_n_refs(pool, page), 2);
     assert_false(kv_pool_is_writable(pool, page));
     kv_pool_release(pool, page);
     assert_true(kv_pool_is_writable(pool, page));
-    assert_true(kv_pool_publish(pool, page, key_of(1), tokens_of(1)));
+    assert_true(kv_pool_enter(pool, page, key_of(1), tokens_of(1)));
     assert_false(kv_pool_is_writable(pool, page));
     check_audit(pool);
     kv_pool_close(pool);
@@ -107,15 +107,15 @@ static void test_cached_page_counts_against_reservations(void **state)
 {
     (void)state;
     struct kv_pool *pool = make_pool(2);
-    const uint32_t page = take_published(pool, 7);
+    const uint32_t page = take_entered(pool, 7);
     kv_pool_release(pool, page);
     assert_int_equal(find(pool, 7), page);
     assert_true(kv_pool_reserve(pool, 2));
-    assert_false(kv_pool_share(pool, page));
+    assert_false(kv_pool_hold(pool, page));
     kv_pool_unreserve(pool, 1);
-    assert_true(kv_pool_share(pool, page));
+    assert_true(kv_pool_hold(pool, page));
     assert_false(kv_pool_reserve(pool, 1));
-    assert_true(kv_pool_share(pool, page)); /* held now: costs nothing */
+    assert_true(kv_pool_hold(pool, page)); /* held now: costs nothing */
     check_audit(pool);
     kv_pool_close(pool);
 }
@@ -126,11 +126,11 @@ static void test_evicts_the_oldest(void **state)
     (void)state;
     struct kv_pool *pool = make_pool(5);
     uint32_t page[4];
-    for (int32_t i = 0; i < 4; i++) page[i] = take_published(pool, i);
+    for (int32_t i = 0; i < 4; i++) page[i] = take_entered(pool, i);
     static const int release_order[4] = { 2, 0, 3, 1 };
     for (int i = 0; i < 4; i++) kv_pool_release(pool, page[release_order[i]]);
 
-    assert_true(kv_pool_share(pool, page[2])); /* used again: now the youngest */
+    assert_true(kv_pool_hold(pool, page[2])); /* used again: now the youngest */
     kv_pool_release(pool, page[2]);
     assert_true(kv_pool_reserve(pool, 4));
     const uint32_t first = kv_pool_take(pool); /* the one free page */
@@ -150,7 +150,7 @@ static void test_equal_content_is_entered_once(void **state)
 {
     (void)state;
     struct kv_pool *pool = make_pool(3);
-    const uint32_t first = take_published(pool, 1), second = take_published(pool, 1);
+    const uint32_t first = take_entered(pool, 1), second = take_entered(pool, 1);
     assert_int_equal(find(pool, 1), first);
     kv_pool_release(pool, second);
     assert_int_equal(kv_pool_counts(pool).n_free, 2); /* it was not in the index */
@@ -209,12 +209,12 @@ static void test_collision_is_no_hit(void **state)
 {
     (void)state;
     struct kv_pool *pool = make_pool(2);
-    const uint32_t page = take_published(pool, 1);
+    const uint32_t page = take_entered(pool, 1);
     assert_int_equal(kv_pool_find(pool, key_of(1), tokens_of(2)), KV_NO_PAGE);
 
     assert_true(kv_pool_reserve(pool, 1));
     const uint32_t other = kv_pool_take(pool);
-    assert_false(kv_pool_publish(pool, other, key_of(1), tokens_of(2)));
+    assert_false(kv_pool_enter(pool, other, key_of(1), tokens_of(2)));
     assert_true(kv_pool_is_writable(pool, other));
     assert_int_equal(find(pool, 1), page);
     check_audit(pool);
@@ -238,7 +238,7 @@ static void test_crowded_places(void **state)
         if (!is_in[i]) {
             assert_true(kv_pool_reserve(pool, 1));
             page[i] = kv_pool_take(pool);
-            assert_true(kv_pool_publish(pool, page[i], key, tokens_of((int32_t)i)));
+            assert_true(kv_pool_enter(pool, page[i], key, tokens_of((int32_t)i)));
             is_in[i] = true;
         } else {            /* out again: the only cached page, once all free ones are taken */
             const uint32_t n_free = kv_pool_counts(pool).n_free;
@@ -297,14 +297,14 @@ static void take_one(struct model *m)
     m->hold[m->n_holds++] = page;
 }
 
-static void publish_one(struct model *m)
+static void enter_one(struct model *m)
 {
     if (m->n_holds == 0) return;
     const uint32_t page = m->hold[rng_below(&m->rng, m->n_holds)];
     const int32_t number = (int32_t)rng_below(&m->rng, N_CONTENTS);
     if (m->content[page] >= 0) return;
     if (find(m->pool, number) == KV_NO_PAGE) m->content[page] = number;
-    assert_true(kv_pool_publish(m->pool, page, key_of(number), tokens_of(number)));
+    assert_true(kv_pool_enter(m->pool, page, key_of(number), tokens_of(number)));
 }
 
 static void share_one(struct model *m)
@@ -315,7 +315,7 @@ static void share_one(struct model *m)
     const uint32_t page = (uint32_t)found;
     assert_int_equal(m->content[page], number);
     const bool can = is_held(m, page) || n_model_available(m) > 0;
-    assert_int_equal(kv_pool_share(m->pool, page), can);
+    assert_int_equal(kv_pool_hold(m->pool, page), can);
     if (can) m->hold[m->n_holds++] = page;
 }
 
@@ -339,7 +339,7 @@ static void random_action(struct model *m)
         take_one(m);
         break;
     case 4:
-        publish_one(m);
+        enter_one(m);
         break;
     case 5:
         share_one(m);
@@ -387,6 +387,37 @@ static void test_accounts_for_every_page(void **state)
     }
 }
 
+static void test_what_is_released_first_goes_first(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = make_pool(4);
+    uint32_t page[4];
+    for (int32_t i = 0; i < 4; i++) page[i] = take_entered(pool, i);
+    kv_pool_release(pool, page[0]);
+    kv_pool_release_first(pool, page[1]);
+    kv_pool_release(pool, page[2]);
+    kv_pool_release_first(pool, page[3]);
+    static const int32_t order[] = { 1, 3, 0, 2 };
+    for (int i = 0; i < 4; i++) {
+        check_audit(pool);
+        assert_true(kv_pool_reserve(pool, 1));
+        assert_int_equal(kv_pool_take(pool), page[order[i]]);
+        assert_int_equal(find(pool, order[i]), KV_NO_PAGE);
+    }
+    kv_pool_close(pool);
+
+    pool = make_pool(2);        /* the first of an empty list; what has content no more is free */
+    page[0] = take_entered(pool, 0);
+    assert_true(kv_pool_reserve(pool, 1));
+    page[1] = kv_pool_take(pool);
+    kv_pool_release_first(pool, page[0]);
+    kv_pool_release_first(pool, page[1]);
+    check_audit(pool);
+    assert_int_equal(kv_pool_counts(pool).n_cached, 1);
+    assert_int_equal(kv_pool_counts(pool).n_free, 1);
+    kv_pool_close(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_collision_is_no_hit),
         cmocka_unit_test(test_crowded_places),
         cmocka_unit_test(test_accounts_for_every_page),
+        cmocka_unit_test(test_what_is_released_first_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

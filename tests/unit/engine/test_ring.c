@@ -94,11 +94,66 @@ static void test_room(void **state)
     assert_null(ring_reserve(&r, CAPACITY));
 }
 
+static void *put(struct ring *r, size_t n)
+{
+    void *to = ring_reserve(r, n);
+    if (to) ring_publish(r);
+    return to;
+}
+
+/* Eight bytes before each record, all in eights; where a record does not fit into the rest, that
+ * goes too. */
+static void test_the_last_byte(void **state)
+{
+    (void)state;
+    struct ring r;
+    unsigned char *start = memory;
+    ring_init(&r, memory, 64);
+    assert_null(ring_front(&r));
+    assert_int_equal(ring_room(&r), 64);
+    assert_null(ring_reserve(&r, 57));
+    assert_ptr_equal(put(&r, 56), start + 8);
+    assert_int_equal(ring_room(&r), 0);
+    assert_null(ring_reserve(&r, 0));
+    assert_false(ring_has_second(&r));
+    ring_pop(&r);
+    assert_int_equal(ring_room(&r), 64);
+
+    assert_ptr_equal(put(&r, 0), start + 8);            /* at 0 again: 64 bytes on */
+    assert_int_equal(ring_room(&r), 56);
+    assert_ptr_equal(put(&r, 1), start + 16);
+    assert_int_equal(ring_room(&r), 40);
+    assert_true(ring_has_second(&r));
+    assert_null(ring_reserve(&r, 33));
+    assert_ptr_equal(put(&r, 32), start + 32);          /* up to the end */
+    assert_int_equal(ring_room(&r), 0);
+    ring_pop(&r);
+    ring_pop(&r);
+    assert_ptr_equal(put(&r, 16), start + 8);
+    assert_ptr_equal(ring_front(&r), start + 32);
+    ring_pop(&r);
+    assert_ptr_equal(ring_front(&r), start + 8);        /* 24 used, 40 left in one piece */
+    assert_null(ring_reserve(&r, 33));                  /* 40 and a record of 48 are more than there
+                                                         * is */
+    assert_ptr_equal(ring_reserve(&r, 32), start + 32);
+    assert_ptr_equal(put(&r, 24), start + 32);          /* in its place */
+    ring_pop(&r);
+    assert_ptr_equal(put(&r, 16), start + 8);     /* 8 at the end are filled, 24 at the beginning */
+    assert_int_equal(ring_room(&r), 0);
+    assert_true(ring_has_second(&r));
+    ring_pop(&r);
+    assert_ptr_equal(ring_front(&r), start + 8);
+    assert_int_equal(ring_room(&r), 40);               /* the filler went with what was before it */
+    ring_pop(&r);
+    assert_null(ring_front(&r));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_room),
+        cmocka_unit_test(test_the_last_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,13 +11,16 @@
 
 #include <cmocka.h>
 
+#include "base/rng.h"
+#include "engine/pick.h"
 #include "engine/row.h"
 #include "engine/sampler.h"
+#include "engine/sampling_params.h"
 
 enum { MAX_VOCAB = 5000 };
 
 static float row[MAX_VOCAB], changed[MAX_VOCAB], largest[MAX_VOCAB / ROW_BLOCK + 1];
-static struct candidate scratch[2 * MAX_VOCAB];
+static struct candidate scratch[MAX_VOCAB];
 
 /* Standard normal by Box and Muller. */
 static double normal(struct rng *rng)
@@ -38,19 +41,29 @@ static struct row measured(float *x, uint32_t n)
     return r;
 }
 
-static struct sampled pick(struct sampler *s, const int32_t *history, uint32_t n_history,
-                           uint32_t n_top)
+/* The token at `position`, after history[0 .. position - 1]. */
+static struct picked pick_at(const pl_sampling *p, uint32_t n_vocab, const int32_t *history,
+                              uint32_t position, uint32_t n_top)
 {
-    struct sampled out;
-    static uint32_t n_vocab_before;     /* rooms are made for one vocabulary */
-    if (s->n_vocab != n_vocab_before) memset(scratch, 0, sizeof scratch);
-    n_vocab_before = s->n_vocab;
-    memcpy(changed, row, s->n_vocab * sizeof *row);
-    const struct row all = measured(changed, s->n_vocab);
-    sampler_pick(s, &all, history, n_history, true, n_top, scratch, &out);
-    for (uint32_t i = 0; i < s->n_vocab; i++)   /* the second half is left as it was */
-        assert_int_equal(scratch[s->n_vocab + i].token, 0);
+    static uint32_t seat[MAX_VOCAB];
+    static struct touch touch[MAX_VOCAB];
+    const struct pick_room room = { seat, touch, pick_max_touched(n_vocab, position) };
+    struct picked out;
+    memcpy(changed, row, n_vocab * sizeof *row);
+    const struct row all = measured(changed, n_vocab);
+    const int32_t last = history && position ? history[position - 1] : NO_LAST;
+    struct pick pick = pick_make(p, n_vocab, history, position, last, &room);
+    assert_true(pick.n_touched <= room.max_touched);
+    pick.wants_logprob = true;
+    pick.n_top = n_top;
+    sampler_pick(&pick, &all, scratch, &out);
+    for (uint32_t i = 0; i < n_vocab; i++) assert_int_equal(seat[i], 0);
     return out;
+}
+
+static struct picked pick(const pl_sampling *p, uint32_t n_vocab, uint32_t n_top)
+{
+    return pick_at(p, n_vocab, NULL, 0, n_top);
 }
 
 /* ---- the reference -------------------------------------------------------------------------- */
@@ -162,16 +175,40 @@ static void test_greedy(void **state)
         const uint32_t n = 1 + (uint32_t)rng_below(&rng, MAX_VOCAB);
         pl_sampling p = pl_sampling_default();
         p.temperature = 0;
-        struct sampler s;
-        sampler_init(&s, &p, n);
         make_row(&rng, n, 3);
         for (uint32_t i = 0; i < n / 7; i++) row[rng_below(&rng, n)] = NAN;
         for (uint32_t i = 0; i < n / 7; i++) row[rng_below(&rng, n)] = 9;   /* ties */
         int32_t want = -1;
         for (uint32_t i = 0; i < n; i++)
             if (row[i] >= -FLT_MAX && (want < 0 || row[i] > row[want])) want = (int32_t)i;
-        assert_int_equal(pick(&s, NULL, 0, 0).token, want);
+        assert_int_equal(pick(&p, n, 0).token, want);
     }
+}
+
+/* Their inverse is infinite, or as near as a float comes to it: the limit is the largest logit, the
+ * first among equals, whatever else is asked for. */
+static void test_temperatures_near_zero_are_greedy(void **state)
+{
+    (void)state;
+    static const float near[] = { 1e-45f, 1e-40f, 2.9e-39f, 1e-38f, 1e-30f };
+    struct rng rng;
+    rng_seed(&rng, 8);
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++)
+        for (int filter = 0; filter < 5; filter++) {
+            const uint32_t n = 1000;
+            pl_sampling p = pl_sampling_default();
+            p.temperature = near[i];
+            if (filter == 1) p.top_k = 40;
+            if (filter == 2) p.top_p = 0.9f;
+            if (filter == 3) p.min_p = 0.05f;
+            if (filter == 4) p.typical_p = 0.9f;
+            make_row(&rng, n, 3);
+            row[70] = 50;
+            assert_int_equal(pick(&p, n, 0).token, 70);
+            const struct pick_room none = { 0 };
+            const struct pick made = pick_make(&p, n, NULL, 0, NO_LAST, &none);
+            assert_true(made.temperature == 0 || isfinite(1 / made.temperature));
+        }
 }
 
 static void test_hopeless_rows(void **state)
@@ -185,12 +222,10 @@ static void test_hopeless_rows(void **state)
             if (filter == 2) p.top_p = 0.5f;
             if (filter == 3) p.typical_p = 0.5f;
             if (filter == 4) p.temperature = 0;
-            struct sampler s;
-            sampler_init(&s, &p, 700);
             for (int i = 0; i < 700; i++) row[i] = bad[t];
-            assert_int_equal(pick(&s, NULL, 0, 3).token, -1);
+            assert_int_equal(pick(&p, 700, 3).token, -1);
             row[300] = -5;          /* the only one there is */
-            assert_int_equal(pick(&s, NULL, 0, 3).token, 300);
+            assert_int_equal(pick(&p, 700, 3).token, 300);
         }
 }
 
@@ -220,13 +255,9 @@ static void test_filters_agree_with_reference(void **state)
         make_row(&rng, n, 1 + 3 * rng_unit(&rng));
         reference(&p, row, n);
 
-        struct sampler s;
-        sampler_init(&s, &p, n);
-        struct rng same;
-        rng_seed(&same, p.seed);
-        for (int draw = 0; draw < 20; draw++) {
-            const struct sampled got = pick(&s, NULL, 0, 0);
-            const double u = rng_unit(&same);
+        for (uint32_t draw = 0; draw < 20; draw++) {
+            const struct picked got = pick_at(&p, n, NULL, draw, 0);
+            const double u = rng_unit_at(p.seed, draw);
             n_all++;
             const bool is_sorted = n <= 512 || (p.top_k && p.top_k < n);
             if (round % 16 == 0 || (round % 16 == 1 && p.top_k >= n) || !is_sorted) {
@@ -257,9 +288,7 @@ static void test_draws_follow_distribution(void **state)
         p.min_p *= 0.2f;
         make_row(&rng, N, 1.5);
         reference(&p, row, N);
-        struct sampler s;
-        sampler_init(&s, &p, N);
-        for (int i = 0; i < N_DRAWS; i++) count[pick(&s, NULL, 0, 0).token]++;
+        for (uint32_t i = 0; i < N_DRAWS; i++) count[pick_at(&p, N, NULL, i, 0).token]++;
 
         double chi2 = 0;
         uint32_t n_cells = 0, n_outside = 0;    /* rounding may decide on one at the border */
@@ -321,12 +350,57 @@ static void test_penalties_and_bias(void **state)
         for (int i = 1; i < N; i++)
             if (want[i] > want[best]) best = i;
 
-        struct sampler s;
-        sampler_init(&s, &p, N);
-        const struct sampled got = pick(&s, history, n_history, 0);
+        const struct picked got = pick_at(&p, N, history, n_history, 0);
         if (got.token != best) assert_true(fabs(want[got.token] - want[best]) < 1e-4);
         /* of the distribution as the model gave it */
         assert_true(fabs((double)got.logprob - ((double)row[got.token] - log(sum))) < 1e-5);
+    }
+}
+
+/* Whatever was drawn before, or whether anything was: seed and position alone say. */
+static void test_a_position_draws_the_same_again(void **state)
+{
+    (void)state;
+    enum { N = 900, N_POSITIONS = 50 };
+    struct rng rng;
+    rng_seed(&rng, 6);
+    pl_sampling p = pl_sampling_default();
+    p.seed = 77;
+    make_row(&rng, N, 1);
+    int32_t in_order[N_POSITIONS];
+    uint32_t n_other = 0;
+    for (uint32_t i = 0; i < N_POSITIONS; i++) in_order[i] = pick_at(&p, N, NULL, i, 0).token;
+    for (uint32_t i = N_POSITIONS; i-- > 0;)
+        assert_int_equal(pick_at(&p, N, NULL, i, 0).token, in_order[i]);
+    p.seed = 78;
+    for (uint32_t i = 0; i < N_POSITIONS; i++)
+        n_other += pick_at(&p, N, NULL, i, 0).token != in_order[i];
+    assert_in_range(n_other, N_POSITIONS - 5, N_POSITIONS);
+}
+
+/* What does not fit is not written, is told, and leaves the room as it was. */
+static void test_a_room_that_is_too_small(void **state)
+{
+    (void)state;
+    enum { N = 100, N_HISTORY = 30 };
+    int32_t history[N_HISTORY];
+    uint32_t seat[N] = { 0 };
+    struct touch touch[N];
+    const pl_logit_bias bias[] = { { 70, 1 }, { 3, 2 }, { 70, 0.5f } };
+    pl_sampling p = pl_sampling_default();
+    for (int i = 0; i < N_HISTORY; i++) history[i] = i % 10;
+    p.presence_penalty = 1;
+    p.bias = bias;
+    p.n_bias = 3;
+    for (uint32_t max = 0; max < 14; max++) {
+        memset(touch, 0x55, sizeof touch);
+        const struct pick_room room = { seat, touch, max };
+        const struct pick pick =
+            pick_make(&p, N, history, N_HISTORY, history[N_HISTORY - 1], &room);
+        assert_int_equal(pick.n_touched, max < 11 ? max + 1 : 11);  /* 10 tokens and token 70 */
+        if (max >= 11) assert_true(touch[10].token == 70 && touch[10].bias == 1.5f);
+        assert_int_equal(touch[max].token, 0x55555555);
+        for (int i = 0; i < N; i++) assert_int_equal(seat[i], 0);
     }
 }
 
@@ -344,9 +418,7 @@ static void test_top_and_score(void **state)
         pl_sampling p = pl_sampling_default();
         reference(&p, row, n);
 
-        struct sampler s;
-        sampler_init(&s, &p, n);
-        const struct sampled got = pick(&s, NULL, 0, 20);
+        const struct picked got = pick(&p, n, 20);
         pl_token_prob top[20];
         const struct row all = measured(row, n);
         const float nll = sampler_score(&all, entries[0].token, 20, top);
@@ -387,7 +459,7 @@ static void test_check_names_the_value(void **state)
     assert_int_equal(sampling_check(&p, 100, &err), PL_E_PARAM);
     bias.bias = -INFINITY;
     assert_int_equal(sampling_check(&p, 100, &err), PL_OK);
-    p.n_bias = SAMPLER_MAX_BIAS + 1;
+    p.n_bias = SAMPLING_MAX_BIAS + 1;
     assert_int_equal(sampling_check(&p, 100, &err), PL_E_PARAM);
 }
 
@@ -396,10 +468,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp),
         cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_temperatures_near_zero_are_greedy),
         cmocka_unit_test(test_hopeless_rows),
         cmocka_unit_test(test_filters_agree_with_reference),
         cmocka_unit_test(test_draws_follow_distribution),
         cmocka_unit_test(test_penalties_and_bias),
+        cmocka_unit_test(test_a_position_draws_the_same_again),
+        cmocka_unit_test(test_a_room_that_is_too_small),
         cmocka_unit_test(test_top_and_score),
         cmocka_unit_test(test_check_names_the_value),
     };

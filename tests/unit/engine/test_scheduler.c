@@ -1,105 +1,8 @@
-/* Scheduler: order of service, budgets, what is shared and when, what is given back. The simulator
- * (tests/sim) covers the combinations; here each rule stands alone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Scheduler: order of service and budgets. The simulator (tests/sim) covers the combinations; here
+ * each rule stands alone, as in test_scheduler_sharing.c. */
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "engine/scheduler.h"
-
-enum { TEST_TOKENS = 256, MAX_COPIES = 8 };
-
-struct bench {
-    struct kv_pool *pool;
-    struct scheduler *scheduler;
-    struct step step;
-    uint32_t n_copies, copied_to[MAX_COPIES], copied_from[MAX_COPIES];
-};
-
-struct user {
-    struct seq seq;
-    int32_t token[TEST_TOKENS];
-    uint32_t page[TEST_TOKENS / PAGE_TOKENS];
-};
-
-static void note_copy(void *arg, uint32_t to, uint32_t from)
-{
-    struct bench *b = arg;
-    assert_in_range(b->n_copies, 0, MAX_COPIES - 1);
-    b->copied_to[b->n_copies] = to;
-    b->copied_from[b->n_copies++] = from;
-}
-
-static void open_bench(struct bench *b, uint32_t n_pages, struct scheduler_params params)
-{
-    pl_err err = { 0 };
-    *b = (struct bench){ 0 };
-    if (kv_pool_open(&b->pool, n_pages, &err) ||
-        scheduler_open(&b->scheduler, &params, b->pool, note_copy, b, &err))
-        fail_msg("%s", err.text);
-}
-
-static void close_bench(struct bench *b)
-{
-    scheduler_close(b->scheduler);
-    kv_pool_close(b->pool);
-}
-
-/* A prompt that counts up from `first`. */
-static void add(struct bench *b, struct user *u, int32_t first, uint32_t n_prompt, uint32_t n_reply)
-{
-    u->seq = (struct seq){ .token = u->token, .page = u->page, .n_prompt = n_prompt,
-                           .max_tokens = n_prompt + n_reply, .fork_of = u->seq.fork_of,
-                           .wants_every_logit = u->seq.wants_every_logit };
-    for (uint32_t i = 0; i < n_prompt; i++) u->token[i] = first + (int32_t)i;
-    scheduler_add(b->scheduler, &u->seq);
-}
-
-static void check_audits(const struct bench *b)
-{
-    const char *wrong = scheduler_audit(b->scheduler);
-    if (!wrong) wrong = kv_pool_audit(b->pool);
-    if (wrong) fail_msg("%s", wrong);
-}
-
-static void plan(struct bench *b)
-{
-    scheduler_plan(b->scheduler, &b->step);
-    check_audits(b);
-}
-
-/* Every output becomes a reply token, 1000 + its position; who is full leaves. */
-static void commit(struct bench *b)
-{
-    scheduler_commit(b->scheduler);
-    for (uint32_t i = 0; i < b->step.batch.n_outs; i++) {
-        struct seq *q = b->step.out_seq[i];
-        if (q->wants_every_logit) continue;
-        q->token[q->n_tokens] = 1000 + (int32_t)q->n_tokens;
-        if (++q->n_tokens == q->max_tokens) scheduler_remove(b->scheduler, q);
-    }
-    check_audits(b);
-}
-
-static void run_step(struct bench *b)
-{
-    plan(b);
-    commit(b);
-}
-
-/* The columns of a sequence in the planned step. */
-static uint32_t cols_of(const struct bench *b, const struct user *u)
-{
-    for (uint32_t i = 0; i < b->step.batch.n_spans; i++)
-        if (b->step.batch.span[i].page == u->page) return b->step.batch.span[i].n_cols;
-    return 0;
-}
-
-static const struct scheduler_params ample = { .n_slots = 4, .step_tokens = 64,
-                                               .prefill_tokens = 32 };
+#include "unit/engine/scheduler_bench.h"
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
@@ -150,9 +53,10 @@ static void test_one_request_from_prompt_to_end(void **state)
     assert_null(scheduler_slot(b.scheduler, 99));
     assert_int_equal(b.step.batch.n_cols, 20);
     assert_int_equal(b.step.n_prefill_cols, 20);
-    assert_int_equal(b.step.batch.n_outs, 1);
-    assert_int_equal(b.step.batch.out_col[0], 19);
-    assert_int_equal(b.step.out_pos[0], 19);
+    assert_int_equal(b.step.batch.n_outputs, 1);
+    assert_int_equal(b.step.batch.n_rows, 1);
+    assert_int_equal(b.step.batch.output[0].first_col, 19);
+    assert_int_equal(b.step.batch.pos[19], 19);
     assert_int_equal(u.seq.state, SEQ_PREFILL);
     commit(&b);
     assert_int_equal(u.seq.state, SEQ_DECODE);
@@ -173,29 +77,99 @@ static void test_one_request_from_prompt_to_end(void **state)
     close_bench(&b);
 }
 
-/* The second needs the whole pool; the third would fit at once, but came later. */
-static void test_nobody_passes_the_head_of_the_line(void **state)
+/* The second needs the whole pool: small ones pass it, with as many tokens as its own and no
+ * more. */
+static void test_the_head_lets_as_many_tokens_pass_as_it_wants(void **state)
 {
     (void)state;
     struct bench b;
-    struct user first = { 0 }, large = { 0 }, small = { 0 };
+    struct user first = { 0 }, large = { 0 }, small[3] = { 0 };
     open_bench(&b, 8, ample);
-    add(&b, &first, 0, 10, 4);
+    add(&b, &first, 0, 10, 22);
     add(&b, &large, 100, 100, 28);
-    add(&b, &small, 300, 5, 2);
-    for (int i = 0; i < 4; i++) {
+    add(&b, &small[0], 300, 60, 3);
+    add(&b, &small[1], 400, 60, 5);
+    plan(&b);
+    assert_int_equal(b.step.n_admitted, 2);
+    assert_ptr_equal(b.step.admitted[0], &first.seq);
+    assert_ptr_equal(b.step.admitted[1], &small[0].seq);
+    commit(&b);
+    while (small[0].seq.state != SEQ_GONE) run_step(&b);
+    plan(&b);
+    assert_ptr_equal(b.step.admitted[0], &small[1].seq); /* 63 + 65 of 128 */
+    commit(&b);
+    add(&b, &small[2], 500, 1, 1);
+    while (first.seq.state != SEQ_GONE || small[1].seq.state != SEQ_GONE) {
         run_step(&b);
         assert_int_equal(large.seq.state, SEQ_WAITING);
-        assert_int_equal(small.seq.state, SEQ_WAITING);
+        assert_int_equal(small[2].seq.state, SEQ_WAITING);
     }
-    assert_int_equal(first.seq.state, SEQ_GONE);
     plan(&b);
     assert_int_equal(b.step.n_admitted, 1);
     assert_ptr_equal(b.step.admitted[0], &large.seq);
     commit(&b);
     scheduler_remove(b.scheduler, &large.seq);
     plan(&b);
-    assert_ptr_equal(b.step.admitted[0], &small.seq);
+    assert_ptr_equal(b.step.admitted[0], &small[2].seq);
+    commit(&b);
+    close_bench(&b);
+}
+
+/* The head leaves two pages of the pool to others: one that wants them passes at no cost, any
+ * number of times; one that wants three does not when the head's tokens are used up. */
+static void test_who_leaves_room_for_the_head_passes_freely(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct user first = { 0 }, large = { 0 }, small = { 0 }, medium = { 0 };
+    open_bench(&b, 8, ample);
+    add(&b, &first, 0, 10, 60);     /* 5 pages: 3 are left */
+    add(&b, &large, 100, 80, 16);   /* 6 pages */
+    for (int i = 0; i < 10; i++) {
+        add(&b, &small, 300 + 50 * i, 20, 2);
+        plan(&b);
+        assert_int_equal(small.seq.state, SEQ_PREFILL);
+        commit(&b);
+        while (small.seq.state != SEQ_GONE) run_step(&b);
+    }
+    add(&b, &medium, 900, 40, 8);
+    plan(&b);
+    assert_int_equal(medium.seq.state, SEQ_PREFILL);    /* at cost: 48 of 96 */
+    commit(&b);
+    scheduler_remove(b.scheduler, &medium.seq);
+    add(&b, &medium, 950, 41, 7);
+    plan(&b);
+    assert_int_equal(medium.seq.state, SEQ_PREFILL);    /* 96 of 96 */
+    commit(&b);
+    scheduler_remove(b.scheduler, &medium.seq);
+    add(&b, &medium, 990, 40, 8);
+    plan(&b);
+    assert_int_equal(medium.seq.state, SEQ_WAITING);
+    commit(&b);
+    scheduler_remove(b.scheduler, &first.seq);
+    plan(&b);
+    assert_int_equal(large.seq.state, SEQ_PREFILL);
+    assert_int_equal(medium.seq.state, SEQ_WAITING);    /* 2 pages are left */
+    commit(&b);
+    close_bench(&b);
+}
+
+/* One that waits for pages starts when what it wants is computed by another: nobody left. */
+static void test_a_waiting_one_starts_when_its_pages_are_there(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct user first = { 0 }, same = { 0 };
+    open_bench(&b, 8, ample);
+    add(&b, &first, 0, 90, 6);      /* 6 pages of 8 */
+    run_step(&b);
+    add(&b, &same, 0, 90, 22);      /* 7 pages: 4 of them are there, 1 too few for what is free */
+    run_step(&b);
+    assert_int_equal(same.seq.state, SEQ_WAITING);
+    assert_int_equal(first.seq.state, SEQ_DECODE);
+    plan(&b);
+    assert_int_equal(same.seq.state, SEQ_PREFILL);
+    assert_int_equal(same.seq.n_cached, 80);
     commit(&b);
     close_bench(&b);
 }
@@ -220,6 +194,7 @@ static void test_slots_are_refilled_in_order(void **state)
 
 /* ---- budgets -------------------------------------------------------------------------------- */
 
+/* Of 32 columns the younger gets a third: less than a page, so as it is. */
 static void test_prompts_are_cut_to_the_budget(void **state)
 {
     (void)state;
@@ -231,16 +206,41 @@ static void test_prompts_are_cut_to_the_budget(void **state)
     add(&b, &older, 100, 80, 2);
     add(&b, &younger, 300, 40, 2);
 
-    static const uint32_t older_cols[] = { 32, 32, 16, 1 };
-    static const uint32_t younger_cols[] = { 0, 0, 16, 24 };
-    for (int i = 0; i < 4; i++) {
+    static const uint32_t older_cols[] = { 22, 22, 22, 14, 1 };
+    static const uint32_t younger_cols[] = { 10, 10, 10, 10, 1 };
+    for (int i = 0; i < 5; i++) {
         plan(&b);
-        assert_int_equal(b.step.n_decode_cols, i < 3 ? 1 : 2);
-        assert_ptr_equal(b.step.batch.span[0].page, decoding.page);
+        assert_int_equal(b.step.n_decode_cols, i < 4 ? 1 : 3);
+        assert_ptr_equal(b.step.batch.span[0].page[0], decoding.page);
         assert_int_equal(cols_of(&b, &older), older_cols[i]);
         assert_int_equal(cols_of(&b, &younger), younger_cols[i]);
         commit(&b);
     }
+    close_bench(&b);
+}
+
+/* A third of 64, in whole pages, goes to those with least left: 5 and 11 of the 16 first. */
+static void test_short_prompts_get_whole_pages_of_a_third(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct user large = { 0 }, medium = { 0 }, small[2] = { 0 };
+    open_bench(&b, 60, ample);
+    add(&b, &large, 0, 200, 2);
+    add(&b, &medium, 300, 80, 2);
+    add(&b, &small[0], 500, 11, 2);
+    add(&b, &small[1], 600, 5, 2);
+    plan(&b);
+    assert_int_equal(cols_of(&b, &large), 48);
+    assert_int_equal(cols_of(&b, &medium), 0);
+    assert_int_equal(cols_of(&b, &small[0]), 11);
+    assert_int_equal(cols_of(&b, &small[1]), 5);
+    commit(&b);
+    for (int i = 0; i < 2; i++) assert_int_equal(small[i].seq.state, SEQ_DECODE);
+    plan(&b); /* beside two: 32 columns */
+    assert_int_equal(cols_of(&b, &large), 22);
+    assert_int_equal(cols_of(&b, &medium), 10);
+    commit(&b);
     close_bench(&b);
 }
 
@@ -360,8 +360,12 @@ static void test_score_wants_every_column(void **state)
     uint32_t n_outs = 0;
     while (score.seq.state != SEQ_DECODE) {
         plan(&b);
-        for (uint32_t i = 0; i < b.step.batch.n_outs; i++)
-            assert_int_equal(b.step.out_pos[i], n_outs++);
+        const struct output *o = b.step.batch.output;
+        assert_int_equal(b.step.batch.n_outputs, 1);    /* all of a span's in one */
+        assert_int_equal(o->first_row, 0);
+        assert_int_equal(o->n_cols, b.step.batch.n_rows);
+        for (uint32_t i = 0; i < o->n_cols; i++)
+            assert_int_equal(b.step.batch.pos[o->first_col + i], n_outs++);
         commit(&b);
     }
     assert_int_equal(n_outs, 80);
@@ -370,301 +374,47 @@ static void test_score_wants_every_column(void **state)
     close_bench(&b);
 }
 
-/* ---- sharing -------------------------------------------------------------------------------- */
-
-static void test_equal_prompts_share_pages(void **state)
+/* Who wants its prompt computed gets it computed; those after it may share it. */
+static void test_a_prompt_that_is_computed_all_the_same(void **state)
 {
     (void)state;
     struct bench b;
-    struct user first = { 0 }, second = { 0 }, whole = { 0 };
+    struct user warm = { 0 }, own = { 0 }, next = { 0 };
     open_bench(&b, 40, ample);
-    add(&b, &first, 0, 40, 30);
+    add(&b, &warm, 0, 48, 30);
     run_step(&b);
-    add(&b, &second, 0, 40, 30);
-    add(&b, &whole, 0, 32, 30); /* two full pages: the second is computed again, for its logits */
-    plan(&b);
-    assert_int_equal(second.seq.n_cached, 32);
-    assert_int_equal(cols_of(&b, &second), 8);
-    assert_int_equal(second.page[0], first.page[0]);
-    assert_int_equal(second.page[1], first.page[1]);
-    assert_int_not_equal(second.page[2], first.page[2]);
-    assert_int_equal(whole.seq.n_cached, 16);
-    assert_int_equal(cols_of(&b, &whole), 16);
-    assert_int_equal(kv_pool_n_refs(b.pool, first.page[0]), 3);
-    assert_int_equal(b.n_copies, 0);
-    commit(&b);
-    close_bench(&b);
-}
-
-/* The next turn of a chat begins with the prompt and the reply of the last. */
-static void test_replies_are_reused(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user first = { 0 }, next = { 0 };
-    open_bench(&b, 40, ample);
-    add(&b, &first, 0, 20, 30);
-    while (first.seq.state != SEQ_GONE) run_step(&b);
-
-    next.seq = (struct seq){ .token = next.token, .page = next.page, .n_prompt = 60,
-                             .max_tokens = 70 };
-    memcpy(next.token, first.token, 50 * sizeof *first.token);
-    scheduler_add(b.scheduler, &next.seq);
-    plan(&b);
-    assert_int_equal(next.seq.n_cached, 48);
-    commit(&b);
-    close_bench(&b);
-}
-
-static void test_no_prefix_cache(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user first = { 0 }, second = { 0 }, fork = { 0 };
-    struct scheduler_params p = ample;
-    p.no_prefix_cache = true;
-    open_bench(&b, 40, p);
-    add(&b, &first, 0, 40, 30);
-    run_step(&b);
-    add(&b, &second, 0, 40, 30);
-    fork.seq.fork_of = &first.seq;
-    add(&b, &fork, 0, 40, 30);
-    plan(&b);
-    assert_int_equal(second.seq.n_cached, 0);
-    assert_int_equal(fork.seq.n_cached, 39); /* asked for by name */
-    commit(&b);
-    for (int i = 0; i < 2; i++) run_step(&b);
-    scheduler_remove(b.scheduler, &first.seq);
-    scheduler_remove(b.scheduler, &second.seq);
-    scheduler_remove(b.scheduler, &fork.seq);
-    assert_int_equal(kv_pool_counts(b.pool).n_cached, 0);
-    close_bench(&b);
-}
-
-/* Sharing held pages lets a request in that would not fit alone. */
-static void test_shared_pages_need_no_memory(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user first = { 0 }, same = { 0 }, other = { 0 };
-    open_bench(&b, 8, ample);
-    add(&b, &first, 0, 65, 10); /* 5 pages, 4 of them full */
-    while (first.seq.state != SEQ_DECODE) run_step(&b);
-    add(&b, &other, 500, 65, 10);
-    plan(&b);
-    assert_int_equal(other.seq.state, SEQ_WAITING);
-    commit(&b);
-    scheduler_remove(b.scheduler, &other.seq);
-    add(&b, &same, 0, 65, 10);
-    plan(&b);
-    assert_int_equal(same.seq.state, SEQ_PREFILL);
-    assert_int_equal(same.seq.n_cached, 64);
-    commit(&b);
-    close_bench(&b);
-}
-
-/* Other content has the key of the request's first page: nothing is shared, nothing entered. */
-static void test_hash_collision_ends_sharing(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user u = { 0 }, same = { 0 };
-    int32_t prompt[PAGE_TOKENS], other[PAGE_TOKENS] = { 7 };
-    open_bench(&b, 40, ample);
-    for (int i = 0; i < PAGE_TOKENS; i++) prompt[i] = i;
-    const struct prefix_key key = prefix_key_next((struct prefix_key){ { 0, 0 } }, prompt);
-    assert_true(kv_pool_reserve(b.pool, 1));
-    const uint32_t foreign = kv_pool_take(b.pool);
-    assert_true(kv_pool_publish(b.pool, foreign, key, other));
-    kv_pool_release(b.pool, foreign);
-
-    add(&b, &u, 0, 40, 30);
-    run_step(&b);
-    assert_int_equal(u.seq.n_published, 0);
-    add(&b, &same, 0, 40, 30);
-    run_step(&b);
-    assert_int_equal(same.seq.n_cached, 0);
-    scheduler_remove(b.scheduler, &u.seq);
-    scheduler_remove(b.scheduler, &same.seq);
-    assert_int_equal(kv_pool_counts(b.pool).n_cached, 1);
-    assert_int_equal(kv_pool_find(b.pool, key, other), foreign);
-    close_bench(&b);
-}
-
-/* ---- fork ----------------------------------------------------------------------------------- */
-
-static void test_fork_waits_then_shares(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user source = { 0 }, fork[2] = { 0 }, later = { 0 };
-    open_bench(&b, 40, ample);
-    add(&b, &source, 0, 100, 30);
-    for (int i = 0; i < 2; i++) {
-        fork[i].seq.fork_of = &source.seq;
-        add(&b, &fork[i], 0, 100, 30);
-    }
-    add(&b, &later, 500, 4, 4);
-    run_step(&b); /* 64 of 100 */
-    assert_int_equal(scheduler_n_waiting(b.scheduler), 3);
-    run_step(&b);
-    assert_int_equal(source.seq.state, SEQ_DECODE);
-
-    plan(&b);
-    assert_int_equal(b.step.n_admitted, 3);
-    assert_int_equal(b.n_copies, 2);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(fork[i].seq.n_cached, 99);
-        assert_int_equal(cols_of(&b, &fork[i]), 1);
-        for (int k = 0; k < 6; k++) assert_int_equal(fork[i].page[k], source.page[k]);
-        assert_int_equal(b.copied_to[i], fork[i].page[6]);
-        assert_int_equal(b.copied_from[i], source.page[6]);
-        assert_int_not_equal(fork[i].page[6], source.page[6]);
-        assert_null(fork[i].seq.fork_of);
-    }
-    assert_int_equal(kv_pool_n_refs(b.pool, source.page[5]), 3);
-    commit(&b);
-    for (int i = 0; i < 2; i++) assert_int_equal(fork[i].seq.state, SEQ_DECODE);
-    close_bench(&b);
-}
-
-/* A prompt that ends with a page; one whose last token begins a page and needs no copy. */
-static void test_fork_at_page_borders(void **state)
-{
-    (void)state;
-    for (uint32_t n_prompt = 31; n_prompt <= 34; n_prompt++) {
-        struct bench b;
-        struct user source = { 0 }, fork = { 0 };
-        open_bench(&b, 40, ample);
-        add(&b, &source, 0, n_prompt, 30);
-        fork.seq.fork_of = &source.seq;
-        add(&b, &fork, 0, n_prompt, 30);
-        run_step(&b);
-        plan(&b);
-        assert_int_equal(fork.seq.n_cached, n_prompt - 1);
-        assert_int_equal(b.n_copies, n_prompt == 33 ? 0 : 1);
-        commit(&b);
-        close_bench(&b);
-    }
-}
-
-static void test_fork_of_a_removed_source_goes_on(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user source = { 0 }, fork = { 0 };
-    open_bench(&b, 40, ample);
-    add(&b, &source, 0, 100, 10);
-    fork.seq.fork_of = &source.seq;
-    add(&b, &fork, 0, 100, 10);
-    run_step(&b);
-    assert_int_equal(fork.seq.state, SEQ_WAITING);
-    scheduler_remove(b.scheduler, &source.seq);
-    assert_null(fork.seq.fork_of);
-    memset(&source, 0xee, sizeof source); /* nothing may look at it now */
-    plan(&b);
-    assert_int_equal(fork.seq.state, SEQ_PREFILL);
-    assert_int_equal(fork.seq.n_cached, 64); /* what the source had entered into the index */
-    commit(&b);
-    close_bench(&b);
-}
-
-/* The source fills every slot: the fork gets its turn when it has left. */
-static void test_fork_with_one_slot(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user source = { 0 }, fork = { 0 };
-    open_bench(&b, 4, (struct scheduler_params){ .n_slots = 1, .step_tokens = 64,
-                                                 .prefill_tokens = 64 });
-    add(&b, &source, 0, 40, 5);
-    fork.seq.fork_of = &source.seq;
-    add(&b, &fork, 0, 40, 5);
-    for (int i = 0; i < 5; i++) run_step(&b);
-    assert_int_equal(source.seq.state, SEQ_GONE);
-    for (int i = 0; i < 5; i++) run_step(&b);
-    assert_int_equal(fork.seq.state, SEQ_GONE);
-    close_bench(&b);
-}
-
-/* ---- removal -------------------------------------------------------------------------------- */
-
-static void test_removal_in_every_state_gives_all_back(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user decoding = { 0 }, prefilling = { 0 }, waiting = { 0 };
-    open_bench(&b, 40, (struct scheduler_params){ .n_slots = 2, .step_tokens = 8,
-                                                  .prefill_tokens = 8, .no_prefix_cache = true });
-    add(&b, &decoding, 0, 8, 50);
-    run_step(&b);
-    add(&b, &prefilling, 100, 60, 50);
-    add(&b, &waiting, 200, 8, 8);
-    run_step(&b);
-    assert_int_equal(decoding.seq.state, SEQ_DECODE);
-    assert_int_equal(prefilling.seq.state, SEQ_PREFILL);
-    assert_int_equal(waiting.seq.state, SEQ_WAITING);
-
-    scheduler_remove(b.scheduler, &waiting.seq);
-    check_audits(&b);
-    scheduler_remove(b.scheduler, &prefilling.seq);
-    check_audits(&b);
-    assert_int_equal(kv_pool_counts(b.pool).n_held, decoding.seq.n_pages);
-    scheduler_remove(b.scheduler, &decoding.seq);
-    check_audits(&b);
-    assert_int_equal(kv_pool_counts(b.pool).n_free, 40);
-    assert_int_equal(kv_pool_counts(b.pool).n_reserved, 0);
-    assert_int_equal(waiting.seq.state, SEQ_GONE);
-    plan(&b);
-    assert_int_equal(b.step.batch.n_cols, 0);
-    close_bench(&b);
-}
-
-/* Of a cached prefix the end goes first: what is left can still be found. */
-static void test_cached_prefixes_lose_their_end_first(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct user first = { 0 }, other = { 0 }, again = { 0 };
-    open_bench(&b, 6, ample);
-    add(&b, &first, 0, 65, 1);
-    while (first.seq.state != SEQ_GONE) run_step(&b); /* 4 pages cached, 2 free */
-    add(&b, &other, 500, 60, 1);
-    while (other.seq.state != SEQ_GONE) run_step(&b); /* takes 4 */
-    assert_int_equal(kv_pool_counts(b.pool).n_evicted, 2);
-    add(&b, &again, 0, 65, 1);
-    plan(&b);
-    assert_int_equal(again.seq.n_cached, 32);
-    commit(&b);
+    own.seq.computes_prompt = true;
+    add(&b, &own, 0, 48, 30);
+    while (own.seq.state != SEQ_DECODE) run_step(&b);
+    assert_int_equal(own.seq.n_cached, 0);
+    add(&b, &next, 0, 48, 30);
+    while (next.seq.state != SEQ_DECODE) run_step(&b);
+    assert_int_equal(next.seq.n_cached, 32);
+    scheduler_remove(b.scheduler, &warm.seq);
+    scheduler_remove(b.scheduler, &own.seq);
+    scheduler_remove(b.scheduler, &next.seq);
     close_bench(&b);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_prompt_that_is_computed_all_the_same),
         cmocka_unit_test(test_refuses_budgets_that_cannot_serve),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_one_request_from_prompt_to_end),
-        cmocka_unit_test(test_nobody_passes_the_head_of_the_line),
+        cmocka_unit_test(test_the_head_lets_as_many_tokens_pass_as_it_wants),
+        cmocka_unit_test(test_who_leaves_room_for_the_head_passes_freely),
+        cmocka_unit_test(test_a_waiting_one_starts_when_its_pages_are_there),
         cmocka_unit_test(test_slots_are_refilled_in_order),
         cmocka_unit_test(test_prompts_are_cut_to_the_budget),
+        cmocka_unit_test(test_short_prompts_get_whole_pages_of_a_third),
         cmocka_unit_test(test_prompts_fill_the_last_unit_of_columns),
         cmocka_unit_test(test_whole_step_for_prompts_when_nobody_decodes),
         cmocka_unit_test(test_chunks_end_at_page_borders_where_it_is_free),
         cmocka_unit_test(test_prompts_always_advance),
         cmocka_unit_test(test_prefill_first_holds_replies_back),
         cmocka_unit_test(test_score_wants_every_column),
-        cmocka_unit_test(test_equal_prompts_share_pages),
-        cmocka_unit_test(test_replies_are_reused),
-        cmocka_unit_test(test_no_prefix_cache),
-        cmocka_unit_test(test_shared_pages_need_no_memory),
-        cmocka_unit_test(test_hash_collision_ends_sharing),
-        cmocka_unit_test(test_fork_waits_then_shares),
-        cmocka_unit_test(test_fork_at_page_borders),
-        cmocka_unit_test(test_fork_of_a_removed_source_goes_on),
-        cmocka_unit_test(test_fork_with_one_slot),
-        cmocka_unit_test(test_removal_in_every_state_gives_all_back),
-        cmocka_unit_test(test_cached_prefixes_lose_their_end_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@ enum {
 
 struct tiny_writer {
     FILE *f;
-    struct rng rng;
+    struct rng rng, more;       /* more: of rows beyond the vocabulary, so that the others stay */
+    uint32_t n_heads, n_head_rows;
     uint64_t n_data;            /* bytes of the data section announced so far */
 };
 
@@ -139,7 +140,8 @@ static inline void tiny_data(struct tiny_writer *w, const char *name, uint32_t n
     for (uint64_t i = 0; i < n / 34 && n_rows; i++) {
         const uint16_t scale = 0x1400;      /* 2^-10: values of about +-0.125 */
         int8_t q[32];
-        for (int j = 0; j < 32; j++) q[j] = (int8_t)((int)rng_below(&w->rng, 255) - 127);
+        struct rng *rng = i / (n_k / 32) < TINY_VOCAB ? &w->rng : &w->more;
+        for (int j = 0; j < 32; j++) q[j] = (int8_t)((int)rng_below(rng, 255) - 127);
         fwrite(&scale, 2, 1, w->f);
         fwrite(q, 1, 32, w->f);
     }
@@ -155,16 +157,16 @@ static inline void tiny_each(struct tiny_writer *w, tiny_each_fn *fn)
         uint32_t n_k, n_rows;
     } of_layer[] = {
         { "attn_norm.weight", TINY_D_MODEL, 0 },
-        { "attn_q.weight", TINY_D_MODEL, TINY_HEADS * TINY_D_HEAD },
+        { "attn_q.weight", TINY_D_MODEL, w->n_heads * TINY_D_HEAD },
         { "attn_k.weight", TINY_D_MODEL, TINY_KV_HEADS * TINY_D_HEAD },
         { "attn_v.weight", TINY_D_MODEL, TINY_KV_HEADS * TINY_D_HEAD },
-        { "attn_output.weight", TINY_HEADS * TINY_D_HEAD, TINY_D_MODEL },
+        { "attn_output.weight", w->n_heads * TINY_D_HEAD, TINY_D_MODEL },
         { "ffn_norm.weight", TINY_D_MODEL, 0 },
         { "ffn_gate.weight", TINY_D_MODEL, TINY_D_FF },
         { "ffn_up.weight", TINY_D_MODEL, TINY_D_FF },
         { "ffn_down.weight", TINY_D_FF, TINY_D_MODEL },
     };
-    fn(w, "token_embd.weight", TINY_D_MODEL, TINY_VOCAB);
+    fn(w, "token_embd.weight", TINY_D_MODEL, w->n_head_rows);
     fn(w, "output_norm.weight", TINY_D_MODEL, 0);
     for (int l = 0; l < TINY_LAYERS; l++)
         for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++) {
@@ -178,25 +180,31 @@ static const char tiny_template[] =
     "{% for m in messages %}{{ '<|turn|>' + m.role + ':' + m.content + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|turn|>bot:' }}{% endif %}";
 
-/* Writes to a new temporary file, whose path goes to `path`; the caller unlinks it. */
-static inline bool tiny_model_write(char path[64], bool with_template)
+/* Writes to a new temporary file, whose path goes to `path`; the caller unlinks it. n_heads: query
+ * heads, over one KV head; n_head_rows: of the embedding, which is the output head too. */
+static inline bool tiny_model_write_as(char path[64], bool with_template, uint32_t n_heads,
+                                       uint32_t n_head_rows)
 {
     strcpy(path, "/tmp/paceline-tiny-XXXXXX");
     const int fd = mkstemp(path);
-    struct tiny_writer w = { .f = fd < 0 ? NULL : fdopen(fd, "wb") };
+    struct tiny_writer w = { .f = fd < 0 ? NULL : fdopen(fd, "wb"), .n_heads = n_heads,
+                             .n_head_rows = n_head_rows };
     if (!w.f) return false;
     rng_seed(&w.rng, 7);
+    rng_seed(&w.more, 8);
     fwrite("GGUF", 1, 4, w.f);
     tiny_u32(&w, 3);
     tiny_u64(&w, 2 + TINY_LAYERS * 9);
-    tiny_u64(&w, with_template ? 16 : 15);
+    tiny_u64(&w, with_template ? 18 : 17);
     tiny_key_string(&w, "general.architecture", "llama");
     tiny_key_string(&w, "general.name", "tiny");
     tiny_key_u32(&w, "llama.block_count", TINY_LAYERS);
     tiny_key_u32(&w, "llama.context_length", TINY_CTX);
     tiny_key_u32(&w, "llama.embedding_length", TINY_D_MODEL);
     tiny_key_u32(&w, "llama.feed_forward_length", TINY_D_FF);
-    tiny_key_u32(&w, "llama.attention.head_count", TINY_HEADS);
+    tiny_key_u32(&w, "llama.attention.head_count", n_heads);
+    tiny_key_u32(&w, "llama.attention.key_length", TINY_D_HEAD);
+    tiny_key_u32(&w, "llama.attention.value_length", TINY_D_HEAD);
     tiny_key_u32(&w, "llama.attention.head_count_kv", TINY_KV_HEADS);
     tiny_key_f32(&w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     tiny_vocabulary(&w);
@@ -205,6 +213,27 @@ static inline bool tiny_model_write(char path[64], bool with_template)
     while (ftell(w.f) % 32) fputc(0, w.f);
     tiny_each(&w, tiny_data);
     return fclose(w.f) == 0;
+}
+
+static inline bool tiny_model_write(char path[64], bool with_template)
+{
+    return tiny_model_write_as(path, with_template, TINY_HEADS, TINY_VOCAB);
+}
+
+/* Makes a number of the file's header another; false: there is no such key. */
+static inline bool tiny_model_patch(const char *path, const char *key, uint32_t value)
+{
+    enum { N_HEADER = 1 << 16 };
+    static char header[N_HEADER];
+    FILE *f = fopen(path, "r+b");
+    if (!f) return false;
+    const size_t n = fread(header, 1, N_HEADER, f), n_key = strlen(key);
+    bool is_found = false;
+    for (size_t at = 0; at + n_key + 8 <= n && !is_found; at++) {
+        if (memcmp(header + at, key, n_key)) continue;
+        is_found = !fseek(f, (long)(at + n_key + 4), SEEK_SET) && fwrite(&value, 4, 1, f) == 1;
+    }
+    return fclose(f) == 0 && is_found;
 }
 
 #endif

@@ -27,9 +27,9 @@ static pl_status print_array(const struct gguf *g, const char *name, const struc
     const uint8_t *at = a.data;
     for (uint64_t i = 0; i < a.n; i++) {
         if (a.kind == GGUF_STRING) print_string(gguf_next_string(&at));
-        else if (a.kind == GGUF_F32) printf(" %a", (double)gguf_array_f32(&a, i));
-        else if (a.kind == GGUF_I32) printf(" %d", gguf_array_i32(&a, i));
-        else if (a.kind == GGUF_U32) printf(" %u", (uint32_t)gguf_array_i32(&a, i));
+        else if (a.kind == GGUF_F32) printf(" %a", (double)gguf_array_float(&a, i));
+        else if (a.kind == GGUF_I32) printf(" %d", (int32_t)gguf_array_integer(&a, i));
+        else if (a.kind == GGUF_U32) printf(" %u", (uint32_t)gguf_array_integer(&a, i));
         else printf(" ?");
     }
     return PL_OK;

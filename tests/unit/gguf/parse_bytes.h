@@ -36,6 +36,7 @@ static inline pl_status parse_bytes(struct parsed *p, const void *bytes, size_t 
 
 static inline void parsed_free(struct parsed *p)
 {
+    gguf_free_overrides(&p->g);
     free((void *)(uintptr_t)p->map.data);
     free(p->g.key);
     free(p->g.tensor);
@@ -60,8 +61,9 @@ static inline uint64_t read_everything(const struct gguf *g)
         }
         if (k->kind != GGUF_ARRAY) continue;
         for (uint64_t e = 0; e < a->n; e++) {
-            if (a->kind == GGUF_I32 || a->kind == GGUF_U32) sum += (uint32_t)gguf_array_i32(a, e);
-            if (a->kind == GGUF_F32) sum += gguf_array_f32(a, e) > 0;
+            if (a->kind == GGUF_I32 || a->kind == GGUF_U32)
+                sum += (uint32_t)gguf_array_integer(a, e);
+            if (a->kind == GGUF_F32) sum += gguf_array_float(a, e) > 0;
             if (a->kind == GGUF_BOOL || a->kind == GGUF_U8 || a->kind == GGUF_I8) sum += a->data[e];
             if (a->kind >= GGUF_U64) sum += a->data[8 * e + 7];
         }

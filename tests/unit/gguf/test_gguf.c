@@ -165,10 +165,10 @@ static void test_arrays(void **state)
     open_built(&p, &b);
 
     assert_true(!gguf_array(&p.g, "i32s", GGUF_I32, &a, NULL) && a.n == 3);
-    assert_int_equal(gguf_array_i32(&a, 0), -1);
-    assert_int_equal(gguf_array_i32(&a, 2), INT32_MAX);
+    assert_int_equal(gguf_array_integer(&a, 0), -1);
+    assert_int_equal(gguf_array_integer(&a, 2), INT32_MAX);
     assert_true(!gguf_array(&p.g, "f32s", GGUF_F32, &a, NULL) && a.n == 2);
-    assert_true(gguf_array_f32(&a, 0) == 0.5f && gguf_array_f32(&a, 1) == -2);
+    assert_true(gguf_array_float(&a, 0) == 0.5f && gguf_array_float(&a, 1) == -2);
     assert_true(!gguf_array(&p.g, "nothing", GGUF_STRING, &a, NULL) && a.n == 0);
 
     assert_true(!gguf_array(&p.g, "strings", GGUF_STRING, &a, NULL) && a.n == 3);
@@ -206,12 +206,15 @@ static void test_missing_and_wrong_kinds(void **state)
     assert_refused(gguf_u32(g, "f32", &u32, &err), &err, "key f32 is f32; an integer is wanted");
     assert_refused(gguf_u32_or(g, "string", 1, &u32, &err), &err, "is a string; an integer");
     assert_refused(gguf_u64(g, "yes", &u64, &err), &err, "is a boolean; an integer");
-    assert_refused(gguf_f32(g, "u32", &f, &err), &err, "is u32; a float");
+    assert_refused(gguf_f32(g, "string", &f, &err), &err, "is a string; a float");
     assert_refused(gguf_f32_or(g, "inf", 1, &f, &err), &err, "not a finite number");
     assert_refused(gguf_bool_or(g, "u32", true, &yes, &err), &err, "is u32; a boolean");
     assert_refused(gguf_string(g, "i32s", &s, &err), &err, "is an array; a string");
     assert_refused(gguf_array(g, "u32", GGUF_U32, &a, &err), &err, "is u32; an array");
     assert_refused(gguf_array(g, "i32s", GGUF_F32, &a, &err), &err, "array of i32; of f32");
+    assert_refused(gguf_floats(g, "i32s", &a, &err), &err, "array of i32; of floats");
+    assert_refused(gguf_integers(g, "f32s", &a, &err), &err, "array of f32; of integers");
+    assert_refused(gguf_integers(g, "strings", &a, &err), &err, "array of a string; of integers");
     parsed_free(&p);
 }
 

@@ -5,7 +5,8 @@
  * A token is a byte. The reply to a prompt is the prompt itself, one token a step, up to
  * max_tokens. A prompt may begin with an order:
  *   !busy !context !closing   pl_submit fails so            !template   pl_chat_prompt fails
- *   !slow    tokenizing takes a second                      !error      ends so after two tokens
+ *   !slow    tokenizing waits for fake_release              !error      ends so after two tokens
+ *   !held    its tokens do
  *   !stuck   no token ever comes; can be cancelled          !dead       not even that
  *
  * One lock guards everything; wake-ups run under it, as the real engine's do under the stream's. */
@@ -44,13 +45,14 @@ struct pl_engine {
     pl_plan plan;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed, released;
     pl_stream *first;
     pl_stats stats;
     uint64_t last_id;
     long step_ns;
     long next_gap_ms, submit_gap_ms; /* widen races: a pause after "no event", after pl_submit */
-    bool is_draining, is_stopping, is_unhealthy;
+    uint32_t n_tokenizing;      /* what begins with !slow and waits */
+    bool is_draining, is_stopping, is_unhealthy, is_released;
 };
 
 static inline bool fake_is_ordered(const char *prompt, const char *order)
@@ -89,6 +91,7 @@ static void fake_step(pl_stream *s)
         s->is_admitted = true;
         fake_emit(s, (pl_event){ .kind = PL_EVENT_ADMITTED, .text = "" });
     } else if (is_full || fake_is_ordered(s->prompt, "!stuck")) return;
+    else if (!s->engine->is_released && fake_is_ordered(s->prompt, "!held")) return;
     else if (fake_is_ordered(s->prompt, "!error") && s->n_reply == 2) fake_end(s, PL_FINISH_ERROR);
     else if (s->n_reply == s->n_prompt) fake_end(s, PL_FINISH_STOP);
     else if (s->n_reply == s->max_tokens) fake_end(s, PL_FINISH_LENGTH);
@@ -157,6 +160,7 @@ static inline pl_engine *fake_open(uint32_t n_streams, uint32_t queue_requests, 
     e->stats.n_pages_total = 64;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->changed, NULL);
+    pthread_cond_init(&e->released, NULL);
     if (pthread_create(&e->thread, NULL, fake_run, e)) abort();
     return e;
 }
@@ -174,6 +178,7 @@ void pl_close(pl_engine *e)
         fake_free(s);
     }
     pthread_cond_destroy(&e->changed);
+    pthread_cond_destroy(&e->released);
     pthread_mutex_destroy(&e->lock);
     free(e);
 }
@@ -209,11 +214,29 @@ void pl_text_free(pl_text *t)
     *t = (pl_text){ 0 };
 }
 
+static void fake_wait_for_release(pl_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->n_tokenizing++;
+    while (!e->is_released) pthread_cond_wait(&e->released, &e->lock);
+    e->n_tokenizing--;
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* From here on nothing waits any more. */
+static inline void fake_release(pl_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->is_released = true;
+    pthread_cond_broadcast(&e->released);
+    pthread_mutex_unlock(&e->lock);
+}
+
 pl_status pl_tokenize(const pl_engine *e, const char *text, size_t n_bytes, unsigned flags,
                       pl_tokens *out, pl_err *err)
 {
-    (void)e, (void)flags, (void)err;
-    if (n_bytes > 5 && fake_is_ordered(text, "!slow")) fake_sleep_ms(1000);
+    (void)flags, (void)err;
+    if (n_bytes > 5 && fake_is_ordered(text, "!slow")) fake_wait_for_release((pl_engine *)e);
     *out = (pl_tokens){ malloc((n_bytes + 1) * sizeof *out->ids), n_bytes };
     if (!out->ids) abort();
     for (size_t i = 0; i < n_bytes; i++) out->ids[i] = (unsigned char)text[i];
@@ -380,6 +403,14 @@ static inline uint32_t fake_n_admitted(pl_engine *e)
     uint32_t n = 0;
     pthread_mutex_lock(&e->lock);
     for (pl_stream *s = e->first; s; s = s->next) n += s->is_admitted && !s->has_ended;
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+static inline uint32_t fake_n_tokenizing(pl_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    const uint32_t n = e->n_tokenizing;
     pthread_mutex_unlock(&e->lock);
     return n;
 }

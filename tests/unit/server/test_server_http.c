@@ -64,18 +64,58 @@ static void models_have_the_names_that_requests_may_use(void **state)
         snprintf(text, sizeof text, ",\"model\":\"%s\"", known[i]);
         a = chat(&f, "x", text);
         expect_status(&a, 200);
-        expect(&a, "model", known[i]);
+        expect(&a, "model", "nick");
         answer_free(&a);
     }
     expect_error(get(&f, "/v1/models/gpt-4"), 404, "model_not_found", "model");
     expect_error(get(&f, "/v1/models/fak"), 404, "model_not_found", "model");
-    expect_error(chat(&f, "x", ",\"model\":\"gpt-4\""), 404, "model_not_found", "model");
+    expect_error(get(&f, "/v1/models/nick/more"), 404, "model_not_found", "model");
     struct answer a = get(&f, "/v1/models");
     expect(&a, "data.0.id", "nick");
+    expect(&a, "data.0.meta.n_ctx", "1048576");
     answer_free(&a);
-    a = chat(&f, "x", "");
-    expect(&a, "model", "nick");
-    answer_free(&a);
+    close_fixture(&f);
+}
+
+/* There is one model: any name asks for it, and the answer tells which it is. */
+static void any_name_is_served_unless_names_are_strict(void **state)
+{
+    static const char *const names[] = { "", ",\"model\":\"gpt-4\"", ",\"model\":\"FAKE\"",
+                                         ",\"model\":\"\"" };
+    struct server_params params = params_of_test();
+    (void)state;
+    for (int is_strict = 0; is_strict < 2; is_strict++) {
+        params.has_strict_names = is_strict;
+        struct fixture f = open_with(&params, 1, 1);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            struct answer a = chat(&f, "x", names[i]);
+            if (is_strict && (i == 1 || i == 2)) {
+                expect_error(a, 404, "model_not_found", "model");
+                continue;
+            }
+            expect_status(&a, 200);
+            expect(&a, "model", "fake.gguf");
+            answer_free(&a);
+        }
+        close_fixture(&f);
+    }
+}
+
+static void names_that_are_no_text_are_cleaned(void **state)
+{
+    static const char *const paths[] = { "/v1/models", "/props", "/metrics" };
+    struct server_params params = params_of_test();
+    (void)state;
+    params.model_path = "/models/b\xff" "d.gguf";
+    struct fixture f = open_with(&params, 1, 1);
+    strcpy(f.engine->plan.model_name, "\xc3");
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct answer a = get(&f, paths[i]);
+        expect_status(&a, 200);
+        assert_non_null(strstr(a.body.bytes, "b\xef\xbf\xbd" "d.gguf"));
+        assert_null(strchr(a.body.bytes, '\xff'));
+        answer_free(&a);
+    }
     close_fixture(&f);
 }
 
@@ -214,6 +254,28 @@ static void a_chat_as_a_stream(void **state)
     close_fixture(&f);
 }
 
+/* n_predict 0: the prompt is read and nothing is said. */
+static void no_reply_where_none_is_wanted(void **state)
+{
+    struct fixture f = open_fixture();
+    struct seen seen = { 0 };
+    (void)state;
+    struct answer a = chat(&f, "twenty", ",\"n_predict\":0,\"logprobs\":true");
+    expect_status(&a, 200);
+    expect(&a, "choices.0.message.content", "");
+    expect(&a, "choices.0.finish_reason", "length");
+    expect(&a, "choices.0.logprobs.content", "[]");
+    expect(&a, "usage.completion_tokens", "0");
+    expect(&a, "usage.prompt_tokens", "6");
+    answer_free(&a);
+    a = chat(&f, "t", ",\"n_predict\":0,\"stream\":true");
+    each_event(&a, see_chunk, &seen);
+    assert_string_equal(seen.text[0], "");
+    assert_string_equal(seen.finish[0], "length");
+    answer_free(&a);
+    close_fixture(&f);
+}
+
 static void prompts_of_every_kind(void **state)
 {
     static const struct { const char *prompt, *first, *second; } cases[] = {
@@ -287,7 +349,15 @@ static void errors_of_the_engine(void **state)
 {
     struct fixture f = open_fixture();
     (void)state;
-    expect_error(chat(&f, "!context", ""), 400, "context_length_exceeded", "messages");
+    struct answer over = chat(&f, "!context", "");
+    expect(&over, "error.type", "exceed_context_size_error");
+    expect(&over, "error.n_prompt_tokens", "8");
+    expect(&over, "error.n_ctx", "1048576");
+    assert_non_null(strstr(over.body.bytes, "exceeds the available context size"));
+    expect_error(over, 400, "context_length_exceeded", "messages");
+    over = post(&f, TEXT, "{\"n\":2,\"prompt\":[\"fits\",\"!context\"]}");
+    expect(&over, "error.n_prompt_tokens", "8");
+    expect_error(over, 400, "context_length_exceeded", "prompt");
     expect_error(post(&f, TEXT, "{\"prompt\":\"!context\"}"), 400, "context_length_exceeded",
                  "prompt");
     expect_error(chat(&f, "!template", ""), 400, "chat_template_error", "messages");
@@ -306,7 +376,7 @@ static void errors_of_the_engine(void **state)
     expect_status(&a, 200);
     assert_non_null(strstr(a.body.bytes, "\"content\":\"e\""));
     assert_non_null(strstr(a.body.bytes, "data: {\"error\":{\"message\":"));
-    assert_true(within(1000, nothing_open, &f));
+    assert_true(comes_true(nothing_open, &f));
     answer_free(&a);
     close_fixture(&f);
 }
@@ -326,6 +396,19 @@ static void bodies_that_are_no_request(void **state)
     close_fixture(&f);
 }
 
+/* Whether a chat is answered so at last. */
+static bool answers(const struct fixture *f, const char *body, size_t n_bytes, unsigned status)
+{
+    for (int i = 0; i < 6000; i++) {
+        struct answer a = http_ask(f->port, "POST", CHAT, "", body, n_bytes);
+        const bool is_so = a.status == status;
+        answer_free(&a);
+        if (is_so) return true;
+        fake_sleep_ms(10);
+    }
+    return false;
+}
+
 static void bodies_are_bounded_one_by_one_and_together(void **state)
 {
     enum { N = 40 };
@@ -343,15 +426,16 @@ static void bodies_are_bounded_one_by_one_and_together(void **state)
         fd[i] = http_connect(f.port);
         assert_true(http_begin(fd[i], "POST", CHAT, "", half, sizeof half, sizeof half + 1));
     }
-    fake_sleep_ms(100);
+    /* blanks that are read are no JSON: 400 until the others fill the room */
+    assert_true(answers(&f, half, sizeof half, 429));
     expect_error(http_ask(f.port, "POST", CHAT, "", half, sizeof half), 429, "queue_full", "null");
     for (int i = 0; i < N; i++) close(fd[i]);
-    fake_sleep_ms(100);
-    struct answer a = chat(&f, "again", "");
-    expect_status(&a, 200);
-    answer_free(&a);
-    a = get(&f, "/metrics");
-    assert_non_null(strstr(a.body.bytes, "\npaceline_rejected_total{reason=\"bodies_full\"} 1\n"));
+    char *again = chat_body("again", "");
+    assert_true(answers(&f, again, strlen(again), 200));
+    free(again);
+    struct answer a = get(&f, "/metrics");
+    assert_null(strstr(a.body.bytes, "\npaceline_rejected_total{reason=\"bodies_full\"} 0\n"));
+    assert_non_null(strstr(a.body.bytes, "\npaceline_rejected_total{reason=\"bodies_full\"} "));
     answer_free(&a);
     close_fixture(&f);
 }
@@ -375,7 +459,13 @@ static void text_routes(void **state)
                  "invalid_parameter", "add_special");
     expect_error(post(&f, "/detokenize", "{\"tokens\":[\"a\"]}"), 400, "invalid_parameter",
                  "tokens");
-    expect_error(post(&f, "/detokenize", "{\"tokens\":[256]}"), 400, "invalid_parameter", "tokens");
+    static const char *const no_ids[] = { "[256]", "[257]", "[-1]", "[100000000]", "[97,9999]",
+                                          "[97.5]", "[true]", "{}", "null", "97" };
+    for (size_t i = 0; i < sizeof no_ids / sizeof *no_ids; i++) {
+        char body[64];
+        snprintf(body, sizeof body, "{\"tokens\":%s}", no_ids[i]);
+        expect_error(post(&f, "/detokenize", body), 400, "invalid_parameter", "tokens");
+    }
     close_fixture(&f);
 }
 
@@ -424,10 +514,13 @@ int main(void)
         cmocka_unit_test(loading_is_said_until_ready),
         cmocka_unit_test(routes_and_methods),
         cmocka_unit_test(models_have_the_names_that_requests_may_use),
+        cmocka_unit_test(any_name_is_served_unless_names_are_strict),
+        cmocka_unit_test(names_that_are_no_text_are_cleaned),
         cmocka_unit_test(browsers_are_told_what_they_may_send),
         cmocka_unit_test(keys),
         cmocka_unit_test(a_chat_as_one_document),
         cmocka_unit_test(a_chat_as_a_stream),
+        cmocka_unit_test(no_reply_where_none_is_wanted),
         cmocka_unit_test(prompts_of_every_kind),
         cmocka_unit_test(echo_comes_before_the_reply),
         cmocka_unit_test(logprobs_in_both_shapes),

@@ -4,10 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "server/json_read.h"
 #include "server/json_text.h"
 #include "server/request.h"
 
@@ -25,7 +28,7 @@ static bool parse(bool is_chat, const char *members, struct request *r, struct r
     strbuf_addf(&text, "{%s%s%s}", is_chat ? "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
                                            : "\"prompt\":\"x\"", *members ? "," : "", members);
     json_decref(body);
-    body = json_loads(text.bytes, JSON_ALLOW_NUL, NULL);
+    body = json_read(text.bytes, text.n, NULL);
     if (!body) fail_msg("the test's own body is no JSON: %s", text.bytes);
     strbuf_free(&text);
     return request_parse(r, body, is_chat, &defaults, error);
@@ -101,15 +104,15 @@ static void every_member_arrives(void **state)
 static void what_is_wrong_is_named(void **state)
 {
     static const struct { const char *members, *param; bool is_text; } cases[] = {
-        { "\"temperature\":-0.1", "temperature", false },
         { "\"temperature\":\"1\"", "temperature", false },
         { "\"temperature\":101", "temperature", false }, { "\"top_p\":1.01", "top_p", false },
         { "\"min_p\":[]", "min_p", false }, { "\"typical_p\":-1", "typical_p", false },
-        { "\"top_k\":1.5", "top_k", false }, { "\"top_k\":-2", "top_k", false },
+        { "\"top_k\":1.5", "top_k", false }, { "\"top_k\":-2147483649", "top_k", false },
         { "\"repeat_penalty\":0", "repeat_penalty", false },
         { "\"frequency_penalty\":2.1", "frequency_penalty", false },
         { "\"presence_penalty\":-2.1", "presence_penalty", false },
-        { "\"repeat_last_n\":-1", "repeat_last_n", false },
+        { "\"repeat_last_n\":-2", "repeat_last_n", false },
+        { "\"n_predict\":-3", "n_predict", false }, { "\"n_predict\":\"0\"", "n_predict", false },
         { "\"n\":0", "n", false }, { "\"n\":65", "n", false }, { "\"n\":true", "n", false },
         { "\"n\":99999999999", "n", false },
         { "\"max_tokens\":0", "max_tokens", false }, { "\"max_tokens\":-2", "max_tokens", false },
@@ -121,7 +124,13 @@ static void what_is_wrong_is_named(void **state)
         { "\"stop\":\"a\\u0000b\"", "stop", false },
         { "\"stop\":\"" LONG_STOP_256 "x\"", "stop", false },
         { "\"stop\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "stop", false },
-        { "\"logit_bias\":[]", "logit_bias", false },
+        { "\"logit_bias\":[5]", "logit_bias", false }, { "\"logit_bias\":5", "logit_bias", false },
+        { "\"logit_bias\":[[5]]", "logit_bias", false },
+        { "\"logit_bias\":[[5,1,2]]", "logit_bias", false },
+        { "\"logit_bias\":[[\"a\",1]]", "logit_bias", false },
+        { "\"logit_bias\":[[-5,1]]", "logit_bias", false },
+        { "\"logit_bias\":[[5,true]]", "logit_bias", false },
+        { "\"logit_bias\":[[5,101]]", "logit_bias", false },
         { "\"logit_bias\":{\"\":1}", "logit_bias", false },
         { "\"logit_bias\":{\"-1\":1}", "logit_bias", false },
         { "\"logit_bias\":{\"4294967296\":1}", "logit_bias", false },
@@ -134,7 +143,15 @@ static void what_is_wrong_is_named(void **state)
         { "\"best_of\":2", "best_of", true }, { "\"n\":2,\"best_of\":1", "best_of", true },
         { "\"response_format\":{\"type\":\"json_object\"}", "response_format", false },
         { "\"response_format\":\"text\"", "response_format", false },
-        { "\"tools\":{}", "tools", false },
+        { "\"response_format\":{\"schema\":{}}", "response_format", false },
+        { "\"tools\":{}", "tools", false }, { "\"tools\":[5]", "tools", false },
+        { "\"add_generation_prompt\":\"no\"", "add_generation_prompt", false },
+        { "\"enable_thinking\":\"no\"", "enable_thinking", false },
+        { "\"reasoning_effort\":1", "reasoning_effort", false },
+        { "\"messages\":[{\"role\":\"assistant\",\"content\":\"x\",\"tool_calls\":\"y\"}]",
+          "messages", false },
+        { "\"messages\":[{\"role\":\"assistant\",\"content\":\"x\",\"tool_calls\":[\"y\"]}]",
+          "messages", false },
         { "\"tool_choice\":\"required\"", "tool_choice", false },
         { "\"tool_choice\":{\"type\":\"function\"}", "tool_choice", false },
         { "\"grammar\":\"x\"", "grammar", false }, { "\"model\":5", "model", false },
@@ -160,6 +177,128 @@ static void what_is_wrong_is_named(void **state)
     }
 }
 
+/* Each with a value that would change the reply. */
+static void what_is_not_supported_is_refused_by_name(void **state)
+{
+    static const struct { const char *name, *value; } cases[] = {
+        { "grammar", "\"root ::= x\"" }, { "json_schema", "{\"type\":\"object\"}" },
+        { "guided_json", "{\"type\":\"object\"}" }, { "guided_regex", "\"a\"" },
+        { "guided_choice", "[\"a\"]" }, { "guided_grammar", "\"a\"" },
+        { "structured_outputs", "{\"json\":{}}" }, { "structural_tag", "\"x\"" },
+        { "verbosity", "\"low\"" }, { "dry_multiplier", "0.8" }, { "xtc_probability", "0.5" },
+        { "mirostat", "2" }, { "dynatemp_range", "0.5" }, { "top_n_sigma", "1" },
+        { "adaptive_target", "0.5" }, { "tfs_z", "0.9" }, { "min_keep", "2" },
+        { "use_beam_search", "true" }, { "length_penalty", "2" }, { "bad_words", "[\"a\"]" },
+        { "allowed_token_ids", "[1]" }, { "min_tokens", "20" }, { "stop_token_ids", "[5]" },
+        { "include_stop_str_in_output", "true" }, { "n_indent", "2" }, { "random_seed", "7" },
+        { "t_max_predict_ms", "100" }, { "reasoning_budget", "0" }, { "suffix", "\"x\"" },
+        { "truncate_prompt_tokens", "5" }, { "continue_final_message", "true" },
+        { "chat_template", "\"chatml\"" }, { "documents", "[{}]" }, { "functions", "[{}]" },
+        { "function_call", "{\"name\":\"f\"}" }, { "web_search_options", "{}" },
+        { "modalities", "[\"text\",\"audio\"]" }, { "modalities", "\"text\"" },
+        { "audio", "{\"voice\":\"x\"}" }, { "lora", "[{\"id\":0,\"scale\":0.5}]" }, { "lora", "5" },
+        { "lora", "[{\"id\":0}]" }, { "cache_salt", "\"x\"" }, { "n_probs", "3" },
+        { "prompt_logprobs", "0" }, { "return_token_ids", "true" },
+            { "response_fields", "[\"x\"]" },
+        { "skip_special_tokens", "false" }, { "reasoning_format", "\"deepseek\"" },
+        { "reasoning_format", "\"a\"" }, { "reasoning_format", "\"none auto\"" },
+        { "samplers", "[\"top_k\",\"temperature\"]" }, { "samplers", "\"x\"" },
+        { "samplers", "[\"temperature\",\"penalties\",\"top_k\",\"typ_p\",\"top_p\",\"min_p\"]" },
+        { "samplers", "[5]" }, { "best_of", "2" }, { "tool_choice", "\"required\"" },
+        /* of the wrong kind, however empty or small */
+        { "dry_multiplier", "\"0\"" }, { "mirostat", "false" }, { "stop_token_ids", "0" },
+        { "use_beam_search", "0" }, { "grammar", "0" }, { "min_tokens", "-1" },
+    };
+    (void)state;
+    for (int is_chat = 0; is_chat < 2; is_chat++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            char members[256];
+            struct request_error error = { 0 };
+            struct request r;
+            snprintf(members, sizeof members, "\"%s\":%s", cases[i].name, cases[i].value);
+            if (parse(is_chat, members, &r, &error)) fail_msg("taken: %s", members);
+            assert_string_equal(error.param, cases[i].name);
+            assert_non_null(strstr(error.text, cases[i].name));
+        }
+    struct request_error error;
+    struct request r;
+    assert_false(parse(true, "\"echo\":true", &r, &error));
+    assert_false(parse(true, "\"add_special_tokens\":true", &r, &error));
+    assert_false(parse(false, "\"add_special_tokens\":false", &r, &error));
+}
+
+/* What clients send with every request and what changes nothing. */
+static void neutral_values_are_taken(void **state)
+{
+    static const char *const members[] = {
+        "\"logit_bias\":[]", "\"logit_bias\":{}", "\"grammar\":\"\"", "\"json_schema\":{}",
+        "\"json_schema\":null", "\"response_format\":{}", "\"response_format\":{\"type\":null}",
+        "\"response_format\":{\"type\":\"text\"}", "\"suffix\":\"\"", "\"best_of\":0",
+        "\"n_predict\":-1", "\"n_predict\":-2", "\"repeat_last_n\":0", "\"dry_multiplier\":0.0",
+        "\"dry_base\":1.75,\"dry_allowed_length\":2,\"dry_sequence_breakers\":[\"x\"]",
+        "\"xtc_probability\":0,\"xtc_threshold\":0.1", "\"mirostat\":0,\"mirostat_tau\":5.0",
+        "\"n_probs\":0", "\"min_tokens\":0", "\"stop_token_ids\":[]", "\"tool_choice\":\"auto\"",
+        "\"tool_choice\":\"none\"", "\"functions\":[],\"function_call\":\"none\"",
+        "\"function_call\":\"auto\"", "\"modalities\":[\"text\"]", "\"modalities\":[]",
+        "\"lora\":[]", "\"lora\":[{\"id\":0,\"scale\":0.0}]", "\"prompt_logprobs\":null",
+        "\"use_beam_search\":false", "\"top_n_sigma\":-1", "\"adaptive_target\":-1.0",
+        "\"reasoning_format\":\"none\"", "\"reasoning_format\":\"auto\"", "\"guided_choice\":[]",
+        "\"structured_outputs\":{}", "\"verbosity\":\"medium\"", "\"continue_final_message\":false",
+        "\"chat_template\":\"\"", "\"dynatemp_range\":0,\"dynatemp_exponent\":1", "\"min_keep\":0",
+        "\"reasoning_budget\":-1", "\"seed\":-1", "\"seed\":4294967295", "\"stop\":[]",
+        "\"stop\":\"\"", "\"tools\":[]", "\"skip_special_tokens\":true", "\"id_slot\":-1",
+        "\"samplers\":[]", "\"samplers\":\"edskypmxt\"",
+        "\"samplers\":[\"penalties\",\"dry\",\"top_n_sigma\",\"top_k\",\"typ_p\",\"top_p\","
+        "\"min_p\",\"xtc\",\"temperature\"]", "\"cache_prompt\":true",
+    };
+    (void)state;
+    for (int is_chat = 0; is_chat < 2; is_chat++)
+        for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+            struct request r;
+            take(is_chat, members[i], &r);
+            assert_false(r.has_seed || r.no_reply);
+            assert_int_equal(r.n_stop + r.sampling.n_bias, 0);
+            assert_int_equal(r.n, 1);
+            request_free(&r);
+        }
+}
+
+static void llama_servers_values_mean_what_they_mean_there(void **state)
+{
+    struct request r;
+    (void)state;
+    take(true, "\"temperature\":-1,\"top_k\":-5,\"repeat_last_n\":-1,\"n_predict\":0", &r);
+    assert_true(r.sampling.temperature == 0 && r.sampling.top_k == 0);
+    assert_true(r.sampling.penalty_last_n >= 1 << 24);
+    assert_true(r.no_reply && r.max_tokens == 1);
+    request_free(&r);
+    take(true, "\"n_predict\":0,\"max_tokens\":5", &r);
+    assert_true(!r.no_reply && r.max_tokens == 5);
+    request_free(&r);
+    take(true, "\"logit_bias\":[[7,-100],[8,1.5],[9,false]],\"n_cmpl\":2", &r);
+    assert_int_equal(r.sampling.n_bias, 3);
+    assert_true(r.bias[0].token == 7 && isinf(r.bias[0].bias));
+    assert_true(r.bias[1].token == 8 && r.bias[1].bias == 1.5f);
+    assert_true(r.bias[2].token == 9 && isinf(r.bias[2].bias) && r.bias[2].bias < 0);
+    assert_int_equal(r.n, 2);
+    request_free(&r);
+}
+
+static void the_template_gets_what_clients_say_beside_its_own_members(void **state)
+{
+    struct request r;
+    (void)state;
+    take(true, "\"reasoning_effort\":\"high\",\"enable_thinking\":false,\"chat_template_kwargs\":"
+               "{\"reasoning_effort\":\"low\",\"x\":1},\"add_generation_prompt\":false", &r);
+    json_t *chat = json_loads(r.chat, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(chat, "reasoning_effort")), "high");
+    assert_true(json_is_false(json_object_get(chat, "enable_thinking")));
+    assert_true(json_is_false(json_object_get(chat, "add_generation_prompt")));
+    assert_int_equal(json_integer_value(json_object_get(chat, "x")), 1);
+    json_decref(chat);
+    request_free(&r);
+}
+
 static void limits_themselves_are_taken(void **state)
 {
     static const char *const members[] = {
@@ -175,19 +314,23 @@ static void limits_themselves_are_taken(void **state)
     }
 }
 
-static void content_parts_are_joined(void **state)
+static void the_conversation_goes_on_as_it_came(void **state)
 {
     struct request r;
     (void)state;
     take(true, "\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","
                "\"name\":\"n\",\"content\":[{\"type\":\"text\",\"text\":\"a\\u0000\"},"
                "{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\","
-               "\"content\":null,\"tool_calls\":[]}],\"tools\":[{\"type\":\"function\"}],"
+               "\"content\":[{\"type\":\"refusal\",\"refusal\":\"r\"}],\"tool_calls\":[]}],"
+               "\"tools\":[{\"type\":\"function\"}],"
                "\"chat_template_kwargs\":{\"think\":false}", &r);
     json_t *chat = json_loads(r.chat, JSON_ALLOW_NUL, NULL);
     json_t *want = json_loads(
         "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"name\":\"n\","
-        "\"content\":\"a\\u0000b\"},{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]}],"
+        "\"content\":[{\"type\":\"text\",\"text\":\"a\\u0000\"},{\"type\":\"text\","
+        "\"text\":\"b\"}]},"
+        "{\"role\":\"assistant\",\"content\":[{\"type\":\"refusal\",\"refusal\":\"r\"}],"
+        "\"tool_calls\":[]}],"
         "\"tools\":[{\"type\":\"function\"}],\"think\":false,\"add_generation_prompt\":true}",
         JSON_ALLOW_NUL, NULL);
     assert_non_null(want);
@@ -195,6 +338,57 @@ static void content_parts_are_joined(void **state)
     json_decref(chat);
     json_decref(want);
     request_free(&r);
+}
+
+static void numbers_of_any_size_arrive(void **state)
+{
+    static const char *const same[] = {
+        "9223372036854775807", "9223372036854775808", "18446744073709551615",
+        "-9223372036854775809",
+        "12345678901234567890123", "1e400", "-1.5E+999", "100000000000000000000000000000000000001",
+    };
+    struct request r;
+    (void)state;
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        struct strbuf members = { 0 };
+        strbuf_addf(&members, "\"tools\":[{\"n\":%s,\"m\":[1,%s,\"%s\"]}],"
+                    "\"chat_template_kwargs\":{\"k\":%s}", same[i], same[i], same[i], same[i]);
+        take(true, members.bytes, &r);
+        strbuf_free(&members);
+        char want[256];
+        snprintf(want, sizeof want, "{\"n\":%s,\"m\":[1,%s,\"%s\"]}", same[i], same[i], same[i]);
+        if (!strstr(r.chat, want)) fail_msg("%s has no %s", r.chat, want);
+        snprintf(want, sizeof want, "\"k\":%s,", same[i]);
+        if (!strstr(r.chat, want)) fail_msg("%s has no %s", r.chat, want);
+        request_free(&r);
+    }
+    static const struct {
+        const char *text;
+        uint64_t seed;
+    } seeds[] = { { "9223372036854775807", INT64_MAX }, { "9223372036854775808", 1ull << 63 },
+                  { "18446744073709551615", UINT64_MAX },
+                      { "18446744073709551614", UINT64_MAX - 1 } };
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        char members[64];
+        snprintf(members, sizeof members, "\"seed\":%s", seeds[i].text);
+        take(false, members, &r);
+        assert_true(r.has_seed && r.sampling.seed == seeds[i].seed);
+        request_free(&r);
+    }
+    static const char *const refused[] = {
+        "\"seed\":18446744073709551616", "\"seed\":-9223372036854775809", "\"max_tokens\":1e400",
+        "\"max_tokens\":99999999999999999999", "\"temperature\":1e999",
+        "\"stop\":18446744073709551616",
+        "\"top_k\":-99999999999999999999", "\"model\":99999999999999999999",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct request_error error = { 0 };
+        if (parse(false, refused[i], &r, &error)) fail_msg("%s is taken", refused[i]);
+    }
+    /* what only looks so stays a text, and what is no number is told of as before */
+    assert_null(json_read("[99999999999999999999", 21, NULL));
+    assert_null(json_read("[099999999999999999999]", 23, NULL));
+    assert_null(json_read("[99999999999999999999.]", 23, NULL));
 }
 
 /* ---- writing JSON --------------------------------------------------------------------------- */
@@ -228,6 +422,9 @@ static void json_text_is_escaped(void **state)
     json_text_add_bytes(&b, NULL, 0);
     assert_string_equal(b.bytes, "\"a\\u0000b\"[97,255][]");
     strbuf_free(&b);
+    char *clean = json_text_clean("a\xff\xc3\xa9\xc3");
+    assert_string_equal(clean, "a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd");
+    free(clean);
 }
 
 int main(void)
@@ -236,8 +433,13 @@ int main(void)
         cmocka_unit_test(what_is_left_out_has_the_servers_defaults),
         cmocka_unit_test(every_member_arrives),
         cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+        cmocka_unit_test(neutral_values_are_taken),
+        cmocka_unit_test(llama_servers_values_mean_what_they_mean_there),
+        cmocka_unit_test(the_template_gets_what_clients_say_beside_its_own_members),
         cmocka_unit_test(limits_themselves_are_taken),
-        cmocka_unit_test(content_parts_are_joined),
+        cmocka_unit_test(the_conversation_goes_on_as_it_came),
+        cmocka_unit_test(numbers_of_any_size_arrive),
         cmocka_unit_test(json_text_is_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

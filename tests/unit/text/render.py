@@ -22,7 +22,8 @@ class Renderer:
         )
 
     def __call__(self, request, **job):
-        """{"text", "guard"} or {"error", "status"}; job: template, builtin, bos, eos, control."""
+        """{"text", "guard"} or {"error", "status"}; job: template, builtin, tool_use, bos,
+        eos, control."""
         line = json.dumps({**job, "request": request}) + "\n"
         self.process.stdin.write(line.encode())
         self.process.stdin.flush()

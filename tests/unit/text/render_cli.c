@@ -1,5 +1,6 @@
 /* Renders chat templates for tests. Each line of standard input is a JSON object
- *   {"template" or "builtin": ..., "bos": ..., "eos": ..., "control": [...], "request": {...}}
+ *   {"template" or "builtin": ..., "tool_use": ..., "bos": ..., "eos": ..., "control": [...],
+ *    "request": {...}}
  * and gives one line {"text": ..., "guard": ...} or {"error": ..., "status": ...}. */
 #include <jansson.h>
 #include <stdio.h>
@@ -45,8 +46,13 @@ static json_t *run(const json_t *job)
     const char *source = chat_template_builtin(text_of(job, "builtin", ""));
     struct chat_template *t;
     pl_err err = {0};
-    if (chat_template_open(&t, text_of(job, "template", source ? source : ""),
-                           text_of(job, "bos", ""), text_of(job, "eos", ""), &err))
+    const struct chat_template_source sources = {
+        .chat = text_of(job, "template", source ? source : ""),
+        .tool_use = text_of(job, "tool_use", NULL),
+        .bos = text_of(job, "bos", NULL),
+        .eos = text_of(job, "eos", NULL),
+    };
+    if (chat_template_open(&t, &sources, &err))
         return failure(&err);
     json_t *reply = render(t, job, &err);
     chat_template_close(t);

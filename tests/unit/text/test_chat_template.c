@@ -22,7 +22,8 @@ static struct chat_template *open_template(const char *source)
 {
     struct chat_template *t;
     pl_err err = {0};
-    if (chat_template_open(&t, source, "<s>", "</s>", &err)) fail_msg("%s", err.text);
+    const struct chat_template_source sources = { source, NULL, "<s>", "</s>" };
+    if (chat_template_open(&t, &sources, &err)) fail_msg("%s", err.text);
     return t;
 }
 
@@ -61,7 +62,7 @@ static void check_refusal(const char *source, const char *json, pl_status want, 
     struct strbuf out = {0};
     char guard[8];
     pl_err err = {0};
-    pl_status st = chat_template_open(&t, source, "", "", &err);
+    pl_status st = chat_template_open(&t, &(struct chat_template_source){ .chat = source }, &err);
     if (!st) st = chat_template_render(t, json, strlen(json), &no_control, &out, guard, &err);
     assert_int_equal(st, want);
     assert_int_equal(err.status, want);
@@ -133,7 +134,7 @@ static void no_concatenation_spells_a_name(void **state)
 static void guards_tools_keys_and_nested_values(void **state)
 {
     (void)state;
-    check_render("{{ tools | tojson }}{{ messages[0].content[0].text }}{{ extra.a }}",
+    check_render("{{ tools | tojson }}{{ messages[0].content[0].text }}{{ extra.a if extra }}",
                  "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"<|im_end|>\"}]}],"
                  "\"tools\":[{\"name\":\"f<|im_end|>\",\"p\":{\"<|user|>\":[1,{\"k\":\"</s>\"}]}}],"
                  "\"extra\":{\"a\":\"</s>\"}}",
@@ -284,8 +285,7 @@ static void a_banned_template_is_not_run_again(void **state)
 {
     (void)state;
     struct chat_template *t = open_template(
-        "{% set ns = namespace(x='0123456789') %}{% for i in range(messages | length) %}"
-        "{% set ns.x = ns.x ~ ns.x %}{% endfor %}ok");
+        "{% if messages | length > 9 %}{{ ''.join(['x' * 50000000] * 9) }}{% endif %}ok");
     struct strbuf out = {0};
     char guard[8];
     pl_err err = {0};
@@ -358,7 +358,7 @@ static void python_methods(void **state)
     renders("{{ ' \xc3\xa9 '.strip() }}{{ 'a-b-c'.split('-', 1) }}{{ '\xc3\xa9x'.find('x') }}",
             "\xc3\xa9['a', 'b-c']1");
     renders("{{ {'a': 1}.get('b', 2) }}{{ {'a': 1}.items() | list }}{{ 'abc'.removeprefix('a') }}",
-            "2[['a', 1]]bc");
+            "2[('a', 1)]bc");
     renders("{{ 'a b c'.rsplit(' ', 1) }}{{ ' a  b '.rsplit() }}{{ 'x'.rpartition('-') | list }}",
             "['a b', 'c']['a', 'b']['', '', 'x']");
     check_refusal("{{ 'a'.index('b') }}", "{\"messages\":[]}", PL_E_TEMPLATE,

@@ -22,10 +22,11 @@ struct small_vocab {
     const char *pre;            /* byte-level; NULL: no such key */
     bool no_bytes;              /* leave the byte tokens out */
     bool adds_space;            /* SentencePiece */
-    bool no_token_types;
+    bool no_token_types, no_scores;
     int bos, eos;               /* 0: no such key */
     const char *id_key;         /* one more key of an id */
     uint32_t id_value;
+    bool id_is_signed;
 };
 
 /* The character that spells a byte in the alphabet of byte-level vocabularies. */
@@ -72,7 +73,11 @@ static inline void write_common(struct gguf_writer *w, const struct small_vocab 
 {
     if (s->bos) write_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)s->bos);
     if (s->eos) write_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)s->eos);
-    if (s->id_key) write_u32(w, s->id_key, s->id_value);
+    if (s->id_key && !s->id_is_signed) write_u32(w, s->id_key, s->id_value);
+    if (s->id_key && s->id_is_signed) {
+        write_key(w, s->id_key, GGUF_I32);
+        put_u32(&w->keys, s->id_value);
+    }
 }
 
 static inline pl_status open_byte_level(const struct small_vocab *s, struct tokenizer **out,
@@ -129,8 +134,8 @@ static inline pl_status open_sentencepiece(const struct small_vocab *s, struct t
         for (uint32_t i = 0; i < n_bytes; i++) put_u32(&w.keys, TOKEN_BYTE);
         for (uint32_t i = 0; i < n_added; i++) put_u32(&w.keys, s->token[i].kind);
     }
-    write_array(&w, "tokenizer.ggml.scores", GGUF_F32, n);
-    for (uint32_t i = 0; i < n; i++) {
+    if (!s->no_scores) write_array(&w, "tokenizer.ggml.scores", GGUF_F32, n);
+    for (uint32_t i = 0; i < n && !s->no_scores; i++) {
         const float score = i < 3 + n_bytes ? 0 : s->token[i - 3 - n_bytes].score;
         strbuf_add(&w.keys, &score, sizeof score);
     }

@@ -15,7 +15,8 @@ kernel void rms_norm(device const float *x [[buffer(0)]],
 {
     threadgroup float partial[32];
     float sum = 0;
-    for (uint i = thread_index; i < n; i += n_threads) sum = fma(x[row * n + i], x[row * n + i], sum);
+    for (uint i = thread_index; i < n; i += n_threads)
+        sum = fma(x[row * n + i], x[row * n + i], sum);
     sum = simd_sum(sum);
     if (lane == 0) partial[simd] = sum;
     threadgroup_barrier(mem_flags::mem_threadgroup);
@@ -49,12 +50,14 @@ kernel void mat_vec(device const block *w [[buffer(0)]],
         if (lane == 0) out[r] = sum;
     }
 }
-template [[host_name("mat_vec_1")]] kernel void mat_vec<1>(device const block *, device const float *,
-                                                           device float *, constant uint &, uint, ushort);
+template [[host_name("mat_vec_1")]] kernel void mat_vec<1>(device const block *,
+                                                           device const float *,
+                                                           device float *, constant uint &, uint,
+                                                           ushort);
 template [[host_name("mat_vec_4")]] kernel decltype(mat_vec<4>) mat_vec<4>;
 
-/* C = A B, (m, k) (k, n), ragged: a threadgroup of 128 threads computes 32 x 32 of it by way of threadgroup
- * memory. */
+/* C = A B, (m, k) (k, n), ragged: a threadgroup of 128 threads computes 32 x 32 of it by way of
+ * threadgroup memory. */
 constant bool is_scaled [[function_constant(2)]];
 
 kernel void matmul(device const half *a [[buffer(0)]],
@@ -91,7 +94,8 @@ kernel void matmul(device const half *a [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_threadgroup);
     const float scale = is_scaled ? 2.0 : 1.0;
     for (uint i = thread_index; i < 1024; i += 128)
-        if (row + i / 32 < m && column + i % 32 < n) c[(row + i / 32) * n + column + i % 32] = scale * result[i];
+        if (row + i / 32 < m && column + i % 32 < n)
+            c[(row + i / 32) * n + column + i % 32] = scale * result[i];
 }
 
 /* What lanes tell each other, a row of 32 each. */

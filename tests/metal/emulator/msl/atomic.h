@@ -1,5 +1,5 @@
-/* Atomics, relaxed: the only order that Metal 3.1 has. They are real ones, as threadgroups may run on
- * several host threads. */
+/* Atomics, relaxed: the only order that Metal 3.1 has. They are real ones, as threadgroups may run
+ * on several host threads. */
 namespace emu {
 
 EMU_OWN static void *atomic_at(ulong address, ulong n_bytes, const void *pc)
@@ -16,7 +16,8 @@ template <typename T, bool is_max> EMU_OWN static T exchange_extreme(T *at, T va
 {
     T old = __atomic_load_n(at, __ATOMIC_RELAXED);
     while ((is_max ? old < value : value < old) &&
-           !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+           !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {}
     return old;
 }
 
@@ -45,12 +46,14 @@ typedef atomic<bool> atomic_bool;
     EMU_FETCH(space, add) EMU_FETCH(space, sub) EMU_FETCH(space, and) EMU_FETCH(space, or)         \
     EMU_FETCH(space, xor)                                                                          \
     template <typename T, typename U>                                                              \
-    EMU_OWN static T atomic_fetch_max_explicit(volatile space atomic<T> *object, U x, memory_order) \
+    EMU_OWN static T atomic_fetch_max_explicit(volatile space atomic<T> *object, U x,              \
+                                               memory_order)                                       \
     {                                                                                              \
         return emu::exchange_extreme<T, true>(EMU_AT, (T)x);                                       \
     }                                                                                              \
     template <typename T, typename U>                                                              \
-    EMU_OWN static T atomic_fetch_min_explicit(volatile space atomic<T> *object, U x, memory_order) \
+    EMU_OWN static T atomic_fetch_min_explicit(volatile space atomic<T> *object, U x,              \
+                                               memory_order)                                       \
     {                                                                                              \
         return emu::exchange_extreme<T, false>(EMU_AT, (T)x);                                      \
     }                                                                                              \

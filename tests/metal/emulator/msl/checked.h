@@ -1,5 +1,5 @@
-/* What clang's thread sanitizer calls before each access, answered by the engine's checker instead of
- * the sanitizer's own library. In one object file of a checked library. */
+/* What clang's thread sanitizer calls before each access, answered by the engine's checker instead
+ * of the sanitizer's own library. In one object file of a checked library. */
 #define EMU_ANSWER __attribute__((no_sanitize("thread"), disable_sanitizer_instrumentation,        \
                                   visibility("hidden"), noinline))
 #define EMU_CHECK(at, n, kind)                                                                     \

@@ -1,6 +1,7 @@
-/* Vectors made of scalars and vectors: float4(x, half3) and so on. clang has no such constructors for
- * its vectors; so the type's name, where a parenthesis follows, is a macro. Last of the shim: from here
- * on the names are taken. A type that depends on a template's parameter has no constructor. */
+/* Vectors made of scalars and vectors: float4(x, half3) and so on. clang has no such constructors
+ * for its vectors; so the type's name, where a parenthesis follows, is a macro. Last of the shim:
+ * from here on the names are taken. A type that depends on a template's parameter has no
+ * constructor. */
 namespace emu {
 
 template <typename V, typename A> static inline void place(V &v, int &i, A a)
@@ -20,7 +21,8 @@ template <typename V> static inline V make()
 template <typename V, typename A> static inline V make(A a)
 {
     if constexpr (is_vector<A>) {
-        static_assert(shape<A>::n == shape<V>::n, "a vector made of one with another number of elements");
+        static_assert(shape<A>::n == shape<V>::n,
+                      "a vector made of one with another number of elements");
         return __builtin_convertvector(a, V);
     } else {
         return (V)(typename shape<V>::element)a;

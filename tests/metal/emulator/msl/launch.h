@@ -1,5 +1,5 @@
-/* Calls a kernel with what its parameters' attributes ask for. gen.py includes it after the shim and
- * names the attributes; the types come from the kernel itself, so templates need no help. */
+/* Calls a kernel with what its parameters' attributes ask for. gen.py includes it after the shim
+ * and names the attributes; the types come from the kernel itself, so templates need no help. */
 namespace emu {
 
 enum attribute {

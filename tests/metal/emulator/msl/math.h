@@ -1,5 +1,5 @@
-/* Functions of numbers. Halves are computed as floats and rounded once. precise:: and fast:: are the
- * same functions: accuracy is the C library's. */
+/* Functions of numbers. Halves are computed as floats and rounded once. precise:: and fast:: are
+ * the same functions: accuracy is the C library's. */
 namespace metal {
 
 /* name(x) for a float by `of`, a half, vectors of both. */
@@ -158,10 +158,14 @@ static inline typename emu::shape<V>::element dot(V a, V b)
     for (int i = 1; i < emu::shape<V>::n; i++) sum += a[i] * b[i];
     return sum;
 }
-template <typename V, typename = emu::if_floats<V>> static inline auto length_squared(V a) { return dot(a, a); }
-template <typename V, typename = emu::if_floats<V>> static inline auto length(V a) { return sqrt(dot(a, a)); }
-template <typename V, typename = emu::if_floats<V>> static inline auto distance(V a, V b) { return length(a - b); }
-template <typename V> static inline emu::if_floats<V> normalize(V a) { return a * rsqrt(dot(a, a)); }
+template <typename V, typename = emu::if_floats<V>>
+static inline auto length_squared(V a) { return dot(a, a); }
+template <typename V, typename = emu::if_floats<V>>
+static inline auto length(V a) { return sqrt(dot(a, a)); }
+template <typename V, typename = emu::if_floats<V>>
+static inline auto distance(V a, V b) { return length(a - b); }
+template <typename V>
+static inline emu::if_floats<V> normalize(V a) { return a * rsqrt(dot(a, a)); }
 
 /* ---- integers ------------------------------------------------------------------------------- */
 

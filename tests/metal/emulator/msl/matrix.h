@@ -1,6 +1,6 @@
 /* Matrices of 8 x 8 that a simdgroup holds, two elements a lane: where they lie the engine says
- * (emu_set_layout). A product adds by rising k, one fma after the other in floats, on top of c; the sum
- * is rounded to the result's type at the end. Metal does not say how the GPU does it. */
+ * (emu_set_layout). A product adds by rising k, one fma after the other in floats, on top of c; the
+ * sum is rounded to the result's type at the end. Metal does not say how the GPU does it. */
 namespace emu {
 
 /* 8 row + column of this lane's first element; the second is the next. */

@@ -1,8 +1,8 @@
-/* What the lanes of a simdgroup do together, and barriers. All lanes that exist must come: Metal lets
- * some functions run with fewer, the emulator calls that an error.
+/* What the lanes of a simdgroup do together, and barriers. All lanes that exist must come: Metal
+ * lets some functions run with fewer, the emulator calls that an error.
  *
- * Sums and the like are a tree: lane l takes lane l + 16, then l + 8, + 4, + 2, + 1. Prefix sums run by
- * rising lane. Metal does not say how the GPU does it. */
+ * Sums and the like are a tree: lane l takes lane l + 16, then l + 8, + 4, + 2, + 1. Prefix sums
+ * run by rising lane. Metal does not say how the GPU does it. */
 #define EMU_HIDDEN __attribute__((visibility("hidden")))
 extern EMU_HIDDEN __thread struct emu_group *emu_now __attribute__((tls_model("initial-exec")));
 extern EMU_HIDDEN const struct emu_engine *emu_do;
@@ -99,7 +99,10 @@ EMU_OWN static void simd_barrier(uint flags)
 namespace metal {
 
 enum class mem_flags : uint { mem_none = 0, mem_device = 1, mem_threadgroup = 2, mem_texture = 4 };
-static constexpr mem_flags operator|(mem_flags a, mem_flags b) { return (mem_flags)((uint)a | (uint)b); }
+static constexpr mem_flags operator|(mem_flags a, mem_flags b)
+{
+    return (mem_flags)((uint)a | (uint)b);
+}
 
 static inline void threadgroup_barrier(mem_flags flags) { emu::barrier((uint)flags & 3); }
 static inline void simdgroup_barrier(mem_flags flags) { emu::simd_barrier((uint)flags & 3); }
@@ -118,9 +121,12 @@ EMU_FUNCTION(product)
 EMU_FUNCTION(max)
 EMU_FUNCTION(min)
 #undef EMU_FUNCTION
-template <typename T> static inline T simd_and(T x) { return emu::meet(x, 0, "simd_and", emu::bits_and<T, 32>); }
-template <typename T> static inline T simd_or(T x) { return emu::meet(x, 0, "simd_or", emu::bits_or<T, 32>); }
-template <typename T> static inline T simd_xor(T x) { return emu::meet(x, 0, "simd_xor", emu::bits_xor<T, 32>); }
+template <typename T>
+static inline T simd_and(T x) { return emu::meet(x, 0, "simd_and", emu::bits_and<T, 32>); }
+template <typename T>
+static inline T simd_or(T x) { return emu::meet(x, 0, "simd_or", emu::bits_or<T, 32>); }
+template <typename T>
+static inline T simd_xor(T x) { return emu::meet(x, 0, "simd_xor", emu::bits_xor<T, 32>); }
 
 template <typename T> static inline T simd_prefix_inclusive_sum(T x)
 {
@@ -179,7 +185,8 @@ template <typename T> static inline T quad_shuffle(T x, ushort lane)
 {
     return emu::meet(x, (emu::lane() & ~3u) + lane % 4, "quad_shuffle", emu::shuffle<T>);
 }
-template <typename T> static inline T quad_broadcast(T x, ushort lane) { return quad_shuffle(x, lane); }
+template <typename T>
+static inline T quad_broadcast(T x, ushort lane) { return quad_shuffle(x, lane); }
 template <typename T> static inline T quad_shuffle_xor(T x, ushort mask)
 {
     return emu::meet(x, emu::lane() ^ mask % 4, "quad_shuffle_xor", emu::shuffle<T>);

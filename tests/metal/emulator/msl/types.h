@@ -1,8 +1,8 @@
 /* Address spaces, scalars, vectors.
  *
  * An address space is clang's, so that mixing two does not compile. The checked build does without
- * (MSL_FLAT): clang's instrumentation skips them. Vectors are clang's, too: a class could not be read
- * from memory of another space. */
+ * (MSL_FLAT): clang's instrumentation skips them. Vectors are clang's, too: a class could not be
+ * read from memory of another space. */
 #include <stdint.h>
 
 #include "../abi.h"
@@ -82,7 +82,8 @@ template <typename V> using if_vector = typename only_if<is_vector<V>, V>::type;
         typedef T element;                                                                         \
         static constexpr int n = N;                                                                \
     };
-#define EMU_PACKED(T, N) typedef T packed_##T##N __attribute__((ext_vector_type(N), aligned(sizeof(T))));
+#define EMU_PACKED(T, N)                                                                           \
+    typedef T packed_##T##N __attribute__((ext_vector_type(N), aligned(sizeof(T))));
 #define EMU_VECTORS(T) EMU_VECTOR(T, 2) EMU_VECTOR(T, 3) EMU_VECTOR(T, 4)
 
 EMU_VECTORS(bool)

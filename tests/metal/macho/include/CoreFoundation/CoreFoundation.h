@@ -1,4 +1,5 @@
-/* <CoreFoundation/CoreFoundation.h>, as far as it is used: for cross-compiling without Apple's SDK. */
+/* <CoreFoundation/CoreFoundation.h>, as far as it is used: for cross-compiling without Apple's
+ * SDK. */
 #include <stdint.h>
 
 typedef const void *CFTypeRef;

@@ -1,5 +1,5 @@
-/* <Foundation/Foundation.h>, as far as device.m and the generated Metal.h use it: for cross-compiling
- * without Apple's SDK. */
+/* <Foundation/Foundation.h>, as far as device.m and the generated Metal.h use it: for
+ * cross-compiling without Apple's SDK. */
 #include <objc/objc.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,0 +1,28 @@
+/* Sums, norms and caps, in double and in orders that shapes alone give. */
+#include <math.h>
+
+#include "backend/exact/exact_internal.h"
+
+double exact_dot(const float *a, const float *b, uint32_t n)
+{
+    double part[8] = { 0 };
+    uint32_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int k = 0; k < 8; k++) part[k] += (double)a[i + k] * (double)b[i + k];
+    for (; i < n; i++) part[i % 8] += (double)a[i] * (double)b[i];
+    return ((part[0] + part[4]) + (part[2] + part[6])) +
+           ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
+void exact_rms_norm(const float *x, const struct norm *norm, float *out)
+{
+    const uint32_t n = norm->weight->n;
+    const double scale = 1 / sqrt(exact_dot(x, x, n) / n + (double)norm->eps);
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = (float)((double)x[i] * scale * (double)norm->weight->values[i]);
+}
+
+double exact_capped(double x, float cap)
+{
+    return cap == 0 ? x : (double)cap * tanh(x / (double)cap);
+}

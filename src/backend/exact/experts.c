@@ -1,0 +1,113 @@
+/* A mixture of experts. Each expert in turn gathers the columns that chose it and adds its part to
+ * them: so a column adds up its experts in the order of their numbers, the shared one last. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/exact/exact_internal.h"
+
+/* ---- which experts, and how much of each ---------------------------------------------------- */
+
+/* The highest of the scores whose experts have no weight yet, the first of equals; not a number is
+ * lowest. */
+static uint32_t best_left(const float *score, const float *weight, uint32_t n_experts)
+{
+    uint32_t best = n_experts;
+    for (uint32_t e = 0; e < n_experts; e++)
+        if (weight[e] == 0 && (best == n_experts || score[e] > score[best] ||
+                               (isnan(score[best]) && !isnan(score[e]))))
+            best = e;
+    return best;
+}
+
+/* Weights of the chosen: the softmax of all scores, or, normalised, of theirs; scaled. */
+static void weigh(const struct ffn_params *p, const float *score, float *weight, uint32_t n_experts)
+{
+    double largest = -INFINITY, total = 0;
+    for (uint32_t e = 0; e < n_experts; e++) largest = fmax(largest, (double)score[e]);
+    for (uint32_t e = 0; e < n_experts; e++)
+        if (!p->is_normalised || weight[e] != 0) total += exp((double)score[e] - largest);
+    for (uint32_t e = 0; e < n_experts; e++)
+        if (weight[e] != 0)
+            weight[e] = (float)(exp((double)score[e] - largest) / total * (double)p->expert_scale);
+}
+
+struct route {
+    const struct expert_weights *w;
+    const struct ffn_params *p;
+};
+
+static void route_column(struct exact_backend *b, const void *arg, uint32_t c)
+{
+    const struct route *r = arg;
+    const struct expert_weights *w = r->w;
+    const struct dims *d = &b->params.dims;
+    const float *h = b->h + (size_t)c * d->d_model;
+    float *score = b->expert_score + (size_t)c * d->n_experts;
+    float *weight = b->expert_weight + (size_t)c * d->n_experts;
+
+    for (uint32_t e = 0; e < d->n_experts; e++) {
+        score[e] = (float)exact_dot(h, w->router->values + (size_t)e * d->d_model, d->d_model);
+        weight[e] = 0;
+    }
+    for (uint32_t i = 0; i < d->n_experts_used; i++)
+        weight[best_left(score, weight, d->n_experts)] = 1;
+    weigh(r->p, score, weight, d->n_experts);
+    b->shared_weight[c] = 1;
+    if (w->shared_router)
+        b->shared_weight[c] = (float)(1 / (1 + exp(-exact_dot(h, w->shared_router->values,
+                                                              d->d_model))));
+}
+
+/* ---- one expert ----------------------------------------------------------------------------- */
+
+/* An expert's rows of its layer's matrices, and who goes through it. */
+struct expert {
+    struct rows gate, up, down;
+    const float *weight;            /* of column c: weight[c * weight_stride]; 0: not chosen */
+    size_t weight_stride;
+};
+
+/* X += scale * weight * down(activation(H gate) * (H up)) of the columns that chose it. */
+static void add_expert(struct exact_backend *b, const struct expert *e, enum activation activation,
+                       float scale)
+{
+    const size_t d_model = b->params.dims.d_model;
+    uint32_t n = 0;
+    for (uint32_t c = 0; c < b->batch.n_cols; c++) {
+        if (e->weight[c * e->weight_stride] == 0) continue;
+        memcpy(b->expert_h + n * d_model, b->h + c * d_model, d_model * sizeof *b->h);
+        b->expert_col[n++] = c;
+    }
+    if (!n) return;
+    exact_gated(b, e->gate, e->up, activation, b->expert_h, n);
+    exact_product(b, "down", e->down, b->gate, n, b->y);
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t c = b->expert_col[i];
+        const float weight = scale * e->weight[c * e->weight_stride];
+        for (size_t k = 0; k < d_model; k++)
+            b->x[c * d_model + k] += weight * b->y[i * d_model + k];
+    }
+}
+
+/* The router reads the normalised column as all else does: H is exact here. */
+void exact_experts_add(struct backend *base, const struct norm *norm,
+                       const struct expert_weights *w, const struct ffn_params *p,
+                       const struct residual *r)
+{
+    struct exact_backend *b = (struct exact_backend *)base;
+    const struct dims *d = &b->params.dims;
+    (void)norm;
+    exact_run(b, "route", b->batch.n_cols, route_column, &(struct route){ w, p });
+    for (uint32_t i = 0; i < d->n_experts; i++) {
+        const uint32_t first = i * d->d_expert;
+        const struct expert e = {
+            { w->gate, NULL, first, d->d_expert }, { w->up, NULL, first, d->d_expert },
+            { w->down, NULL, i * d->d_model, d->d_model }, b->expert_weight + i, d->n_experts,
+        };
+        add_expert(b, &e, p->activation, r->scale);
+    }
+    if (!w->shared_down.weight) return;
+    const struct expert shared = { all_rows(&w->shared_gate), all_rows(&w->shared_up),
+                                   all_rows(&w->shared_down), b->shared_weight, 1 };
+    add_expert(b, &shared, p->activation, r->scale);
+}

@@ -1,0 +1,113 @@
+/* Matrix products, and the operations that are mostly one: attention_add, gate_up, down_add.
+ *
+ * A row is dequantised in pieces of 256 weights, each for a handful of columns at a time. Its sum
+ * with a column is that of its pieces, in their order, each as exact_dot has it. */
+#include <math.h>
+
+#include "backend/exact/exact_internal.h"
+#include "quant/quant.h"
+
+enum { PIECE = 256, COLS_AT_A_TIME = 32 };
+
+struct product {
+    struct rows w;
+    const float *x;                 /* (n_cols, n_k) */
+    uint32_t n_cols;
+    float *out;                     /* (n_cols, w.n) */
+};
+
+/* Row `row` of the product's times columns first .. first + n - 1. */
+static void product_of_few(const struct product *p, uint32_t row, uint32_t first, uint32_t n)
+{
+    const struct matrix *m = p->w.m;
+    const uint8_t *blocks = m->rows + (size_t)(p->w.first + row) * m->row_bytes;
+    const double bias = p->w.bias ? (double)p->w.bias->values[p->w.first + row] : 0;
+    const float *x = p->x + (size_t)first * m->n_k;
+    float weight[PIECE];
+    double sum[COLS_AT_A_TIME] = { 0 };
+
+    for (uint32_t k = 0; k < m->n_k; k += PIECE) {
+        const uint32_t n_piece = m->n_k - k < PIECE ? m->n_k - k : PIECE;
+        quant_dequantise(m->type, blocks + quant_row_bytes(m->type, k), weight, n_piece);
+        for (uint32_t c = 0; c < n; c++)
+            sum[c] += exact_dot(weight, x + (size_t)c * m->n_k + k, n_piece);
+    }
+    for (uint32_t c = 0; c < n; c++)
+        p->out[(size_t)(first + c) * p->w.n + row] = (float)(sum[c] + bias);
+}
+
+static void product_row(struct exact_backend *b, const void *arg, uint32_t row)
+{
+    const struct product *p = arg;
+    (void)b;
+    for (uint32_t c = 0; c < p->n_cols; c += COLS_AT_A_TIME)
+        product_of_few(p, row, c, p->n_cols - c < COLS_AT_A_TIME ? p->n_cols - c : COLS_AT_A_TIME);
+}
+
+void exact_product(struct exact_backend *b, const char *name, struct rows w, const float *x,
+                   uint32_t n_cols, float *out)
+{
+    exact_run(b, name, w.n, product_row, &(struct product){ w, x, n_cols, out });
+}
+
+/* ---- X += product --------------------------------------------------------------------------- */
+
+static void add_column(struct exact_backend *b, const void *arg, uint32_t c)
+{
+    const struct residual *r = arg;
+    const uint32_t d_model = b->params.dims.d_model;
+    float *x = b->x + (size_t)c * d_model, *y = b->y + (size_t)c * d_model;
+    if (r->norm.weight) exact_rms_norm(y, &r->norm, y);
+    for (uint32_t i = 0; i < d_model; i++) x[i] += r->scale * y[i];
+}
+
+void exact_attention_add(struct backend *base, const struct linear *w, const struct residual *r)
+{
+    struct exact_backend *b = (struct exact_backend *)base;
+    exact_product(b, "attention out", all_rows(w), b->attended, b->batch.n_cols, b->y);
+    exact_run(b, "add", b->batch.n_cols, add_column, r);
+}
+
+void exact_down_add(struct backend *base, const struct linear *w, const struct residual *r)
+{
+    struct exact_backend *b = (struct exact_backend *)base;
+    exact_product(b, "down", all_rows(w), b->gate, b->batch.n_cols, b->y);
+    exact_run(b, "add", b->batch.n_cols, add_column, r);
+}
+
+/* ---- gated activation ----------------------------------------------------------------------- */
+
+static double activate(enum activation activation, double x)
+{
+    if (activation == ACTIVATION_SILU) return x / (1 + exp(-x));
+    return 0.5 * x * (1 + tanh(sqrt(M_2_PI) * (x + 0.044715 * x * x * x)));
+}
+
+struct gated {
+    uint32_t d;
+    enum activation activation;
+};
+
+static void activate_column(struct exact_backend *b, const void *arg, uint32_t c)
+{
+    const struct gated *g = arg;
+    float *gate = b->gate + (size_t)c * g->d;
+    const float *up = b->up + (size_t)c * g->d;
+    for (uint32_t i = 0; i < g->d; i++)
+        gate[i] = (float)(activate(g->activation, (double)gate[i]) * (double)up[i]);
+}
+
+void exact_gated(struct exact_backend *b, struct rows gate, struct rows up,
+                 enum activation activation, const float *h, uint32_t n_cols)
+{
+    exact_product(b, "gate up", gate, h, n_cols, b->gate);
+    exact_product(b, "gate up", up, h, n_cols, b->up);
+    exact_run(b, "activation", n_cols, activate_column, &(struct gated){ gate.n, activation });
+}
+
+void exact_gate_up(struct backend *base, const struct linear *gate, const struct linear *up,
+                   const struct ffn_params *p)
+{
+    struct exact_backend *b = (struct exact_backend *)base;
+    exact_gated(b, all_rows(gate), all_rows(up), p->activation, b->h, b->batch.n_cols);
+}

@@ -1,0 +1,111 @@
+#include "engine/plan_homes.h"
+
+#include <inttypes.h>
+
+#include "model/kv_groups.h"
+
+/* The last layers on the backend that was asked for; what is left of them on the CPU. */
+void plan_homes_choose(struct plan *out, const pl_params *p, const struct hparams *h)
+{
+    const uint32_t n_layers = h->dims.n_layers;
+    const uint32_t n_cpu = p->n_gpu_layers && p->n_gpu_layers < n_layers &&
+                           out->ops != backend_find("cpu") ? n_layers - p->n_gpu_layers : 0;
+    out->homes = (struct homes){ 0 };
+    if (n_cpu)
+        out->homes.home[out->homes.n++] = (struct home){ backend_find("cpu"), NULL, n_cpu };
+    out->homes.home[out->homes.n++] = (struct home){ out->ops, NULL, n_layers - n_cpu };
+    out->public.n_cpu_layers = n_cpu;
+}
+
+/* A window has pages of its own where so many suffice for all streams that they are fewer. */
+static struct kv_groups kv_groups(const struct plan *p, const struct hparams *h)
+{
+    const uint32_t n_pages = p->public.n_pages;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < h->dims.n_layers; i++) {
+        const uint32_t window = h->layer[i].attention.window;
+        if (window > most && scheduler_window_pages(&p->scheduler, window) < n_pages) most = window;
+    }
+    struct kv_groups kv;
+    kv_groups_of(&kv, h, most);
+    kv.group[0].n_pages = n_pages;
+    for (uint32_t g = 1; g < kv.n; g++)
+        kv.group[g].n_pages = scheduler_window_pages(&p->scheduler, kv.group[g].window);
+    return kv;
+}
+
+static void set_params(struct plan *out, const pl_params *p, const struct hparams *h)
+{
+    const pl_plan *u = &out->public;
+    for (uint32_t i = 0, first = 0; i < out->homes.n; i++) {
+        const struct home *home = &out->homes.home[i];
+        const bool is_last = i + 1 == out->homes.n, is_cpu = home->ops == backend_find("cpu");
+        out->backend[i] = (struct backend_params){
+            .dims = h->dims, .n_tokens = u->n_vocab, .max_cols = u->step_tokens,
+            .max_outs = is_last ? u->n_streams + SCORE_TOKENS : 1,
+            .kv = kv_groups_part(&out->scheduler.kv, h, first, first + home->n_layers),
+            .n_threads = u->n_threads, .lock_memory = p->lock_memory,
+            .isa = is_cpu || out->homes.n == 1 ? p->isa : NULL
+        };
+        first += home->n_layers;
+    }
+}
+
+void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h)
+{
+    for (uint32_t i = 0; i < out->homes.n; i++) {       /* powers of 2 */
+        const uint32_t pages = out->homes.home[i].ops->chunk_pages;
+        if (pages > out->scheduler.chunk_pages) out->scheduler.chunk_pages = pages;
+    }
+    out->scheduler.kv = kv_groups(out, h);
+    set_params(out, p, h);
+}
+
+/* KV of so many pages, if all layers kept every position. */
+static uint64_t bytes_of_all_layers(const struct plan *p, uint32_t n_pages)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < p->homes.n; i++) {
+        struct backend_params all = p->backend[i];
+        all.kv = (struct kv_groups){ 1, { { 0, p->homes.home[i].n_layers, n_pages } } };
+        n += p->homes.home[i].ops->plan(&all).kv;
+    }
+    return n;
+}
+
+/* What the backends of all homes take. */
+static struct backend_bytes bytes_of_homes(const struct plan *p, uint32_t n_kv_groups)
+{
+    struct backend_bytes sum = { 0 };
+    for (uint32_t i = 0; i < p->homes.n; i++) {
+        struct backend_params params = p->backend[i];
+        params.kv.n = n_kv_groups;
+        const struct backend_bytes b = p->homes.home[i].ops->plan(&params);
+        sum.kv += b.kv;
+        sum.scratch += b.scratch;
+    }
+    return sum;
+}
+
+/* Before anything is multiplied: a page of the largest model that is run, times the most pages, is
+ * more bytes than 64 bits count. */
+static pl_status check_kv(const struct plan *p, pl_err *err)
+{
+    const uint32_t n_pages = p->public.n_pages;         /* no group has more */
+    const uint64_t page_bytes = bytes_of_all_layers(p, 1), most = (uint64_t)1 << 60;
+    if (n_pages <= most / page_bytes) return PL_OK;
+    return pl_fail(err, PL_E_MEMORY, "%" PRIu32 " KV pages of %" PRIu64 " bytes are more than "
+                   "any machine has: lower n_streams (--parallel), ctx_tokens (--ctx-size) or "
+                   "kv_tokens (--kv-tokens)", n_pages, page_bytes);
+}
+
+pl_status plan_homes_bytes(struct plan *p, struct backend_bytes *out, pl_err *err)
+{
+    pl_plan *u = &p->public;
+    const pl_status st = check_kv(p, err);
+    if (st) return st;
+    *out = bytes_of_homes(p, p->scheduler.kv.n);
+    u->window_kv_bytes = out->kv - bytes_of_homes(p, 1).kv;
+    u->kv_bytes_per_token = bytes_of_all_layers(p, u->n_pages) / u->kv_tokens;
+    return PL_OK;
+}

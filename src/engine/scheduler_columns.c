@@ -1,0 +1,42 @@
+/* A sequence's next columns enter a step. */
+#include <assert.h>
+
+#include "engine/scheduler_internal.h"
+
+/* Of the last n of the columns that were just added for a sequence. */
+static void add_output(struct batch *b, struct output *to, struct seq *q, uint32_t n)
+{
+    *to = (struct output){ .kind = OUTPUT_LOGITS, .span = b->n_spans - 1,
+                           .first_col = b->n_cols - n, .n_cols = n, .first_row = b->n_rows };
+    b->n_outputs++;
+    b->n_rows += n;
+    q->row = b->n_rows - 1;
+}
+
+void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint32_t n)
+{
+    struct batch *b = &p->batch;
+    const uint32_t first_pos = q->n_issued, end = first_pos + n;
+
+    while (q->n_pages * PAGE_TOKENS < end) scheduler_take_page(s, q);
+
+    p->span_seq[b->n_spans] = q;
+    struct span *span = &p->span[b->n_spans++];
+    *span = (struct span){
+        .first_col = b->n_cols, .n_cols = n, .first_pos = first_pos,
+        .slot = q->slot, .n_pages = q->n_pages, .n_new_pages = q->n_pages - q->n_told_pages
+    };
+    for (uint32_t g = 0; g < s->params.kv.n; g++) {
+        assert(kv_pool_is_writable(s->pool[g], q->page[g][first_pos / PAGE_TOKENS])); /* I4 */
+        span->page[g] = q->page[g];
+    }
+    q->n_told_pages = q->n_pages;
+    for (uint32_t pos = first_pos; pos < end; pos++) {
+        const bool is_known = pos < q->n_tokens;    /* else the step in flight picks it */
+        p->token[b->n_cols] = is_known ? q->token[pos] : -1 - (int32_t)q->row;
+        p->pos[b->n_cols++] = pos;
+    }
+    if (q->wants_every_logit) add_output(b, &p->output[b->n_outputs], q, n);
+    else if (end >= q->n_tokens) add_output(b, &p->output[b->n_outputs], q, 1);
+    q->n_issued = end;
+}

@@ -1,0 +1,64 @@
+/* A stream as the scheduler sees it, and lists of such. Engine thread only. */
+#ifndef ENGINE_SEQ_H
+#define ENGINE_SEQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/prefix_index.h"
+
+enum seq_state { SEQ_NONE, SEQ_WAITING, SEQ_PREFILL, SEQ_DECODE, SEQ_GONE };
+
+/* Embedded in the stream. The first part is filled in before
+ * scheduler_add, the second is the scheduler's. */
+struct seq {
+    uint64_t id;
+    int32_t *token;             /* (max_tokens) the prompt, then the reply */
+    uint32_t n_prompt;
+    uint32_t max_tokens;        /* of prompt and reply together */
+    uint32_t *page[MAX_KV_GROUPS];      /* (pages of max_tokens) page table of each KV group,
+                                 * storage of the owner */
+    struct seq *fork_of;        /* same prompt: waits until that prompt is computed, then shares it;
+                                 * NULL, or a sequence not yet removed */
+    bool wants_every_logit;     /* score: every prompt column is an output */
+    bool computes_prompt;       /* all of it: takes nothing from the prefix index. Scores do */
+    bool is_paused;             /* changed by the owner between plans: keeps its slot but, once it
+                                 * decodes, takes no column (its reader is slow) */
+
+    enum seq_state state;
+    uint32_t slot;
+    uint32_t n_tokens;          /* prompt, and the reply so far */
+    uint32_t n_computed;        /* positions whose KV is in pages */
+    uint32_t n_issued;          /* and of the steps in flight */
+    uint32_t row;               /* its last output's, of the last step that had one */
+    uint32_t n_cached;          /* of the prompt, found in the index or shared by the fork source;
+                                 * grows until the prompt is computed */
+    uint32_t n_pages, n_reserved; /* together the pages of max_tokens, once admitted */
+    uint32_t first_page[MAX_KV_GROUPS];     /* of the n_pages, those before it are given back: their
+                                 * entries are NO_PAGE */
+    uint32_t n_told_pages;      /* the first of its pages, which its last step had as they are */
+    uint32_t n_indexed;         /* full pages entered into the index or found there */
+    struct prefix_key key;      /* of the last of those */
+    bool is_unindexable;        /* the next page's hash was taken: it and its successors stay out */
+    struct prefix_key ahead_key; /* of page n_ahead - 1: columns in flight included */
+    uint32_t n_ahead;
+    uint64_t seen_by_plan;      /* number of the last plan that looked at its prompt */
+
+    bool has_looked;            /* WAITING: the index was asked. n_found pages of the prompt were */
+    uint32_t n_found;           /* there; then `missing` was not (or n_found is all) */
+    struct prefix_key missing;
+    uint32_t n_passed_tokens;   /* L3: max_tokens of those that passed it, as head */
+    const struct seq *passed;   /* L2: the head that it passed, while that one waits */
+    struct seq *next, *previous;
+};
+
+/* In order of arrival. */
+struct seq_list {
+    struct seq *first, *last;
+    uint32_t n;
+};
+
+void seq_list_append(struct seq_list *list, struct seq *q);
+void seq_list_remove(struct seq_list *list, struct seq *q);
+
+#endif

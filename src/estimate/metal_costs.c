@@ -1,0 +1,32 @@
+#include "estimate/metal_costs.h"
+
+#include "quant/quant.h"
+
+const struct metal_cost *metal_cost_of(uint32_t type)
+{
+    static const struct metal_cost costs[QUANT_BF16 + 1] = {
+#define METAL_FORMAT(name, get, load, bits) [QUANT_##name] = { get, load, bits },
+#define METAL_KV(name, stage)
+#define METAL_COUNT(name, value)
+#include "estimate/metal_costs.def"
+#undef METAL_FORMAT
+#undef METAL_KV
+#undef METAL_COUNT
+    };
+    if (type == QUANT_Q3_K) return &costs[QUANT_Q6_K];
+    return type <= QUANT_BF16 && costs[type].bits > 0 ? &costs[type] : &costs[QUANT_F16];
+}
+
+int metal_stage_of(enum kv_type type)
+{
+    static const int stages[N_KV_TYPES] = {
+#define METAL_FORMAT(name, get, load, bits)
+#define METAL_KV(name, stage) [KV_##name] = stage,
+#define METAL_COUNT(name, value)
+#include "estimate/metal_costs.def"
+#undef METAL_FORMAT
+#undef METAL_KV
+#undef METAL_COUNT
+    };
+    return stages[type];
+}

@@ -1,0 +1,26 @@
+/* Shapes of known models, as data: what plan needs where there is no file yet. */
+#ifndef ESTIMATE_SHAPE_H
+#define ESTIMATE_SHAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct shape {
+    const char *name;           /* "qwen2.5-32b" */
+    uint32_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_ff, n_vocab;
+    uint32_t n_experts, n_experts_used, d_expert; /* 0: dense */
+    uint32_t n_window_layers, window;   /* layers that look back `window` tokens and no more; 0 */
+    uint32_t ctx_tokens;        /* the model's own limit */
+    bool is_tied;               /* the output head is the embedding */
+    bool has_qkv_bias, has_qk_norm;
+    bool has_post_norms;        /* what attention and feed-forward give is normed too */
+};
+
+extern const struct shape shapes[];
+extern const size_t n_shapes;
+
+/* NULL: there is none of that name. */
+const struct shape *shape_find(const char *name);
+
+#endif

@@ -1,0 +1,330 @@
+#include "server/request_refused.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Values that change nothing. Null is always one. */
+enum neutral {
+    FALSE_ = 1,
+    TRUE_ = 2,
+    ZERO = 4,
+    ONE = 8,
+    NEGATIVE = 16,
+    EMPTY = 32,                 /* "", [], {} */
+    NOTHING = 0,
+};
+
+enum where { EVERYWHERE, IN_CHAT, IN_COMPLETIONS };
+
+struct refused {
+    const char *name;
+    unsigned neutral;
+    const char *words;          /* strings that change nothing, a space between them; or NULL */
+    const char *instead;        /* what to do; NULL: leave it out */
+    enum where where;
+};
+
+static const struct refused table[] = {
+    /* replies that keep to a form */
+    { .name = "grammar", .neutral = EMPTY },
+    { .name = "json_schema", .neutral = EMPTY },
+    { .name = "guided_json", .neutral = EMPTY },
+    { .name = "guided_regex", .neutral = EMPTY },
+    { .name = "guided_choice", .neutral = EMPTY },
+    { .name = "guided_grammar", .neutral = EMPTY },
+    { .name = "structured_outputs", .neutral = EMPTY | FALSE_ },
+    { .name = "structural_tag", .neutral = EMPTY },
+    { .name = "regex", .neutral = EMPTY },
+    { .name = "ebnf", .neutral = EMPTY },
+    { .name = "format", .neutral = EMPTY },
+    { .name = "verbosity", .neutral = EMPTY, .words = "medium" },
+
+    /* samplers */
+    { .name = "dry_multiplier", .neutral = ZERO },
+    { .name = "xtc_probability", .neutral = ZERO },
+    { .name = "mirostat", .neutral = ZERO },
+    { .name = "mirostat_mode", .neutral = ZERO },
+    { .name = "dynatemp_range", .neutral = ZERO },
+    { .name = "dynamic_temperature", .neutral = FALSE_ },
+    { .name = "top_n_sigma", .neutral = ZERO | NEGATIVE },
+    { .name = "nsigma", .neutral = ZERO | NEGATIVE },
+    { .name = "adaptive_target", .neutral = NEGATIVE },
+    { .name = "smoothing_factor", .neutral = ZERO },
+    { .name = "tfs", .neutral = ONE },
+    { .name = "tfs_z", .neutral = ONE },
+    { .name = "top_a", .neutral = ZERO },
+    { .name = "epsilon_cutoff", .neutral = ZERO },
+    { .name = "eta_cutoff", .neutral = ZERO },
+    { .name = "penalty_alpha", .neutral = ZERO },
+    { .name = "encoder_repetition_penalty", .neutral = ONE },
+    { .name = "no_repeat_ngram_size", .neutral = ZERO },
+    { .name = "guidance_scale", .neutral = ONE },
+    { .name = "min_keep", .neutral = ZERO | ONE },
+    { .name = "sampler_order", .neutral = EMPTY },
+    { .name = "sampler_priority", .neutral = EMPTY },
+    { .name = "random_seed", .neutral = NEGATIVE, .instead = "seed is its name here" },
+    { .name = "do_sample", .neutral = TRUE_, .instead = "temperature: 0 is greedy" },
+    { .name = "use_beam_search", .neutral = FALSE_ },
+    { .name = "num_beams", .neutral = ZERO | ONE },
+    { .name = "length_penalty", .neutral = ONE },
+    { .name = "allowed_token_ids", .neutral = EMPTY, .instead = "logit_bias forbids tokens" },
+    { .name = "bad_words", .neutral = EMPTY, .instead = "logit_bias forbids tokens" },
+    { .name = "logits_processors", .neutral = EMPTY },
+    { .name = "custom_logit_processor", .neutral = EMPTY },
+    { .name = "watermark", .neutral = FALSE_ },
+
+    /* where replies end */
+    { .name = "min_tokens", .neutral = ZERO },
+    { .name = "min_new_tokens", .neutral = ZERO },
+    { .name = "max_new_tokens", .neutral = NOTHING, .instead = "max_tokens is its name here" },
+    { .name = "num_predict", .neutral = NEGATIVE, .instead = "max_tokens is its name here" },
+    { .name = "max_output_tokens", .neutral = NOTHING, .instead = "max_tokens is its name here" },
+    { .name = "stop_token_ids", .neutral = EMPTY, .instead = "stop takes strings" },
+    { .name = "stop_sequences", .neutral = EMPTY, .instead = "stop is its name here" },
+    { .name = "stop_regex", .neutral = EMPTY },
+    { .name = "include_stop_str_in_output", .neutral = FALSE_ },
+    { .name = "no_stop_trim", .neutral = FALSE_ },
+    { .name = "n_indent", .neutral = ZERO },
+    { .name = "t_max_predict_ms", .neutral = ZERO | NEGATIVE },
+    { .name = "reasoning_budget", .neutral = NEGATIVE },
+    { .name = "reasoning_budget_tokens", .neutral = NEGATIVE },
+    { .name = "thinking_budget_tokens", .neutral = NEGATIVE },
+    { .name = "thinking_token_budget", .neutral = NEGATIVE },
+    { .name = "thinking_budget", .neutral = NEGATIVE },
+
+    /* what the prompt is made of */
+    { .name = "suffix", .neutral = EMPTY },
+    { .name = "input_prefix", .neutral = EMPTY },
+    { .name = "input_suffix", .neutral = EMPTY },
+    { .name = "input_extra", .neutral = EMPTY },
+    { .name = "truncate_prompt_tokens", .neutral = NOTHING },
+    { .name = "truncate", .neutral = NOTHING },
+    { .name = "prompt_embeds", .neutral = EMPTY },
+    { .name = "add_special_tokens", .neutral = FALSE_, .where = IN_CHAT },
+    { .name = "add_special_tokens", .neutral = TRUE_, .where = IN_COMPLETIONS,
+      .instead = "a prompt of token ids begins as it says" },
+    { .name = "continue_final_message", .neutral = FALSE_ },
+    { .name = "chat_template", .neutral = EMPTY,
+      .instead = "the server's --chat-template or --chat-template-file" },
+    { .name = "template", .neutral = EMPTY,
+      .instead = "the server's --chat-template or --chat-template-file" },
+    { .name = "documents", .neutral = EMPTY,
+      .instead = "chat_template_kwargs gives the template any member" },
+    { .name = "system", .neutral = EMPTY,
+      .instead = "the first of messages may have the role system" },
+    { .name = "instructions", .neutral = EMPTY,
+      .instead = "the first of messages may have the role system" },
+    { .name = "safe_prompt", .neutral = FALSE_ },
+    { .name = "functions", .neutral = EMPTY, .instead = "tools is its name now" },
+    { .name = "function_call", .neutral = EMPTY, .words = "auto none",
+      .instead = "tools is its name now" },
+    { .name = "think", .neutral = FALSE_,
+      .instead = "enable_thinking and reasoning_effort reach the template" },
+    { .name = "reasoning", .neutral = EMPTY,
+      .instead = "enable_thinking and reasoning_effort reach the template" },
+    { .name = "thinking", .neutral = EMPTY,
+      .instead = "enable_thinking and reasoning_effort reach the template" },
+    { .name = "thinking_forced_open", .neutral = FALSE_ },
+    { .name = "web_search_options", .neutral = NOTHING },
+    { .name = "plugins", .neutral = EMPTY },
+    { .name = "images", .neutral = EMPTY },
+    { .name = "image_data", .neutral = EMPTY },
+    { .name = "audio", .neutral = EMPTY },
+    { .name = "options", .neutral = EMPTY,
+      .instead = "its members are members of the request here" },
+
+    /* which model and which state of it */
+    { .name = "lora_request", .neutral = EMPTY },
+    { .name = "lora_path", .neutral = EMPTY },
+    { .name = "adapter_id", .neutral = EMPTY },
+    { .name = "cache_salt", .neutral = EMPTY,
+      .instead = "replies are the same with and without the server's --prefix-cache" },
+    { .name = "kv_transfer_params", .neutral = EMPTY },
+
+    /* what is told of the reply */
+    { .name = "echo", .neutral = FALSE_, .where = IN_CHAT },
+    { .name = "n_probs", .neutral = ZERO, .instead = "logprobs is its name here" },
+    { .name = "post_sampling_probs", .neutral = FALSE_ },
+    { .name = "prompt_logprobs", .neutral = FALSE_ },
+    { .name = "return_tokens", .neutral = FALSE_ },
+    { .name = "return_token_ids", .neutral = FALSE_ },
+    { .name = "return_tokens_as_token_ids", .neutral = FALSE_ },
+    { .name = "return_hidden_states", .neutral = FALSE_ },
+    { .name = "response_fields", .neutral = EMPTY },
+    { .name = "skip_special_tokens", .neutral = TRUE_ },
+    { .name = "include_reasoning", .neutral = TRUE_ },
+    { .name = "reasoning_format", .neutral = EMPTY, .words = "none auto" },
+};
+
+/* ---- values that change nothing ------------------------------------------------------------- */
+
+static bool is_word(const char *words, const json_t *v)
+{
+    const char *text = json_string_value(v);
+    const size_t n = json_string_length(v);
+    for (const char *at = words; at && text && *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == n && !memcmp(at, text, n)) return true;
+    return false;
+}
+
+static bool is_empty(const json_t *v)
+{
+    return (json_is_string(v) && !json_string_length(v)) ||
+           (json_is_array(v) && !json_array_size(v)) ||
+           (json_is_object(v) && !json_object_size(v));
+}
+
+static bool is_neutral(const struct refused *r, const json_t *v)
+{
+    const double x = json_number_value(v);
+    if (json_is_true(v)) return r->neutral & TRUE_;
+    if (json_is_false(v)) return r->neutral & FALSE_;
+    if (json_is_number(v))
+        return (x == 0 && r->neutral & ZERO) || (x == 1 && r->neutral & ONE) ||
+               (x < 0 && r->neutral & NEGATIVE);
+    return (r->neutral & EMPTY && is_empty(v)) || is_word(r->words, v);
+}
+
+/* "0 or less" and so on; "" where only null is taken. */
+static const char *neutral_text(const struct refused *r)
+{
+    switch (r->neutral) {
+    case TRUE_: return "true is taken";
+    case FALSE_: return "false is taken";
+    case ZERO: return "0 is taken";
+    case ONE: return "1 is taken";
+    case ZERO | ONE: return "0 and 1 are taken";
+    case ZERO | NEGATIVE: return "0 and less is taken";
+    case NEGATIVE: return "-1 is taken";
+    case NOTHING: return "null is taken";
+    default: return "an empty value is taken";
+    }
+}
+
+static void refuse_if_wanted(struct fields *f, const struct refused *r)
+{
+    const json_t *v = field_get(f, r->name);
+    const bool is_chat = f->r->is_chat;
+    if (!v || (r->where == IN_CHAT && !is_chat) || (r->where == IN_COMPLETIONS && is_chat)) return;
+    if (is_neutral(r, v)) return;
+    field_fail(f, r->name, "%s is not supported by this version (%s): %s", r->name,
+               neutral_text(r), r->instead ? r->instead : "leave it out");
+}
+
+/* ---- members that a table does not describe ------------------------------------------------- */
+
+static void check_response_format(struct fields *f)
+{
+    const json_t *v = field_get(f, "response_format");
+    const json_t *type = json_object_get(v, "type");
+    const char *name = json_string_value(type);
+    if (!v || (json_is_object(v) && (!json_object_size(v) || json_is_null(type)))) return;
+    if (!name || strcmp(name, "text"))
+        field_fail(f, "response_format", "response_format \"%.30s\" is not supported by this "
+                   "version; {\"type\": \"text\"} is", name ? name : "");
+}
+
+static void check_tool_choice(struct fields *f)
+{
+    const json_t *v = field_get(f, "tool_choice");
+    if (v && !is_word("auto none", v))
+        field_fail(f, "tool_choice", "tool_choice other than \"auto\" and \"none\" is not "
+                   "supported by this version");
+}
+
+static void check_modalities(struct fields *f)
+{
+    const json_t *v = field_get(f, "modalities");
+    size_t i;
+    json_t *one;
+    if (v && !json_is_array(v))
+        field_fail(f, "modalities", "modalities is %s; an array is wanted", field_kind(v));
+    json_array_foreach((json_t *)(uintptr_t)v, i, one)
+        if (!is_word("text", one))
+            field_fail(f, "modalities", "modalities other than \"text\" are not supported by this "
+                       "version");
+}
+
+/* 0: as many as are asked for. */
+static void check_best_of(struct fields *f)
+{
+    json_int_t best_of = 0;
+    if (field_int(f, "best_of", 0, INT32_MAX, &best_of) && best_of && best_of != f->r->n)
+        field_fail(f, "best_of", "best_of is %d and n is %u; choosing among more replies than are "
+                   "asked for is not supported by this version", (int)best_of, f->r->n);
+}
+
+/* Adapters of scale 0 are none. */
+static void check_lora(struct fields *f)
+{
+    const json_t *v = field_get(f, "lora");
+    size_t i;
+    json_t *one;
+    if (v && !is_empty(v) && !json_is_array(v))
+        field_fail(f, "lora", "lora is %s; adapters are not supported by this version",
+                   field_kind(v));
+    json_array_foreach((json_t *)(uintptr_t)v, i, one) {
+        const json_t *scale = json_object_get(one, "scale");
+        if (!json_is_number(scale) || json_number_value(scale) != 0)
+            field_fail(f, "lora", "lora: adapters are not supported by this version; leave it out");
+    }
+}
+
+/* ---- the samplers' order -------------------------------------------------------------------- */
+
+/* llama-server's name and letter of each sampler. The ones that are always off here may stand
+ * anywhere; of the others every one has its place. */
+static const struct sampler_name {
+    const char *name;
+    char letter;
+    int place;                  /* 0: always off */
+} samplers[] = {
+    { "penalties", 'e', 1 }, { "top_k", 'k', 2 }, { "typ_p", 'y', 3 }, { "typical_p", 0, 3 },
+    { "top_p", 'p', 4 }, { "min_p", 'm', 5 }, { "temperature", 't', 6 }, { "dry", 'd', 0 },
+    { "top_n_sigma", 's', 0 }, { "xtc", 'x', 0 }, { "adaptive_p", 'a', 0 }, { "tfs_z", 0, 0 },
+};
+enum { LAST_PLACE = 6 };
+
+static const struct sampler_name *sampler_of(const char *name, char letter)
+{
+    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)
+        if (name ? !strcmp(samplers[i].name, name) : letter && samplers[i].letter == letter)
+            return &samplers[i];
+    return NULL;
+}
+
+/* The next name or letter of either form. */
+static const struct sampler_name *sampler_at(const json_t *v, size_t i)
+{
+    if (json_is_string(v)) return sampler_of(NULL, json_string_value(v)[i]);
+    const char *name = json_string_value(json_array_get(v, i));
+    return name ? sampler_of(name, 0) : NULL;
+}
+
+static void check_samplers(struct fields *f)
+{
+    const json_t *v = field_get(f, "samplers");
+    const size_t n = json_is_string(v) ? json_string_length(v) : json_array_size(v);
+    int place = 0;
+    if (!v || is_empty(v)) return;
+    bool is_ours = n > 0;
+    for (size_t i = 0; i < n && is_ours; i++) {
+        const struct sampler_name *s = sampler_at(v, i);
+        is_ours = s && (!s->place || s->place == place || s->place == place + 1);
+        if (s && s->place) place = s->place;
+    }
+    if (!is_ours || place != LAST_PLACE)
+        field_fail(f, "samplers", "samplers: another order or choice than penalties, top_k, typ_p, "
+                   "top_p, min_p, temperature is not supported by this version: leave it out");
+}
+
+void request_refuse_unsupported(struct fields *f)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) refuse_if_wanted(f, &table[i]);
+    check_response_format(f);
+    check_tool_choice(f);
+    check_modalities(f);
+    check_best_of(f);
+    check_lora(f);
+    check_samplers(f);
+}

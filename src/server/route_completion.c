@@ -1,0 +1,175 @@
+#include "server/route_completion.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "server/answer.h"
+#include "server/body.h"
+#include "server/completion.h"
+#include "server/completion_prompts.h"
+#include "server/events.h"
+#include "server/json_text.h"
+#include "server/model_names.h"
+
+/* ---- submitting ----------------------------------------------------------------------------- */
+
+static void on_event(void *arg)
+{
+    wake_up(arg);
+}
+
+/* A seed of its own for each choice: splitmix64's steps keep n replies apart. */
+static uint64_t seed_of(const struct completion *c, uint32_t reply)
+{
+    const uint64_t base = c->request.has_seed ? c->request.sampling.seed : clock_ns() ^ (uint64_t)
+                                                                           (uintptr_t)c;
+    return base + reply * 0x9e3779b97f4a7c15u;
+}
+
+static pl_status submit_all(struct completion *c, pl_err *err)
+{
+    const struct request *r = &c->request;
+    for (uint32_t p = 0; p < c->n_prompts; p++)
+        for (uint32_t i = 0; i < r->n; i++) {
+            struct choice *ch = &c->choice[c->n_choices];
+            pl_request request = {
+                .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
+                .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
+                .n_stop = r->n_stop, .ignore_eos = r->ignore_eos,
+                .computes_prompt = r->computes_prompt, .logprobs = r->logprobs,
+                .n_top_logprobs = r->n_top_logprobs,
+                .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
+                .arg = &c->exchange->wake,
+            };
+            request.sampling.seed = seed_of(c, i);
+            ch->prompt = p;
+            ch->n_characters = json_text_characters(c->prompt[p].echo.bytes, c->prompt[p].echo.n);
+            const pl_status st = pl_submit(c->engine, &request, &ch->stream, err);
+            if (st) return st;
+            c->n_choices++;
+        }
+    return PL_OK;
+}
+
+/* ---- what is refused ------------------------------------------------------------------------ */
+
+static const char *param_of(const struct completion *c, const pl_err *err)
+{
+    if (err->status != PL_E_PARAM && err->status != PL_E_CONTEXT && err->status != PL_E_TEMPLATE)
+        return NULL;
+    return c->request.is_chat ? "messages" : "prompt";
+}
+
+/* False: refused, *result is the answer's. */
+static bool check(struct exchange *x, const struct completion *c, enum MHD_Result *result)
+{
+    const struct server *s = x->server;
+    const struct request *r = &c->request;
+    const uint32_t n_vocab = pl_engine_plan(c->engine)->n_vocab;
+    if (s->has_strict_names && !model_names_have(s, r->model)) {
+        *result = answer_fail(x, 404, "model", "model_not_found",
+                              "the model \"%.100s\" is not here; \"%s\" is", r->model,
+                              model_names_first(s));
+        return false;
+    }
+    for (size_t i = 0; i < r->sampling.n_bias; i++) {
+        if ((uint32_t)r->bias[i].token < n_vocab) continue;
+        *result = answer_fail(x, 400, "logit_bias", "invalid_parameter",
+                              "logit_bias names token %d; 0 to %u are wanted", r->bias[i].token,
+                              n_vocab - 1);
+        return false;
+    }
+    return true;
+}
+
+/* The request keeps nothing of the body: a request that waits for a slot costs little memory. */
+static void let_go_of_body(struct completion *c)
+{
+    struct request *r = &c->request;
+    for (uint32_t i = 0; i < c->n_prompts; i++) pl_tokens_free(&c->prompt[i].tokens);
+    request_free(r);
+    r->model = NULL;
+    r->prompt = NULL;
+    r->n_stop = r->sampling.n_bias = 0;
+    r->sampling.bias = NULL;
+}
+
+/* submit_all stopped at the prompt that does not fit: the one after the choices there are. */
+static enum MHD_Result fail_context(struct exchange *x, const struct completion *c,
+                                    const pl_err *err)
+{
+    return answer_fail_context(x, err, param_of(c, err),
+                               c->prompt[c->n_choices / c->request.n].n_tokens,
+                               pl_engine_plan(c->engine)->ctx_tokens);
+}
+
+/* Parses, renders, tokenizes and submits. False: refused, *result is the answer's. */
+static bool begin(struct exchange *x, struct completion *c, const json_t *body, bool is_chat,
+                  enum MHD_Result *result)
+{
+    const struct server *s = x->server;
+    const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
+                                              s->ignore_eos, s->template_kwargs };
+    struct request_error error;
+    pl_err err = { 0 };
+
+    if (!request_parse(&c->request, body, is_chat, &defaults, &error)) {
+        *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+        return false;
+    }
+    if (!check(x, c, result)) return false;
+    pl_status st = prompts_read(c, &err);
+    if (!st) st = submit_all(c, &err);
+    if (!st) let_go_of_body(c);
+    else if (st == PL_E_CONTEXT) *result = fail_context(x, c, &err);
+    else *result = answer_fail_engine(x, &err, param_of(c, &err));
+    return !st;
+}
+
+static struct completion *new_completion(struct exchange *x, bool is_chat)
+{
+    struct completion *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->exchange = x;
+    c->engine = server_engine(x);
+    c->created_s = (uint64_t)time(NULL);
+    snprintf(c->id, sizeof c->id, "%s-%lx%08lx", is_chat ? "chatcmpl" : "cmpl",
+             (unsigned long)x->server->started_s, atomic_fetch_add(&x->server->n_ids, 1));
+    return c;
+}
+
+static enum MHD_Result complete(struct exchange *x, bool is_chat)
+{
+    enum MHD_Result result;
+    atomic_fetch_add(&x->server->n_active, 1);      /* first: see is_draining in state.h */
+    x->is_active = true;
+    if (atomic_load(&x->server->is_draining)) {
+        atomic_fetch_add(&x->server->n_refused_draining, 1);
+        return answer_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
+    }
+    json_t *body = body_object(x, &result);
+    if (!body) return result;
+    struct completion *c = new_completion(x, is_chat);
+    const bool has_begun = c && begin(x, c, body, is_chat, &result);
+    json_decref(body);
+    if (!has_begun) {
+        completion_free(c);
+        return c ? result : answer_fail(x, 500, NULL, NULL, "out of memory");
+    }
+    x->completion = c;
+    atomic_store(&x->last_sent_ns, clock_ns());
+    return c->request.stream ? events_stream(x) : MHD_YES;
+}
+
+enum MHD_Result route_chat(struct exchange *x)
+{
+    return complete(x, true);
+}
+
+enum MHD_Result route_completions(struct exchange *x)
+{
+    return complete(x, false);
+}

@@ -1,0 +1,9 @@
+/* POST /tokenize, /detokenize, /apply-template. */
+#ifndef SERVER_ROUTE_TEXT_H
+#define SERVER_ROUTE_TEXT_H
+
+#include "server/routes.h"
+
+route_fn route_tokenize, route_detokenize, route_apply_template;
+
+#endif

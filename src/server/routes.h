@@ -1,0 +1,21 @@
+/* The table of routes. */
+#ifndef SERVER_ROUTES_H
+#define SERVER_ROUTES_H
+
+#include "server/state.h"
+
+/* Makes the answer or starts a completion. MHD_NO: close the connection. Any thread. */
+typedef enum MHD_Result route_fn(struct exchange *x);
+
+struct route {
+    const char *method, *path;
+    route_fn *run;
+    bool is_open;                   /* needs no API key */
+    bool needs_engine;
+    bool is_prefix;                 /* stands for every longer path */
+};
+
+/* NULL: no such path. *other_methods: the path exists, for these methods. */
+const struct route *route_find(const char *method, const char *path, const char **other_methods);
+
+#endif

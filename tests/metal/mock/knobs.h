@@ -1,0 +1,32 @@
+/* What tests set of the mock and what it counts (mock.h has their side), and what all of its
+ * objects have: they are counted. Inside the mock. */
+#ifndef METAL_MOCK_KNOBS_H
+#define METAL_MOCK_KNOBS_H
+
+#import <Foundation/Foundation.h>
+#import <Metal/Metal.h>
+
+#include "base/rng.h"
+#include "mock/mock.h"
+
+struct mock_knobs {
+    enum emu_build build;           /* of libraries */
+    uint64_t shuffle_seed, working_set_bytes;
+    bool failed_signal, is_deaf, has_tensors;
+    uint32_t fail_after, fail_times;
+    struct rng schedule;            /* which command buffer runs next */
+    uint32_t n_objects, n_queues, most_in_flight;
+};
+
+extern struct mock_knobs knobs;
+
+/* What Metal's validation ends a program for. */
+void mock_check(BOOL is_right, const char *what);
+
+NSError *mock_error(const char *text);
+void mock_put_error(NSError **to, const char *text);    /* NULL: nobody wants to know */
+
+@interface MockObject : NSObject
+@end
+
+#endif

@@ -1,0 +1,95 @@
+#import "mock/values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#import "mock/knobs.h"
+
+@implementation MTLCompileOptions
+- (void)setLanguageVersion:(MTLLanguageVersion)version
+{
+    mock_check(version <= MTLLanguageVersion3_1 ||
+                   (knobs.has_tensors && version == MTLLanguageVersion4_0),
+               "a language version that the system does not have");
+}
+- (void)setMathMode:(MTLMathMode)mode
+{
+    mock[0] = (void *)(uintptr_t)(mode == MTLMathModeSafe);
+}
+- (void)setFastMathEnabled:(BOOL)is_fast
+{
+    mock[0] = (void *)(uintptr_t)!is_fast;
+}
+@end
+
+@implementation MTLCommandBufferDescriptor
+- (void)setRetainedReferences:(BOOL)are_retained
+{
+    mock[0] = (void *)(uintptr_t)are_retained;
+}
+- (void)setErrorOptions:(MTLCommandBufferErrorOption)options
+{
+    mock[1] = (void *)(uintptr_t)options;
+}
+@end
+
+@implementation MTLResidencySetDescriptor
+@end
+
+@implementation MTLBinaryArchiveDescriptor
+- (void)setUrl:(NSURL *)url
+{
+    [url retain];
+    [(NSURL *)mock[0] release];
+    mock[0] = url;
+}
+- (NSURL *)url
+{
+    return mock[0];
+}
+- (void)dealloc
+{
+    [(NSURL *)mock[0] release];
+    [super dealloc];
+}
+@end
+
+@implementation MTLComputePipelineDescriptor
+- (void)setComputeFunction:(id<MTLFunction>)function
+{
+    mock[0] = function;     /* the caller keeps it as long as the descriptor */
+}
+- (id<MTLFunction>)computeFunction
+{
+    return mock[0];
+}
+- (void)setThreadGroupSizeIsMultipleOfThreadExecutionWidth:(BOOL)is_multiple
+{
+    mock[1] = (void *)(uintptr_t)is_multiple;
+}
+- (BOOL)threadGroupSizeIsMultipleOfThreadExecutionWidth
+{
+    return mock[1] != NULL;
+}
+- (void)setBinaryArchives:(NSArray *)archives
+{
+    mock[2] = archives;
+}
+@end
+
+@implementation MTLFunctionConstantValues
+- (void)setConstantValue:(const void *)value type:(MTLDataType)type atIndex:(NSUInteger)index
+{
+    struct constants *c = mock[0];
+    mock_check(type == MTLDataTypeInt && index < EMU_MAX_CONSTANTS,
+               "a function constant that is no integer");
+    if (!c) mock[0] = c = calloc(1, sizeof *c);
+    memcpy(&c->value[index], value, sizeof c->value[index]);
+    c->set |= 1ull << index;
+}
+- (void)dealloc
+{
+    free(mock[0]);
+    [super dealloc];
+}
+@end
