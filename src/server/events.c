@@ -118,7 +118,9 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t max)
     (void)pos;
     for (;;) {
         bool is_ping_due;
-        if (wake_take_news(&x->wake, &is_ping_due)) return MHD_CONTENT_READER_END_WITH_ERROR;
+        const bool is_gone = wake_take_news(&x->wake, &is_ping_due);
+        const bool is_taken = c->is_finished && c->out.n == c->out_at;
+        if (is_gone && !is_taken) return MHD_CONTENT_READER_END_WITH_ERROR;
         if (!c->is_finished) take_events(c);
         if (!c->is_finished && c->n_ended == c->n_choices) finish_stream(c);
         if (c->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;

@@ -24,9 +24,9 @@ static const char *end_name(const struct exchange *x, enum MHD_RequestTerminatio
 {
     if (x->state == NAMED) return "head_refused_or_cut";
     if (x->state == RECEIVING) return "body_refused_or_cut";
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) return "answered";    /* whoever closed it */
     if (is_gone) return "client_left";
     switch (code) {
-    case MHD_REQUEST_TERMINATED_COMPLETED_OK: return "answered";
     case MHD_REQUEST_TERMINATED_TIMEOUT_REACHED: return "too_slow";
     case MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN: return "shutting_down";
     case MHD_REQUEST_TERMINATED_CLIENT_ABORT:

@@ -179,3 +179,18 @@ def test_a_line_for_every_request(build_dir, fetch_model):
     assert "status=404" in lines["mine-4"] and "/a?b" in lines["mine-4"]
     assert "end=client_left" in lines["mine-5"]
     assert "sesame" not in s.errors
+
+
+def test_who_has_the_answer_has_not_left(build_dir, fetch_model):
+    """A client that closes with the last byte, which the watcher may see before the server's own
+    thread does. (Of answers in one piece some in a hundred were told as left.)"""
+    s = Server(build_dir / "paceline", fetch_model("smollm2-135m"), "--ctx-size", 512, "--verbose")
+    try:
+        s.wait()
+        for n in range(100):
+            assert s.post(CHAT, {**ASK, "max_tokens": 1, "stream": n % 2 == 1},
+                          headers={"X-Request-Id": f"mine-{n}"})[0] == 200
+    finally:
+        assert s.stop() == 0
+    ends = re.findall(r"info http: id=mine-\d+ .* end=(\w+)", s.errors)
+    assert ends == ["answered"] * 100
