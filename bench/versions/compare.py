@@ -3,9 +3,11 @@
 the cores exchanged: what a change did to its speed, where a machine is not quiet enough to tell 2 %
 by turns. Linux.
 
-    bench/versions/compare.py BEFORE AFTER MODEL... [--streams 1,20] [--rounds 6]
+    bench/versions/compare.py BEFORE AFTER MODEL... [--streams 1,20] [--rounds 6] [--cores 0,1]
+                              [--commits BEFORE,AFTER]
 
-BEFORE and AFTER are programs, each in the build folder of a working tree whose commit is noted.
+BEFORE and AFTER are programs, each in the build folder of a working tree whose commit is noted, or
+that of --commits where they were built elsewhere. --cores: two that are no siblings of one core.
 Every run is a row of bench/results/versions.jsonl: kind "version", pair (both rows of one have the
 same), core, commit, machine with its limits as measured just before, load, figures. Printed: the
 ratio of after to before, the median over pairs and their exchanges."""
@@ -37,15 +39,16 @@ def start(program, model, streams, core):
                             stdout=subprocess.PIPE, text=True)
 
 
-def run_pair(programs, model, streams, number):
-    """Rows of both, the first on core `number` % 2."""
-    running = [start(p, model, streams, (number + i) % 2) for i, p in enumerate(programs)]
+def run_pair(programs, commits, model, streams, cores, number):
+    """Rows of both, the first on cores[number % 2]."""
+    at = [cores[(number + i) % 2] for i in range(2)]
+    running = [start(p, model, streams, core) for p, core in zip(programs, at)]
     rows = []
-    for i, (program, process) in enumerate(zip(programs, running)):
+    for core, commit, process in zip(at, commits, running):
         result = json.loads(process.communicate()[0])
-        rows.append({"kind": "version", "pair": number, "core": (number + i) % 2,
-                     "commit": commit_of(program), "file": pathlib.Path(model).name,
-                     "machine": result["machine"], "load_average": os.getloadavg()[0],
+        rows.append({"kind": "version", "pair": number, "core": core, "commit": commit,
+                     "file": pathlib.Path(model).name, "machine": result["machine"],
+                     "load_average": os.getloadavg()[0],
                      "time": datetime.datetime.now(datetime.timezone.utc).isoformat(
                          timespec="seconds"), **result["rows"][0]})
     return rows
@@ -64,10 +67,15 @@ def main():
     parser.add_argument("models", nargs="+")
     parser.add_argument("--streams", default="1,20")
     parser.add_argument("--rounds", type=int, default=6, help="an even number")
+    parser.add_argument("--cores", default="0,1")
+    parser.add_argument("--commits", help="of BEFORE,AFTER")
     a = parser.parse_args()
+    programs = a.before, a.after
+    commits = a.commits.split(",") if a.commits else [commit_of(p) for p in programs]
+    cores = [int(core) for core in a.cores.split(",")]
     for model in a.models:
         for streams in a.streams.split(","):
-            pairs = [run_pair((a.before, a.after), model, streams, i) for i in range(a.rounds)]
+            pairs = [run_pair(programs, commits, model, streams, cores, i) for i in range(a.rounds)]
             with open(RESULTS, "a") as out:
                 out.writelines(json.dumps(row) + "\n" for pair in pairs for row in pair)
             print(f"{pathlib.Path(model).name:28} {streams:>3} streams  " + "  ".join(
