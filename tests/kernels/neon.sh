@@ -38,9 +38,10 @@ flags=(-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -
 
 # Five shapes of the tiny models have every format, a mixture, caps and RoPE of a part of a head.
 # One line of arguments a source file: what CMakeLists.txt says of the same suffixes.
-for source in src/{base,quant,estimate,backend,backend/pack,backend/cpu,backend/exact}/*.c; do
+folders=({base,quant,estimate,backend,backend/{pack,exact,cpu}}
+         backend/cpu/{panels,kernels,kernels/arm})
+for source in "${folders[@]/#/src/}"; do printf '%s\n' "$source"/*.c; done | while read -r source; do
     case $source in
-        *_avx2.c | *_avxvnni.c | *_avx512.c) continue ;;
         *_neon.c) arch=-march=armv8.2-a+dotprod+fp16 ;;
         *_i8mm.c) arch=-march=armv8.2-a+dotprod+fp16+i8mm ;;
         *) arch=-march=armv8-a ;;

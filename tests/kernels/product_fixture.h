@@ -6,7 +6,7 @@
 #include "file_types.h"
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/panel_layout.h"
+#include "backend/cpu/panels/panel_layout.h"
 
 /* ---- panels --------------------------------------------------------------------------------- */
 

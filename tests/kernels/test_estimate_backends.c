@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "backend/cpu/panel.h"
+#include "backend/cpu/panels/panel.h"
 #include "backend/metal/fragment.c"     /* plain C; no Linux build has it otherwise */
 #include "estimate/backends.h"
 #include "estimate/metal_costs.h"

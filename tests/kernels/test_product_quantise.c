@@ -2,7 +2,7 @@
  * bytes, and no input whatever leads to a scale or sum that is not finite. */
 #include <float.h>
 
-#include "backend/cpu/quantise.h"
+#include "backend/cpu/kernels/quantise.h"
 #include "product_fixture.h"
 
 enum { N = 768, LD = 3 };

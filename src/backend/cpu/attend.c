@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "backend/cpu/attention_walk.h"
+#include "backend/cpu/kernels/attention_walk.h"
 
 enum { TILE_PAGES = 16 };   /* 128 KiB of f16 for heads of 128 dimensions */
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/attention_walk.h"
+#include "backend/cpu/kernels/attention_walk.h"
 #include "backend/cpu/phase.h"
 #include "backend/cpu/rates.h"
 #include "backend/params_check.h"

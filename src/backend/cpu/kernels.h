@@ -18,7 +18,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/act.h"
 #include "backend/cpu/kv_layout.h"
-#include "backend/cpu/panel.h"
+#include "backend/cpu/panels/panel.h"
 #include "backend/cpu/rates.h"
 
 enum { MAX_PRODUCT_COLS = 12 };

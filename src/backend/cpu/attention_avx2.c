@@ -1,9 +1,0 @@
-/* Attention over pages, AVX2. */
-#include "backend/cpu/lanes_avx2.h"
-
-#include "backend/cpu/lanes_attention.h"
-
-void cpu_attention_avx2(struct cpu_kernels *k)
-{
-    set_attention(k);
-}

@@ -1,9 +1,0 @@
-/* Norms, activations, RoPE and KV writing, AVX2. */
-#include "backend/cpu/lanes_avx2.h"
-
-#include "backend/cpu/lanes_vector.h"
-
-void cpu_vector_avx2(struct cpu_kernels *k)
-{
-    set_vector(k);
-}
