@@ -381,12 +381,12 @@ struct backend_ops {
     /* After submit, where layers to come are another backend's: rows = X, (n_cols, d_model). */
     void (*take_x)(struct backend *b, float *rows);
 
-    /* Instead of submit, where the machine computes while its caller plans: start hands over what
-     * was recorded (max_outs outputs at most) and returns; finish waits for the oldest step that
-     * was started, calls fn for the outputs that are the caller's, and writes what was picked for
-     * the others into picked, (n_rows). Steps run in the order they were started. At most
-     * MAX_IN_FLIGHT are in flight: a second may be recorded on top of one all of whose outputs the
-     * backend picks. NULL, both: there is only submit. */
+    /* Instead of submit, where the machine computes while its caller does other things: start hands
+     * over what was recorded (max_outs outputs at most) and returns; finish waits for the oldest
+     * step that was started, calls fn for the outputs that are the caller's, and writes what was
+     * picked for the others into picked, (n_rows). Steps run in the order they were started. At
+     * most MAX_IN_FLIGHT are in flight: a second may be recorded on top of one all of whose outputs
+     * the backend picks. NULL, both: there is only submit. */
     pl_status (*start)(struct backend *b, pl_err *err);
     pl_status (*finish)(struct backend *b, struct picked *picked, pl_err *err);
 

@@ -5,10 +5,10 @@
  *     `lock`, held for a few instructions and never with another lock
  * I3  a step allocates nothing
  *
- * One round of the thread (step.c): take what is new, end what was cancelled, plan, tell the
+ * One round of the thread (step.c): take what is new, end what was cancelled, compose, tell the
  * admitted, compute, turn samples into events, wake readers. Where the backend lets steps run
- * ahead, the next is planned and handed over before this one's samples are there, and a round turns
- * those of the older one into events. With nothing to do it sleeps on `changed`. */
+ * ahead, the next is composed and handed over before this one's samples are there, and a round
+ * turns those of the older one into events. With nothing to do it sleeps on `changed`. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 

@@ -152,7 +152,7 @@ uint32_t scheduler_n_running(const struct scheduler *s)
     return s->running.n;
 }
 
-/* ---- planning a step ------------------------------------------------------------------------ */
+/* ---- composing a step ----------------------------------------------------------------------- */
 
 static bool is_any_in_prefill(const struct scheduler *s)
 {
@@ -161,7 +161,7 @@ static bool is_any_in_prefill(const struct scheduler *s)
     return false;
 }
 
-static void plan_decode(struct scheduler *s, struct step *p)
+static void add_decode(struct scheduler *s, struct step *p)
 {
     for (struct seq *q = s->running.first; q; q = q->next) {
         if (is_in_prefill(q) || q->is_paused) continue;
@@ -172,21 +172,21 @@ static void plan_decode(struct scheduler *s, struct step *p)
     }
 }
 
-struct step *scheduler_plan(struct scheduler *s)
+struct step *scheduler_compose(struct scheduler *s)
 {
     assert(s->n_in_flight < MAX_IN_FLIGHT);
     struct step *p = step_at(s, s->n_in_flight);
     p->batch = (struct batch){ .token = p->token, .pos = p->pos, .span = p->span,
                                .output = p->output };
     p->n_admitted = p->n_claims = p->n_cached_tokens = 0;
-    s->n_plans++;
+    s->n_composed++;
 
     for (struct seq *q = s->running.first; q; q = q->next) scheduler_leave_behind(s, q);
     scheduler_take_up(s, p);    /* before anybody is admitted: it frees pages */
     if (!s->n_in_flight) scheduler_admit(s, p);
-    if (!s->params.prefill_first || !is_any_in_prefill(s)) plan_decode(s, p);
+    if (!s->params.prefill_first || !is_any_in_prefill(s)) add_decode(s, p);
     p->n_decode_cols = p->batch.n_cols;
-    scheduler_plan_prefill(s, p);
+    scheduler_add_prefill(s, p);
     p->n_prefill_cols = p->batch.n_cols - p->n_decode_cols;
     s->n_in_flight += p->batch.n_cols > 0;
     return p;

@@ -1,4 +1,4 @@
-/* Which columns make up the next step. It may be planned while the step before is being computed;
+/* Which columns make up the next step. It may be composed while the step before is being computed;
  * then nobody is admitted, and a column's token may be what that step will pick.
  *
  *   WAITING --admit--> PREFILL --prompt computed--> DECODE --remove--> GONE
@@ -98,7 +98,7 @@ void scheduler_add(struct scheduler *s, struct seq *seq);
  * its places become NULL. A sequence that was to fork from it goes on without sharing. */
 void scheduler_remove(struct scheduler *s, struct seq *seq);
 
-/* A step, from its plan to its commit: an entry of the scheduler's ring. */
+/* A step, from when it is composed to its commit: an entry of the scheduler's ring. */
 struct step {
     struct batch batch;             /* n_cols 0: nothing to do. One output at most of each span */
     struct seq **span_seq;          /* (n_spans) whose columns they are; NULL: removed since */
@@ -109,7 +109,7 @@ struct step {
 
     /* Room for the owner, while the step is in flight. */
     struct pick *pick;              /* (n_rows) */
-    bool is_all_picked;             /* by the backend: the next step may be planned on top of it */
+    bool is_all_picked;             /* by the backend: the next step may be composed on top of it */
     uint64_t begin_ns;
     double work;                    /* step_watch_work */
 
@@ -128,29 +128,29 @@ static inline struct seq *step_seq(const struct step *s, uint32_t output)
     return s->span_seq[s->batch.output[output].span];
 }
 
-/* Plans the next step; with none in flight, admits before. One that has columns is in flight until
- * it is committed or abandoned, and valid until the plan after that; at most MAX_IN_FLIGHT are.
- * Copies pages (copy_page_fn) before it returns, and only with no other in flight. */
-struct step *scheduler_plan(struct scheduler *s);
+/* Composes the next step; with none in flight, admits before. One that has columns is in flight
+ * until it is committed or abandoned, and valid until the next is composed; at most MAX_IN_FLIGHT
+ * are. Copies pages (copy_page_fn) before it returns, and only with no other in flight. */
+struct step *scheduler_compose(struct scheduler *s);
 
 /* Steps in flight, and the i-th of them, the oldest first. */
 uint32_t scheduler_n_in_flight(const struct scheduler *s);
 struct step *scheduler_step(struct scheduler *s, uint32_t i);
 
-/* With one step in flight, none of whose outputs is needed to plan the next: whether the next may
- * be planned already. Not where somebody could be admitted once it is done. */
+/* With one step in flight, none of whose outputs is needed to compose the next: whether the next
+ * may be composed already. Not where somebody could be admitted once it is done. */
 bool scheduler_may_run_ahead(const struct scheduler *s);
 
 /* The oldest step in flight was computed: advances the sequences and enters full pages into the
  * index.
  * Afterwards the owner appends each sampled token (seq.token[seq.n_tokens++]) or removes the
  * sequence; a sequence in DECODE with no column in flight has exactly one token that is not
- * computed yet when the next step is planned, and fewer than max_tokens: the owner removes it when
+ * computed yet when the next step is composed, and fewer than max_tokens: the owner removes it when
  * it gets there. */
 void scheduler_commit(struct scheduler *s);
 
 /* A step failed: none in flight advances. The owner removes all of their span_seq, whose pages may
- * hold anything at the positions of the steps, before it plans the next. */
+ * hold anything at the positions of the steps, before it composes the next. */
 void scheduler_abandon(struct scheduler *s);
 
 /* The sequence in a slot, or NULL. */

@@ -24,7 +24,7 @@ struct scheduler {
 
     bool may_admit;             /* since everybody in the line was looked at: somebody came or
                                  * left, pages were freed, or a prompt was computed */
-    uint64_t n_plans;
+    uint64_t n_composed;
     uint32_t oldest, n_in_flight;
     struct step step[MAX_IN_FLIGHT];        /* a ring: in flight from `oldest` on */
 };
@@ -95,7 +95,7 @@ void scheduler_take_up(struct scheduler *s, struct step *step);
 /* ---- scheduler_prefill.c: whose prompt is read ---------------------------------------------- */
 
 /* Shares the step's prompt columns out. */
-void scheduler_plan_prefill(struct scheduler *s, struct step *step);
+void scheduler_add_prefill(struct scheduler *s, struct step *step);
 
 uint32_t scheduler_max_claims(const struct scheduler_params *p);
 

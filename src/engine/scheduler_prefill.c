@@ -1,7 +1,7 @@
 /* Which prompts a step reads, and how much of each: scheduler.h's P1 to P3. */
 #include "engine/scheduler_internal.h"
 
-/* What is left to share out while a step is planned. */
+/* What is left to share out while a step is composed. */
 struct prompt_budget {
     uint32_t n_cols;
     uint32_t n_score_cols;      /* of these, for wants_every_logit */
@@ -61,7 +61,7 @@ static struct prompt_budget budget_of(const struct scheduler *s, const struct st
 static uint32_t part_of(const struct scheduler *s, uint32_t budget)
 {
     const uint32_t third = budget / 3;
-    if (third == 0) return s->n_plans % 3 ? 0 : budget;
+    if (third == 0) return s->n_composed % 3 ? 0 : budget;
     return third < PAGE_TOKENS ? third : third - third % PAGE_TOKENS;
 }
 
@@ -144,7 +144,7 @@ static struct seq *least_left(const struct scheduler *s)
 {
     struct seq *least = NULL;
     for (struct seq *q = s->running.first; q; q = q->next) {
-        if (!is_in_prefill(q) || q->seen_by_plan == s->n_plans) continue;
+        if (!is_in_prefill(q) || q->seen_at == s->n_composed) continue;
         if (!least || q->n_prompt - q->n_issued < least->n_prompt - least->n_issued) least = q;
     }
     return least;
@@ -164,7 +164,7 @@ static void read_others(struct scheduler *s, struct step *p, struct prompt_budge
                         uint32_t part)
 {
     for (struct seq *q; part && (q = least_left(s));) {
-        q->seen_by_plan = s->n_plans;
+        q->seen_at = s->n_composed;
         const uint32_t n = chunk_within(q, b, part);
         if (n == 0 || is_held_back(s, p, q, n)) continue;
         claim(s, p, q, n);
@@ -173,7 +173,7 @@ static void read_others(struct scheduler *s, struct step *p, struct prompt_budge
     }
 }
 
-void scheduler_plan_prefill(struct scheduler *s, struct step *p)
+void scheduler_add_prefill(struct scheduler *s, struct step *p)
 {
     struct prompt_budget b = budget_of(s, p);
     struct seq *oldest = oldest_prompt(s, p);
@@ -181,7 +181,7 @@ void scheduler_plan_prefill(struct scheduler *s, struct step *p)
 
     const uint32_t n_cols = b.n_cols, n_alone = chunk_within(oldest, &b, n_cols);
     const uint32_t part = part_of(s, n_cols), n_spare = n_cols - n_alone;
-    oldest->seen_by_plan = s->n_plans;
+    oldest->seen_at = s->n_composed;
     claim(s, p, oldest, n_alone);
     if (oldest->wants_every_logit) b.n_score_cols -= n_alone;   /* its own, until its turn */
     read_others(s, p, &b, part > n_spare ? part : n_spare);

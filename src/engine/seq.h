@@ -22,7 +22,7 @@ struct seq {
                                  * NULL, or a sequence not yet removed */
     bool wants_every_logit;     /* score: every prompt column is an output */
     bool computes_prompt;       /* all of it: takes nothing from the prefix index. Scores do */
-    bool is_paused;             /* changed by the owner between plans: keeps its slot but, once it
+    bool is_paused;             /* changed by the owner between steps: keeps its slot but, once it
                                  * decodes, takes no column (its reader is slow) */
 
     enum seq_state state;
@@ -42,7 +42,7 @@ struct seq {
     bool is_unindexable;        /* the next page's hash was taken: it and its successors stay out */
     struct prefix_key ahead_key; /* of page n_ahead - 1: columns in flight included */
     uint32_t n_ahead;
-    uint64_t seen_by_plan;      /* number of the last plan that looked at its prompt */
+    uint64_t seen_at;           /* number of the last step that looked at its prompt */
 
     bool has_looked;            /* WAITING: the index was asked. n_found pages of the prompt were */
     uint32_t n_found;           /* there; then `missing` was not (or n_found is all) */

@@ -245,7 +245,7 @@ static pl_status compute(struct pl_engine *e, struct step *step, pl_err *err)
  * return. False: there is nothing to compute. */
 static bool launch(struct pl_engine *e)
 {
-    struct step *step = scheduler_plan(e->scheduler);
+    struct step *step = scheduler_compose(e->scheduler);
     admit(e, step);
     if (!step->batch.n_cols) return false;
 
@@ -333,7 +333,7 @@ void *engine_run(void *arg)
         if (scheduler_n_in_flight(e->scheduler)) land(e);
         if (is_idle) post_stats(e);
     }
-    /* the last round ended all streams before it planned */
+    /* the last round ended all streams before it composed */
     assert(!scheduler_n_in_flight(e->scheduler));
     return NULL;
 }

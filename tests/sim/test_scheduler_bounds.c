@@ -102,7 +102,7 @@ static void leave(struct bench *b, struct user *u)
 
 static void launch(struct bench *b)
 {
-    const struct step *step = scheduler_plan(b->scheduler);
+    const struct step *step = scheduler_compose(b->scheduler);
     audit(b);
     if (!step->batch.n_cols) return;
     const uint32_t n = step->n_decode_cols, unit = b->params.column_unit;

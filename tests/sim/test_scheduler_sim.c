@@ -140,9 +140,9 @@ static bool is_anyone_there(const struct sim *sim)
 /* Plans a step and hands it to the machine, if it has columns. */
 static void launch(struct sim *sim)
 {
-    const struct step *step = scheduler_plan(sim->scheduler);
+    const struct step *step = scheduler_compose(sim->scheduler);
     plant_bug(sim, step);
-    sim_audit(sim, "planned");
+    sim_audit(sim, "composed");
     check_admissions(sim, step);
     check_columns(sim, step);
     check_batch(sim, step);
@@ -318,7 +318,7 @@ static void test_finds_a_copy_not_made(void **state)
 static void test_finds_a_page_given_back_twice(void **state)
 {
     (void)state;
-    expect_found(PLANT_SECOND_RELEASE, "planned: scheduler");
+    expect_found(PLANT_SECOND_RELEASE, "composed: scheduler");
 }
 
 static void test_finds_a_wrong_page_of_the_index(void **state)

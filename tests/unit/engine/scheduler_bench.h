@@ -1,4 +1,4 @@
-/* A scheduler with a pool and nobody to compute for it: tests plan a step, look at it and commit
+/* A scheduler with a pool and nobody to compute for it: tests compose a step, look at it and commit
  * it. Every step is audited. */
 #ifndef SCHEDULER_BENCH_H
 #define SCHEDULER_BENCH_H
@@ -75,9 +75,9 @@ static inline void check_audits(const struct bench *b)
     if (wrong) fail_msg("%s", wrong);
 }
 
-static inline void plan(struct bench *b)
+static inline void compose(struct bench *b)
 {
-    b->step = *scheduler_plan(b->scheduler);
+    b->step = *scheduler_compose(b->scheduler);
     check_audits(b);
 }
 
@@ -96,11 +96,11 @@ static inline void commit(struct bench *b)
 
 static inline void run_step(struct bench *b)
 {
-    plan(b);
+    compose(b);
     commit(b);
 }
 
-/* The columns of a sequence in the planned step. */
+/* The columns of a sequence in the composed step. */
 static inline uint32_t cols_of(const struct bench *b, const struct user *u)
 {
     for (uint32_t i = 0; i < b->step.batch.n_spans; i++)

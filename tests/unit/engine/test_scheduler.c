@@ -30,9 +30,9 @@ static void test_nothing_to_do(void **state)
     (void)state;
     struct bench b;
     open_bench(&b, 4, ample);
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.batch.n_cols, 0);
-    plan(&b); /* an empty step needs no commit */
+    compose(&b); /* an empty step needs no commit */
     close_bench(&b);
 }
 
@@ -45,7 +45,7 @@ static void test_one_request_from_prompt_to_end(void **state)
     add(&b, &u, 0, 20, 3);
     assert_int_equal(scheduler_n_waiting(b.scheduler), 1);
 
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.n_admitted, 1);
     assert_ptr_equal(b.step.admitted[0], &u.seq);
     assert_ptr_equal(scheduler_slot(b.scheduler, 0), &u.seq);
@@ -62,7 +62,7 @@ static void test_one_request_from_prompt_to_end(void **state)
     assert_int_equal(u.seq.state, SEQ_DECODE);
 
     for (uint32_t pos = 20; pos < 22; pos++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(b.step.n_admitted, 0);
         assert_int_equal(b.step.n_decode_cols, 1);
         assert_int_equal(b.step.batch.n_cols, 1);
@@ -89,13 +89,13 @@ static void test_the_head_lets_as_many_tokens_pass_as_it_wants(void **state)
     add(&b, &large, 100, 100, 28);
     add(&b, &small[0], 300, 60, 3);
     add(&b, &small[1], 400, 60, 5);
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.n_admitted, 2);
     assert_ptr_equal(b.step.admitted[0], &first.seq);
     assert_ptr_equal(b.step.admitted[1], &small[0].seq);
     commit(&b);
     while (small[0].seq.state != SEQ_GONE) run_step(&b);
-    plan(&b);
+    compose(&b);
     assert_ptr_equal(b.step.admitted[0], &small[1].seq); /* 63 + 65 of 128 */
     commit(&b);
     add(&b, &small[2], 500, 1, 1);
@@ -104,12 +104,12 @@ static void test_the_head_lets_as_many_tokens_pass_as_it_wants(void **state)
         assert_int_equal(large.seq.state, SEQ_WAITING);
         assert_int_equal(small[2].seq.state, SEQ_WAITING);
     }
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.n_admitted, 1);
     assert_ptr_equal(b.step.admitted[0], &large.seq);
     commit(&b);
     scheduler_remove(b.scheduler, &large.seq);
-    plan(&b);
+    compose(&b);
     assert_ptr_equal(b.step.admitted[0], &small[2].seq);
     commit(&b);
     close_bench(&b);
@@ -127,27 +127,27 @@ static void test_who_leaves_room_for_the_head_passes_freely(void **state)
     add(&b, &large, 100, 80, 16);   /* 6 pages */
     for (int i = 0; i < 10; i++) {
         add(&b, &small, 300 + 50 * i, 20, 2);
-        plan(&b);
+        compose(&b);
         assert_int_equal(small.seq.state, SEQ_PREFILL);
         commit(&b);
         while (small.seq.state != SEQ_GONE) run_step(&b);
     }
     add(&b, &medium, 900, 40, 8);
-    plan(&b);
+    compose(&b);
     assert_int_equal(medium.seq.state, SEQ_PREFILL);    /* at cost: 48 of 96 */
     commit(&b);
     scheduler_remove(b.scheduler, &medium.seq);
     add(&b, &medium, 950, 41, 7);
-    plan(&b);
+    compose(&b);
     assert_int_equal(medium.seq.state, SEQ_PREFILL);    /* 96 of 96 */
     commit(&b);
     scheduler_remove(b.scheduler, &medium.seq);
     add(&b, &medium, 990, 40, 8);
-    plan(&b);
+    compose(&b);
     assert_int_equal(medium.seq.state, SEQ_WAITING);
     commit(&b);
     scheduler_remove(b.scheduler, &first.seq);
-    plan(&b);
+    compose(&b);
     assert_int_equal(large.seq.state, SEQ_PREFILL);
     assert_int_equal(medium.seq.state, SEQ_WAITING);    /* 2 pages are left */
     commit(&b);
@@ -167,7 +167,7 @@ static void test_a_waiting_one_starts_when_its_pages_are_there(void **state)
     run_step(&b);
     assert_int_equal(same.seq.state, SEQ_WAITING);
     assert_int_equal(first.seq.state, SEQ_DECODE);
-    plan(&b);
+    compose(&b);
     assert_int_equal(same.seq.state, SEQ_PREFILL);
     assert_int_equal(same.seq.n_cached, 80);
     commit(&b);
@@ -209,7 +209,7 @@ static void test_prompts_are_cut_to_the_budget(void **state)
     static const uint32_t older_cols[] = { 22, 22, 22, 14, 1 };
     static const uint32_t younger_cols[] = { 10, 10, 10, 10, 1 };
     for (int i = 0; i < 5; i++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(b.step.n_decode_cols, i < 4 ? 1 : 3);
         assert_ptr_equal(b.step.batch.span[0].page[0], decoding.page);
         assert_int_equal(cols_of(&b, &older), older_cols[i]);
@@ -230,14 +230,14 @@ static void test_short_prompts_get_whole_pages_of_a_third(void **state)
     add(&b, &medium, 300, 80, 2);
     add(&b, &small[0], 500, 11, 2);
     add(&b, &small[1], 600, 5, 2);
-    plan(&b);
+    compose(&b);
     assert_int_equal(cols_of(&b, &large), 48);
     assert_int_equal(cols_of(&b, &medium), 0);
     assert_int_equal(cols_of(&b, &small[0]), 11);
     assert_int_equal(cols_of(&b, &small[1]), 5);
     commit(&b);
     for (int i = 0; i < 2; i++) assert_int_equal(small[i].seq.state, SEQ_DECODE);
-    plan(&b); /* beside two: 32 columns */
+    compose(&b); /* beside two: 32 columns */
     assert_int_equal(cols_of(&b, &large), 22);
     assert_int_equal(cols_of(&b, &medium), 10);
     commit(&b);
@@ -257,7 +257,7 @@ static void test_prompts_fill_the_last_unit_of_columns(void **state)
     run_step(&b);
     add(&b, &u, 100, 78, 2);
     for (int i = 0; i < 2; i++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(cols_of(&b, &u), 39);
         assert_int_equal(b.step.batch.n_cols, 40);
         commit(&b);
@@ -273,7 +273,7 @@ static void test_whole_step_for_prompts_when_nobody_decodes(void **state)
     struct user u = { 0 };
     open_bench(&b, 40, ample);
     add(&b, &u, 0, 200, 2);
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.n_prefill_cols, 64);
     commit(&b);
     close_bench(&b);
@@ -290,13 +290,13 @@ static void test_chunks_end_at_page_borders_where_it_is_free(void **state)
     add(&b, &free_of_cost, 0, 100, 1);
     static const uint32_t cols[] = { 32, 32, 36 };
     for (int i = 0; i < 3; i++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(b.step.batch.n_cols, cols[i]);
         commit(&b);
     }
     add(&b, &costly, 300, 120, 1); /* 3 times 40: no step to spare */
     for (int i = 0; i < 3; i++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(b.step.batch.n_cols, 40);
         commit(&b);
     }
@@ -316,7 +316,7 @@ static void test_prompts_always_advance(void **state)
     run_step(&b);
     add(&b, &u[2], 200, 10, 5);
     for (int i = 0; i < 10; i++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(b.step.n_decode_cols, 2);
         assert_int_equal(b.step.n_prefill_cols, 1);
         commit(&b);
@@ -335,12 +335,12 @@ static void test_prefill_first_holds_replies_back(void **state)
     add(&b, &early, 0, 8, 9);
     add(&b, &late, 100, 40, 9);
     for (int i = 0; i < 3; i++) {
-        plan(&b);
+        compose(&b);
         assert_int_equal(b.step.n_decode_cols, 0);
         assert_int_equal(b.step.n_prefill_cols, 16);
         commit(&b);
     }
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.n_decode_cols, 2);
     commit(&b);
     close_bench(&b);
@@ -359,7 +359,7 @@ static void test_score_wants_every_column(void **state)
     add(&b, &score, 0, 80, 0);
     uint32_t n_outs = 0;
     while (score.seq.state != SEQ_DECODE) {
-        plan(&b);
+        compose(&b);
         const struct output *o = b.step.batch.output;
         assert_int_equal(b.step.batch.n_outputs, 1);    /* all of a span's in one */
         assert_int_equal(o->first_row, 0);

@@ -15,7 +15,7 @@ static void test_equal_prompts_share_pages(void **state)
     run_step(&b);
     add(&b, &second, 0, 40, 30);
     add(&b, &whole, 0, 32, 30); /* two full pages: the second is computed again, for its logits */
-    plan(&b);
+    compose(&b);
     assert_int_equal(second.seq.n_cached, 32);
     assert_int_equal(cols_of(&b, &second), 8);
     assert_int_equal(second.page[0], first.page[0]);
@@ -38,17 +38,17 @@ static void test_equal_prompts_that_come_together(void **state)
     open_bench(&b, 40, ample);
     add(&b, &first, 0, 100, 30);
     add(&b, &second, 0, 110, 30);
-    plan(&b);
+    compose(&b);
     assert_int_equal(cols_of(&b, &first), 64);
     assert_int_equal(cols_of(&b, &second), 0);
     commit(&b);
-    plan(&b);
+    compose(&b);
     assert_int_equal(second.seq.n_cached, 64);
     assert_int_equal(b.step.n_cached_tokens, 64);
     assert_int_equal(cols_of(&b, &first), 36);
     assert_int_equal(cols_of(&b, &second), 0);
     commit(&b);
-    plan(&b);
+    compose(&b);
     assert_int_equal(second.seq.n_cached, 96);
     assert_int_equal(cols_of(&b, &second), 14);
     assert_memory_equal(first.page, second.page, 6 * sizeof *first.page);
@@ -66,11 +66,11 @@ static void test_a_leader_that_leaves(void **state)
     add(&b, &first, 0, 200, 30);
     add(&b, &second, 0, 200, 30);
     run_step(&b);
-    plan(&b);
+    compose(&b);
     assert_int_equal(cols_of(&b, &second), 0);
     scheduler_remove(b.scheduler, &first.seq); /* in flight: nothing of that is entered */
     commit(&b);
-    plan(&b);
+    compose(&b);
     assert_int_equal(second.seq.n_cached, 64);
     assert_int_equal(cols_of(&b, &second), 64);
     commit(&b);
@@ -98,7 +98,7 @@ static void test_a_page_begun_is_given_up_for_a_whole_one(void **state)
     for (int i = 0; i < 3; i++) key = prefix_key_next(key, second.token + i * PAGE_TOKENS);
     assert_true(kv_pool_enter(b.pool, whole, key, second.token + 2 * PAGE_TOKENS));
     kv_pool_release(b.pool, whole);
-    plan(&b);
+    compose(&b);
     assert_int_equal(second.page[2], whole);
     assert_int_equal(first.page[2], whole);
     assert_int_equal(second.seq.n_cached, 8);
@@ -137,7 +137,7 @@ static void test_replies_are_reused(void **state)
                              .max_tokens = 70 };
     memcpy(next.token, first.token, 50 * sizeof *first.token);
     scheduler_add(b.scheduler, &next.seq);
-    plan(&b);
+    compose(&b);
     assert_int_equal(next.seq.n_cached, 48);
     commit(&b);
     close_bench(&b);
@@ -156,7 +156,7 @@ static void test_no_prefix_cache(void **state)
     add(&b, &second, 0, 40, 30);
     fork.seq.fork_of = &first.seq;
     add(&b, &fork, 0, 40, 30);
-    plan(&b);
+    compose(&b);
     assert_int_equal(second.seq.n_cached, 0);
     assert_int_equal(fork.seq.n_cached, 39); /* asked for by name */
     commit(&b);
@@ -178,12 +178,12 @@ static void test_shared_pages_need_no_memory(void **state)
     add(&b, &first, 0, 65, 10); /* 5 pages, 4 of them full */
     while (first.seq.state != SEQ_DECODE) run_step(&b);
     add(&b, &other, 500, 65, 10);
-    plan(&b);
+    compose(&b);
     assert_int_equal(other.seq.state, SEQ_WAITING);
     commit(&b);
     scheduler_remove(b.scheduler, &other.seq);
     add(&b, &same, 0, 65, 10);
-    plan(&b);
+    compose(&b);
     assert_int_equal(same.seq.state, SEQ_PREFILL);
     assert_int_equal(same.seq.n_cached, 64);
     commit(&b);
@@ -238,7 +238,7 @@ static void test_fork_waits_then_shares(void **state)
         assert_int_equal(scheduler_n_waiting(b.scheduler), 2);
         run_step(&b);
     }
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.n_admitted, 2);
     assert_int_equal(b.n_copies, 2);
     for (int i = 0; i < 2; i++) {
@@ -268,7 +268,7 @@ static void test_fork_at_page_borders(void **state)
         fork.seq.fork_of = &source.seq;
         add(&b, &fork, 0, n_prompt, 30);
         run_step(&b);
-        plan(&b);
+        compose(&b);
         assert_int_equal(fork.seq.n_cached, n_prompt - 1);
         assert_int_equal(b.n_copies, n_prompt == 33 ? 0 : 1);
         commit(&b);
@@ -290,7 +290,7 @@ static void test_fork_of_a_removed_source_goes_on(void **state)
     scheduler_remove(b.scheduler, &source.seq);
     assert_null(fork.seq.fork_of);
     memset(&source, 0xee, sizeof source); /* nothing may look at it now */
-    plan(&b);
+    compose(&b);
     assert_int_equal(fork.seq.state, SEQ_PREFILL);
     assert_int_equal(fork.seq.n_cached, 64); /* what the source had entered into the index */
     commit(&b);
@@ -343,7 +343,7 @@ static void test_removal_in_every_state_gives_all_back(void **state)
     assert_int_equal(kv_pool_counts(b.pool).n_free, 40);
     assert_int_equal(kv_pool_counts(b.pool).n_reserved, 0);
     assert_int_equal(waiting.seq.state, SEQ_GONE);
-    plan(&b);
+    compose(&b);
     assert_int_equal(b.step.batch.n_cols, 0);
     close_bench(&b);
 }
@@ -361,7 +361,7 @@ static void test_cached_prefixes_lose_their_end_first(void **state)
     while (other.seq.state != SEQ_GONE) run_step(&b); /* takes 4 */
     assert_int_equal(kv_pool_counts(b.pool).n_evicted, 2);
     add(&b, &again, 0, 65, 1);
-    plan(&b);
+    compose(&b);
     assert_int_equal(again.seq.n_cached, 32);
     commit(&b);
     close_bench(&b);

@@ -35,7 +35,7 @@ static void test_what_is_behind_is_given_back(void **state)
     open_bench(&b, 20, windowed(1));
     add(&b, &u, 0, 150, 90);
     for (uint32_t pos = 0; u.seq.state != SEQ_GONE; pos = u.seq.n_issued) {
-        plan(&b);
+        compose(&b);
         if (b.step.batch.span[0].n_cols == 1) check_held(&b, &u, pos);
         assert_true(n_held(b.windows) <= 6 + 4);        /* its window, and a step's columns */
         commit(&b);
@@ -60,7 +60,7 @@ static void test_ends_of_prompts_stay(void **state)
     }
     assert_true(kv_pool_counts(b.windows).n_evicted > 0);
     add(&b, &next, 0, 97 + 30, 1);      /* the same 97, then others than the reply */
-    plan(&b);
+    compose(&b);
     assert_int_equal(next.seq.n_cached, 96);
     check_held(&b, &next, 96);
     commit(&b);
@@ -108,7 +108,7 @@ static void test_a_prefix_wants_its_window(void **state)
     assert_int_equal(u.seq.n_cached, 0);
     while (u.seq.state != SEQ_GONE) run_step(&b);
     add(&b, &u, 0, 150, 1);     /* now it has both: held once more each */
-    plan(&b);
+    compose(&b);
     assert_int_equal(u.seq.n_cached, 144);
     commit(&b);
     close_bench(&b);
@@ -126,7 +126,7 @@ static void test_forks(void **state)
         while (source.seq.n_computed < 100 + n_ahead) run_step(&b);
         fork.seq.fork_of = &source.seq;
         add(&b, &fork, 0, 100, 100);
-        plan(&b);
+        compose(&b);
         const bool has_moved_on = source.seq.first_page[1] > (99 - WINDOW + 1) / 32 * 2;
         assert_int_equal(has_moved_on, n_ahead > 0);
         assert_int_equal(fork.seq.n_cached, has_moved_on ? 96 : 99);
