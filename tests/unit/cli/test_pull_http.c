@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -65,6 +67,21 @@ static void check_next(const char *link, const char *next)
     assert_string_equal(read_lines(lines).next, next);
 }
 
+/* A line that would fill the room of what is read is left alone; one byte less is read. */
+static void test_the_longest_line(void **state)
+{
+    (void)state;
+    enum { TOO_LONG = PULL_URL_MAX + 512 };
+    static char line[TOO_LONG];
+    memset(line, ' ', sizeof line);
+    memcpy(line, "etag: \"a\"", 9);
+    for (size_t n = TOO_LONG - 1; n <= TOO_LONG; n++) {
+        struct http_reply r = { 0 };
+        http_read_header(&r, line, n);
+        assert_string_equal(r.etag, n < TOO_LONG ? "\"a\"" : "");
+    }
+}
+
 static void test_links(void **state)
 {
     (void)state;
@@ -115,6 +132,29 @@ static void test_sha256(void **state)
     sha256_close(&s);
 }
 
+/* The first bytes of a longer file, more than are read at once; a file that is shorter is told. */
+static void test_sha256_of_a_file(void **state)
+{
+    (void)state;
+    enum { N = 5 << 19, LONGER = 1 << 22 };
+    char hex[2][65];
+    pl_err err;
+    FILE *file = tmpfile();
+    char *bytes = calloc(1, N);
+    struct sha256 s[2] = { { 0 } };
+    assert_true(file && bytes && !ftruncate(fileno(file), LONGER));
+    for (int i = 0; i < 2; i++) assert_int_equal(sha256_open(&s[i], &err), PL_OK);
+    sha256_add(&s[0], bytes, N);
+    assert_int_equal(sha256_add_file(&s[1], fileno(file), N, "f", &err), PL_OK);
+    for (int i = 0; i < 2; i++) sha256_take(&s[i], hex[i]);
+    assert_string_equal(hex[0], hex[1]);
+    assert_int_equal(sha256_add_file(&s[1], fileno(file), LONGER + 1, "f", &err), PL_E_IO);
+    assert_non_null(strstr(err.text, "got shorter"));
+    for (int i = 0; i < 2; i++) sha256_close(&s[i]);
+    free(bytes);
+    fclose(file);
+}
+
 static void test_progress(void **state)
 {
     (void)state;
@@ -158,10 +198,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_wrong_headers),
+        cmocka_unit_test(test_the_longest_line),
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_statuses),
         cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_sha256_of_a_file),
         cmocka_unit_test(test_progress),
         cmocka_unit_test(test_sizes),
     };
