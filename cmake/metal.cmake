@@ -25,7 +25,10 @@ if(APPLE)
     target_sources(pl_metal PRIVATE ${METAL}/device.m ${METAL}/commands.m)
     set_source_files_properties(${METAL}/device.m ${METAL}/commands.m PROPERTIES
         COMPILE_OPTIONS "-fno-objc-arc")
-    target_link_libraries(pl_metal PUBLIC "-framework Metal" "-framework Foundation")
+    # CoreGraphics: without it a command line program's MTLCreateSystemDefaultDevice returns nil,
+    # says Apple's page of that function
+    target_link_libraries(pl_metal PUBLIC "-framework Metal" "-framework Foundation"
+                                          "-framework CoreGraphics")
 else()
     find_program(CLANG_19 clang-19 REQUIRED)
     set(mock ${CMAKE_SOURCE_DIR}/tests/metal/mock)

@@ -158,6 +158,8 @@ typedef struct pl_plan {
     uint32_t n_head_rows;       /* of the output head: n_vocab, or more, which have no token */
     uint32_t n_window_layers, window_tokens;    /* layers that look back so many tokens alone */
     uint32_t n_cpu_layers;      /* the first of them, where the backend has not all */
+    char gpu_refusal[256];      /* of an open engine whose backend nobody chose by name: why the CPU
+                                 * computes and not this build's first choice; empty: no refusal */
 } pl_plan;
 
 /* What pl_open would take, from the file's header alone. */
@@ -186,6 +188,11 @@ typedef struct pl_machine {
     double macs_per_s;
     double read_bytes_per_s;
 } pl_machine;
+
+/* Whether this machine has what the backend computes on (a name as in pl_params), and what that is
+ * called; a backend of the processor's always has, and gives "". Loads and compiles nothing.
+ * PL_E_UNSUPPORTED: err says what was found and what is wanted. */
+PL_API pl_status pl_backend_reach(const char *backend, char name[64], pl_err *err);
 
 /* backend as in pl_params. 0 threads: one per performance core. Not while an engine computes. */
 PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,

@@ -310,6 +310,10 @@ struct backend_ops {
     const char *kv_type;        /* how K and V are stored where params do not choose: "f32". NULL:
                                  * as k_type and v_type say */
 
+    /* Whether the machine has what this computes on: its name. Any thread, nothing need be open.
+     * NULL: it always has */
+    pl_status (*reach)(char *name, size_t n_bytes, pl_err *err);
+
     /* Takes about half a second on n_threads threads (0: one per performance core). */
     pl_status (*measure)(uint32_t n_threads, struct backend_rates *out, pl_err *err);
 

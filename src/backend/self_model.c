@@ -131,6 +131,17 @@ static pl_status load_vector(struct self_model *m, struct rng *r, uint32_t n, fl
     return m->ops->load_vector(m->b, values, n, out, err);
 }
 
+/* Biases that make gates so large that an exponential of them, or of their squares, leaves a
+ * float. */
+static pl_status load_large_gates(struct self_model *m, uint32_t n, struct vector **out,
+                                  pl_err *err)
+{
+    static const float size[] = { 20, -20, 88, -88 };
+    float values[D_FF];
+    for (uint32_t i = 0; i < n; i++) values[i] = size[i % 4];
+    return m->ops->load_vector(m->b, values, n, out, err);
+}
+
 /* What the operations of a layer get. */
 static void set_layer(struct self_model *m, uint32_t i)
 {
@@ -146,7 +157,8 @@ static void set_layer(struct self_model *m, uint32_t i)
         .output = { w[M_O], v[V_BIAS_O] }, .gate = { w[M_GATE], v[V_BIAS_GATE] },
         .up = { w[M_UP], v[V_BIAS_UP] }, .down = { w[M_DOWN], v[V_BIAS_DOWN] },
         .residual = { { v[V_POST], eps }, 1 }, .ff_residual = { { v[V_FF_POST], eps }, 1 },
-        .ffn = { .activation = m->params.has_biases ? ACTIVATION_SILU : ACTIVATION_GELU_TANH },
+        .ffn = { .activation = m->params.has_biases && !m->params.has_large_gates
+                                   ? ACTIVATION_SILU : ACTIVATION_GELU_TANH },
     };
 }
 
@@ -181,7 +193,9 @@ static pl_status load_layer(struct self_model *m, struct rng *r, uint32_t i, pl_
     for (int k = 0; k < N_MATRICES && !st; k++)
         st = load_matrix(m, r, n_rows[k], n_k[k], &w[k], err);
     for (int k = 0; k < N_VECTORS && !st; k++)
-        if (vectors[k].always || vectors[k].of_biases == m->params.has_biases)
+        if (k == V_BIAS_GATE && m->params.has_large_gates)
+            st = load_large_gates(m, vectors[k].n, &v[k], err);
+        else if (vectors[k].always || vectors[k].of_biases == m->params.has_biases)
             st = load_vector(m, r, vectors[k].n, vectors[k].mean, vectors[k].spread, &v[k], err);
     set_layer(m, i);
     return st;

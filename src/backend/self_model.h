@@ -12,6 +12,7 @@ struct self_params {
     enum kv_type k_type, v_type;
     uint32_t window;            /* of the first layer; 0: none */
     bool has_biases;            /* of all products; else head norms and norms after the blocks */
+    bool has_large_gates;       /* with has_biases: gates of some +-20 and +-88, and GELU */
     const char *isa;            /* as backend_params has it */
 };
 

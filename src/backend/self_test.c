@@ -329,6 +329,9 @@ pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, voi
                  kv_type_name(p.v_type));
         st = compare(&t, what, &p, err);
     }
+    const struct self_params gates = { .type = QUANT_Q8_0, .has_biases = true,
+                                       .has_large_gates = true };
+    if (!st) st = compare(&t, "gates of 20 and 88", &gates, err);
     if (!st) st = compare_columns(&t, err);
     if (!st) st = compare_picks(&t, err);
     if (st || !t.n_failed) return st;

@@ -62,6 +62,8 @@ void cli_print_plan(FILE *to, const pl_plan *p)
             p->n_vocab);
     fprintf(to, "machine    %s, backend %s, %s, %u threads\n", p->cpu_name, p->backend, p->isa,
             p->n_threads);
+    if (*p->gpu_refusal)
+        fprintf(to, "GPU        not used, the processor computes: %s\n", p->gpu_refusal);
     if (p->n_cpu_layers)
         fprintf(to, "layers     the first %u of %u on the CPU\n", p->n_cpu_layers, p->n_layers);
     fprintf(to, "memory\n");

@@ -91,9 +91,14 @@ static pl_status open_some_backend(struct pl_engine *e, const pl_params *params,
     if (!st || is_asked || !e->plan.ops || e->plan.ops == backend_find("cpu")) return st;
     PL_LOG(WARN, "engine", "%s does not work here, the CPU computes: %s", e->plan.ops->name,
            err->text);
+    char refusal[sizeof e->plan.public.gpu_refusal];
+    snprintf(refusal, sizeof refusal, "%s: %.*s", e->plan.ops->name, (int)sizeof refusal - 32,
+             err->text);
     pl_params on_cpu = *params;
     on_cpu.backend = "cpu";
-    return open_backend(e, &on_cpu, g, h, err);
+    const pl_status on_cpu_st = open_backend(e, &on_cpu, g, h, err);
+    memcpy(e->plan.public.gpu_refusal, refusal, sizeof refusal);
+    return on_cpu_st;
 }
 
 static void tell_of_rows_without_token(const pl_plan *u)
@@ -278,6 +283,14 @@ PL_API pl_status pl_self_test(const char *backend, pl_self_test_fn *fn, void *ar
 {
     const struct backend_ops *ops = backend_find(backend);
     return ops ? backend_self_test(ops, fn, arg, err) : no_such_backend(backend, err);
+}
+
+PL_API pl_status pl_backend_reach(const char *backend, char name[64], pl_err *err)
+{
+    const struct backend_ops *ops = backend_find(backend);
+    *name = 0;
+    if (!ops) return no_such_backend(backend, err);
+    return ops->reach ? ops->reach(name, 64, err) : PL_OK;
 }
 
 PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32_t n_threads,

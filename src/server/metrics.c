@@ -186,6 +186,9 @@ static void identity(struct strbuf *b, const char *model, const pl_plan *p, pl_e
     metric_label(&labels, "model", model);
     metric_gauge(b, name, labels.bytes, "Always 1; labels say what runs.", 1);
     strbuf_free(&labels);
+    gauge(b, "paceline_gpu_refused",
+          "1 where a GPU was the first choice and the processor computes; /health says why.",
+          *p->gpu_refusal != 0);
     gauge(b, "paceline_healthy", "1 while the engine makes progress or has nothing to do.",
           pl_is_healthy(engine));
 }

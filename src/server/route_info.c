@@ -22,7 +22,13 @@ enum MHD_Result route_health(struct exchange *x)
         return answer_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
     if (!pl_is_healthy(engine))
         return answer_fail(x, 503, NULL, "engine_stuck", "the engine makes no progress");
-    return answer_json(x, 200, json_pack("{s:s}", "status", "ok"));
+    const pl_plan *p = pl_engine_plan(engine);
+    json_t *health = json_pack("{s:s}", "status", "ok");
+    if (*p->gpu_refusal) {
+        json_object_set_new(health, "backend", json_string(p->backend));
+        json_object_set_new(health, "gpu_refusal", json_text_string(p->gpu_refusal));
+    }
+    return answer_json(x, 200, health);
 }
 
 static json_t *model_json(const struct server *s, const pl_plan *p)
@@ -76,7 +82,7 @@ enum MHD_Result route_props(struct exchange *x)
                                (json_int_t)p->total_bytes);
     return answer_json(
         x, 200,
-        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:o s:o s:s s:s s:o s:I s:s s:s s:o}",
+        json_pack("{s:o s:I s:I s:I s:I s:I s:s s:s s:o s:o s:s s:s s:o s:o s:I s:s s:s s:o}",
                   "default_generation_settings", defaults, "total_slots",
                   (json_int_t)p->n_streams, "ctx_tokens_per_stream", (json_int_t)p->ctx_tokens,
                   "kv_pool_tokens", (json_int_t)p->kv_tokens, "queue_requests",
@@ -85,9 +91,9 @@ enum MHD_Result route_props(struct exchange *x)
                   "model_path", s->model_path ? s->model_path : "",
                   "model_name", json_text_string(p->model_name), "chat_template",
                   json_text_string(pl_chat_template(engine)), "build_info", "paceline " PL_VERSION,
-                  "backend", p->backend, "isa", json_text_string(p->isa), "threads",
-                  (json_int_t)p->n_threads, "cache_type_k", p->cache_type_k, "cache_type_v",
-                  p->cache_type_v, "memory", memory));
+                  "backend", p->backend, "gpu_refusal", json_text_string(p->gpu_refusal), "isa",
+                  json_text_string(p->isa), "threads", (json_int_t)p->n_threads, "cache_type_k",
+                  p->cache_type_k, "cache_type_v", p->cache_type_v, "memory", memory));
 }
 
 static json_t *slot_json(const pl_slot *slot, const pl_plan *p)

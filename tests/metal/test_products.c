@@ -225,6 +225,40 @@ static void epilogues_do_what_they_say(void **state)
     free(t);
 }
 
+/* Where e^x and e^-x leave a float, and where a tanh by way of them does. */
+static void gates_of_every_size_are_near_exact(void **state)
+{
+    (void)state;
+    static const float size[] = { 0, 0.1f, 3, 10.1f, 20, 44, 45, 88, 89, 1000 };
+    enum { N_COLS = 2 * COUNT(size) };
+    struct bench *t = malloc(sizeof *t);
+    struct rng r;
+    float gate[N_COLS * LD_OUT], up[N_COLS * LD_OUT];
+
+    assert_non_null(t);
+    rng_seed(&r, 4);
+    open_bench(t, 256, &r);
+    uint8_t *weights = random_rows(&r, &file_types[0], N_ROWS, 256, FILL_RANDOM);
+    struct product p = { .matrix = load(t, &file_types[0], weights), .out = &t->out,
+                         .n_cols = N_COLS, .scale = 1 };
+    run(t, p);
+    memcpy(up, t->out.bytes, sizeof up);
+    for (uint32_t i = 0; i < N_COLS * LD_OUT; i++)
+        gate[i] = (i / LD_OUT % 2 ? -1 : 1) * size[i / LD_OUT / 2];
+    memcpy(t->gate_rows.bytes, gate, sizeof gate);
+    p.out = &t->act;
+    p.scale = ACT_SCALE;
+    p.gate_rows = &t->gate_rows;
+    p.epilogue = EPILOGUE_TIMES_GATE;
+    for (int activation = 0; activation < 2; activation++) {
+        p.activation = (uint32_t)activation;
+        check_gated(t, &p, (enum activation)activation, gate, up);
+    }
+    free(weights);
+    fixture_close(t->b);
+    free(t);
+}
+
 int main(int argc, char **argv)
 {
     fixture_choose(argc, argv);
@@ -232,6 +266,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(products_are_near_exact),
         cmocka_unit_test(a_column_gets_the_same_bits_as_alone),
         cmocka_unit_test(epilogues_do_what_they_say),
+        cmocka_unit_test(gates_of_every_size_are_near_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

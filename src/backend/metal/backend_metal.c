@@ -268,8 +268,8 @@ static pl_status open_tensors(struct backend **out, const struct backend_params 
 
 /* All that does not depend on what computes the products. */
 #define COMMON_OPERATIONS                                                                          \
-    .max_touched = MAX_TOUCHED, .chunk_pages = SPLIT / PAGE_TOKENS, .measure = metal_measure,      \
-    .matrix_bytes = metal_matrix_bytes,                                                            \
+    .max_touched = MAX_TOUCHED, .chunk_pages = SPLIT / PAGE_TOKENS,                                \
+    .reach = metal_device_reach, .measure = metal_measure, .matrix_bytes = metal_matrix_bytes,     \
     .close = close_backend, .isa = isa, .n_threads = n_threads, .pin_caller = pin_caller,          \
     .load_matrix = metal_load_matrix, .load_vector = metal_load_vector,                            \
     .load_rope = metal_load_rope, .load_done = metal_load_done,                                    \

@@ -406,8 +406,9 @@ enum { SILU, GELU_TANH };       /* enum activation */
 static inline float activated(uint activation, float x)
 {
     if (activation == SILU) return x / (1.0f + exp(-x));
+    /* (1 + tanh u) / 2 = 1 / (1 + e^-2u): no tanh, whose fast form is NaN from some 45 on */
     const float inner = 0.79788456f * fma(0.044715f * x * x, x, x);
-    return 0.5f * x * (1.0f + tanh(inner));
+    return x / (1.0f + exp(-2.0f * inner));
 }
 
 /* What a half can hold; NaN becomes 0. */

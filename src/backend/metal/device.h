@@ -39,7 +39,11 @@ struct metal_buffer {
     uint64_t object_offset;     /* where in it the bytes begin */
 };
 
-/* Opens the system's default GPU and compiles `source`. When the compiler refuses it, err has its
+/* Whether Metal lists a GPU that this backend runs on, or has such a one as its default: its name.
+ * Else PL_E_UNSUPPORTED, and err says what was found. Compiles nothing. Any thread. */
+pl_status metal_device_reach(char *name, size_t n_bytes, pl_err *err);
+
+/* Opens that GPU and compiles `source`. When the compiler refuses it, err has its
  * first lines and `log`, unless NULL, gets all of what it said (malloc'ed; the caller frees it).
  * pipeline_dir: where compiled kernels are kept between runs; NULL: nowhere. */
 pl_status metal_device_open(struct metal_device **out, const char *source, const char *pipeline_dir,

@@ -61,6 +61,8 @@ static void make_residency(struct metal_device *d)
 }
 
 /* Sums and products as written: bits of a column must not depend on what a compiler makes of them.
+ * And exp, tanh and the like to their last bits: where the mode of arithmetic is asked for alone,
+ * functions stay Metal's fast ones, whose tanh is NaN from about 45 on. fastMathEnabled says both.
  */
 static MTLCompileOptions *new_options(MTLLanguageVersion version)
 {
@@ -69,6 +71,7 @@ static MTLCompileOptions *new_options(MTLLanguageVersion version)
 #if HAS_SDK_15
     if ([options respondsToSelector:@selector(setMathMode:)]) {
         [options setMathMode:MTLMathModeSafe];
+        [options setMathFloatingPointFunctions:MTLMathFloatingPointFunctionsPrecise];
         return options;
     }
 #endif
@@ -88,6 +91,53 @@ static pl_status compile(struct metal_device *d, const char *source, MTLLanguage
     if (*out) return PL_OK;
     if (log && error) *log = strdup([[error localizedDescription] UTF8String]);
     return metal_fail_with(err, PL_E_UNSUPPORTED, "Metal's compiler refuses the kernels", error);
+}
+
+/* Apple M1 or later: what the kernels' matrices of 8 x 8 and sums of a simdgroup want. */
+static bool is_usable(id<MTLDevice> device)
+{
+    return [device supportsFamily:MTLGPUFamilyApple7];
+}
+
+/* A usable GPU, retained, where there is one. The list comes first: a process without a session at
+ * the screen (ssh, tmux, launchd) was seen to have a list of one and no default device, and others
+ * the reverse. */
+static id<MTLDevice> new_gpu(pl_err *err)
+{
+    NSArray *all = MTLCopyAllDevices();
+    const unsigned n_listed = (unsigned)[all count];
+    id<MTLDevice> found = nil;
+    for (unsigned i = 0; i < n_listed && !is_usable(found); i++) found = [all objectAtIndex:i];
+    [found retain];
+    [all release];
+    if (is_usable(found)) return found;
+    id<MTLDevice> usual = MTLCreateSystemDefaultDevice();
+    if (is_usable(usual)) {
+        [found release];
+        return usual;
+    }
+    if (found || usual)
+        pl_fail(err, PL_E_UNSUPPORTED, "the GPU \"%.60s\" is none of Apple's M1 or later, which "
+                "Metal's kernels want (virtual machines have none): use --backend cpu",
+                [[(found ? found : usual) name] UTF8String]);
+    else
+        pl_fail(err, PL_E_UNSUPPORTED, "Metal lists no GPU and has no default one; a Mac with an "
+                "Apple M1 or later is wanted: use --backend cpu");
+    [found release];
+    [usual release];
+    return nil;
+}
+
+pl_status metal_device_reach(char *name, size_t n_bytes, pl_err *err)
+{
+    pl_status st = PL_OK;
+    @autoreleasepool {
+        id<MTLDevice> device = new_gpu(err);
+        if (device) snprintf(name, n_bytes, "%s", [[device name] UTF8String]);
+        else st = PL_E_UNSUPPORTED;
+        [device release];
+    }
+    return st;
 }
 
 static void read_facts(struct metal_device *d)
@@ -114,14 +164,10 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
     if (!d) return pl_fail(err, PL_E_MEMORY, "no memory for a device");
     pl_status st = PL_OK;
     @autoreleasepool {
-        d->device = MTLCreateSystemDefaultDevice();
-        if (!d->device)
-            st = pl_fail(err, PL_E_UNSUPPORTED, "no GPU that Metal runs on: use --backend cpu");
-        if (!st && ![d->device supportsFamily:MTLGPUFamilyApple7])
-            st =
-                pl_fail(err, PL_E_UNSUPPORTED, "%s: Apple M1 or later is wanted; use --backend cpu",
-                        [[d->device name] UTF8String]);
-        if (!st) {
+        d->device = new_gpu(err);
+        if (!d->device) {
+            st = PL_E_UNSUPPORTED;
+        } else {
             read_facts(d);
             d->buffers = [[NSMutableArray alloc] init];
             make_residency(d);

@@ -79,6 +79,7 @@ int cmd_doctor(int argc, char **argv)
     pl_err err;
     if (params.model_path && models_resolve(&params.model_path, dir, &err)) return cli_fail(&err);
     doctor_ask_system(&d);
+    doctor_ask_gpu(&d, "auto");
     doctor_ask_limits(&d);
     doctor_ask_port(&d, host, (uint16_t)port);
     if (params.model_path) doctor_ask_model(&d, &params);

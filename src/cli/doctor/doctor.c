@@ -37,6 +37,18 @@ void doctor_ask_limits(struct doctor *d)
                                    "the unit", (unsigned long long)files.rlim_cur);
 }
 
+void doctor_ask_gpu(struct doctor *d, const char *backend)
+{
+    char name[64];
+    pl_err err;
+    if (pl_backend_reach(backend, name, &err))
+        doctor_find(d, "GPU", FINDING_WRONG, "%s",
+                    "the processor would compute: run paceline self-test --backend metal in a "
+                    "terminal of this Mac, and as the user of the service", err.text);
+    else if (*name)
+        doctor_find(d, "GPU", FINDING_FINE, "%s is reached", NULL, name);
+}
+
 /* "[::1]" as URLs have it, a name, or an address of either protocol. NULL: none of this
  * machine's. */
 static struct addrinfo *address_of(const char *host, uint16_t port)
@@ -139,6 +151,8 @@ void doctor_ask_model(struct doctor *d, const pl_params *given)
     params.n_streams = 1;
     params.default_ctx_tokens = 1024;
     params.step_tokens = 64;
+    char gpu[64];
+    if (pl_backend_reach(params.backend, gpu, &err)) params.backend = "cpu";    /* as serve does */
     pl_status st = pl_machine_measure(&limits, params.backend, params.n_threads, &err);
     if (!st) st = pl_open(&engine, &params, &err);
     if (st) {

@@ -12,7 +12,7 @@ enum finding_state { FINDING_FINE, FINDING_NOTE, FINDING_WRONG };
 struct finding {
     const char *name;           /* "memory" */
     enum finding_state state;
-    char text[200];             /* what was found */
+    char text[280];             /* what was found */
     char mend[240];             /* what to do about it; empty where fine */
 };
 
@@ -34,6 +34,10 @@ void doctor_find(struct doctor *d, const char *name, enum finding_state state, c
 void doctor_ask_system(struct doctor *d);
 
 void doctor_ask_limits(struct doctor *d);
+
+/* Whether the backend is one of a GPU, and this process reaches it: as root or over ssh it may not
+ * where a terminal does. Of the processor's own there is no finding. */
+void doctor_ask_gpu(struct doctor *d, const char *backend);
 
 /* Whether a server could listen there, and who could reach it. */
 void doctor_ask_port(struct doctor *d, const char *host, uint16_t port);

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Compiles Metal source to a library for the emulator, and prints where it is.
 
-    build.py run|checked|fast FILE      the library's path; what was refused goes to standard
-    output,
-                                        too
+    build.py run|checked|fast|functions FILE    the library's path; what was refused goes to
+                                        standard output, too
     build.py lint FILE                  casts between address spaces, by clang's own account of them
 """
 
@@ -26,7 +25,8 @@ COMMON = ["clang++-19", "-march=x86-64-v3", "-fPIC", "-fvisibility=hidden", "-w"
           "-Xclang", "-ffloat16-excess-precision=none", "-gline-tables-only", f"-I{FOLDER / 'msl'}"]
 FLAGS = {
     "run": ["-O2", "-ffp-contract=off"],
-    "fast": ["-O2", "-ffast-math"],
+    "fast": ["-O2", "-ffast-math", "-DMSL_FAST"],
+    "functions": ["-O2", "-ffp-contract=off", "-DMSL_FAST"],
     # Wider accesses than of 16 bytes are not instrumented, nor are those to other address spaces.
     "checked": ["-O1", "-ffp-contract=off", "-fsanitize=thread", "-fno-vectorize",
                 "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-func-entry-exit=0", "-DMSL_FLAT"],

@@ -21,7 +21,8 @@ extern "C" {
 enum emu_build {
     EMU_RUN,            /* fast; IEEE arithmetic, no contraction */
     EMU_CHECKED,        /* every access is checked: bounds, races; slower */
-    EMU_FAST_MATH,      /* EMU_RUN with -ffast-math */
+    EMU_FAST_MATH,      /* EMU_RUN with -ffast-math, and what EMU_FAST_FUNCTIONS has */
+    EMU_FAST_FUNCTIONS, /* EMU_RUN with exp and tanh as Apple's fast ones */
 };
 
 struct emu_library;

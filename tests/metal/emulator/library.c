@@ -131,7 +131,7 @@ struct emu_library *emu_library_open(const char *path, enum emu_build build, cha
 
 struct emu_library *emu_compile(const char *source, enum emu_build build, char **log)
 {
-    static const char *const modes[] = { "run", "checked", "fast" };
+    static const char *const modes[] = { "run", "checked", "fast", "functions" };
     int status = -1;
     char *said = run_build(source, modes[build], &status);
     *log = NULL;

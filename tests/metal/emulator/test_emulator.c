@@ -14,7 +14,8 @@
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define KERNELS "tests/metal/emulator/kernels/"
 
-static const enum emu_build builds[] = { EMU_RUN, EMU_CHECKED, EMU_FAST_MATH };
+static const enum emu_build builds[] = { EMU_RUN, EMU_CHECKED, EMU_FAST_MATH,
+                                        EMU_FAST_FUNCTIONS };
 static const char *const build_names[] = { "run", "checked", "fast" };
 
 /* ---- helpers -------------------------------------------------------------------------------- */

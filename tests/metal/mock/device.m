@@ -12,11 +12,12 @@
 @implementation MockDevice
 - (NSString *)name
 {
-    return @"emulated GPU";
+    return knobs.is_old ? @"Apple Paravirtual device" : @"emulated GPU";
 }
 - (BOOL)supportsFamily:(MTLGPUFamily)family
 {
     if (family == (MTLGPUFamily)MTLGPUFamilyMetal4) return knobs.has_tensors;
+    if (knobs.is_old) return family <= (MTLGPUFamily)MTLGPUFamilyApple5;
     return family <= (MTLGPUFamily)(knobs.has_tensors ? MTLGPUFamilyApple10 : MTLGPUFamilyApple7);
 }
 - (uint64_t)recommendedMaxWorkingSetSize
@@ -42,7 +43,9 @@
 {
     char *log;
     mock_check(options->mock[0] != NULL, "mathMode was not chosen");
-    struct emu_library *library = emu_compile([source UTF8String], knobs.build, &log);
+    const bool is_plain = knobs.build == EMU_RUN && !options->mock[1];
+    struct emu_library *library = emu_compile(
+        [source UTF8String], is_plain ? EMU_FAST_FUNCTIONS : knobs.build, &log);
     if (!library) {
         mock_put_error(error, log);
         free(log);
@@ -110,5 +113,12 @@
 
 id<MTLDevice> MTLCreateSystemDefaultDevice(void)
 {
-    return [[MockDevice alloc] init];
+    return knobs.has_no_default ? nil : [[MockDevice alloc] init];
+}
+
+NSArray *MTLCopyAllDevices(void)
+{
+    if (knobs.has_no_list) return [[NSArray alloc] init];
+    MockDevice *device = [[[MockDevice alloc] init] autorelease];
+    return [[NSArray alloc] initWithObjects:device, nil];
 }

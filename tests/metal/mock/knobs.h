@@ -12,7 +12,7 @@
 struct mock_knobs {
     enum emu_build build;           /* of libraries */
     uint64_t shuffle_seed, working_set_bytes;
-    bool failed_signal, is_deaf, has_tensors;
+    bool failed_signal, is_deaf, has_tensors, has_no_default, has_no_list, is_old, is_macos_14;
     uint32_t fail_after, fail_times;
     struct rng schedule;            /* which command buffer runs next */
     uint32_t n_objects, n_queues, most_in_flight;

@@ -26,6 +26,18 @@ void mock_set_tensors(bool has)
     knobs.has_tensors = has;
 }
 
+void mock_set_devices(bool has_default, bool has_list, bool is_old)
+{
+    knobs.has_no_default = !has_default;
+    knobs.has_no_list = !has_list;
+    knobs.is_old = is_old;
+}
+
+void mock_set_macos_14(bool is)
+{
+    knobs.is_macos_14 = is;
+}
+
 void mock_set_deaf(bool deaf)
 {
     knobs.is_deaf = deaf;

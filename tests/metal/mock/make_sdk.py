@@ -212,7 +212,8 @@ class Sdk:
             class_(name)
         p += ["static inline MTLSize MTLSizeMake(NSUInteger width, NSUInteger height, NSUInteger "
               "depth)", "{ return (MTLSize){ width, height, depth }; }",
-              "id<MTLDevice> MTLCreateSystemDefaultDevice(void);", ""]
+              "id<MTLDevice> MTLCreateSystemDefaultDevice(void);",
+              "NSArray *MTLCopyAllDevices(void);", ""]
         out.mkdir(parents=True, exist_ok=True)
         (out / "Metal.h").write_text("\n".join(p))
         n = sum(len(ms) for _, ms in [*self.protocols.values(), *self.classes.values()])

@@ -36,6 +36,14 @@ void mock_set_failed_signal(bool do_signal);
 /* A mistake for tests to find: command buffers do not wait for events. */
 void mock_set_deaf(bool is_deaf);
 
+/* Where a program finds the device: as the default one, in the list of all, both at first; and
+ * whether it is one of family Apple5, as a virtual machine has it. */
+void mock_set_devices(bool has_default, bool has_list, bool is_old);
+
+/* Whether the system is macOS 14, which has no residency sets and no modes of arithmetic but fast
+ * or not: not at first. */
+void mock_set_macos_14(bool is);
+
 /* Whether the device has Metal 4's tensor operations: not at first. */
 void mock_set_tensors(bool has_tensors);
 

@@ -1,5 +1,6 @@
 /* device.m and commands.m on the mock: memory, kernels, order, errors, the kernels kept on disk;
  * and that the mock would have told of its misuse. */
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -38,6 +39,16 @@ static const char source[] =
     "}\n";
 
 enum { N = 100 };
+
+/* What a kernel's functions give: tanh where its fast form has none, exp where it has less. */
+static const char functions[] =
+    "#include <metal_stdlib>\n"
+    "using namespace metal;\n"
+    "kernel void f(device float *x [[buffer(0)]], constant uint &n [[buffer(1)]],\n"
+    "              uint i [[thread_position_in_grid]])\n"
+    "{\n"
+    "    if (i < n) x[i] = tanh(x[i]);\n"
+    "}\n";
 
 struct args {
     uint32_t n, shift;
@@ -287,6 +298,74 @@ static void memory_beyond_the_gpus_is_refused(void **state)
     assert_int_equal(mock_n_objects(), 0);
 }
 
+/* On every macOS; the fast tanh of 50 is not a number, as test_encoder.c shows. */
+static void functions_are_the_precise_ones(void **state)
+{
+    (void)state;
+    static const float from[] = { -88, -20, 0, 20, 50, 88 };
+    enum { N_FROM = sizeof from / sizeof *from };
+    for (int is_14 = 0; is_14 < 2; is_14++) {
+        const uint32_t n = N_FROM;
+        struct metal_device *d;
+        struct metal_pipeline *p;
+        pl_err err;
+        mock_set_macos_14(is_14);
+        if (metal_device_open(&d, functions, NULL, NULL, &err)) fail_msg("%s", err.text);
+        const struct metal_buffer x = take(d, 32 * sizeof(float));
+        if (metal_pipeline_get(d, "f", NULL, 0, &p, &err)) fail_msg("%s", err.text);
+        memcpy(x.bytes, from, sizeof from);
+        metal_begin(d);
+        metal_dispatch(d, &(struct metal_dispatch){
+            .pipeline = p, .buffer = { { &x, 0 } }, .n_buffers = 1, .args = &n,
+            .args_bytes = sizeof n, .n_groups = { 1, 1, 1 }, .n_threads = 32 });
+        if (finish(d, &err)) fail_msg("%s", err.text);
+        for (int i = 0; i < N_FROM; i++)
+            assert_true(((const float *)x.bytes)[i] == tanhf(from[i]));
+        metal_device_close(d);
+    }
+    mock_set_macos_14(false);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+/* In the list, by default, in both; and an M1 beside what a virtual machine has. */
+static void a_gpu_is_reached_whichever_way_there_is(void **state)
+{
+    (void)state;
+    char name[64];
+    pl_err err;
+    for (int ways = 1; ways < 4; ways++) {
+        mock_set_devices(ways & 1, ways & 2, false);
+        assert_int_equal(metal_device_reach(name, sizeof name, &err), PL_OK);
+        assert_string_equal(name, "emulated GPU");
+        metal_device_close(open_device(NULL));
+        assert_int_equal(mock_n_objects(), 0);
+    }
+    mock_set_devices(true, true, false);
+}
+
+static void a_gpu_that_is_not_there_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        bool has_default, has_list;
+        const char *text;
+    } cases[] = { { false, false, "lists no GPU" }, { true, false, "Paravirtual" },
+                  { false, true, "Paravirtual" }, { true, true, "M1 or later" } };
+    struct metal_device *d;
+    char name[64];
+    pl_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mock_set_devices(cases[i].has_default, cases[i].has_list, true);
+        assert_int_equal(metal_device_reach(name, sizeof name, &err), PL_E_UNSUPPORTED);
+        assert_non_null(strstr(err.text, cases[i].text));
+        assert_int_equal(metal_device_open(&d, source, NULL, NULL, &err), PL_E_UNSUPPORTED);
+        assert_non_null(strstr(err.text, cases[i].text));
+        assert_non_null(strstr(err.text, "use --backend cpu"));
+        assert_int_equal(mock_n_objects(), 0);
+    }
+    mock_set_devices(true, true, false);
+}
+
 static void what_does_not_compile_is_told_in_full(void **state)
 {
     (void)state;
@@ -399,6 +478,9 @@ int main(void)
         cmocka_unit_test(what_is_in_flight_keeps_its_order),
         cmocka_unit_test(a_failure_spoils_what_is_in_flight_behind_it),
         cmocka_unit_test(memory_beyond_the_gpus_is_refused),
+        cmocka_unit_test(functions_are_the_precise_ones),
+        cmocka_unit_test(a_gpu_is_reached_whichever_way_there_is),
+        cmocka_unit_test(a_gpu_that_is_not_there_is_told),
         cmocka_unit_test(what_does_not_compile_is_told_in_full),
         cmocka_unit_test(compiled_kernels_are_kept_and_damage_is_survived),
         cmocka_unit_test(misuse_is_found),

@@ -5,7 +5,14 @@
 
 #import "mock/knobs.h"
 
+/* mock[0]: arithmetic is safe; mock[1]: functions are precise. Neither is unless it is asked for,
+ * as Apple's header says of both. */
 @implementation MTLCompileOptions
+- (BOOL)respondsToSelector:(SEL)selector
+{
+    return !(knobs.is_macos_14 && sel_isEqual(selector, @selector(setMathMode:))) &&
+           [super respondsToSelector:selector];
+}
 - (void)setLanguageVersion:(MTLLanguageVersion)version
 {
     mock_check(version <= MTLLanguageVersion3_1 ||
@@ -16,9 +23,14 @@
 {
     mock[0] = (void *)(uintptr_t)(mode == MTLMathModeSafe);
 }
+- (void)setMathFloatingPointFunctions:(MTLMathFloatingPointFunctions)which
+{
+    mock_check(!knobs.is_macos_14, "functions are chosen on a system that does not have it");
+    mock[1] = (void *)(uintptr_t)(which == MTLMathFloatingPointFunctionsPrecise);
+}
 - (void)setFastMathEnabled:(BOOL)is_fast
 {
-    mock[0] = (void *)(uintptr_t)!is_fast;
+    mock[0] = mock[1] = (void *)(uintptr_t)!is_fast;
 }
 @end
 

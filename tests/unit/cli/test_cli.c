@@ -129,6 +129,11 @@ static void a_plan(void **state)
     captured_begin(&out, STDOUT_FILENO);
     cli_print_plan(stdout, &p);
     assert_non_null(strstr(captured_end(&out), "MiB  as in the file\n"));
+    strcpy(p.gpu_refusal, "metal: none");
+    captured_begin(&out, STDOUT_FILENO);
+    cli_print_plan(stdout, &p);
+    assert_non_null(strstr(captured_end(&out),
+                           "\nGPU        not used, the processor computes: metal: none\n"));
 }
 
 static void whole_files(void **state)

@@ -262,6 +262,7 @@ static void test_the_cpu_stands_in_for_a_backend_that_does_not_work(void **state
     ahead.is_first_choice = ahead.is_broken = true;
     e = open_engine((pl_params){ .n_streams = 2 });
     assert_string_equal(pl_engine_plan(e)->backend, "cpu");
+    assert_string_equal(pl_engine_plan(e)->gpu_refusal, "ahead: no GPU that this runs on");
     check(2, submit(e, &r));
     pl_close(e);
     const pl_params asked = { .model_path = model_path, .backend = "ahead", .ctx_tokens = 512 };
@@ -270,6 +271,7 @@ static void test_the_cpu_stands_in_for_a_backend_that_does_not_work(void **state
     ahead.is_broken = false;
     e = open_engine((pl_params){ .n_streams = 2 });
     assert_string_equal(pl_engine_plan(e)->backend, "ahead");
+    assert_string_equal(pl_engine_plan(e)->gpu_refusal, "");
     check(2, submit(e, &r));
     pl_close(e);
     ahead.is_first_choice = false;

@@ -119,6 +119,33 @@ static void names_that_are_no_text_are_cleaned(void **state)
     close_fixture(&f);
 }
 
+/* A server on the processor where a GPU was the first choice says so, and why, wherever one asks.
+ */
+static void a_gpu_that_is_not_used_is_told(void **state)
+{
+    static const struct {
+        const char *path, *well, *refused;
+    } cases[] = {
+        { "/health", "{\"status\":\"ok\"}", "\"gpu_refusal\":\"metal: no GPU\"" },
+        { "/health", "ok", "\"backend\":\"cpu\"" },
+        { "/props", "\"gpu_refusal\":\"\"", "\"gpu_refusal\":\"metal: no GPU\"" },
+        { "/metrics", "\npaceline_gpu_refused 0\n", "\npaceline_gpu_refused 1\n" },
+    };
+    struct fixture f = open_fixture();
+    (void)state;
+    strcpy(f.engine->plan.backend, "cpu");
+    for (int i = 0; i < 2; i++) {
+        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+            struct answer a = get(&f, cases[k].path);
+            const char *want = i ? cases[k].refused : cases[k].well;
+            if (!strstr(a.body.bytes, want)) fail_msg("%s lacks %s", a.body.bytes, want);
+            answer_free(&a);
+        }
+        strcpy(f.engine->plan.gpu_refusal, "metal: no GPU");
+    }
+    close_fixture(&f);
+}
+
 static void browsers_are_told_what_they_may_send(void **state)
 {
     struct server_params params = params_of_test();
@@ -516,6 +543,7 @@ int main(void)
         cmocka_unit_test(models_have_the_names_that_requests_may_use),
         cmocka_unit_test(any_name_is_served_unless_names_are_strict),
         cmocka_unit_test(names_that_are_no_text_are_cleaned),
+        cmocka_unit_test(a_gpu_that_is_not_used_is_told),
         cmocka_unit_test(browsers_are_told_what_they_may_send),
         cmocka_unit_test(keys),
         cmocka_unit_test(a_chat_as_one_document),

@@ -1,5 +1,24 @@
-/* Functions of numbers. Halves are computed as floats and rounded once. precise:: and fast:: are
- * the same functions: accuracy is the C library's. */
+/* Functions of numbers. Halves are computed as floats and rounded once. Accuracy is the C
+ * library's, but for exp and tanh of fast::, and with MSL_FAST of metal:: too: those are computed
+ * from 2^x as Apple's are, so that tanh is NaN where e^2x overflows. */
+namespace emu {
+
+static inline float precise_exp(float x) { return __builtin_expf(x); }
+static inline float precise_tanh(float x) { return __builtin_tanhf(x); }
+static inline float fast_exp(float x)
+{
+#pragma float_control(precise, on)
+    return __builtin_exp2f(x * 1.44269504f);
+}
+static inline float fast_tanh(float x)
+{
+#pragma float_control(precise, on)
+    const float e = fast_exp(2.0f * x);
+    return (e - 1.0f) / (e + 1.0f);
+}
+
+}
+
 namespace metal {
 
 /* name(x) for a float by `of`, a half, vectors of both. */
@@ -26,7 +45,13 @@ EMU_UNARY(atan, __builtin_atanf(x))
 EMU_UNARY(ceil, __builtin_ceilf(x))
 EMU_UNARY(cos, __builtin_cosf(x))
 EMU_UNARY(cosh, __builtin_coshf(x))
-EMU_UNARY(exp, __builtin_expf(x))
+#ifdef MSL_FAST
+EMU_UNARY(exp, emu::fast_exp(x))
+EMU_UNARY(tanh, emu::fast_tanh(x))
+#else
+EMU_UNARY(exp, emu::precise_exp(x))
+EMU_UNARY(tanh, emu::precise_tanh(x))
+#endif
 EMU_UNARY(exp2, __builtin_exp2f(x))
 EMU_UNARY(exp10, __builtin_exp10f(x))
 EMU_UNARY(fabs, __builtin_fabsf(x))
@@ -44,7 +69,6 @@ EMU_UNARY(sin, __builtin_sinf(x))
 EMU_UNARY(sinh, __builtin_sinhf(x))
 EMU_UNARY(sqrt, __builtin_sqrtf(x))
 EMU_UNARY(tan, __builtin_tanf(x))
-EMU_UNARY(tanh, __builtin_tanhf(x))
 EMU_UNARY(trunc, __builtin_truncf(x))
 EMU_BINARY(atan2, __builtin_atan2f(x, y))
 EMU_BINARY(copysign, __builtin_copysignf(x, y))
@@ -56,7 +80,6 @@ EMU_BINARY(fmod, __builtin_fmodf(x, y))
 EMU_BINARY(pow, __builtin_powf(x, y))
 EMU_BINARY(powr, __builtin_powf(x, y))
 EMU_BINARY(step, y < x ? 0.0f : 1.0f)
-#undef EMU_UNARY
 #undef EMU_BINARY
 
 static inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -204,14 +227,23 @@ static inline uint insert_bits(uint base, uint insert, uint offset, uint bits)
 #define EMU_SAME(f) using metal::f;
 #define EMU_ALL_SAME                                                                               \
     EMU_SAME(acos) EMU_SAME(asin) EMU_SAME(atan) EMU_SAME(ceil) EMU_SAME(cos) EMU_SAME(cosh)       \
-    EMU_SAME(exp) EMU_SAME(exp2) EMU_SAME(exp10) EMU_SAME(fabs) EMU_SAME(floor) EMU_SAME(fract)    \
+    EMU_SAME(exp2) EMU_SAME(exp10) EMU_SAME(fabs) EMU_SAME(floor) EMU_SAME(fract)    \
     EMU_SAME(log) EMU_SAME(log2) EMU_SAME(log10) EMU_SAME(rint) EMU_SAME(round) EMU_SAME(rsqrt)    \
     EMU_SAME(saturate) EMU_SAME(sign) EMU_SAME(sin) EMU_SAME(sinh) EMU_SAME(sqrt) EMU_SAME(tan)    \
-    EMU_SAME(tanh) EMU_SAME(trunc) EMU_SAME(atan2) EMU_SAME(divide) EMU_SAME(fmax) EMU_SAME(fmin)  \
+    EMU_SAME(trunc) EMU_SAME(atan2) EMU_SAME(divide) EMU_SAME(fmax) EMU_SAME(fmin)  \
     EMU_SAME(fmod) EMU_SAME(pow) EMU_SAME(powr) EMU_SAME(min) EMU_SAME(max) EMU_SAME(clamp)        \
     EMU_SAME(abs) EMU_SAME(fma)
-namespace precise { EMU_ALL_SAME }
-namespace fast { EMU_ALL_SAME }
+namespace precise {
+EMU_ALL_SAME
+EMU_UNARY(exp, emu::precise_exp(x))
+EMU_UNARY(tanh, emu::precise_tanh(x))
+}
+namespace fast {
+EMU_ALL_SAME
+EMU_UNARY(exp, emu::fast_exp(x))
+EMU_UNARY(tanh, emu::fast_tanh(x))
+}
+#undef EMU_UNARY
 #undef EMU_SAME
 #undef EMU_ALL_SAME
 
