@@ -36,6 +36,7 @@ extern "C" {
     X(PL_E_UNSUPPORTED, 500, "unsupported_model")  /* a sound file that this version cannot run */ \
     X(PL_E_IO, 500, "io_error")                                                                    \
     X(PL_E_MEMORY, 500, "out_of_memory")                                                           \
+    X(PL_E_INTERRUPTED, 500, "interrupted")        /* the system took the machine away */          \
     X(PL_E_INTERNAL, 500, "internal_error")
 
 typedef enum pl_status {
@@ -109,6 +110,8 @@ typedef struct pl_params {
                                  * (benchmarks) */
     bool no_prefix_cache;       /* do not reuse KV pages of equal prompts */
     bool lock_memory;           /* mlock weights and KV */
+    uint32_t keep_resident_s;   /* how long after the last step a GPU's memory is kept resident; 0:
+                                 * 180; UINT32_MAX: as long as the system likes */
     bool time_operations;       /* fill pl_stats.operation (benchmarks) */
     bool text_only;             /* only the text functions: no weights, no streams, no threads */
     const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
@@ -400,6 +403,7 @@ typedef struct pl_stats {
     uint64_t n_prompt_tokens;   /* computed or at hand: none of a request that left the queue */
     uint64_t n_cached_tokens, n_reply_tokens;   /* cached: of these prompt tokens, at hand */
     uint64_t n_steps;
+    uint64_t n_interrupted_steps; /* that the system ended, and that were computed again */
     uint64_t n_prefill_step_tokens, prefill_step_ns; /* prompt tokens computed; steps with any */
     uint64_t n_decode_step_tokens, decode_step_ns;   /* steps of decode columns alone */
     uint32_t n_running, n_queued; /* now */

@@ -69,6 +69,7 @@ struct backend_params {
     enum kv_type k_type, v_type;
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
+    uint32_t keep_resident_s;   /* how long after the last step a GPU's memory is kept resident */
     const char *isa;            /* most capable instruction set to use; NULL: the best present */
     const char *pack_dir;       /* where packed weights are kept; NULL: nowhere. Open reads it */
     struct hash128 model_hash;  /* of the model file's content: what they are kept under */
@@ -379,7 +380,8 @@ struct backend_ops {
     void (*sample)(struct backend *b, sample_fn *fn, void *arg);
     /* Runs what was recorded; on return all of it is done. A failure is the machine's (a GPU's
      * command buffer): what the step should have written is not to be used, the next step may
-     * succeed. */
+     * succeed. PL_E_INTERRUPTED: the system ended it, and so may the same step, above all one of
+     * fewer columns; the caller may compute it again from the state before it. */
     pl_status (*submit)(struct backend *b, pl_err *err);
 
     /* After submit, where layers to come are another backend's: rows = X, (n_cols, d_model). */

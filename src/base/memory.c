@@ -76,6 +76,11 @@ pl_status memory_lock(const void *from, uint64_t n_bytes, pl_err *err)
                    "(ulimit -l) or leave out --mlock", n_bytes, strerror(errno));
 }
 
+void memory_unlock(const void *from, uint64_t n_bytes)
+{
+    munlock(from, n_bytes);
+}
+
 void memory_trim(const struct memory *m)
 {
     if (m->chunk) trim(m->chunk);

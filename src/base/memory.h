@@ -31,7 +31,10 @@ void *memory_take(struct memory *m, uint64_t n_bytes, const char *what, pl_err *
 /* Keeps a range from being swapped out; PL_E_MEMORY names the limit to raise. */
 pl_status memory_lock(const void *from, uint64_t n_bytes, pl_err *err);
 
-/* The same for all that was given out. */
+/* It may be again. */
+void memory_unlock(const void *from, uint64_t n_bytes);
+
+/* The first for all that was given out. */
 pl_status memory_lock_all(const struct memory *m, pl_err *err);
 
 /* Nothing more will be taken: what huge pages hold beyond it goes back to the system. */

@@ -48,6 +48,8 @@ struct pl_engine {
     struct picked *picked;      /* (max_outs) of the step that ended last */
     struct touch *touch;        /* (max_outs, max_touched), of picks that are the backend's */
     uint32_t max_touched;
+    struct span *half_span;     /* (n_streams) of half a step that is computed again */
+    struct output *half_output; /* (n_streams) */
     struct sample_rooms rooms;
     char *reply_text;
     uint64_t last_end_ns;       /* of a step */

@@ -24,6 +24,8 @@ static struct workspace workspace_of(struct pl_engine *e, const struct plan *p)
     workspace_want(&w, what, p->streams.n_objects * sizeof *e->live, &e->live);
     workspace_want(&w, what, max_outs * sizeof *e->picked, &e->picked);
     workspace_want(&w, what, n_touch * sizeof *e->touch, &e->touch);
+    workspace_want(&w, what, p->public.n_streams * sizeof *e->half_span, &e->half_span);
+    workspace_want(&w, what, p->public.n_streams * sizeof *e->half_output, &e->half_output);
     workspace_want(&w, what, n_x * sizeof *e->x, &e->x);
     workspace_want(&w, what, n_rooms * n_vocab * sizeof *e->rooms.scratch, &e->rooms.scratch);
     workspace_want(&w, what, n_rooms * n_vocab * sizeof *e->rooms.seat, &e->rooms.seat);

@@ -65,9 +65,9 @@ void outputs_fill_picks(struct pl_engine *e, struct step *step)
     memset(step->pick, 0, batch->n_rows * sizeof *step->pick);
     for (uint32_t i = 0; i < batch->n_outputs; i++) {
         const struct output *o = &batch->output[i];
-        const struct pl_stream *s = stream_of(step_seq(step, i));
+        const struct pl_stream *s = step_seq(step, i) ? stream_of(step_seq(step, i)) : NULL;
         struct pick *pick = &step->pick[o->first_row];
-        if (!s->score) *pick = pick_for_backend(e, s, batch, o, seat);
+        if (s && !s->score) *pick = pick_for_backend(e, s, batch, o, seat);
         step->is_all_picked = step->is_all_picked && pick->is_by_backend;
     }
     leave_room(&e->rooms, room);

@@ -5,7 +5,8 @@
 
 #include "engine/engine.h"
 
-/* Before the step is recorded: how its tokens are picked, by the backend where it can. */
+/* Before the step is recorded: how its tokens are picked, by the backend where it can. Of a stream
+ * that has left nothing is picked. */
 void outputs_fill_picks(struct pl_engine *e, struct step *step);
 
 /* sample_fn of the outputs that are not; arg: the step. What was picked goes to the engine's

@@ -34,6 +34,15 @@ static struct kv_groups kv_groups(const struct plan *p, const struct hparams *h)
     return kv;
 }
 
+/* Three minutes bridge the pauses of a conversation; a machine that nobody asks anything gets its
+ * memory back. */
+static uint32_t keep_resident_s(const pl_params *p)
+{
+    enum { USUAL_S = 180 };
+    if (p->keep_resident_s == UINT32_MAX) return 0;
+    return p->keep_resident_s ? p->keep_resident_s : USUAL_S;
+}
+
 static void set_params(struct plan *out, const pl_params *p, const struct hparams *h)
 {
     const pl_plan *u = &out->public;
@@ -45,6 +54,7 @@ static void set_params(struct plan *out, const pl_params *p, const struct hparam
             .max_outs = is_last ? u->n_streams + SCORE_TOKENS : 1,
             .kv = kv_groups_part(&out->scheduler.kv, h, first, first + home->n_layers),
             .n_threads = u->n_threads, .lock_memory = p->lock_memory,
+            .keep_resident_s = keep_resident_s(p),
             .isa = is_cpu || out->homes.n == 1 ? p->isa : NULL
         };
         first += home->n_layers;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "engine/engine_wake.h"
 #include "engine/outputs.h"
+#include "engine/recompute.h"
 #include "engine/reply.h"
 
 static struct reply_context reply_context(struct pl_engine *e)
@@ -204,17 +205,21 @@ static void post_stats(struct pl_engine *e)
     stats_unlock(&e->stats);
 }
 
-/* The machine failed a step: its streams end, and those of a step before or after it that was in
- * flight too; those that had no column go on. n_unfinished: steps that the backend is still at. */
-static void fail_steps(struct pl_engine *e, uint32_t n_unfinished, const pl_err *why)
+/* Waits for steps that the backend is still at, behind one that failed, and forgets them. */
+static void drain(struct pl_engine *e, uint32_t n_unfinished)
 {
     const struct home *last = homes_last(&e->plan.homes);
-    uint32_t n_failed = 0;
-    for (; n_unfinished; n_unfinished--) {
-        pl_err also;
+    pl_err also;
+    while (n_unfinished--)
         if (last->ops->finish(last->backend, e->picked, &also))
-            PL_LOG(ERROR, "engine", "and a step beside it: %s", also.text);
-    }
+            PL_LOG(WARN, "engine", "and a step beside it: %s", also.text);
+}
+
+/* The machine failed a step: its streams end, and those of a step before or after it that was in
+ * flight too; those that had no column go on. The backend is at none of them. */
+static void fail_steps(struct pl_engine *e, const pl_err *why)
+{
+    uint32_t n_failed = 0;
     for (uint32_t k = 0; k < scheduler_n_in_flight(e->scheduler); k++) {
         const struct step *step = scheduler_step(e->scheduler, k);
         for (uint32_t i = 0; i < step->batch.n_spans; i++) {
@@ -255,7 +260,10 @@ static bool launch(struct pl_engine *e)
     if (!n_before) step_watch_begin(&e->watch, step->work, step->begin_ns);
     outputs_fill_picks(e, step);
     pl_err err;
-    if (compute(e, step, &err)) fail_steps(e, n_before, &err);
+    pl_status st = compute(e, step, &err);
+    if (st) drain(e, n_before);
+    if (st == PL_E_INTERRUPTED && !n_before) st = recompute_step(e, step, &err);
+    if (st) fail_steps(e, &err);
     return true;
 }
 
@@ -276,14 +284,38 @@ static void deliver_all(struct pl_engine *e, const struct step *step, uint64_t e
         if (step_seq(step, i)) let_go(e, stream_of(step_seq(step, i)));
 }
 
-/* Waits for the oldest step in flight, and turns what was picked into events. */
+/* The oldest step in flight, which the backend was at when another was interrupted. */
+static void launch_again(struct pl_engine *e)
+{
+    struct step *step = scheduler_step(e->scheduler, 0);
+    pl_err err;
+    recompute_prepare(e, step);
+    if (compute(e, step, &err)) fail_steps(e, &err);
+}
+
+/* Waits for the oldest step in flight. One that was interrupted is computed again, and
+ * *is_next_lost is set where another was on top of it, which is forgotten by the backend. */
+static pl_status finish(struct pl_engine *e, bool *is_next_lost, pl_err *err)
+{
+    const struct home *last = homes_last(&e->plan.homes);
+    const uint32_t n_behind = scheduler_n_in_flight(e->scheduler) - 1;
+    *is_next_lost = false;
+    pl_status st = plan_runs_ahead(&e->plan) ? last->ops->finish(last->backend, e->picked, err)
+                                             : PL_OK;
+    if (st) drain(e, n_behind);
+    if (st != PL_E_INTERRUPTED) return st;
+    *is_next_lost = n_behind > 0;
+    return recompute_step(e, scheduler_step(e->scheduler, 0), err);
+}
+
+/* Turns what the oldest step in flight picked into events. */
 static void land(struct pl_engine *e)
 {
     const struct step *step = scheduler_step(e->scheduler, 0);
-    const struct home *last = homes_last(&e->plan.homes);
+    bool is_next_lost;
     pl_err err;
-    if (plan_runs_ahead(&e->plan) && last->ops->finish(last->backend, e->picked, &err)) {
-        fail_steps(e, scheduler_n_in_flight(e->scheduler) - 1, &err);
+    if (finish(e, &is_next_lost, &err)) {
+        fail_steps(e, &err);
         return;
     }
     scheduler_commit(e->scheduler);
@@ -291,6 +323,7 @@ static void land(struct pl_engine *e)
     const uint64_t end_ns = clock_ns();
     count_step(e, step, end_ns);
     deliver_all(e, step, end_ns);
+    if (is_next_lost) launch_again(e);
     if (scheduler_n_in_flight(e->scheduler))
         step_watch_begin(&e->watch, scheduler_step(e->scheduler, 0)->work, end_ns);
     else

@@ -99,6 +99,9 @@ static void tokens(struct strbuf *b, const pl_stats *s)
             s->n_cached_tokens);
     counter(b, "paceline_reply_tokens_total", "Reply tokens generated.", s->n_reply_tokens);
     counter(b, "paceline_steps_total", "Forward passes.", s->n_steps);
+    counter(b, "paceline_interrupted_steps_total",
+            "Forward passes that the system ended for taking too long, computed again.",
+            s->n_interrupted_steps);
     counter(b, "paceline_prefill_step_tokens_total", "Prompt tokens computed.",
             s->n_prefill_step_tokens);
     counter(b, "paceline_decode_step_tokens_total", "Tokens computed in steps without prompts.",

@@ -19,6 +19,7 @@ struct list {
     struct metal_buffer item[MAX_ROW_TILES];    /* (max_rows) of that many row tiles */
     struct metal_buffer row, combine, place;    /* (max_rows), (max_cols * group), (MAX_PARTIALS) */
     uint32_t n_items[MAX_ROW_TILES], n_rows, n_combined, n_places, n_partials;
+    uint64_t n_splits[MAX_ROW_TILES];           /* of the items */
 };
 
 struct span_work {
@@ -164,6 +165,7 @@ static void close_item(struct open_item *o)
     if (!o->item.n_rows) return;
     const uint32_t t = o->n_tiles - 1;
     ((struct attend_item *)l->item[t].bytes)[l->n_items[t]++] = o->item;
+    l->n_splits[t] += o->item.n_splits;
     o->item.first_row += o->item.n_rows;
     if (o->item.partial != NO_PARTIAL) o->item.partial += o->item.n_rows;
     o->item.n_rows = 0;
@@ -302,6 +304,7 @@ static void build(struct metal_backend *b, struct list *l, const struct attentio
     l->window = p->window;
     l->kv_group = p->kv_group;
     memset(l->n_items, 0, sizeof l->n_items);
+    memset(l->n_splits, 0, sizeof l->n_splits);
     l->n_rows = l->n_combined = l->n_places = l->n_partials = 0;
     for (uint32_t i = 0; i < b->batch.n_spans; i++) {
         struct span_work *w = &a->span[i];
@@ -362,6 +365,7 @@ void metal_attend(struct backend *base, const struct qkv_weights *w,
     };
     for (uint32_t t = 0; t < MAX_ROW_TILES; t++) {
         if (!l->n_items[t]) continue;
+        const uint64_t n_positions = l->n_splits[t] * SPLIT * d->n_kv_heads;
         const struct metal_dispatch what = {
             .pipeline = a->attend[t],
             .buffer = { { &l->item[t], 0 }, { &l->row, 0 }, { page, 0 }, { &b->q_half, 0 },
@@ -371,6 +375,8 @@ void metal_attend(struct backend *base, const struct qkv_weights *w,
             .n_buffers = 11, .args = &args, .args_bytes = sizeof args,
             .n_groups = { l->n_items[t], d->n_kv_heads, 1 }, .n_threads = 4 * METAL_SIMDGROUP,
             .shared_bytes = shared_bytes(d->d_head, t + 1),
+            .n_macs = n_positions * ATTEND_ROWS * (t + 1) * 2 * d->d_head,
+            .n_read_bytes = n_positions * kv->head_bytes / PAGE_TOKENS,
         };
         metal_dispatch(b->device, &what);
     }

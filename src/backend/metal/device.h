@@ -1,16 +1,17 @@
 /* The one door to Metal: a device, its memory, its compiled kernels and the recording of work.
  * Behind it is Objective-C (device.m, commands.m); all else of the backend is C.
  *
- * I1  All memory is taken before metal_device_settle, stays resident until close and is never given
- *     back in between. Settling again after more was taken is allowed: while a model is being
- *     loaded.
+ * I1  All memory is taken before metal_device_settle and is never given back before close. Settling
+ *     again after more was taken is allowed: while a model is being loaded, until
+ *     metal_device_keep. It is resident when work begins, and for as long after as that says; on
+ *     macOS 14, which knows no residency, it is locked instead.
  * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait.
  * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the
  *     last barrier, by the host before metal_commit, or by all work committed before.
  * I4  What was committed and not waited for may be running: the host neither reads what it writes
  *     nor writes what it reads.
  *
- * Threads: one thread opens, records and waits. */
+ * Threads: one thread opens, records and waits. A thread of the device's own keeps its memory. */
 #ifndef BACKEND_METAL_DEVICE_H
 #define BACKEND_METAL_DEVICE_H
 
@@ -73,6 +74,11 @@ pl_status metal_buffer_wrap(struct metal_device *d, const void *bytes, uint64_t 
 /* After buffers were taken, before work that uses them: asks for residency of all of them. */
 pl_status metal_device_settle(struct metal_device *d, pl_err *err);
 
+/* Once, after the last settling: memory stays resident for keep_s seconds after the last work,
+ * which a thread of the device sees to; 0: as long as the system likes. Where it was let go, it is
+ * asked for again before the next work. */
+pl_status metal_device_keep(struct metal_device *d, uint32_t keep_s, pl_err *err);
+
 /* The kernel of this name. Function constants 0 .. n_constants - 1 are 32-bit integers. Made
  * once and kept: asking again gives the same. */
 pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int32_t *constant,
@@ -99,18 +105,26 @@ struct metal_dispatch {
     uint32_t n_groups[3];               /* threadgroups; none may be 0 */
     uint32_t n_threads;                 /* a threadgroup, a multiple of 32 */
     uint32_t shared_bytes; /* threadgroup memory at index 0, a multiple of 16; 0: none */
+    uint64_t n_macs, n_read_bytes;      /* about, where it is much: multiply-adds, and weights or KV
+                                         * that it reads */
 };
 
 enum { METAL_MAX_COMMITTED = 2 };   /* and not waited for; another is recorded after a wait */
 
+/* What is recorded from begin to commit goes to the GPU as one command buffer or several: one that
+ * would take longer than a budget (pace.h) ends before the dispatch that is too much, and the GPU
+ * is at it while the rest is recorded. Between them what was written before is seen, as behind a
+ * barrier. */
 void metal_begin(struct metal_device *d);
 void metal_dispatch(struct metal_device *d, const struct metal_dispatch *what);
 void metal_barrier(struct metal_device *d);
 /* Ends recording and hands the work to the GPU. */
 void metal_commit(struct metal_device *d);
 /* Waits for the oldest that was committed. A failed command buffer gives PL_E_INTERNAL and what
- * Metal said, and so does each that was committed by then; after METAL_MAX_FAILURES in a row the
- * queue is made anew. gpu_ns, unless NULL, gets the time the GPU was busy. */
+ * Metal said, or PL_E_INTERRUPTED where the system killed it for taking too long or for another's
+ * fault: the same work, best in smaller pieces, may well succeed. All that was begun by then fails
+ * with it; after METAL_MAX_FAILURES in a row the queue is made anew. gpu_ns, unless NULL, gets the
+ * time the GPU was busy. */
 enum { METAL_MAX_FAILURES = 3 };
 pl_status metal_wait(struct metal_device *d, uint64_t *gpu_ns, pl_err *err);
 

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 /* ---- compiled kernels on disk --------------------------------------------------------------- */
 
@@ -169,6 +170,7 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
             st = PL_E_UNSUPPORTED;
         } else {
             read_facts(d);
+            d->pace.budget_ns = PACE_BUDGET_NS;
             d->buffers = [[NSMutableArray alloc] init];
             make_residency(d);
             d->event = [d->device newSharedEvent];
@@ -205,6 +207,7 @@ void metal_device_close(struct metal_device *d)
 {
     pl_err unused;
     if (!d) return;
+    keep_alive_close(d->keeper);
     while (d->n_committed) metal_wait(d, NULL, &unused);    /* it uses what is let go here */
     @autoreleasepool {
         for (struct metal_pipeline *p = d->pipeline, *next; p; p = next) {
@@ -213,13 +216,16 @@ void metal_device_close(struct metal_device *d)
             free(p);
         }
         [d->encoder release];
-        for (uint32_t i = 0; i <= METAL_MAX_COMMITTED; i++) [d->command[i].buffer release];
+        for (uint32_t i = 0; i < METAL_MAX_PARTS; i++) [d->part[i].buffer release];
         [d->event release];
         [d->archive release];
         [d->archive_path release];
         [d->library release];
         [d->tensors release];
         [d->queue release];
+        for (NSUInteger i = 0; i < [d->buffers count] && !d->residency; i++)
+            memory_unlock([[d->buffers objectAtIndex:i] contents],
+                          [[d->buffers objectAtIndex:i] length]);
         [d->residency release];
         [d->buffers release];
         [d->device release];
@@ -257,6 +263,17 @@ static pl_status check_room(const struct metal_device *d, uint64_t n_bytes, cons
     return PL_OK;
 }
 
+/* Where the system has no residency sets, nothing else keeps what the GPU reads from being swapped
+ * out. Closing unlocks it. */
+static void lock_buffer(struct metal_device *d, id<MTLBuffer> buffer)
+{
+    pl_err err;
+    if (d->is_lock_refused || !memory_lock([buffer contents], [buffer length], &err)) return;
+    d->is_lock_refused = true;
+    PL_LOG(WARN, "metal", "this macOS locks no %u MiB for the GPU, which may be swapped out: macOS "
+           "15 keeps them resident", (unsigned)([buffer length] >> 20));
+}
+
 /* Keeps a new buffer, and asks for its residency at the next settling. */
 static void keep_buffer(struct metal_device *d, id<MTLBuffer> buffer)
 {
@@ -265,6 +282,7 @@ static void keep_buffer(struct metal_device *d, id<MTLBuffer> buffer)
 #if HAS_SDK_15
     if (d->residency) [d->residency addAllocation:buffer];
 #endif
+    if (!d->residency) lock_buffer(d, buffer);
     d->n_bytes += [buffer length];
 }
 
@@ -325,6 +343,26 @@ pl_status metal_device_settle(struct metal_device *d, pl_err *err)
 #endif
         keep_archive(d);
     }
+    return PL_OK;
+}
+
+#if HAS_SDK_15
+static void ask_for_residency(void *arg)
+{
+    @autoreleasepool {
+        [(id<MTLResidencySet>)arg requestResidency];
+    }
+}
+#endif
+
+pl_status metal_device_keep(struct metal_device *d, uint32_t keep_s, pl_err *err)
+{
+#if HAS_SDK_15
+    if (d->residency && !d->keeper)
+        return keep_alive_open(&d->keeper, keep_s * 1000000000ull, KEEP_ALIVE_PERIOD_NS,
+                               ask_for_residency, d->residency, err);
+#endif
+    (void)d, (void)keep_s, (void)err;
     return PL_OK;
 }
 

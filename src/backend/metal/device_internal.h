@@ -10,6 +10,8 @@
 #import <Metal/Metal.h>
 
 #include "backend/metal/device.h"
+#include "backend/metal/keep_alive.h"
+#include "backend/metal/pace.h"
 
 #pragma clang diagnostic ignored "-Wunguarded-availability-new"
 #pragma clang diagnostic ignored "-Wdeprecated-declarations"
@@ -36,12 +38,25 @@ struct metal_pipeline {
     char key[MAX_KEY];              /* name and constants */
 };
 
-/* A command buffer from begin to wait. */
-struct command {
-    id<MTLCommandBuffer> buffer;
-    uint64_t value;                 /* that it signals at its end */
+/* What metal_begin and metal_commit hold together, until it was waited for. */
+struct work {
+    uint32_t n_parts;               /* that were begun and are not over */
     bool is_spoilt;                 /* one before it failed: what it read is not to be used */
+    pl_err failure;                 /* of the first part that failed; its status is PL_OK: none */
+    uint64_t gpu_ns;                /* of the parts that are over */
 };
+
+/* A command buffer: one of those that a work is cut into. */
+struct part {
+    id<MTLCommandBuffer> buffer;
+    struct work *work;
+    uint64_t value;                 /* that it signals at its end */
+    double expected_ns;             /* pace.h */
+    bool is_empty;                  /* of dispatches */
+};
+
+/* Command buffers of a queue that are not over; Metal blocks whoever wants more than 64. */
+enum { METAL_MAX_PARTS = 32 };
 
 struct metal_device {
     struct metal_facts facts;
@@ -49,6 +64,8 @@ struct metal_device {
     id<MTLCommandQueue> queue;
     id<MTLLibrary> library, tensors;    /* tensors: of Metal 4, or nil */
     id residency;                   /* id<MTLResidencySet>, where the system has them; else nil */
+    struct keep_alive *keeper;      /* of it; NULL: not yet, or there is none */
+    bool is_lock_refused;           /* without residency: a buffer could not be locked */
     id<MTLBinaryArchive> archive;   /* nil: compiled kernels are not kept */
     NSString *archive_path;
     bool is_archive_changed;
@@ -56,10 +73,14 @@ struct metal_device {
     uint64_t n_bytes;               /* of them */
     struct metal_pipeline *pipeline;
     id<MTLSharedEvent> event;
-    struct command command[METAL_MAX_COMMITTED + 1];    /* a ring: committed from `oldest` on, then
-                                                         * the one being recorded */
+    struct work work[METAL_MAX_COMMITTED + 1];  /* a ring: committed from `oldest` on, then the one
+                                                 * being recorded */
     uint32_t oldest, n_committed;
+    struct part part[METAL_MAX_PARTS];  /* likewise */
+    uint32_t oldest_part, n_parts;
     uint64_t last_value;            /* of the command buffers begun so far */
+    double last_end_s;              /* by the GPU's clock, of the last one that is over */
+    struct pace pace;
     id<MTLComputeCommandEncoder> encoder;
     uint32_t shared_bytes;          /* of the encoder's last dispatch */
     uint32_t n_failures;            /* of command buffers, in a row */

@@ -228,6 +228,7 @@ static void record_product(struct metal_backend *b, const struct product *p, uin
 {
     struct metal_experts *x = b->experts;
     const struct matrix *m = p->matrix;
+    const uint64_t n_matrices = p->gate ? 2 : 1;
     const struct cut cut = cut_of(&b->params.dims, b->batch.n_cols);
     const struct expert_args args = {
         .product = { .n_tiles = n_rows / TILE_ROWS, .n_chunks = m->n_chunks,
@@ -243,6 +244,8 @@ static void record_product(struct metal_backend *b, const struct product *p, uin
         .n_buffers = 8, .args = &args, .args_bytes = sizeof args,
         .n_groups = { args.product.n_tiles, cut.n_blocks, 1 },
         .n_threads = PRODUCT_SIMDGROUPS * METAL_SIMDGROUP,
+        .n_macs = n_matrices * n_rows * m->n_k * cut.n_blocks * cut.block_pairs,
+        .n_read_bytes = n_matrices * args.product.n_tiles * m->tile_bytes * cut.n_blocks,
     };
     if (args.n_few) {
         d.pipeline = x->few[m->format];

@@ -182,7 +182,8 @@ pl_status metal_load_done(struct backend *base, pl_err *err)
     struct metal_backend *b = (struct metal_backend *)base;
     /* what was packed here stays in the device's memory: the file is for later starts */
     if (b->pack) pack_cache_finish(b->pack, b->pool, false);
-    return metal_device_settle(b->device, err);
+    const pl_status st = metal_device_settle(b->device, err);
+    return st ? st : metal_device_keep(b->device, b->params.keep_resident_s, err);
 }
 
 uint64_t metal_shared_bytes(const struct backend *b)

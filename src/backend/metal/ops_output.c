@@ -28,7 +28,7 @@ static pl_status outcome(const struct metal_step *step, pl_err *err)
 {
     if (!step->has_failed) return PL_OK;
     *err = step->failure;
-    return PL_E_INTERNAL;
+    return step->failure.status;
 }
 
 /* ---- outputs -------------------------------------------------------------------------------- */

@@ -6,12 +6,17 @@
 
 enum { FRAGMENT_SHARED_BYTES = 1024, COLUMN_SHARED_BYTES = 512 };
 
-/* n_blocks blocks of columns from first_col on, by a kernel that has `shared_bytes`. */
+/* Blocks of columns of a dispatch at most: a command buffer cannot end within one (pace.h), and 512
+ * columns of a 32B model's largest product take an M4 some 110 ms. */
+enum { MOST_BLOCKS = 8 };
+
+/* n_blocks blocks of n_cols columns from first_col on, by a kernel that has `shared_bytes`. */
 static void dispatch_block(struct metal_backend *b, const struct product *p,
                            const struct metal_pipeline *pipeline, uint32_t first_col,
-                           uint32_t n_blocks, uint32_t shared_bytes)
+                           uint32_t n_blocks, uint32_t n_cols, uint32_t shared_bytes)
 {
     const struct matrix *m = p->matrix;
+    const uint64_t n_matrices = p->gate ? 2 : 1;
     const struct product_args args = {
         .n_tiles = m->n_tiles, .n_chunks = m->n_chunks, .tile_bytes = m->tile_bytes,
         .first_col = first_col, .ld_x = p->ld_in, .ld_out = p->ld_out, .ld_gate = p->ld_out,
@@ -26,6 +31,8 @@ static void dispatch_block(struct metal_backend *b, const struct product *p,
         .n_groups = { m->n_tiles, n_blocks, 1 },
         .n_threads = PRODUCT_SIMDGROUPS * METAL_SIMDGROUP,
         .shared_bytes = shared_bytes,
+        .n_macs = n_matrices * m->n_tiles * TILE_ROWS * m->n_k * n_blocks * n_cols,
+        .n_read_bytes = n_matrices * m->n_tiles * m->tile_bytes * n_blocks,
     };
     metal_dispatch(b->device, &d);
 }
@@ -38,19 +45,21 @@ void metal_product(struct metal_backend *b, const struct product *p)
     const enum fragment_format format = p->matrix->format;
     if (b->has_tensors) {
         dispatch_block(b, p, b->kernel.tensor[format], 0,
-                       (p->n_cols + TENSOR_COLUMNS - 1) / TENSOR_COLUMNS, 0);
+                       (p->n_cols + TENSOR_COLUMNS - 1) / TENSOR_COLUMNS, TENSOR_COLUMNS, 0);
         return;
     }
     const uint32_t width = 8 * MAX_FRAGMENTS, n_whole = p->n_cols / width;
     const uint32_t first = n_whole * width, n_left = p->n_cols - first, n = (n_left + 7) / 8;
-    if (n_whole)
-        dispatch_block(b, p, b->kernel.product[format][MAX_FRAGMENTS - 1], 0, n_whole,
+    for (uint32_t i = 0; i < n_whole; i += MOST_BLOCKS)
+        dispatch_block(b, p, b->kernel.product[format][MAX_FRAGMENTS - 1], i * width,
+                       n_whole - i < MOST_BLOCKS ? n_whole - i : MOST_BLOCKS, width,
                        MAX_FRAGMENTS * FRAGMENT_SHARED_BYTES);
     if (n_left && n_left <= FEW_COLUMNS && b->has_few)
-        dispatch_block(b, p, b->kernel.few[format][n_left - 1], first, 1,
+        dispatch_block(b, p, b->kernel.few[format][n_left - 1], first, 1, n_left,
                        n_left * COLUMN_SHARED_BYTES);
     else if (n_left)
-        dispatch_block(b, p, b->kernel.product[format][n - 1], first, 1, n * FRAGMENT_SHARED_BYTES);
+        dispatch_block(b, p, b->kernel.product[format][n - 1], first, 1, 8 * n,
+                       n * FRAGMENT_SHARED_BYTES);
 }
 
 /* ---- the seam's ----------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ struct spelled {
     const char *hf_repo, *hf_file, *model_url, *n_gpu_layers, *device, *load_mode;
     int32_t n_parallel, ping_s;
     int64_t seed;
-    uint32_t verbosity;
+    uint32_t verbosity, keep_resident_s;
 };
 
 static int wrong(const char *option, const char *found, const char *wanted)
@@ -65,6 +65,7 @@ static int take_spelled(struct serve_options *o, const struct spelled *w)
     o->server.has_seed = w->seed >= 0;
     if (o->server.has_seed) o->server.sampling.seed = (uint64_t)w->seed;
     o->params.n_streams = w->n_parallel > 0 ? (uint32_t)w->n_parallel : DEFAULT_STREAMS;
+    o->params.keep_resident_s = w->keep_resident_s ? w->keep_resident_s : UINT32_MAX;
     o->is_context_chosen = !o->params.ctx_tokens;
     o->divides_context = w->n_parallel > 1 && o->params.ctx_tokens;
     return take_model_names(o, w);
@@ -78,7 +79,8 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
         .port = 8080, .grace_s = 30, .n_predict = -1,
     };
     bool metrics = true, slots = true, prefix_cache = true;
-    struct spelled w = { .n_parallel = -1, .ping_s = 15, .seed = -1, .verbosity = 3 };
+    struct spelled w = { .n_parallel = -1, .ping_s = 15, .seed = -1, .verbosity = 3,
+                         .keep_resident_s = 180 };
     const struct arg table[] = {
         CLI_MODEL_ARGS(&o->params),
         MODELS_DIR_ARG(&o->dir),
@@ -112,6 +114,9 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
           "requests that may wait; one more is answered 429 (1024)" },
         { "--queue-tokens", NULL, ARG_U64, &o->params.queue_tokens, 1, 0x1p40, "N",
           "prompt tokens that may wait (8388608)" },
+        { "--keep-resident", NULL, ARG_U32, &w.keep_resident_s, 0, 1 << 30, "S",
+          "how long after the last token a GPU's memory is kept resident; 0: as long as the system "
+          "likes (180)" },
         { "--prefix-cache", "--cache-prompt", ARG_SWITCH, &prefix_cache, 0, 0, NULL,
           "reuse the KV of equal prompt beginnings (on)" },
         { "--host", NULL, ARG_STRING, &o->server.host, 0, 0, "ADDRESS",

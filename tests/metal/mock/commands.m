@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-
 static NSMutableArray *committed;       /* command buffers that have not run, by commit */
 
 /* Runs one of those that may; NO: there is none. */
@@ -129,7 +127,8 @@ static void run_others(void);
     if (d->pipeline->wants_whole_simdgroups && n_threads % 32)
         return "threads are no multiple of a simdgroup, as the pipeline was promised";
     for (int i = 0; i < MAX_INDEX; i++)
-        if (d->bound[i].buffer && !d->n_bytes[i] && ![self isResident:d->bound[i].buffer])
+        if (!knobs.is_macos_14 && d->bound[i].buffer && !d->n_bytes[i] &&
+            ![self isResident:d->bound[i].buffer])
             return "a buffer that is not in a committed residency set of the queue";
     return NULL;
 }
@@ -172,24 +171,52 @@ static void run_others(void);
         if (![self run:&all[i]]) return NO;
     return YES;
 }
+/* By the GPU's clock, of the first n that are encoded. */
+- (uint64_t)nsOf:(NSUInteger)n
+{
+    uint64_t n_threads = 0;
+    for (NSUInteger i = 0; i < n; i++) {
+        const MTLSize g = encoded[i].groups, t = encoded[i].threads;
+        n_threads += (uint64_t)g.width * g.height * g.depth * t.width * t.height * t.depth;
+    }
+    return n_threads * knobs.ns_per_thread;
+}
+/* Of what is to run, how much before it ends in an error; all: it does not. */
+- (NSUInteger)lastBeforeFailure
+{
+    static const char killed[] = "Impacting Interactivity (0000000e:"
+                                 "kIOGPUCommandBufferCallbackErrorImpactingInteractivity)";
+    if (knobs.fail_after && --knobs.fail_after == 0) {
+        knobs.fail_after = --knobs.fail_times > 0;
+        failure = [mock_error(knobs.is_kill ? killed : "planted failure") retain];
+        return knobs.is_kill ? n_encoded / 2 : 0;
+    }
+    if (knobs.most_ns && [self nsOf:n_encoded] > knobs.most_ns) {
+        failure = [mock_error(killed) retain];
+        return n_encoded / 2;
+    }
+    return n_encoded;
+}
 - (void)runAll
 {
     struct rng r;
     NSUInteger first = 0;
-    BOOL is_well = YES;
     rng_seed(&r, knobs.shuffle_seed += knobs.shuffle_seed != 0);
-    start_ns = clock_ns();
-    if (knobs.fail_after && --knobs.fail_after == 0) {
-        knobs.fail_after = --knobs.fail_times > 0;
-        failure = [mock_error("planted failure") retain];
-        is_well = NO;
+    const NSUInteger n = [self lastBeforeFailure];
+    knobs.n_commands++;
+    for (MockResidencySet *set in residency) {
+        knobs.n_waited += set->let_go != knobs.n_let_go;
+        set->let_go = (uint32_t)knobs.n_let_go;
     }
-    for (NSUInteger i = 0; i <= n_encoded && is_well; i++) {
-        if (i < n_encoded && !encoded[i].is_barrier) continue;
-        is_well = [self runFrom:first to:i random:&r];
+    start_ns = knobs.now_ns;
+    for (NSUInteger i = 0; i <= n; i++) {
+        if (i < n && !encoded[i].is_barrier) continue;
+        if (![self runFrom:first to:i random:&r]) break;
         first = i + 1;
     }
-    end_ns = clock_ns();
+    knobs.now_ns += knobs.most_ns && failure ? knobs.most_ns : [self nsOf:n];
+    end_ns = knobs.now_ns;
+    const BOOL is_well = failure == nil;
     state = is_well ? MTLCommandBufferStatusCompleted : MTLCommandBufferStatusError;
     if (signal.event && (is_well || knobs.failed_signal) && signal.event->value < signal.value)
         signal.event->value = signal.value;

@@ -83,6 +83,12 @@
     b->is_wrapped = YES;
     return b;
 }
+- (BOOL)respondsToSelector:(SEL)selector
+{
+    return !(knobs.is_macos_14 &&
+             sel_isEqual(selector, @selector(newResidencySetWithDescriptor:error:))) &&
+           [super respondsToSelector:selector];
+}
 - (id<MTLResidencySet>)newResidencySetWithDescriptor:(MTLResidencySetDescriptor *)descriptor
                                                error:(NSError **)error
 {

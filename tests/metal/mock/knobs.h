@@ -14,8 +14,12 @@ struct mock_knobs {
     uint64_t shuffle_seed, working_set_bytes;
     bool failed_signal, is_deaf, has_tensors, has_no_default, has_no_list, is_old, is_macos_14;
     uint32_t fail_after, fail_times;
+    bool is_kill;                   /* what the planted failure is */
+    _Atomic uint32_t n_let_go, n_asked;  /* residency: also by threads that keep it */
+    uint32_t n_waited;
+    uint64_t ns_per_thread, most_ns, now_ns;        /* now: the GPU's clock */
     struct rng schedule;            /* which command buffer runs next */
-    uint32_t n_objects, n_queues, most_in_flight;
+    uint32_t n_objects, n_queues, n_commands, most_in_flight;
 };
 
 extern struct mock_knobs knobs;

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct mock_knobs knobs = { .build = EMU_RUN, .shuffle_seed = 1, .schedule = { { 1, 2, 3, 4 } } };
+struct mock_knobs knobs = { .build = EMU_RUN, .shuffle_seed = 1, .schedule = { { 1, 2, 3, 4 } },
+                            .ns_per_thread = 1 };
 
 void mock_set_build(enum emu_build build)
 {
@@ -47,6 +48,39 @@ void mock_fail_command(uint32_t n, uint32_t times)
 {
     knobs.fail_after = n;
     knobs.fail_times = times;
+    knobs.is_kill = false;
+}
+
+void mock_kill_command(uint32_t n, uint32_t times)
+{
+    mock_fail_command(n, times);
+    knobs.is_kill = true;
+}
+
+void mock_set_time(uint64_t ns_per_thread, uint64_t most_ns)
+{
+    knobs.ns_per_thread = ns_per_thread;
+    knobs.most_ns = most_ns;
+}
+
+void mock_let_go(void)
+{
+    knobs.n_let_go++;
+}
+
+uint32_t mock_n_asked(void)
+{
+    return knobs.n_asked;
+}
+
+uint32_t mock_n_waited(void)
+{
+    return knobs.n_waited;
+}
+
+uint32_t mock_n_commands(void)
+{
+    return knobs.n_commands;
 }
 
 void mock_set_working_set(uint64_t n_bytes)

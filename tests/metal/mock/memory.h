@@ -16,6 +16,7 @@
 @interface MockResidencySet : MockObject <MTLResidencySet> {
 @public
     NSMutableSet *added, *resident;
+    _Atomic uint32_t let_go;         /* mock_let_go when it was asked for last */
 }
 @end
 

@@ -21,6 +21,7 @@
 {
     added = [[NSMutableSet alloc] init];
     resident = [[NSMutableSet alloc] init];
+    let_go = knobs.n_let_go - 1;     /* it was not asked for yet */
     return [super init];
 }
 - (void)addAllocation:(id<MTLAllocation>)allocation
@@ -33,6 +34,8 @@
 }
 - (void)requestResidency
 {
+    knobs.n_asked++;
+    let_go = (uint32_t)knobs.n_let_go;
 }
 - (void)dealloc
 {

@@ -5,13 +5,15 @@
  *     committed command buffers whose events are there any may run first, and others beside the one
  *     that is waited for: only events order them.
  * I2  Dispatches of a concurrent encoder that no barrier separates run in a shuffled order.
- * I3  Refused, as a failed command buffer whose error says why: arguments of more than 4096 bytes;
+ * I3  The GPU's clock is its own: a dispatch takes so many nanoseconds a thread, whatever the host
+ *     takes to emulate it.
+ * I4  Refused, as a failed command buffer whose error says why: arguments of more than 4096 bytes;
  *     offsets and threadgroup lengths that are not aligned; a buffer that is not in a committed
  *     residency set of the queue; a dispatch without a pipeline; an empty grid; too many threads;
  *     and all that the emulator finds. Aborted, as Metal's validation would: encoding after the
  *     end, committing twice, waiting for what nothing will signal.
  *
- * Threads: one. */
+ * Threads: one, but for asking for residency. */
 #ifndef METAL_MOCK_H
 #define METAL_MOCK_H
 
@@ -29,6 +31,25 @@ void mock_set_shuffle(uint64_t seed);
 /* The n-th command buffer from now (1: the next) fails with an error, and so do the `times` - 1
  * after. */
 void mock_fail_command(uint32_t n, uint32_t times);
+
+/* The same as macOS kills what keeps the display waiting: half of what was encoded has run. */
+void mock_kill_command(uint32_t n, uint32_t times);
+
+/* Nanoseconds that a thread takes (1 at first); a command buffer that takes more than most_ns is
+ * killed. 0: none is, as at first. */
+void mock_set_time(uint64_t ns_per_thread, uint64_t most_ns);
+
+/* What is resident is let go, as macOS does with what lies idle: a command buffer that finds it so
+ * waits until all is wired again. */
+void mock_let_go(void);
+
+/* Times that residency was asked for, by any thread; and command buffers that had to wait for
+ * it. */
+uint32_t mock_n_asked(void);
+uint32_t mock_n_waited(void);
+
+/* Command buffers that ran so far. */
+uint32_t mock_n_commands(void);
 
 /* Whether failed command buffers signal their events: not at first. */
 void mock_set_failed_signal(bool do_signal);

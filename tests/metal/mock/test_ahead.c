@@ -152,6 +152,69 @@ static void a_failure_amid_steps_ahead(void **state)
     pl_close(e);
 }
 
+/* All kinds together while command buffer n, and then every so many, is killed half way: the bytes
+ * are those that nobody interrupts. Scores and prompts are cut with the others. */
+static void check_killed(const char *backend, const struct reply *want)
+{
+    static struct reply got;
+    pl_stream *s[N_KINDS];
+    pl_stats stats;
+    pl_engine *e = open_with(backend);
+    for (uint32_t n = 1; n <= 9; n += 4) {
+        for (uint32_t k = 0; k < N_KINDS; k++) {
+            const pl_request r = request_of_kind(k);
+            s[k] = submit(e, &r);
+        }
+        mock_set_failed_signal(n % 2);
+        mock_kill_command(n, 1);
+        for (uint32_t k = 0; k < N_KINDS; k++) {
+            finish(s[k], &got);
+            assert_same(&want[k], &got, "a stream of an interrupted step");
+        }
+    }
+    pl_stats_read(e, &stats);
+    assert_int_equal(stats.n_interrupted_steps, 3);
+    assert_int_equal(stats.n_finished[PL_FINISH_ERROR], 0);
+    mock_set_failed_signal(false);
+    pl_close(e);
+}
+
+static void a_killed_step_is_computed_again(void **state)
+{
+    (void)state;
+    static struct reply want[N_KINDS];
+    run_alone("metal", want);
+    check_killed("metal", want);
+    run_alone("by-host", want);
+    check_killed("by-host", want);
+}
+
+/* A GPU so slow that a step takes seconds, and a system that kills what takes more than 0.6 s: cut
+ * by what was measured, no request fails, and the bytes are the same. */
+static void no_command_buffer_takes_longer_than_the_system_allows(void **state)
+{
+    (void)state;
+    static struct reply want, got;
+    prompt_of(prompt[0], 90, 0);
+    pl_request r = request_of(prompt[0], 90, 6, 0);
+    pl_stats stats;
+    pl_engine *e = open_with("metal");
+    const uint32_t n_at_first = mock_n_commands();
+    run(e, &r, &want);
+    const uint32_t n_steps = mock_n_commands() - n_at_first;
+    mock_set_time(60000, 600000000);
+    for (int i = 0; i < 3; i++) {
+        run(e, &r, &got);
+        assert_same(&want, &got, "on a slow GPU");
+    }
+    mock_set_time(1, 0);
+    pl_stats_read(e, &stats);
+    assert_true(stats.n_interrupted_steps <= 2);        /* before any was measured */
+    assert_int_equal(stats.n_finished[PL_FINISH_ERROR], 0);
+    assert_true(mock_n_commands() - n_at_first > 8 * n_steps);
+    pl_close(e);
+}
+
 /* The GPU picks among rows of the head that are mostly beyond the vocabulary, all as likely. */
 static void rows_without_a_token_are_never_picked(void **state)
 {
@@ -181,6 +244,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_are_those_of_the_engines_sampler),
         cmocka_unit_test(a_failure_amid_steps_ahead),
+        cmocka_unit_test(a_killed_step_is_computed_again),
+        cmocka_unit_test(no_command_buffer_takes_longer_than_the_system_allows),
         cmocka_unit_test(rows_without_a_token_are_never_picked),
     };
     return cmocka_run_group_tests(tests, write_tiny_model, remove_tiny_model);

@@ -6,6 +6,8 @@
 
 #include "../metal_fixture.h"
 
+#include "backend/metal/keep_alive.h"
+#include "base/clock.h"
 #include "mock/mock.h"
 
 static const char source[] =
@@ -278,6 +280,190 @@ static void a_failure_spoils_what_is_in_flight_behind_it(void **state)
     assert_int_equal(mock_n_objects(), 0);
 }
 
+/* More than a budget's worth of work of n dispatches, each of which counts as `n_macs`. */
+static void dispatch_much(struct metal_device *d, const struct metal_buffer *x, int n,
+                          uint64_t n_macs)
+{
+    const struct args args = { N, 0 };
+    struct metal_dispatch what = {
+        .buffer = { { x, 0 } }, .n_buffers = 1, .args = &args, .args_bytes = sizeof args,
+        .n_groups = { (N + 31) / 32, 1, 1 }, .n_threads = 32, .n_macs = n_macs,
+    };
+    for (int i = 0; i < n; i++) {
+        what.pipeline = get(d, i % 2 ? "twice" : "add", 3);
+        metal_dispatch(d, &what);       /* no barrier: command buffers order them */
+    }
+}
+
+static const uint64_t half_a_budget = 80000000000;     /* multiply-adds: 80 ms as is expected */
+
+/* ((x + 3) * 2 + 3) * 2 ..., a command buffer each, though nobody asked for any. */
+static void work_is_cut_where_it_would_take_too_long(void **state)
+{
+    (void)state;
+    bool differs = false;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    const int32_t *values = x.bytes;
+    for (uint64_t seed = 1; seed < 10; seed++) {
+        mock_set_shuffle(seed);
+        for (int is_deaf = 0; is_deaf < 2; is_deaf++) {
+            const uint32_t n = mock_n_commands();
+            mock_set_deaf(is_deaf);
+            memset(x.bytes, 0, x.n_bytes);
+            metal_begin(d);
+            dispatch_much(d, &x, 10, half_a_budget);
+            assert_int_equal(finish(d, &err), PL_OK);
+            assert_int_equal(mock_n_commands() - n, 10);
+            if (is_deaf) differs |= values[0] != 186;
+            else assert_int_equal(values[0], 186);
+        }
+        mock_set_deaf(false);
+    }
+    assert_true(differs);
+    const uint32_t n = mock_n_commands();
+    metal_begin(d);
+    dispatch_much(d, &x, 10, 1000);
+    assert_int_equal(finish(d, &err), PL_OK);
+    assert_int_equal(mock_n_commands() - n, 1);
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+/* More command buffers than are kept at once, of two works in flight, one of which fails. */
+static void one_part_of_many_fails(void **state)
+{
+    (void)state;
+    enum { N_DISPATCHES = 100 };
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    static const uint32_t failing[] = { 1, 60, 100, 101, 150, 200 };
+    for (size_t i = 0; i < sizeof failing / sizeof *failing; i++) {
+        mock_set_failed_signal(i % 2);
+        mock_fail_command(failing[i], 1);
+        for (int work = 0; work < 2; work++) {
+            metal_begin(d);
+            dispatch_much(d, &x, N_DISPATCHES, half_a_budget);
+            metal_commit(d);
+        }
+        const bool is_first = failing[i] <= N_DISPATCHES;
+        assert_int_equal(metal_wait(d, NULL, &err), is_first ? PL_E_INTERNAL : PL_OK);
+        if (is_first) assert_non_null(strstr(err.text, "planted failure"));
+        assert_int_equal(metal_wait(d, NULL, &err), PL_E_INTERNAL);
+        assert_non_null(strstr(err.text, is_first ? "the step before" : "planted failure"));
+        metal_begin(d);
+        dispatch_much(d, &x, N_DISPATCHES, half_a_budget);
+        assert_int_equal(finish(d, &err), PL_OK);
+    }
+    mock_set_failed_signal(false);
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+/* What the system kills is told apart, and what comes after is cut finer. */
+static void a_killed_command_buffer_halves_the_budget(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    for (uint32_t n_kills = 0; n_kills < 3; n_kills++) {
+        const uint32_t n = mock_n_commands();
+        metal_begin(d);
+        dispatch_much(d, &x, 16, half_a_budget / 8);
+        assert_int_equal(finish(d, &err), PL_OK);
+        assert_int_equal(mock_n_commands() - n, n_kills == 0 ? 2 : n_kills == 1 ? 3 : 6);
+        mock_kill_command(1, 1);
+        metal_begin(d);
+        dispatch(d, get(d, "add", 1), &x, 0);
+        metal_commit(d);
+        assert_int_equal(metal_wait(d, NULL, &err), PL_E_INTERRUPTED);
+        assert_non_null(strstr(err.text, "Impacting Interactivity"));
+    }
+    metal_device_close(d);
+}
+
+/* Asked for when it was settled, before work that comes after a pause, and while it is kept; on a
+ * system without residency it is locked. */
+static void work_finds_its_memory_resident(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, N * sizeof(int32_t));
+    const uint32_t n_waited = mock_n_waited();
+    metal_begin(d);
+    dispatch(d, get(d, "add", 1), &x, 0);
+    assert_int_equal(finish(d, &err), PL_OK);
+    assert_int_equal(mock_n_waited(), n_waited);
+    mock_let_go();                      /* a device that nobody told to keep it */
+    metal_begin(d);
+    dispatch(d, get(d, "add", 1), &x, 0);
+    assert_int_equal(finish(d, &err), PL_OK);
+    assert_int_equal(mock_n_waited(), n_waited + 1);
+
+    assert_int_equal(metal_device_keep(d, 0, &err), PL_OK);
+    for (int i = 0; i < 2; i++) {       /* nobody asks meanwhile: the next work does */
+        mock_let_go();
+        const uint32_t n_asked = mock_n_asked();
+        clock_sleep_ms(i ? KEEP_ALIVE_PERIOD_NS / 1000000 + 1 : 0);
+        assert_int_equal(mock_n_asked(), n_asked);
+        metal_begin(d);
+        assert_int_equal(mock_n_asked(), n_asked + 1);
+        dispatch(d, get(d, "add", 1), &x, 0);
+        assert_int_equal(finish(d, &err), PL_OK);
+        assert_int_equal(mock_n_waited(), n_waited + 1);
+    }
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+static void memory_is_asked_for_again_while_it_is_kept(void **state)
+{
+    (void)state;
+    pl_err err;
+    struct metal_device *d = open_device(NULL);
+    take(d, N * sizeof(int32_t));
+    assert_int_equal(metal_device_keep(d, 3600, &err), PL_OK);
+    const uint32_t n_asked = mock_n_asked();
+    while (mock_n_asked() < n_asked + 2) clock_sleep_ms(1);
+    metal_device_close(d);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
+static uint64_t locked_kib(void)
+{
+    char line[128];
+    unsigned long long n = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) sscanf(line, "VmLck: %llu", &n);
+    fclose(f);
+    return n;
+}
+
+static void without_residency_memory_is_locked(void **state)
+{
+    (void)state;
+    pl_err err;
+    mock_set_macos_14(true);
+    const uint64_t before = locked_kib();
+    struct metal_device *d = open_device(NULL);
+    const struct metal_buffer x = take(d, 40 << 10);
+    assert_true(locked_kib() >= before + 40);
+    assert_int_equal(metal_device_keep(d, 3600, &err), PL_OK);
+    metal_begin(d);
+    dispatch(d, get(d, "add", 3), &x, 0);
+    assert_int_equal(finish(d, &err), PL_OK);
+    assert_int_equal(((const int32_t *)x.bytes)[N - 1], 3);
+    metal_device_close(d);
+    assert_int_equal(locked_kib(), before);
+    mock_set_macos_14(false);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
 static void memory_beyond_the_gpus_is_refused(void **state)
 {
     (void)state;
@@ -477,6 +663,12 @@ int main(void)
         cmocka_unit_test(threadgroup_memory_is_each_dispatchs_own),
         cmocka_unit_test(what_is_in_flight_keeps_its_order),
         cmocka_unit_test(a_failure_spoils_what_is_in_flight_behind_it),
+        cmocka_unit_test(work_is_cut_where_it_would_take_too_long),
+        cmocka_unit_test(one_part_of_many_fails),
+        cmocka_unit_test(a_killed_command_buffer_halves_the_budget),
+        cmocka_unit_test(work_finds_its_memory_resident),
+        cmocka_unit_test(memory_is_asked_for_again_while_it_is_kept),
+        cmocka_unit_test(without_residency_memory_is_locked),
         cmocka_unit_test(memory_beyond_the_gpus_is_refused),
         cmocka_unit_test(functions_are_the_precise_ones),
         cmocka_unit_test(a_gpu_is_reached_whichever_way_there_is),

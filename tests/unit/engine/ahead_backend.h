@@ -35,6 +35,8 @@ static struct ahead {
     _Atomic uint64_t n_on_top;  /* steps started on top of another */
     bool is_first_choice, is_broken;    /* "auto" means it; it cannot be opened */
     _Atomic uint32_t fail_at;   /* the n-th finish from now fails; 0: none */
+    _Atomic uint32_t interrupt_every;   /* and every n-th is interrupted; 0: none */
+    _Atomic uint64_t n_finished;
 } ahead;
 
 static inline pl_status ahead_open(struct backend **out, const struct backend_params *p,
@@ -120,18 +122,22 @@ static inline pl_status ahead_finish(struct backend *b, struct picked *picked, p
     struct ahead_step *s = &ahead.step[(ahead.at + (ahead.n_started > 1)) % AHEAD_STEPS];
     assert(ahead.n_started);
     ahead.n_started--;
-    const bool fails = ahead.fail_at && --ahead.fail_at == 0;
-    const uint32_t n = ahead.n_vocab, n_blocks = row_n_blocks(n);
+    const uint64_t n = ++ahead.n_finished;
+    const bool is_interrupted = ahead.interrupt_every && n % ahead.interrupt_every == 0;
+    const bool fails = (ahead.fail_at && --ahead.fail_at == 0) || is_interrupted;
+    const uint32_t n_vocab = ahead.n_vocab, n_blocks = row_n_blocks(n_vocab);
     for (uint32_t i = 0; i < s->batch.n_outputs && s->sample && !fails; i++) {
         const uint32_t row = s->batch.output[i].first_row;
-        const struct logit_rows rows = { s->logits + (size_t)row * n,
-                                         s->largest + (size_t)row * n_blocks, n, n_blocks };
+        const struct logit_rows rows = { s->logits + (size_t)row * n_vocab,
+                                         s->largest + (size_t)row * n_blocks, n_vocab,
+                                         n_blocks };
         if (s->batch.pick[row].is_by_backend) picked[row] = s->picked[row];
         else s->sample(s->sample_arg, i, &rows);
     }
     free(s->logits);
     free(s->largest);
-    return fails ? pl_fail(err, PL_E_INTERNAL, "a planted failure") : PL_OK;
+    const pl_status st = is_interrupted ? PL_E_INTERRUPTED : PL_E_INTERNAL;
+    return fails ? pl_fail(err, st, "a planted failure") : PL_OK;
 }
 
 static inline void ahead_copy_page(struct backend *b, uint32_t kv_group, uint32_t to,

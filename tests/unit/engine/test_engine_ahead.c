@@ -252,6 +252,67 @@ static void test_a_failing_step(void **state)
     pl_close(e);
 }
 
+/* Whichever steps the system ends, decoding or reading prompts, with another on top or none, every
+ * stream gets what it gets alone; typical sampling (the last kind) is the engine's own. */
+static void test_interrupted_steps_are_computed_again(void **state)
+{
+    (void)state;
+    static const uint32_t every[] = { 4, 5, 7, 16 };
+    pl_stats stats;
+    for (size_t i = 0; i < sizeof every / sizeof *every; i++) {
+        pl_engine *e = open_ahead(4 + (uint32_t)i, 64);
+        pl_stream *s[N_KINDS];
+        ahead.interrupt_every = every[i];
+        for (uint32_t k = 0; k < N_KINDS - i % 2; k++) {
+            const pl_request r = request_of_kind(k);
+            s[k] = submit(e, &r);
+        }
+        for (uint32_t k = 0; k < N_KINDS - i % 2; k++) check(k, s[k]);
+        pl_stats_read(e, &stats);
+        assert_true(stats.n_interrupted_steps > 5);
+        ahead.interrupt_every = 0;
+        pl_close(e);
+    }
+}
+
+/* A scored prompt's outputs are many columns, which no cut may part. */
+static void test_an_interrupted_score(void **state)
+{
+    (void)state;
+    pl_score_result want, got;
+    pl_err err;
+    pl_engine *e = open_ahead(2, 64);
+    if (pl_score(e, prompt[3], 100, 3, &want, &err)) fail_msg("%s", err.text);
+    ahead.interrupt_every = 4;
+    for (int i = 0; i < 3; i++) {
+        if (pl_score(e, prompt[3], 100, 3, &got, &err)) fail_msg("%s", err.text);
+        assert_memory_equal(got.nll, want.nll, 99 * sizeof *want.nll);
+        for (int k = 0; k < 300; k++) {
+            assert_int_equal(got.top[k].token, want.top[k].token);
+            assert_true(got.top[k].logprob == want.top[k].logprob);
+        }
+        pl_score_free(&got);
+    }
+    ahead.interrupt_every = 0;
+    pl_score_free(&want);
+    pl_close(e);
+}
+
+/* Again and again: the streams of the step end, and the engine goes on. */
+static void test_a_step_that_is_always_interrupted_fails(void **state)
+{
+    (void)state;
+    static struct reply r;
+    const pl_request request = request_of_kind(3);
+    pl_engine *e = open_ahead(2, 64);
+    ahead.interrupt_every = 1;
+    finish(submit(e, &request), &r);
+    assert_int_equal(r.finish, PL_FINISH_ERROR);
+    ahead.interrupt_every = 0;
+    check(3, submit(e, &request));
+    pl_close(e);
+}
+
 /* A backend that nobody asked for by name, and that cannot be opened. */
 static void test_the_cpu_stands_in_for_a_backend_that_does_not_work(void **state)
 {
@@ -283,6 +344,9 @@ int main(void)
         cmocka_unit_test(test_replies_are_those_of_a_backend_without),
         cmocka_unit_test(test_picks_of_every_kind_let_steps_run_ahead),
         cmocka_unit_test(test_more_touched_than_a_backend_takes),
+        cmocka_unit_test(test_interrupted_steps_are_computed_again),
+        cmocka_unit_test(test_an_interrupted_score),
+        cmocka_unit_test(test_a_step_that_is_always_interrupted_fails),
         cmocka_unit_test(test_streams_that_leave),
         cmocka_unit_test(test_streams_that_leave_with_their_own_pick_in_flight),
         cmocka_unit_test(test_a_slow_reader),
