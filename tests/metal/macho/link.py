@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Compiles and links the whole program for arm64 macOS 14 on Linux, with zig as the compiler, so
-that what would not build on a Mac is found where there is none.
+"""Compiles what the macOS workflow compiles, and links the program, for arm64 macOS 14 on Linux,
+with zig as the compiler, so that what would not build on a Mac is found where there is none.
 
     tests/metal/macho/link.py BUILD      # a built tree of this machine, for generated sources
 
 Real: our sources, libSystem's headers and symbols (zig brings them), Metal's declarations
-(generated from the objc2-metal crate). Stubs: Foundation, CoreFoundation, IOKit and notify as
-declared in include/; the libraries that a Mac has from Homebrew, of which Debian's headers are
-taken, and as symbols those that Debian's libraries export; the Rust shim, of which its C symbols
-are. A symbol of our own that is missing still fails the link, and so does any warning.
+(generated from the objc2-metal crate), and of CMake its warnings, which are errors, and its list
+of frameworks. Stubs: a library for each framework, of what include/ declares of it, so that one
+that is missing in the list leaves symbols undefined; the libraries that a Mac has from Homebrew, of
+which Debian's headers are taken, and as symbols those that Debian's libraries export; the Rust
+shim, of which its C symbols are. The program is linked; tests and measuring programs are compiled
+alone.
 """
 import concurrent.futures
 import os
@@ -20,20 +22,25 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
+CMAKE = [ROOT / "CMakeLists.txt", *sorted((ROOT / "cmake").glob("*.cmake"))]
 TARGET = ["-target", "aarch64-macos.14.0"]
 ZIG = [sys.executable, "-m", "ziglang", "cc", *TARGET]
-FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-O1", "-Wall", "-Wextra",
-         "-Wshadow",
-         "-Wstrict-prototypes", "-Wvla", "-Werror", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-O1", "-Werror"]
 BY_SUFFIX = {"_i8mm.c": ["-mcpu=apple_m2"], ".m": ["-fno-objc-arc"]}
 HEADERS = ("histedit.h curl jansson.h jansson_config.h microhttpd.h gnutls ncursesw ncurses.h "
-           "curses.h term.h unctrl.h ncurses_dll.h pcre2.h xxhash.h").split()
+           "curses.h term.h unctrl.h ncurses_dll.h pcre2.h xxhash.h cmocka.h").split()
 LIBRARIES = "curl edit jansson microhttpd gnutls pcre2-8 ncursesw tinfo".split()
 OTHER_MACHINES = ("_avx2.c", "_avxvnni.c", "_avx512.c")
+LINUX_ONLY = ("tests/metal/mock", "tests/metal/emulator", "tests/fuzz")
+# of libobjc, and the class of constant strings: Foundation hands both on
 OBJC_RUNTIME = ("objc_msgSend objc_alloc objc_alloc_init objc_opt_class "
                 "objc_opt_respondsToSelector objc_autoreleasePoolPush objc_autoreleasePoolPop "
                 "objc_retain objc_release __CFConstantStringClassReference "
                 "_objc_empty_cache").split()
+METAL_FUNCTIONS = ["MTLCreateSystemDefaultDevice", "MTLCopyAllDevices"]
+# Of which nothing is called, and which must be linked all the same: Apple's page of
+# MTLCreateSystemDefaultDevice
+BESIDE_METAL = "CoreGraphics"
 
 
 def run(command, **options):
@@ -52,6 +59,20 @@ def library_headers(out):
     return out
 
 
+def cmake_text():
+    return "\n".join(path.read_text() for path in CMAKE)
+
+
+def warnings():
+    """As CMake gives them to every file."""
+    return re.search(r"\nadd_compile_options\((-Wall[^)]*)\)", cmake_text())[1].split()
+
+
+def frameworks():
+    """That CMake links, in order."""
+    return list(dict.fromkeys(re.findall(r'"-framework (\w+)"', cmake_text())))
+
+
 def sources(build):
     ours = [p for p in (ROOT / "src").rglob("*") if p.suffix in (".c", ".m")
             and not p.name.endswith(OTHER_MACHINES)]
@@ -59,17 +80,30 @@ def sources(build):
                            *build.glob("macho/metal_*source.c")]
 
 
+def looked_at():
+    """Tests and measuring programs that a Mac builds."""
+    return [p for folder in ("tests", "bench") for p in sorted((ROOT / folder).rglob("*.c"))
+            if not str(p.relative_to(ROOT)).startswith(LINUX_ONLY)]
+
+
 def compile_all(build, out, sdk):
-    include = ["-I", ROOT / "src", "-I", ROOT / "include", "-isystem", HERE / "include", "-isystem",
-               sdk, "-isystem", library_headers(out)]
+    include = ["-I", ROOT / "src", "-I", ROOT / "include", "-I", ROOT / "tests", "-isystem",
+               HERE / "include", "-isystem", sdk, "-isystem", library_headers(out)]
+    flags = [*FLAGS, *warnings(), *include]
 
     def one(source):
-        extra = [f for end, flags in BY_SUFFIX.items() if source.name.endswith(end) for f in flags]
+        extra = [f for end, fs in BY_SUFFIX.items() if source.name.endswith(end) for f in fs]
         to = out / ("_".join(source.parts[-3:]) + ".o")
-        run([*ZIG, *FLAGS, *extra, *include, "-c", source, "-o", to])
+        run([*ZIG, *flags, *extra, "-c", source, "-o", to])
         return to
+
+    (out / "looked_at").mkdir()
+
+    def look(source):
+        run([*ZIG, *flags, "-c", source, "-o", out / "looked_at" / f"{source.stem}.o"])
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(one, sources(build)))
+        objects = list(pool.map(one, sources(build)))
+        return objects, len(list(pool.map(look, looked_at())))
 
 
 def exported(library):
@@ -89,17 +123,36 @@ def shim_symbols():
                    if re.search(rf"\b{s}\b", header)})
 
 
-def declared():
-    text = "\n".join(p.read_text() for p in (HERE / "include").rglob("*.h"))
+def declared(*headers):
+    """Functions and constants."""
+    text = "\n".join(p.read_text() for p in headers)
     text = re.sub(r"^#.*$", "", text, flags=re.M)
     return sorted(set(re.findall(r"\b(\w+)\([^;{)]*\)?[^;{]*;", text)) |
                   set(re.findall(r"extern const \w+ (\w+);", text)))
 
 
-def classes(sdk):
-    headers = HERE / "include/Foundation/Foundation.h", sdk / "Metal/Metal.h"
-    text = "".join(header.read_text() for header in headers)
-    return sorted(set(re.findall(r"@interface (\w+)", text)))
+def classes(header):
+    return sorted(set(re.findall(r"@interface (\w+)", header.read_text())))
+
+
+def framework_stubs(out, sdk):
+    """A library for each that CMake links; other names than these have none."""
+    include = HERE / "include"
+    foundation = include / "Foundation/Foundation.h"
+    known = {
+        "Metal": (METAL_FUNCTIONS, classes(sdk / "Metal/Metal.h")),
+        "Foundation": (OBJC_RUNTIME, classes(foundation)),
+        "CoreFoundation": (declared(*(include / "CoreFoundation").glob("*.h")), ()),
+        "IOKit": (declared(*(include / "IOKit").rglob("*.h")), ()),
+        "CoreGraphics": ((), ()),
+    }
+    unknown = [name for name in frameworks() if name not in known]
+    if unknown:
+        sys.exit(f"no stub is known of {unknown}: add what is used of it to framework_stubs")
+    if BESIDE_METAL not in frameworks():
+        sys.exit(f"CMake links no {BESIDE_METAL}: without it a program of the command line may "
+                 "get no default device of Metal")
+    return {name: stub(out, name, *known[name]) for name in frameworks()}
 
 
 def stub(out, name, symbols, objc_classes=()):
@@ -113,6 +166,13 @@ def stub(out, name, symbols, objc_classes=()):
                     "compatibility-version: 1\nexports:\n"
                     f"  - targets: [ arm64-macos ]\n{kinds}...\n")
     return path
+
+
+def links_without(name, objects, stubs, others, out):
+    rest = [path for other, path in stubs.items() if other != name]
+    command = [*ZIG, *objects, *others, *rest, "-o", out / "unlinked"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def main():
@@ -129,14 +189,19 @@ def main():
                  *(ROOT / f"src/backend/metal/{part}.metal" for part in parts.split())]
         run(["cmake", f"-DIN={';'.join(map(str, metal))}", f"-DOUT={out / name}.c",
              f"-DNAME={name}", "-DTEXT=ON", "-P", ROOT / "cmake/embed.cmake"])
-    objects = compile_all(build, out, sdk)
-    stubs = [stub(out, name, exported(name)) for name in LIBRARIES]
-    stubs.append(stub(out, "paceline_text", shim_symbols()))
-    stubs.append(stub(out, "frameworks",
-                      [*declared(), *OBJC_RUNTIME, "MTLCreateSystemDefaultDevice"], classes(sdk)))
+    objects, n_looked_at = compile_all(build, out, sdk)
+    others = [stub(out, name, exported(name)) for name in LIBRARIES]
+    others.append(stub(out, "paceline_text", shim_symbols()))
+    others.append(stub(out, "notify", declared(HERE / "include/notify.h")))     # of libSystem
+    stubs = framework_stubs(out, sdk)
     program = out / "paceline"
-    run([*ZIG, *objects, *stubs, "-o", program])
+    run([*ZIG, *objects, *others, *stubs.values(), "-o", program])
+    for name in stubs:
+        if name != BESIDE_METAL and links_without(name, objects, stubs, others, out):
+            sys.exit(f"the program links without {name}: CMake need not link it, or its stub is "
+                     "in another's")
     print(f"{program}: {len(objects)} objects,", run(["file", "-b", program]).strip())
+    print(f"{n_looked_at} files of tests and bench compile; frameworks: {', '.join(stubs)}")
 
 
 if __name__ == "__main__":

@@ -20,22 +20,6 @@
 
 static char root[] = "/tmp/paceline-doctor-XXXXXX";
 
-/* A file of the made-up system, with all folders on the way. */
-static void put(const char *path, const char *text)
-{
-    char whole[512];
-    snprintf(whole, sizeof whole, "%s%s", root, path);
-    for (char *at = strchr(whole + sizeof root, '/'); at; at = strchr(at + 1, '/')) {
-        *at = 0;
-        mkdir(whole, 0700);
-        *at = '/';
-    }
-    FILE *f = fopen(whole, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 static const struct finding *find(const struct doctor *d, const char *name)
 {
     for (uint32_t i = 0; i < d->n_findings; i++)
@@ -54,6 +38,22 @@ static void assert_finding(const struct doctor *d, const char *name, enum findin
 }
 
 #ifdef __linux__
+/* A file of the made-up system, with all folders on the way. */
+static void put(const char *path, const char *text)
+{
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    for (char *at = strchr(whole + sizeof root, '/'); at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        mkdir(whole, 0700);
+        *at = '/';
+    }
+    FILE *f = fopen(whole, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
 static void test_a_system_that_is_well(void **state)
 {
     (void)state;

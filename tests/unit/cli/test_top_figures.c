@@ -227,9 +227,9 @@ static void rates_between_looks(void **state)
 
 static void slots_that_are_none(void **state)
 {
-    static const char *const bad[] = { "", "{", "{}", "null", "[1,\"x\",null,{}]",
-                                       "[{\"id\":-5,\"id_task\":\"x\",\"n_decoded\":1e9,"
-                                       "\"next_token\":3,\"is_processing\":1,\"age_ms\":\"1\"}]" };
+    static const char odd[] = "[{\"id\":-5,\"id_task\":\"x\",\"n_decoded\":1e9,\"next_token\":3,"
+                              "\"is_processing\":1,\"age_ms\":\"1\"}]";
+    static const char *const bad[] = { "", "{", "{}", "null", "[1,\"x\",null,{}]", odd };
     struct top_slots *s = calloc(1, sizeof *s);
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -248,8 +248,9 @@ static void neutral_values_are_taken(void **state)
         "\"reasoning_budget\":-1", "\"seed\":-1", "\"seed\":4294967295", "\"stop\":[]",
         "\"stop\":\"\"", "\"tools\":[]", "\"skip_special_tokens\":true", "\"id_slot\":-1",
         "\"samplers\":[]", "\"samplers\":\"edskypmxt\"",
-        "\"samplers\":[\"penalties\",\"dry\",\"top_n_sigma\",\"top_k\",\"typ_p\",\"top_p\","
-        "\"min_p\",\"xtc\",\"temperature\"]", "\"cache_prompt\":true",
+        /* in parentheses: no comma is missing */
+        ("\"samplers\":[\"penalties\",\"dry\",\"top_n_sigma\",\"top_k\",\"typ_p\",\"top_p\","
+         "\"min_p\",\"xtc\",\"temperature\"]"), "\"cache_prompt\":true",
     };
     (void)state;
     for (int is_chat = 0; is_chat < 2; is_chat++)

@@ -36,9 +36,12 @@ __attribute__((objc_root_class))
 @end
 @interface NSError : NSObject
 - (NSString *)localizedDescription;
+- (NSInteger)code;
 @end
 @interface NSArray : NSObject
 + (instancetype)arrayWithObject:(id)object;
+- (NSUInteger)count;
+- (id)objectAtIndex:(NSUInteger)index;
 @end
 @interface NSMutableArray : NSArray
 - (void)addObject:(id)object;
