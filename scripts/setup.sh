@@ -170,9 +170,8 @@ setup_brew() {
     brew_need jansson "JSON"
     brew_need pcre2 "the tokenizers' patterns"
     brew_need xxhash "checksums of model files and of the pack cache"
-    brew_need curl "downloads, load generator"
+    # curl and ncurses are the system's: brew's pkgconf knows them, and brew's own are kept apart
     brew_need gnutls "TLS of the server, SHA-256 of what is pulled"
-    brew_need ncurses "the monitor"
     command -v npm > /dev/null || brew_need node "bundles the report page"
     # numpy's current wheels want 3.11, the system's Python is older.
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||

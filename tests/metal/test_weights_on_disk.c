@@ -197,8 +197,9 @@ static int clean_up(void **state)
     return system(command);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    fixture_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_second_start_maps_what_the_first_packed),
         cmocka_unit_test(damage_is_noticed_and_mended),
