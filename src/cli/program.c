@@ -89,3 +89,14 @@ int program_output(const char *const *argv, char *out, size_t n)
     errno = why;
     return child < 0 ? -1 : wait_for(child);
 }
+
+int program_number(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += strspn(line, " \t\n");
+        if (!strncmp(line, word, n) && (line[n] == ' ' || line[n] == '\t'))
+            return atoi(line + n);
+    }
+    return -1;
+}

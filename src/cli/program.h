@@ -15,4 +15,8 @@ int program_run(const char *const *argv);
 /* Likewise, with what it prints in `out`, cut where it is full. */
 int program_output(const char *const *argv, char *out, size_t n);
 
+/* Of what a program printed: the number behind `word`, where that begins a line, spaces before it
+ * not counted, and is the whole of it: "powermode" is not "lowpowermode". -1: there is none. */
+int program_number(const char *text, const char *word);
+
 #endif

@@ -2,8 +2,6 @@
 
 #ifdef __APPLE__
 #include <notify.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
 
@@ -78,18 +76,12 @@ static void ask_heat(struct doctor *d)
     notify_cancel(token);
 }
 
-/* The line of `pmset -g` with this word: its number, or -1. */
-static int pmset(const char *key)
+static void ask_power(struct doctor *d)
 {
     static const char *const argv[] = { "pmset", "-g", NULL };
     char text[8192];
-    const char *line = program_output(argv, text, sizeof text) == 0 ? strstr(text, key) : NULL;
-    return line ? atoi(line + strlen(key)) : -1;
-}
-
-static void ask_power(struct doctor *d)
-{
-    const int low = pmset("lowpowermode"), mode = pmset("powermode");
+    if (program_output(argv, text, sizeof text)) return;
+    const int low = program_number(text, "lowpowermode"), mode = program_number(text, "powermode");
     if (low == 1 || mode == 1)
         doctor_find(d, "power mode", FINDING_WRONG, "low power mode is on",
                     "sudo pmset -a lowpowermode 0");

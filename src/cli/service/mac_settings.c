@@ -91,8 +91,7 @@ static bool read_state(struct mac_state *s, char *text, size_t n)
     size_t n_bytes = sizeof s->memory_bytes, n_limit = sizeof s->wired_limit_mib;
     *s = (struct mac_state){ .capabilities = text, .power_mode = -1 };
     if (program_output(capabilities, text, n)) text[0] = 0;
-    const char *line = program_output(current, now, sizeof now) ? NULL : strstr(now, "powermode");
-    if (line) s->power_mode = atoi(line + strlen("powermode"));
+    if (!program_output(current, now, sizeof now)) s->power_mode = program_number(now, "powermode");
     sysctlbyname("iogpu.wired_limit_mb", &s->wired_limit_mib, &n_limit, NULL, 0);
     return !sysctlbyname("hw.memsize", &s->memory_bytes, &n_bytes, NULL, 0);
 }

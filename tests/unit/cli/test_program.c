@@ -73,12 +73,32 @@ static void its_own_path(void **state)
     assert_false(program_path(path, strlen(path) + 1 - 1));
 }
 
+/* As `pmset -g` prints, in whichever order. */
+static void numbers_of_whole_words(void **state)
+{
+    static const char *const texts[] = {
+        "System-wide power settings:\n lowpowermode         1\n powermode            2\n",
+        " powermode            2\n\n lowpowermode\t1 (why)\n",
+    };
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(program_number(texts[i], "powermode"), 2);
+        assert_int_equal(program_number(texts[i], "lowpowermode"), 1);
+        assert_int_equal(program_number(texts[i], "mode"), -1);
+        assert_int_equal(program_number(texts[i], "power"), -1);
+    }
+    assert_int_equal(program_number(" lowpowermode 1\n", "powermode"), -1);
+    assert_int_equal(program_number("", "powermode"), -1);
+    assert_int_equal(program_number("powermode", "powermode"), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exit_codes),
         cmocka_unit_test(what_is_printed),
         cmocka_unit_test(its_own_path),
+        cmocka_unit_test(numbers_of_whole_words),
     };
     const int n_open = n_open_fds(), failed = cmocka_run_group_tests(tests, NULL, NULL);
     return failed || n_open_fds() != n_open;     /* what was opened was closed */
