@@ -39,7 +39,10 @@ static void keep_archive(struct metal_device *d)
     NSError *error = nil;
     if (!d->archive || !d->is_archive_changed) return;
     d->is_archive_changed = false;
-    NSString *beside = [d->archive_path stringByAppendingString:@".new"];
+    /* another server may be at the same: the name is this process's own */
+    NSString *beside = [[[NSString alloc] initWithFormat:@"%s.%d",
+                                                         [d->archive_path fileSystemRepresentation],
+                                                         (int)getpid()] autorelease];
     if (![d->archive serializeToURL:[NSURL fileURLWithPath:beside] error:&error] ||
         rename([beside fileSystemRepresentation], [d->archive_path fileSystemRepresentation]))
         PL_LOG(WARN, "metal", "compiled kernels are not kept: %s",
@@ -386,6 +389,9 @@ static id<MTLFunction> new_function(struct metal_device *d, const char *name,
     return made;
 }
 
+/* From the archive or not at all: what is not in it yet is compiled and added. */
+static const MTLPipelineOption fail_on_miss = MTLPipelineOptionFailOnBinaryArchiveMiss;
+
 static id<MTLComputePipelineState> new_state(struct metal_device *d, id<MTLFunction> function,
                                              NSError **error)
 {
@@ -393,16 +399,22 @@ static id<MTLComputePipelineState> new_state(struct metal_device *d, id<MTLFunct
     NSError *unkept = nil;
     [descriptor setComputeFunction:function];
     [descriptor setThreadGroupSizeIsMultipleOfThreadExecutionWidth:YES];
+    id<MTLComputePipelineState> state = nil;
     if (d->archive) {
         [descriptor setBinaryArchives:[NSArray arrayWithObject:d->archive]];
-        if ([d->archive addComputePipelineFunctionsWithDescriptor:descriptor error:&unkept])
-            d->is_archive_changed = true;
+        state = [d->device newComputePipelineStateWithDescriptor:descriptor
+                                                         options:fail_on_miss
+                                                      reflection:NULL
+                                                           error:&unkept];
+        if (!state)
+            d->is_archive_changed |=
+                [d->archive addComputePipelineFunctionsWithDescriptor:descriptor error:&unkept];
     }
-    id<MTLComputePipelineState> state =
-        [d->device newComputePipelineStateWithDescriptor:descriptor
-                                                 options:MTLPipelineOptionNone
-                                              reflection:NULL
-                                                   error:error];
+    if (!state)
+        state = [d->device newComputePipelineStateWithDescriptor:descriptor
+                                                         options:MTLPipelineOptionNone
+                                                      reflection:NULL
+                                                           error:error];
     [descriptor release];
     return state;
 }

@@ -102,11 +102,14 @@
                                reflection:(void *)reflection
                                     error:(NSError **)error
 {
-    (void)options;
     (void)reflection;
-    (void)error;
+    MockFunction *function = (MockFunction *)[descriptor computeFunction];
+    if (options & MTLPipelineOptionFailOnBinaryArchiveMiss && !mock_archives_have(descriptor)) {
+        mock_put_error(error, "the archive does not have it");
+        return nil;
+    }
     MockPipeline *p = [[MockPipeline alloc] init];
-    p->function = [(MockFunction *)[descriptor computeFunction] retain];
+    p->function = [function retain];
     p->wants_whole_simdgroups = [descriptor threadGroupSizeIsMultipleOfThreadExecutionWidth];
     return p;
 }

@@ -36,4 +36,7 @@
 /* Of a file, or an empty one (NULL); nil: the file is no archive. */
 MockArchive *mock_archive_open(NSURL *url, NSError **error);
 
+/* Whether one of the descriptor's archives has its function. */
+BOOL mock_archives_have(MTLComputePipelineDescriptor *descriptor);
+
 #endif

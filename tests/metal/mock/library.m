@@ -31,7 +31,7 @@
 @implementation MockPipeline
 - (NSUInteger)maxTotalThreadsPerThreadgroup
 {
-    return EMU_MAX_THREADS;
+    return emu_kernel_max_threads(function->kernel);
 }
 - (void)dealloc
 {
@@ -42,13 +42,23 @@
 
 static NSString *const archive_head = @"mock archive";
 
+/* A function with its constants. */
+static NSString *name_in_archives(id<MTLFunction> function)
+{
+    MockFunction *f = (MockFunction *)function;
+    NSMutableString *name =
+        [NSMutableString stringWithUTF8String:emu_kernel_name(f->kernel)];
+    for (int i = 0; i < EMU_MAX_CONSTANTS; i++)
+        if (f->constants.set >> i & 1) [name appendFormat:@" %d=%u", i, f->constants.value[i]];
+    return name;
+}
+
 @implementation MockArchive
 - (BOOL)addComputePipelineFunctionsWithDescriptor:(MTLComputePipelineDescriptor *)descriptor
                                             error:(NSError **)error
 {
     (void)error;
-    MockFunction *f = (MockFunction *)[descriptor computeFunction];
-    NSString *name = [NSString stringWithUTF8String:emu_kernel_name(f->kernel)];
+    NSString *name = name_in_archives([descriptor computeFunction]);
     if (![names containsObject:name]) [names addObject:name];
     return YES;
 }
@@ -81,4 +91,12 @@ MockArchive *mock_archive_open(NSURL *url, NSError **error)
     MockArchive *a = [[MockArchive alloc] init];
     a->names = [names retain];
     return a;
+}
+
+BOOL mock_archives_have(MTLComputePipelineDescriptor *descriptor)
+{
+    NSString *name = name_in_archives([descriptor computeFunction]);
+    for (MockArchive *a in (NSArray *)descriptor->mock[2])
+        if ([a->names containsObject:name]) return YES;
+    return NO;
 }

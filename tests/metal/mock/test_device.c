@@ -1,7 +1,9 @@
 /* device.m and commands.m on the mock: memory, kernels, order, errors, the kernels kept on disk;
  * and that the mock would have told of its misuse. */
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../metal_fixture.h"
@@ -604,6 +606,33 @@ static void compiled_kernels_are_kept_and_damage_is_survived(void **state)
     assert_int_equal(mock_n_objects(), 0);
 }
 
+/* A start that finds all its kernels leaves the file as it is; one with another kernel adds it. */
+static void only_kernels_that_were_missing_are_written(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/paceline-metal-XXXXXX", command[128];
+    struct stat now;
+    assert_non_null(mkdtemp(dir));
+    ino_t before = 0;
+    for (int round = 0; round < 4; round++) {
+        struct metal_device *d = open_device(dir);
+        get(d, "add", round / 2);               /* 0, 0, 1, 1 */
+        take(d, 16);
+        metal_device_close(d);
+        glob_t found;
+        snprintf(command, sizeof command, "%s/*", dir);
+        assert_int_equal(glob(command, 0, NULL, &found), 0);
+        assert_int_equal(found.gl_pathc, 1);
+        assert_int_equal(stat(found.gl_pathv[0], &now), 0);
+        assert_int_equal(now.st_ino == before, round % 2);
+        before = now.st_ino;
+        if (round == 3) unlink(found.gl_pathv[0]);
+        globfree(&found);
+    }
+    rmdir(dir);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
 /* ---- the mock's own: each misuse is found --------------------------------------------------- */
 
 static void check_refused(struct metal_device *d, const struct metal_dispatch *what,
@@ -675,6 +704,7 @@ int main(void)
         cmocka_unit_test(a_gpu_that_is_not_there_is_told),
         cmocka_unit_test(what_does_not_compile_is_told_in_full),
         cmocka_unit_test(compiled_kernels_are_kept_and_damage_is_survived),
+        cmocka_unit_test(only_kernels_that_were_missing_are_written),
         cmocka_unit_test(misuse_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,10 +39,6 @@
 {
     mock[0] = (void *)(uintptr_t)are_retained;
 }
-- (void)setErrorOptions:(MTLCommandBufferErrorOption)options
-{
-    mock[1] = (void *)(uintptr_t)options;
-}
 @end
 
 @implementation MTLResidencySetDescriptor

@@ -17,6 +17,7 @@ typedef struct {
 @protocol NSObject
 - (instancetype)retain;
 - (oneway void)release;
+- (instancetype)autorelease;
 - (BOOL)respondsToSelector:(SEL)selector;
 @end
 __attribute__((objc_root_class))
@@ -27,7 +28,6 @@ __attribute__((objc_root_class))
 @interface NSString : NSObject
 + (instancetype)stringWithUTF8String:(const char *)text;
 - (instancetype)initWithFormat:(NSString *)format, ...;
-- (NSString *)stringByAppendingString:(NSString *)text;
 - (const char *)UTF8String;
 - (const char *)fileSystemRepresentation;
 @end
