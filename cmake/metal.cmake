@@ -5,17 +5,16 @@ set(METAL ${CMAKE_SOURCE_DIR}/src/backend/metal)
 # Kernels, in the order in which they use each other, as one string. tests/metal/macho/link.py reads
 # these lists, too.
 function(kernels name)
-    set(sources ${METAL}/op_args.h)
-    foreach(part ${ARGN})
-        list(APPEND sources ${METAL}/${part}.metal)
-    endforeach()
+    list(TRANSFORM ARGN PREPEND ${METAL}/ OUTPUT_VARIABLE sources)
     add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${name}.c
         COMMAND ${CMAKE_COMMAND} "-DIN=${sources}" -DOUT=${CMAKE_BINARY_DIR}/${name}.c
                 -DNAME=${name} -DTEXT=ON -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
         DEPENDS ${sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 endfunction()
-kernels(metal_source common products vectors attention experts sampling probs rates)
-kernels(metal_tensor_source common tensors)     # of Metal 4, compiled by themselves
+kernels(metal_source op_args.h common.metal products.metal vectors.metal attention.metal
+        experts.metal sampling.metal probs.metal rates.metal)
+# Of Metal 4, compiled by themselves
+kernels(metal_tensor_source tensor_headers.metal op_args.h common.metal tensors.metal)
 
 layer(pl_metal backend/metal pl_pack pl_quant)
 target_sources(pl_metal PRIVATE ${CMAKE_BINARY_DIR}/metal_source.c

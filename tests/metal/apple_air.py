@@ -76,7 +76,7 @@ void air_simd_barrier(int flags, int) { emu::simd_barrier(flags & 3); }
 void KERNEL(TYPES);
 }
 static void launch(emu_group *g) { emu::enter(g); emu::call(g, KERNEL CODES); }
-static const emu_entry entries[] = { { "KERNEL", launch, 0, 0 }, {} };
+static const emu_entry entries[] = { { "KERNEL", launch, 0, 0, 0 }, {} };
 static void bind(const emu_engine *engine) { emu_do = engine; }
 static void set(uint64_t, const uint32_t *) {}
 extern "C" __attribute__((visibility("default"))) extern const emu_part emu_part_0;

@@ -259,6 +259,7 @@ static inline void put_rows(thread const attend_place<RT> &p, constant attend_ar
 /* Grid: (items, KV heads). shared: scores, weights, queries, four stages, four numbers of each row.
  */
 template <int RT>
+[[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void attend(device const attend_item *items [[buffer(0)]],
                    device const attend_row *rows [[buffer(1)]],
                    device const uint *pages [[buffer(2)]],

@@ -187,6 +187,7 @@ kernel void gather_pairs(device const half4 *h [[buffer(0)]],
 /* A block's pairs times a tile of its expert; buffers as of `product`, tiles of all experts one
  * after another. Grid: (tiles of an expert, blocks). shared: NB KiB. */
 template <typename W, int NB>
+[[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void expert_product(device const uchar *tiles [[buffer(0)]],
                            device const uchar *gate_tiles [[buffer(1)]],
                            device const half *x [[buffer(2)]],
@@ -214,6 +215,7 @@ kernel void expert_product(device const uchar *tiles [[buffer(0)]],
 /* The same of blocks with up to FEW_COLUMNS pairs, which in steps of few columns most are.
  * shared: FEW_COLUMNS / 2 KiB. */
 template <typename W>
+[[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void expert_few(device const uchar *tiles [[buffer(0)]],
                        device const uchar *gate_tiles [[buffer(1)]],
                        device const half *x [[buffer(2)]],

@@ -99,6 +99,7 @@ static inline void few_tile(device const uchar *tile, device const uchar *gate_t
  * EPILOGUE_TIMES_GATE. lanes: (32) row, k and k of each lane's two elements, then (8) the lanes
  * of each row by rising k. Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
 template <typename W, int NB>
+[[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void product(device const uchar *tiles [[buffer(0)]],
                     device const uchar *gate_tiles [[buffer(1)]],
                     device const half *x [[buffer(2)]],
@@ -121,6 +122,7 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
 
 /* The same for NC columns from a.first_col on. Grid: tiles. shared: NC / 2 KiB. */
 template <typename W, int NC>
+[[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void product_few(device const uchar *tiles [[buffer(0)]],
                         device const uchar *gate_tiles [[buffer(1)]],
                         device const half *x [[buffer(2)]],

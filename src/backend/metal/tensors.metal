@@ -5,8 +5,6 @@
  * A threadgroup of four simdgroups computes a tile of 32 rows for 32 columns; chunk c is simdgroup
  * c % 4's, and their sums are added in their order. One kernel for all column counts: that a
  * column's sums do not depend on its place among the 32 is for the self-test to find out. */
-#include <metal_tensor>
-#include <MetalPerformancePrimitives/MetalPerformancePrimitives.h>
 
 /* What four simdgroups need: their unpacked weights, 32 rows of a chunk, and their sums. */
 struct tensor_shared {
@@ -31,8 +29,10 @@ static inline void accumulate_tensor(device const uchar *tile, uint n_chunks, de
                        array<int, 2>{ 1, CHUNK });
     auto sums = multiply.template get_destination_cooperative_tensor<decltype(some), decltype(rows),
                                                                      float>();
-    for (ushort i = 0; i < sums.get_capacity(); i++)
-        if (sums.is_valid_element(i)) sums[i] = 0;
+    /* of 32 x 32 elements each lane holds 32, all of them valid. Unrolled, as Apple's header wants
+     * it, so that they stay in registers */
+#pragma unroll
+    for (ushort i = 0; i < sums.get_capacity(); i++) sums[i] = 0;
     for (uint c = simd; c < n_chunks; c += PRODUCT_SIMDGROUPS) {
         W w;
         w.load(tile, c, reader);
@@ -46,8 +46,8 @@ static inline void accumulate_tensor(device const uchar *tile, uint n_chunks, de
                                array<int, 2>{ 1, int(ld_x) });
         multiply.run(of_chunk, rows, sums);
     }
+#pragma unroll
     for (ushort i = 0; i < sums.get_capacity(); i++) {
-        if (!sums.is_valid_element(i)) continue;
         const auto at = sums.get_multidimensional_index(i);     /* row of the tile, column */
         shared.sums[simd][at[1] * TILE_ROWS + at[0]] = sums[i];
     }
@@ -70,6 +70,7 @@ static inline void reduce_tensor(threadgroup tensor_shared &shared, uint thread_
 
 /* Arguments as of `product`. Grid: (tiles, blocks of 32 columns). */
 template <typename W>
+[[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void product_tensor(device const uchar *tiles [[buffer(0)]],
                            device const uchar *gate_tiles [[buffer(1)]],
                            device const half *x [[buffer(2)]],

@@ -68,6 +68,7 @@ struct emu_entry {
     const char *name;
     void (*run)(struct emu_group *);
     uint32_t buffers, shared;   /* bits */
+    uint32_t max_threads;       /* of a threadgroup, as it declares; 0: it does not */
 };
 
 /* Each object file of a library exports one of these, emu_part_0 and so on. */

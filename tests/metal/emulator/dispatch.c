@@ -65,9 +65,9 @@ static bool is_valid(const struct emu_dispatch *d, char *text, size_t n_text)
         n_groups *= d->n_groups[i];
     }
     if (!n_threads || !n_groups) return refuse(text, n_text, d, "an empty grid");
-    if (n_threads > EMU_MAX_THREADS)
-        return refuse(text, n_text, d, "%llu threads in a threadgroup, %d are possible",
-                      (unsigned long long)n_threads, EMU_MAX_THREADS);
+    if (n_threads > emu_kernel_max_threads(d->kernel))
+        return refuse(text, n_text, d, "%llu threads in a threadgroup, %u are possible",
+                      (unsigned long long)n_threads, emu_kernel_max_threads(d->kernel));
     if (n_groups >= UINT32_MAX) return refuse(text, n_text, d, "too many threadgroups");
     for (int i = 0; i < EMU_MAX_BUFFERS; i++) {
         shared_bytes += d->shared_bytes[i];

@@ -48,6 +48,9 @@ uint32_t emu_kernel_buffers(const struct emu_kernel *kernel);   /* bit n: takes 
 uint32_t emu_kernel_shared(const struct emu_kernel *kernel);    /* bit n: takes
                                                                  * [[threadgroup(n)]] */
 
+/* Of a threadgroup, as its max_total_threads_per_threadgroup says; else what is possible. */
+uint32_t emu_kernel_max_threads(const struct emu_kernel *kernel);
+
 enum {
     EMU_MAX_BUFFERS = 31, EMU_MAX_CONSTANTS = 32, EMU_MAX_THREADS = 1024,
     EMU_MAX_SHARED_BYTES = 32768,

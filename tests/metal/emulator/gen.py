@@ -267,7 +267,7 @@ def shared_arrays(source, first, end):
 
 
 def take_kernels(source):
-    """Rewrites kernels; returns {name: (is template, codes, buffers, shared)}."""
+    """Rewrites kernels; returns {name: (is template, codes, buffers, shared, most threads)}."""
     kernels, out, at = {}, [], 0
     pattern = re.compile(r"(template\s*<[^{};]*?>\s*)?(?:\[\[[^\]]*\]\]\s*)*"
                          r"(?:\bkernel\b|\[\[\s*kernel\s*\]\])\s*"
@@ -276,7 +276,9 @@ def take_kernels(source):
         end = closing(source.text, match.end() - 1)
         parameters = source.text[match.end():end]
         codes, bits = parameters_of(source, match.end(), parameters)
-        kernels[match[2]] = (bool(match[1]), codes, bits["buffer"], bits["threadgroup"])
+        most = re.search(r"\bmax_total_threads_per_threadgroup\s*(\([^\]]*\))\s*\]\]", match[0])
+        kernels[match[2]] = (bool(match[1]), codes, bits["buffer"], bits["threadgroup"],
+                             most[1] if most else "0")
         body = source.text.index("{", end)
         body_end = closing(source.text, body, "{}")
         head = re.sub(r"\[\[.*?\]\]", lambda m: blank(m[0]), source.text[match.start():end],
@@ -305,11 +307,11 @@ def with_lines(source):
 
 def launcher(number, entry, kernels):
     host, call = entry
-    _, codes, buffers, shared = kernels[re.match(r"\w+", call)[0]]
+    _, codes, buffers, shared, most_threads = kernels[re.match(r"\w+", call)[0]]
     codes = "".join(", " + code for code in codes)
     return (f"static void emu_launch_{number}(emu_group *g) "
             f"{{ emu::enter(g); emu::call(g, {call}{codes}); }}\n",
-            f'{{ "{host}", emu_launch_{number}, {buffers}u, {shared}u }},\n')
+            f'{{ "{host}", emu_launch_{number}, {buffers}u, {shared}u, {most_threads} }},\n')
 
 
 def part(body, number, entries, kernels, constants):

@@ -183,6 +183,12 @@ uint32_t emu_kernel_shared(const struct emu_kernel *kernel)
     return kernel->entry->shared;
 }
 
+uint32_t emu_kernel_max_threads(const struct emu_kernel *kernel)
+{
+    const uint32_t declared = kernel->entry->max_threads;
+    return declared ? declared : EMU_MAX_THREADS;
+}
+
 /* ---- lines ---------------------------------------------------------------------------------- */
 
 /* The innermost line of the kernels' own source: what the shim's functions are inlined into. */

@@ -318,6 +318,23 @@ static void a_missing_barrier_shows_in_the_result(void **state)
     emu_library_close(l);
 }
 
+/* More threads than the kernel says that it runs in. */
+static void a_declared_limit_holds(void **state)
+{
+    (void)state;
+    struct emu_library *l = compile(KERNELS "planted.metal", EMU_RUN);
+    for (uint32_t n = 64; n <= 96; n += 32) {
+        struct emu_dispatch d = dispatch_of(l, "has_a_limit", 1, n);
+        char text[256];
+        bind(&d, 0, 96 * sizeof(float));
+        assert_int_equal(emu_kernel_max_threads(d.kernel), 64);
+        assert_int_equal(emu_run(&d, text, sizeof text), n == 64);
+        if (n > 64) assert_non_null(strstr(text, "96 threads in a threadgroup, 64 are possible"));
+        release(&d);
+    }
+    emu_library_close(l);
+}
+
 static void dispatches_beyond_the_limits_are_refused(void **state)
 {
     (void)state;
@@ -403,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_kernels_are_right_in_every_order_and_layout),
         cmocka_unit_test(planted_mistakes_are_found),
+        cmocka_unit_test(a_declared_limit_holds),
         cmocka_unit_test(a_missing_barrier_shows_in_the_result),
         cmocka_unit_test(dispatches_beyond_the_limits_are_refused),
         cmocka_unit_test(what_metal_refuses_does_not_compile),

@@ -185,8 +185,7 @@ def main():
     subprocess.run([HERE.parent / "mock/make_sdk.py", sdk], check=True)
     lists = re.findall(r"^kernels\((\w+) ([^)]*)\)", (ROOT / "cmake/metal.cmake").read_text(), re.M)
     for name, parts in lists:
-        metal = [ROOT / "src/backend/metal/op_args.h",
-                 *(ROOT / f"src/backend/metal/{part}.metal" for part in parts.split())]
+        metal = [ROOT / "src/backend/metal" / part for part in parts.split()]
         run(["cmake", f"-DIN={';'.join(map(str, metal))}", f"-DOUT={out / name}.c",
              f"-DNAME={name}", "-DTEXT=ON", "-P", ROOT / "cmake/embed.cmake"])
     objects, n_looked_at = compile_all(build, out, sdk)

@@ -135,3 +135,12 @@ kernel void reads_what_nobody_wrote(device float *x [[buffer(0)]],
 {
     x[i] = shared[i];
 }
+
+enum { FEW = 2 };
+
+[[max_total_threads_per_threadgroup(FEW * 32)]]
+kernel void has_a_limit(device float *x [[buffer(0)]],
+                        uint i [[thread_index_in_threadgroup]])
+{
+    x[i] = 1;
+}

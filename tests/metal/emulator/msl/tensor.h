@@ -52,7 +52,6 @@ template <typename T, int n_columns, int n_rows> struct held_tensor {
     T of[n_columns * n_rows / 32];
 
     unsigned short get_capacity() const { return n_columns * n_rows / 32; }
-    bool is_valid_element(unsigned short) const { return true; }
     T &operator[](unsigned short i) { return of[i]; }
     metal::array<int, 2> get_multidimensional_index(unsigned short i) const
     {
