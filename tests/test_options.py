@@ -37,6 +37,7 @@ BOUNDS = {
             ("--seed", "0", P53)],
     "serve": [*MODEL, *SAMPLING, ("--parallel", "-1", "4096"), ("--ctx-size", "0", M24),
               ("--kv-tokens", "0", "1.099511628e+12"), ("--ubatch-size", "1", "8192"),
+              ("--keep-resident", "0", "31536000"),
               ("--prefill-tokens", "1", "8192"), ("--queue-requests", "1", "1048576"),
               ("--queue-tokens", "1", "1.099511628e+12"), ("--port", "0",
                                                            "65535"), ("--timeout", "1", "1048576"),

@@ -114,7 +114,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
           "requests that may wait; one more is answered 429 (1024)" },
         { "--queue-tokens", NULL, ARG_U64, &o->params.queue_tokens, 1, 0x1p40, "N",
           "prompt tokens that may wait (8388608)" },
-        { "--keep-resident", NULL, ARG_U32, &w.keep_resident_s, 0, 1 << 30, "S",
+        { "--keep-resident", NULL, ARG_U32, &w.keep_resident_s, 0, 31536000, "S",
           "how long after the last token a GPU's memory is kept resident; 0: as long as the system "
           "likes (180)" },
         { "--prefix-cache", "--cache-prompt", ARG_SWITCH, &prefix_cache, 0, 0, NULL,
