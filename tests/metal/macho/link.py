@@ -35,7 +35,7 @@ LINUX_ONLY = ("tests/metal/mock", "tests/metal/emulator", "tests/fuzz")
 # of libobjc, and the class of constant strings: Foundation hands both on
 OBJC_RUNTIME = ("objc_msgSend objc_alloc objc_alloc_init objc_opt_class "
                 "objc_opt_respondsToSelector objc_autoreleasePoolPush objc_autoreleasePoolPop "
-                "objc_retain objc_release __CFConstantStringClassReference "
+                "objc_retain objc_release objc_autorelease __CFConstantStringClassReference "
                 "_objc_empty_cache").split()
 METAL_FUNCTIONS = ["MTLCreateSystemDefaultDevice", "MTLCopyAllDevices"]
 # Of which nothing is called, and which must be linked all the same: Apple's page of
