@@ -98,9 +98,11 @@ pl_status metal_attention_open(struct metal_backend *b, pl_err *err)
     if (!a || !a->span || !a->member)
         return pl_fail(err, PL_E_MEMORY, "no memory for attention's lists");
     const struct workspace w = workspace_of(a, &b->params);
+    const int32_t constants[] = { 0, (int32_t)b->params.dims.d_head,    /* 0 is another kernel's */
+                                  (int32_t)b->kv_layout.k_type, (int32_t)b->kv_layout.v_type };
     pl_status st = metal_workspace_take(b, &w, err);
-    if (!st) st = metal_pipeline_get(b->device, "attend_1", NULL, 0, &a->attend[0], err);
-    if (!st) st = metal_pipeline_get(b->device, "attend_2", NULL, 0, &a->attend[1], err);
+    if (!st) st = metal_pipeline_get(b->device, "attend_1", constants, 4, &a->attend[0], err);
+    if (!st) st = metal_pipeline_get(b->device, "attend_2", constants, 4, &a->attend[1], err);
     if (!st) st = metal_pipeline_get(b->device, "combine", NULL, 0, &a->combine, err);
     return st;
 }
@@ -359,7 +361,7 @@ void metal_attend(struct backend *base, const struct qkv_weights *w,
         .d_head = d->d_head, .group = group_of(&b->params), .n_kv_heads = d->n_kv_heads,
         .ld_q = b->ld_q, .n_page_heads = metal_page_heads(b, params),
         .first_head = metal_first_head(b, params), .head_bytes = kv->head_bytes, .v_at = kv->v_at,
-        .k_type = kv->k_type, .v_type = kv->v_type, .has_bias = bias != NULL,
+        .has_bias = bias != NULL,
         .is_interleaved = rope && rope->is_interleaved, .n_rot = rope ? rope->n_rot : 0,
         .has_sinks = w->sinks != NULL, .score_cap = params->score_cap * LOG2_E,
     };

@@ -13,6 +13,14 @@ enum { SPLIT_PAGES = SPLIT / 16, STAGE_DIMS = 64, MAX_O = 8 /* fragments of a si
  * score of halves comes near. */
 constant float LOWEST_SCORE = -3.0e38f;
 
+/* Of the model and its KV, and so of all its dispatches of attend: known when the kernel is made,
+ * so that nothing is divided by a number that is not, and types are not asked for at each value. */
+constant int n_dims [[function_constant(1)]];           /* of a head: d_head */
+constant int type_of_keys [[function_constant(2)]];
+constant int type_of_values [[function_constant(3)]];
+
+static inline uint d_head() { return uint(n_dims); }
+
 /* ---- values of a page ----------------------------------------------------------------------- */
 
 static inline float f8_value(uchar code)
@@ -24,10 +32,9 @@ static inline float f8_value(uchar code)
 }
 
 /* The value of dimension d and token t whose code is the index-th; part: where the scales begin. */
-static inline float kv_value(device const uchar *part, uint type, uint d_head, uint d, uint t,
-                             uint index)
+static inline float kv_value(device const uchar *part, uint type, uint d, uint t, uint index)
 {
-    device const uchar *codes = part + kv_scales_bytes(type, d_head);
+    device const uchar *codes = part + kv_scales_bytes(type, d_head());
     if (type == METAL_KV_F16) return float(((device const half *)codes)[index]);
     if (type == METAL_KV_BF16)
         return as_type<float>(uint(((device const ushort *)codes)[index]) << 16);
@@ -119,14 +126,14 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
     simdgroup_float8x8 sum[RT][2];
     for (int r = 0; r < RT; r++)
         for (int j = 0; j < 2; j++) sum[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
-    for (uint first = 0; first < a.d_head; first += STAGE_DIMS) {
-        const uint n = min(uint(STAGE_DIMS), a.d_head - first);
+    for (uint first = 0; first < d_head(); first += STAGE_DIMS) {
+        const uint n = min(uint(STAGE_DIMS), d_head() - first);
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint i = lane; i < n * PAGE_TOKENS; i += 32) {     /* stage: (dims, 16 tokens) */
             const uint d = first + i / PAGE_TOKENS, t = i % PAGE_TOKENS;
             const bool is_written =
                 first_pos + t < p.n_positions; /* else the table may end before */
-            float value = kv_value(part, a.k_type, a.d_head, d, t, d * PAGE_TOKENS + t);
+            float value = kv_value(part, uint(type_of_keys), d, t, d * PAGE_TOKENS + t);
             if (a.has_bias && is_written)
                 value += turned_bias(bias, cos_sin + ulong(first_pos + t) * a.n_rot, d, a);
             p.stage[i] = is_written ? staged(value) : half(0);
@@ -137,7 +144,7 @@ static inline void score_page(thread const attend_place<RT> &p, constant attend_
             for (int j = 0; j < 2; j++)
                 simdgroup_load(keys[j], p.stage + d * PAGE_TOKENS + 8 * j, PAGE_TOKENS);
             for (int r = 0; r < RT; r++)
-                simdgroup_load(rows[r], p.queries + 8 * r * a.d_head + first + d, a.d_head);
+                simdgroup_load(rows[r], p.queries + 8 * r * d_head() + first + d, d_head());
             for (int r = 0; r < RT; r++)
                 for (int j = 0; j < 2; j++)
                     simdgroup_multiply_accumulate(sum[r][j], rows[r], keys[j], sum[r][j]);
@@ -183,7 +190,7 @@ static inline void add_values(thread const attend_place<RT> &p, constant attend_
                               uint simd, uint lane, uint row_in_fragment,
                               thread simdgroup_float8x8 (&o)[RT][MAX_O])
 {
-    const uint width = a.d_head / 4, first = simd * width, n_o = width / 8;
+    const uint width = d_head() / 4, first = simd * width, n_o = width / 8;
     simdgroup_float8x8 sum[RT][MAX_O];
     for (int r = 0; r < RT; r++)
         for (int j = 0; j < MAX_O; j++) sum[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
@@ -195,7 +202,7 @@ static inline void add_values(thread const attend_place<RT> &p, constant attend_
         for (uint i = lane; i < PAGE_TOKENS * width; i += 32) {     /* stage: (16 tokens, width) */
             const uint t = i / width, d = first + i % width;
             p.stage[i] = first_pos + t < p.n_positions
-                             ? staged(kv_value(part, a.v_type, a.d_head, d, t, t * a.d_head + d))
+                             ? staged(kv_value(part, uint(type_of_values), d, t, t * d_head() + d))
                              : half(0);
         }
         simdgroup_barrier(mem_flags::mem_threadgroup);
@@ -204,8 +211,9 @@ static inline void add_values(thread const attend_place<RT> &p, constant attend_
             for (int r = 0; r < RT; r++)
                 simdgroup_load(weights[r], p.weights + 8 * r * SPLIT + page * PAGE_TOKENS + t,
                                SPLIT);
+#pragma unroll
             for (uint j = 0; j < MAX_O; j++) {
-                if (j >= n_o) break;
+                if (j >= n_o) continue;
                 simdgroup_half8x8 values;
                 simdgroup_load(values, p.stage + t * width + 8 * j, width);
                 for (int r = 0; r < RT; r++)
@@ -235,16 +243,17 @@ static inline void put_rows(thread const attend_place<RT> &p, constant attend_ar
                             device float *partial, uint head, uint simd, uchar4 mine,
                             thread simdgroup_float8x8 (&o)[RT][MAX_O])
 {
-    const uint width = a.d_head / 4;
+    const uint width = d_head() / 4;
     for (int r = 0; r < RT; r++) {
         const uint row = 8 * r + mine.x;
         if (row >= item.n_rows) continue;
         const ulong column = ulong(rows[item.first_row + row].col) * a.ld_q +
-                             (head * a.group + rows[item.first_row + row].head) * a.d_head;
+                             (head * a.group + rows[item.first_row + row].head) * d_head();
         device float *to =
-            partial + (ulong(item.partial + row) * a.n_kv_heads + head) * (2 + a.d_head);
+            partial + (ulong(item.partial + row) * a.n_kv_heads + head) * (2 + d_head());
+#pragma unroll
         for (uint j = 0; j < MAX_O; j++) {
-            if (j >= width / 8) break;
+            if (j >= width / 8) continue;
             for (uint e = 0; e < 2; e++) {
                 const uint d = simd * width + 8 * j + (e ? mine.z : mine.y);
                 const float value = o[r][j].thread_elements()[e];
@@ -285,7 +294,7 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
     threadgroup half *halves_at = (threadgroup half *)(shared + n_rows * SPLIT + 4 * n_rows);
     const attend_place<RT> p = {
         shared, halves_at, halves_at + n_rows * SPLIT,
-        halves_at + n_rows * (SPLIT + a.d_head) + simd * PAGE_TOKENS * STAGE_DIMS,
+        halves_at + n_rows * (SPLIT + d_head()) + simd * PAGE_TOKENS * STAGE_DIMS,
         shared + n_rows * SPLIT, shared + n_rows * (SPLIT + 1), shared + n_rows * (SPLIT + 2),
         shared + n_rows * (SPLIT + 3),
         kv + ulong(a.first_head + head) * a.head_bytes, pages + item.page_at,
@@ -296,10 +305,10 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
     for (int r = 0; r < RT; r++)
         for (int j = 0; j < MAX_O; j++) o[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
 
-    for (uint i = thread_index; i < n_rows * a.d_head; i += 128) {
-        const uint row = i / a.d_head, d = i % a.d_head;
+    for (uint i = thread_index; i < n_rows * d_head(); i += 128) {
+        const uint row = i / d_head(), d = i % d_head();
         device const attend_row *r = rows + item.first_row + min(row, item.n_rows - 1);
-        const half value = q[ulong(r->col) * a.ld_q + (head * a.group + r->head) * a.d_head + d];
+        const half value = q[ulong(r->col) * a.ld_q + (head * a.group + r->head) * d_head() + d];
         p.queries[i] = row < item.n_rows ? value : half(0);
     }
     if (thread_index < n_rows) {    /* a row that is combined begins with its sink there */
@@ -312,7 +321,7 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
         threadgroup_barrier(mem_flags::mem_threadgroup);
         for (uint page = simd; page < SPLIT_PAGES; page += 4)
             if (split * SPLIT + page * PAGE_TOKENS < item.n_positions)
-                score_page<RT>(p, a, split, page, bias + head * a.d_head, cos_sin, lane);
+                score_page<RT>(p, a, split, page, bias + head * d_head(), cos_sin, lane);
         threadgroup_barrier(mem_flags::mem_threadgroup);
         for (uint row = simd; row < n_rows; row += 4) {
             device const attend_row *r = rows + item.first_row + min(row, item.n_rows - 1);
@@ -324,7 +333,7 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
     put_rows<RT>(p, a, item, rows, att, partial, head, simd, mine, o);
     if (item.partial == NO_PARTIAL || thread_index >= item.n_rows) return;
     device float *to =
-        partial + (ulong(item.partial + thread_index) * a.n_kv_heads + head) * (2 + a.d_head);
+        partial + (ulong(item.partial + thread_index) * a.n_kv_heads + head) * (2 + d_head());
     to[0] = p.row_max[thread_index];
     to[1] = p.row_sum[thread_index];
 }

@@ -98,7 +98,7 @@ enum { ATTEND_ROWS = 8, MAX_ROW_TILES = 2, NO_PARTIAL = 0x7fffffff };
 
 struct attend_args {
     U32 d_head, group, n_kv_heads, ld_q;    /* group: query heads of a KV head */
-    U32 n_page_heads, first_head, head_bytes, v_at, k_type, v_type;
+    U32 n_page_heads, first_head, head_bytes, v_at;
     U32 has_bias, is_interleaved, n_rot, has_sinks;
     F32 score_cap;          /* in units of log 2, as scores are; 0: none */
 };
