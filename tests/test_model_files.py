@@ -284,7 +284,6 @@ def test_a_begin_token_that_stands_twice_is_told(build_dir, tmp_path):
 
 @pytest.mark.parametrize("number,name,instead",
                          [(16, "IQ2_XXS", "Q4_K_M or Q8_0"), (31, "Q4_0_4_4", "Q4_0"),
-                                                 (39, "MXFP4", "Q4_K_M or Q8_0"),
                                                  (40, "NVFP4", "Q4_K_M or Q8_0")])
 def test_a_type_that_is_not_read_has_a_name(build_dir, tmp_path, number, name, instead):
     path = model(tmp_path)

@@ -25,6 +25,7 @@ static const struct subject subjects[] = {
     { "product Q5_0", "pack Q5_0", QUANT_Q5_0, { 0, 0 } },
     { "product Q5_1", "pack Q5_1", QUANT_Q5_1, { 0, 2 } },
     { "product IQ4_NL", "pack IQ4_NL", QUANT_IQ4_NL, { 0, 0 } },
+    { "product MXFP4", "pack MXFP4", QUANT_MXFP4, { 0, 0 } },
     { NULL, "pack Q2_K", QUANT_Q2_K, { 80, 82 } },
     { NULL, "pack Q3_K", QUANT_Q3_K, { 108, 108 } },
     { NULL, "pack IQ4_XS", QUANT_IQ4_XS, { 0, 0 } },
@@ -88,11 +89,13 @@ static void fill_rows(struct product_job *j, const struct subject *s, struct rng
     const uint32_t block_bytes = quant_traits(s->quant_type)->block_bytes;
 
     for (size_t i = 0; i < j->file_bytes; i++) j->rows[i] = (uint8_t)rng_u64(r);
-    for (size_t at = 0; at < j->file_bytes; at += block_bytes)
-        for (int i = 0; i < 2; i++) {
+    for (size_t at = 0; at < j->file_bytes; at += block_bytes) {
+        if (s->quant_type == QUANT_MXFP4) j->rows[at] = 120;    /* 2^-7 */
+        for (int i = 0; i < 2 && s->quant_type != QUANT_MXFP4; i++) {
             const uint16_t half = 0x1c00;       /* 2^-8 */
             memcpy(j->rows + at + s->half_at[i], &half, sizeof half);
         }
+    }
 }
 
 static bool fill_columns(struct product_job *j, struct rng *r)

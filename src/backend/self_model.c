@@ -57,8 +57,8 @@ static float random_normal(struct rng *r)
     return (float)(sum - 6);
 }
 
-/* Where a block's halves stand, and how widely its weights spread where they are 1; `min` is what
- * the second, of minima, is to be for a mean of 0. */
+/* Where a block's halves stand (of MXFP4 an exponent does, at 0), and how widely its weights spread
+ * where they are 1; `min` is what the second, of minima, is to be for a mean of 0. */
 static const struct block_facts {
     uint32_t type;
     int half_at[2];
@@ -70,6 +70,7 @@ static const struct block_facts {
     { QUANT_Q4_0, { 0, -1 }, 4.6f, 0 },      { QUANT_Q4_1, { 0, 2 }, 4.6f, -7.5f },
     { QUANT_Q5_0, { 0, -1 }, 9.2f, 0 },      { QUANT_Q5_1, { 0, 2 }, 9.2f, -15.5f },
     { QUANT_IQ4_NL, { 0, -1 }, 66, 0 },      { QUANT_IQ4_XS, { 0, -1 }, 1220, 0 },
+    { QUANT_MXFP4, { -1, -1 }, 5.9f, 0 },
 };
 
 static void put_half(uint8_t *at, float x)
@@ -106,8 +107,10 @@ static void fill_rows(struct rng *r, uint32_t type, uint8_t *rows, uint32_t n_ro
     const float d = 1 / (f->spread * sqrtf((float)n_k));
     for (size_t i = 0; i < n_blocks * t->block_bytes; i++) rows[i] = (uint8_t)rng_u64(r);
     for (size_t i = 0; i < n_blocks; i++) {
-        put_half(rows + i * t->block_bytes + f->half_at[0], d);
-        if (f->half_at[1] >= 0) put_half(rows + i * t->block_bytes + f->half_at[1], f->min * d);
+        uint8_t *block = rows + i * t->block_bytes;
+        if (type == QUANT_MXFP4) block[0] = (uint8_t)(128 + lrintf(log2f(d)));
+        if (f->half_at[0] >= 0) put_half(block + f->half_at[0], d);
+        if (f->half_at[1] >= 0) put_half(block + f->half_at[1], f->min * d);
     }
 }
 

@@ -311,6 +311,7 @@ pl_status backend_self_test(const struct backend_ops *ops, self_test_fn *fn, voi
         QUANT_Q4_0,   QUANT_Q4_1,   QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0,
         QUANT_Q2_K,   QUANT_Q3_K,   QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K,
         QUANT_IQ4_NL, QUANT_IQ4_XS, QUANT_F16,  QUANT_BF16, QUANT_F32,
+        QUANT_MXFP4,
     };
     struct test t = { .ops = ops, .fn = fn, .arg = arg };
     char what[48];

@@ -45,6 +45,7 @@ static double panel_bytes(uint32_t type)
     case QUANT_Q4_0:
     case QUANT_IQ4_NL:
     case QUANT_IQ4_XS: return 18 / 32.0;
+    case QUANT_MXFP4: return 17 / 32.0;
     case QUANT_Q4_1: return 20 / 32.0;
     case QUANT_Q5_0: return 22 / 32.0;
     case QUANT_Q5_1: return 24 / 32.0;

@@ -4,7 +4,7 @@
 
 const struct metal_cost *metal_cost_of(uint32_t type)
 {
-    static const struct metal_cost costs[QUANT_BF16 + 1] = {
+    static const struct metal_cost costs[] = {
 #define METAL_FORMAT(name, get, load, bits) [QUANT_##name] = { get, load, bits },
 #define METAL_KV(name, stage)
 #define METAL_COUNT(name, value)
@@ -14,7 +14,8 @@ const struct metal_cost *metal_cost_of(uint32_t type)
 #undef METAL_COUNT
     };
     if (type == QUANT_Q3_K) return &costs[QUANT_Q6_K];
-    return type <= QUANT_BF16 && costs[type].bits > 0 ? &costs[type] : &costs[QUANT_F16];
+    const bool is_known = type < sizeof costs / sizeof *costs && costs[type].bits > 0;
+    return &costs[is_known ? type : QUANT_F16];
 }
 
 int metal_stage_of(enum kv_type type)

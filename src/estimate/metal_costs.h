@@ -2,6 +2,7 @@
 #ifndef ESTIMATE_METAL_COSTS_H
 #define ESTIMATE_METAL_COSTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quant/kv_type.h"

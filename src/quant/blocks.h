@@ -1,6 +1,7 @@
 /* The bytes of each GGUF block, and the few fields that are packed in an odd way. `d` and `m` are
  * f16 scales and minima. Structs hold no padding and are read from unaligned memory through memcpy
- * or as arrays of bytes and 16-bit numbers, whose files are 2-byte aligned. */
+ * or as arrays of bytes and 16-bit numbers, whose files are 2-byte aligned (blocks of bytes alone
+ * are not). */
 #ifndef QUANT_BLOCKS_H
 #define QUANT_BLOCKS_H
 
@@ -13,6 +14,7 @@ struct q5_0 { uint16_t d; uint8_t qh[4], qs[16]; };         /* d (q - 16); qh: 3
 struct q5_1 { uint16_t d, m; uint8_t qh[4], qs[16]; };      /* d q + m */
 struct q8_0 { uint16_t d; int8_t qs[32]; };                 /* d q */
 struct iq4_nl { uint16_t d; uint8_t qs[16]; };              /* d codebook[q] */
+struct mxfp4 { uint8_t e; uint8_t qs[16]; };                /* 2^(e - 128) codebook[q] */
 
 /* 256 weights a block; sub-blocks of 16 (Q2_K Q3_K Q6_K) or 32 (Q4_K Q5_K IQ4_XS) */
 struct q2_k { uint8_t scales[16], qs[64]; uint16_t d, dmin; };              /* d sc q - dmin m */
@@ -26,6 +28,18 @@ struct iq4_xs { uint16_t d, scales_h; uint8_t scales_l[4], qs[128]; };  /* d (sc
 static const int8_t iq4_codebook[16] = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 };
+
+/* The 16 values of E2M1, four-bit floats, doubled (OCP Microscaling Formats 1.0, 2023). */
+static const int8_t mxfp4_codebook[16] = {
+    0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12,
+};
+
+/* The exponent field of the float 2^(e - 128), half the scale that a block's e stands for, which
+ * goes with the doubled values. 0, so a scale of 0, where that float has none of its own. */
+static inline uint8_t mxfp4_exponent(uint8_t e)
+{
+    return e ? (uint8_t)(e - 1) : 0;
+}
 
 /* Six-bit scale and minimum of sub-block s (0..7) of a Q4_K or Q5_K block. */
 static inline void kquant_scale_min(const uint8_t packed[12], int s, uint8_t *scale, uint8_t *min)

@@ -81,6 +81,24 @@ static void dequantise_iq4_nl(const void *from, float *out, size_t n)
     }
 }
 
+/* 2^(e - 128), whose two smallest are no normal floats. */
+static float mxfp4_scale(uint8_t e)
+{
+    const uint32_t bits = e > 1 ? (uint32_t)mxfp4_exponent(e) << 23 : e ? 1u << 22 : 1u << 21;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale;
+}
+
+static void dequantise_mxfp4(const void *from, float *out, size_t n)
+{
+    const struct mxfp4 *b = from;
+    for (size_t i = 0; i < n; i++) {
+        const struct mxfp4 *at = &b[i / 32];
+        out[i] = mxfp4_scale(at->e) * (float)mxfp4_codebook[nibble_quantum(at->qs, i % 32)];
+    }
+}
+
 static void dequantise_q2_k(const void *from, float *out, size_t n)
 {
     const struct q2_k *b = from;
@@ -174,13 +192,15 @@ static const struct type {
     [QUANT_IQ4_NL] = { { "IQ4_NL", 32, 18 }, dequantise_iq4_nl },
     [QUANT_IQ4_XS] = { { "IQ4_XS", 256, 136 }, dequantise_iq4_xs },
     [QUANT_BF16] = { { "BF16", 1, 2 }, dequantise_bf16 },
+    [QUANT_MXFP4] = { { "MXFP4", 32, 17 }, dequantise_mxfp4 },
 };
 
 enum { N_TYPES = sizeof types / sizeof *types };
 
 _Static_assert(sizeof(struct q4_0) == 18 && sizeof(struct q4_1) == 20 &&
                    sizeof(struct q5_0) == 22 && sizeof(struct q5_1) == 24 &&
-                   sizeof(struct q8_0) == 34 && sizeof(struct iq4_nl) == 18,
+                   sizeof(struct q8_0) == 34 && sizeof(struct iq4_nl) == 18 &&
+                   sizeof(struct mxfp4) == 17,
                "blocks of 32 have the file's size");
 _Static_assert(sizeof(struct q2_k) == 84 && sizeof(struct q3_k) == 110 &&
                    sizeof(struct q4_k) == 144 && sizeof(struct q5_k) == 176 &&

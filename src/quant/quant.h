@@ -22,13 +22,16 @@
     X(Q6_K, 14, 256, 210)                                                                          \
     X(IQ4_NL, 20, 32, 18)                                                                          \
     X(IQ4_XS, 23, 256, 136)                                                                        \
-    X(BF16, 30, 1, 2)
+    X(BF16, 30, 1, 2)                                                                              \
+    X(MXFP4, 39, 32, 17)
 
 enum quant_type {
 #define X(name, number, n, bytes) QUANT_##name = number,
     QUANT_TYPE_LIST(X)
 #undef X
 };
+
+enum { QUANT_TYPES_END = QUANT_MXFP4 + 1 };     /* numbers of types that are read lie below */
 
 struct quant_traits {
     const char *name;       /* "Q4_K"; NULL: a type this project does not read */

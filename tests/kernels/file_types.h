@@ -39,6 +39,7 @@ static const struct file_type file_types[] = {
     { "Q5_0", QUANT_Q5_0, 32, 22, { 0, -1 }, true },
     { "Q5_1", QUANT_Q5_1, 32, 24, { 0, 2 }, true },
     { "IQ4_NL", QUANT_IQ4_NL, 32, 18, { 0, -1 }, true },
+    { "MXFP4", QUANT_MXFP4, 32, 17, { -1, -1 }, true },
     { "IQ4_XS", QUANT_IQ4_XS, 256, 136, { 0, -1 }, false },
     { "Q2_K", QUANT_Q2_K, 256, 84, { 80, 82 }, false },
     { "F32", QUANT_F32, 32, 128, { -1, -1 }, false },
@@ -61,6 +62,15 @@ static inline uint16_t random_scale(struct rng *r, enum fill fill)
 
     if (fill == FILL_LIMITS) return limits[rng_below(r, COUNT(limits))];
     return (uint16_t)(0x1c00 | (rng_u64(r) & 0x83ff));      /* 2^-8 .. 2^-7, either sign */
+}
+
+/* Of MXFP4: 2^-8 or 2^-7; limits: far from each other, and products within floats' range. */
+static inline uint8_t random_exponent(struct rng *r, enum fill fill)
+{
+    static const uint8_t limits[] = { 28, 60, 128, 160 };
+
+    if (fill == FILL_LIMITS) return limits[rng_below(r, COUNT(limits))];
+    return (uint8_t)(120 + rng_below(r, 2));
 }
 
 static inline float random_normal(struct rng *r)
@@ -100,6 +110,7 @@ static inline void fill_block(struct rng *r, const struct file_type *t, uint8_t 
     const uint32_t split = t->type == QUANT_Q6_K ? 192 : (uint32_t)rng_below(r, t->block_bytes);
     for (uint32_t i = 0; i < t->block_bytes; i++)
         block[i] = fill == FILL_RANDOM ? (uint8_t)rng_u64(r) : i < split ? first : second;
+    if (t->type == QUANT_MXFP4) block[0] = random_exponent(r, fill);
     for (int i = 0; i < 2; i++) {
         uint16_t scale = random_scale(r, fill);
         /* IQ4_XS panels saturate above 65504 / 32 */

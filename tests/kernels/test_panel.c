@@ -9,6 +9,7 @@ static void formats_and_sizes(void **state)
     assert_int_equal(panel_format_of(QUANT_Q3_K, 256), PANEL_Q6_K);
     assert_int_equal(panel_format_of(QUANT_IQ4_NL, 96), PANEL_IQ4_NL);
     assert_int_equal(panel_format_of(QUANT_IQ4_XS, 256), PANEL_IQ4_NL);
+    assert_int_equal(panel_format_of(QUANT_MXFP4, 96), PANEL_MXFP4);
     assert_int_equal(panel_format_of(QUANT_F16, 32), PANEL_Q8_0);
     assert_int_equal(panel_format_of(QUANT_Q5_1, 64), PANEL_Q5_1);
 
@@ -26,6 +27,8 @@ static void formats_and_sizes(void **state)
     assert_int_equal(panel_bytes(PANEL_Q8_0, 64), 16 * 2 * 34);
     assert_int_equal(panel_bytes(PANEL_Q8_0, 96), 16 * 3 * 34 + 32);    /* a half line of filling */
     assert_int_equal(panel_bytes(PANEL_Q5_1, 96), 16 * 3 * 24);
+    assert_int_equal(panel_bytes(PANEL_MXFP4, 64), 16 * 2 * 17 + 32);
+    assert_int_equal(panel_bytes(PANEL_MXFP4, 2880), 16 * 90 * 17 + 32);
     for (int format = 0; format < N_PANEL_FORMATS; format++)
         assert_int_equal(panel_bytes((enum panel_format)format, 768) % 64, 0);
 }
@@ -143,6 +146,23 @@ static void unusable_weights_are_tamed(void **state)
     assert_true(got[64] == 0 && fabsf(got[65] - 2) < 2e-3f);
 }
 
+/* Scales below the smallest normal float are 0, all others are kept. */
+static void the_smallest_exponents_are_zero(void **state)
+{
+    uint8_t block[17] = { 0, 0x7f }, panel[17 * 16 + 48 + 4 * 64] __attribute__((aligned(64)));
+    float w[32], got[32];
+
+    (void)state;
+    for (int e = 0; e < 256; e++) {
+        block[0] = (uint8_t)e;
+        quant_dequantise(QUANT_MXFP4, block, w, 32);
+        panel_pack(PANEL_MXFP4, panel, QUANT_MXFP4, block, 1, 32);
+        panel_unpack_row(PANEL_MXFP4, panel, 0, 32, got);
+        assert_true(got[0] == (e < 2 ? 0 : w[0]) && got[16] == (e < 2 ? 0 : w[16]));
+        assert_true(e == 255 ? isinf(w[16]) : w[16] == ldexpf(12, e - 128));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +170,7 @@ int main(void)
         cmocka_unit_test(unpacking_gives_the_files_weights),
         cmocka_unit_test(packing_writes_its_panel_and_nothing_else),
         cmocka_unit_test(unusable_weights_are_tamed),
+        cmocka_unit_test(the_smallest_exponents_are_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

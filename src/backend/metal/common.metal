@@ -285,6 +285,28 @@ struct weights_iq4_xs {
     half2 get(uint i, uint f) const { return scaled(iq4_pair(q[i], f), scale[i]); }
 };
 
+/* The 16 values of E2M1, doubled. */
+constant float mxfp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+
+/* A scale is a float's exponent field. */
+struct weights_mxfp4 {
+    typedef packed_chunk<0, 1, 1, 0> bytes;
+    uint4 q;
+    float4 d;
+    template <typename R>
+    void load(device const uchar *tile, uint chunk, thread const R &reader)
+    {
+        device const uchar *at = bytes::at(tile, chunk);
+        d = as_type<float4>(uint4(reader.ones(at)) << 23);
+        q = reader.words(at + bytes::words_at, 0);
+    }
+    half2 get(uint i, uint f) const
+    {
+        const uint bits = q[i] >> (4 * f);
+        return scaled(float2(mxfp4_values[bits & 15], mxfp4_values[bits >> 16 & 15]), d[i]);
+    }
+};
+
 /* ---- sums of a tile ------------------------------------------------------------------------- */
 
 /* 32 rows times NB fragments of 8 columns. */

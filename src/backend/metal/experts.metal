@@ -268,6 +268,7 @@ EXPERTS(q5_k)
 EXPERTS(q6_k)
 EXPERTS(iq4_nl)
 EXPERTS(iq4_xs)
+EXPERTS(mxfp4)
 
 /* X += scale times weight times result, over the column's experts by rank, then the shared one's.
  * Grid: columns, 128 threads each. */

@@ -18,7 +18,7 @@ static const struct shape {
     [FRAGMENT_Q5_0] = { "q5_0", 0, 2, 1, 1 },     [FRAGMENT_Q5_1] = { "q5_1", 0, 4, 1, 1 },
     [FRAGMENT_Q4_K] = { "q4_k", 4, 2, 1, 0 },     [FRAGMENT_Q5_K] = { "q5_k", 4, 2, 1, 1 },
     [FRAGMENT_Q6_K] = { "q6_k", 2, 2, 1, 2 },     [FRAGMENT_IQ4_NL] = { "iq4_nl", 0, 2, 1, 0 },
-    [FRAGMENT_IQ4_XS] = { "iq4_xs", 2, 1, 1, 0 },
+    [FRAGMENT_IQ4_XS] = { "iq4_xs", 2, 1, 1, 0 }, [FRAGMENT_MXFP4] = { "mxfp4", 0, 1, 1, 0 },
 };
 
 /* 32 weights of a row as the file has them. */
@@ -63,7 +63,7 @@ int fragment_format_of(uint32_t quant_type, uint32_t n_k)
         { QUANT_Q5_1, FRAGMENT_Q5_1 },     { QUANT_Q4_K, FRAGMENT_Q4_K },
         { QUANT_Q5_K, FRAGMENT_Q5_K },     { QUANT_Q6_K, FRAGMENT_Q6_K },
         { QUANT_Q3_K, FRAGMENT_Q6_K },     { QUANT_IQ4_NL, FRAGMENT_IQ4_NL },
-        { QUANT_IQ4_XS, FRAGMENT_IQ4_XS },
+        { QUANT_IQ4_XS, FRAGMENT_IQ4_XS }, { QUANT_MXFP4, FRAGMENT_MXFP4 },
     };
     const uint32_t own = quant_traits(quant_type)->block_weights;
     const uint32_t block = own > CHUNK ? own : CHUNK;
@@ -179,6 +179,14 @@ static void read_iq4_xs(const uint8_t *row, uint32_t chunk, struct unpacked *u)
         u->q[i] = (uint8_t)iq4_xs_quantum(&b, (int)(chunk % 8) * CHUNK + i);
 }
 
+static void read_mxfp4(const uint8_t *row, uint32_t chunk, struct unpacked *u)
+{
+    struct mxfp4 b;
+    memcpy(&b, row + quant_row_bytes(QUANT_MXFP4, chunk * CHUNK), sizeof b);
+    u->scale[0] = mxfp4_exponent(b.e);
+    for (int i = 0; i < CHUNK; i++) u->q[i] = (uint8_t)nibble_quantum(b.qs, i);
+}
+
 static void read_chunk(uint32_t type, const uint8_t *row, uint32_t chunk, struct unpacked *u)
 {
     switch (type) {
@@ -187,6 +195,7 @@ static void read_chunk(uint32_t type, const uint8_t *row, uint32_t chunk, struct
     case QUANT_Q3_K:
     case QUANT_Q6_K: read_k_signed(type, row, chunk, u); break;
     case QUANT_IQ4_XS: read_iq4_xs(row, chunk, u); break;
+    case QUANT_MXFP4: read_mxfp4(row, chunk, u); break;
     case QUANT_F32:
     case QUANT_F16:
     case QUANT_BF16:

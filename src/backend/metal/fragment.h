@@ -16,6 +16,7 @@
  *     F16          -            -                   4, one a fragment: the half itself
  *     Q8_0         -            d f16               2: q + 128 at 8 (f % 2) of word f / 2
  *     Q4_0 IQ4_NL  -            d f16               1: q at 4 f
+ *     MXFP4        -            exponent field u8   1: likewise
  *     Q4_1         -            d, m f16            1: likewise
  *     Q5_0         -            d f16               1, and 1 more: fifth bit at 4 r + f
  *     Q5_1         -            d, m f16            likewise
@@ -44,6 +45,7 @@ enum fragment_format {
     FRAGMENT_Q6_K,      /* Q3_K too, exactly */
     FRAGMENT_IQ4_NL,
     FRAGMENT_IQ4_XS,
+    FRAGMENT_MXFP4,
     N_FRAGMENT_FORMATS,
 };
 

@@ -44,7 +44,7 @@ static double scratch_of(const struct shape *m, uint32_t n_streams)
 /* By its name; Q8_0 where it has none that is known. */
 static uint32_t type_of(const char *name)
 {
-    for (uint32_t type = 0; type <= QUANT_BF16; type++)
+    for (uint32_t type = 0; type < QUANT_TYPES_END; type++)
         if (quant_traits(type)->name && !strcmp(quant_traits(type)->name, name)) return type;
     return QUANT_Q8_0;
 }

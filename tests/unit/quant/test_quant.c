@@ -29,7 +29,7 @@ enum { N_KNOWN = sizeof known / sizeof *known };
 static void test_traits_of_known_types(void **state)
 {
     (void)state;
-    assert_int_equal(N_KNOWN, 15);
+    assert_int_equal(N_KNOWN, 16);
     for (int i = 0; i < N_KNOWN; i++) {
         const struct quant_traits *t = quant_traits(known[i].type);
         assert_string_equal(t->name, known[i].name);
@@ -87,6 +87,15 @@ static void test_blocks_of_32_by_hand(void **state)
     iq4.qs[15] = 0x80;
     quant_dequantise(QUANT_IQ4_NL, &iq4, out, 32);
     assert_true(out[15] == -254 && out[31] == 2);
+
+    struct mxfp4 mx = { .e = 129 };         /* 4, of halves 2 */
+    mx.qs[0] = 0x7f;
+    mx.qs[15] = 0x19;
+    quant_dequantise(QUANT_MXFP4, &mx, out, 32);
+    assert_true(out[0] == -24 && out[16] == 24 && out[15] == -2 && out[31] == 2 && out[1] == 0);
+    mx.e = 0;
+    quant_dequantise(QUANT_MXFP4, &mx, out, 32);
+    assert_true(out[16] == 12 * 0x1p-128f);
 }
 
 static void test_blocks_of_256_by_hand(void **state)
@@ -122,7 +131,7 @@ static void test_rows_are_blocks(void **state)
         const size_t n = known[i].block_weights, bytes = known[i].block_bytes;
         uint16_t blocks[3 * 128];
         float row[3 * 256], one[256];
-        for (size_t b = 0; b < 3 * bytes / 2; b++) blocks[b] = (uint16_t)rng_u64(&r);
+        for (size_t b = 0; b < (3 * bytes + 1) / 2; b++) blocks[b] = (uint16_t)rng_u64(&r);
         quant_dequantise(known[i].type, blocks, row, 3 * n);
         for (size_t b = 0; b < 3; b++) {
             quant_dequantise(known[i].type, (uint8_t *)blocks + b * bytes, one, n);

@@ -32,7 +32,7 @@ static void each_has_one_to_take_instead(void **state)
     (void)state;
     assert_string_equal(quant_instead_of(31), "Q4_0");
     assert_string_equal(quant_instead_of(38), "IQ4_NL");
-    assert_string_equal(quant_instead_of(39), "Q4_K_M or Q8_0");
+    assert_string_equal(quant_instead_of(40), "Q4_K_M or Q8_0");
     assert_string_equal(quant_instead_of(28), "F16 or Q8_0");
 }
 

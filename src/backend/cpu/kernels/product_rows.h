@@ -10,7 +10,7 @@
  *   ROWS, PRODUCT_GROUP     rows of a register, columns of a pass
  *   vi, vf                  ROWS int32 (or 4 * ROWS bytes), ROWS floats
  *   zero set1 add mul shl   on int32 lanes;   load_lines: 4 * ROWS bytes
- *   codebook(v)             bytes below 16 become iq4_codebook + 128
+ *   codebook(v, table, add) bytes below 16 become those of the table + add
  *   low_nibbles high_nibbles(v);  with_bit(v, bits, g): v | (bit g of bits) << 4
  *   quanta_q6(high, low, g) q - 32 of the g-th four k
  *   dot_us(acc, w, x)       += w (0 .. 31) * x (signed), fours; x: four bytes in an int32
@@ -18,6 +18,7 @@
  *   dot_q6(acc, w, x)       += w (-32 .. 31) * x (biased byte), with START_Q6(start, row)
  *   widen_u8 widen_s8(p)    ROWS bytes to int32
  *   dot_pairs(acc, p, sums) += ROWS pairs of u8 times a pair of int16
+ *   float_of_bits           lanes of int32 taken as floats
  *   to_float mul_f fma_f fnma_f set1_f load_f16 store_f */
 
 /* Eight k of ROWS rows (`low`: the first four) times the eight bytes at x of each column, whose
@@ -138,8 +139,12 @@ INLINE void quanta_32(const enum panel_format format, const uint8_t *lines, vi v
             v[2 * g + 1] = with_bit(v[2 * g + 1], bits, 2 * g + 1);
         }
         if (format == PANEL_IQ4_NL) {
-            v[2 * g] = codebook(v[2 * g]);
-            v[2 * g + 1] = codebook(v[2 * g + 1]);
+            v[2 * g] = codebook(v[2 * g], iq4_codebook, 128);
+            v[2 * g + 1] = codebook(v[2 * g + 1], iq4_codebook, 128);
+        }
+        if (format == PANEL_MXFP4) {    /* 4 .. 28, as Q5_0's around 16 */
+            v[2 * g] = codebook(v[2 * g], mxfp4_codebook, 16);
+            v[2 * g + 1] = codebook(v[2 * g + 1], mxfp4_codebook, 16);
         }
     }
 }
@@ -152,8 +157,7 @@ INLINE void rows_32(const enum panel_format format, const uint8_t *panel, uint32
     const bool is_biased = format == PANEL_Q8_0 || format == PANEL_IQ4_NL;
     const int shift = panel32_shift(format);
     const size_t block_lines = panel32_n_lines(format) * PANEL_LINE;
-    const uint16_t *scales = (const uint16_t *)panel + row;
-    const uint8_t *lines = panel + panel32_scales_bytes(has_min, n_k) + 4 * row;
+    const uint8_t *scales = panel, *lines = panel + panel32_scales_bytes(format, n_k) + 4 * row;
     vf sum[PRODUCT_GROUP];
 
     for (int c = 0; c < n_cols; c++) sum[c] = set1_f(0);
@@ -168,15 +172,17 @@ INLINE void rows_32(const enum panel_format format, const uint8_t *panel, uint32
         finish_dots(dot, n_cols);
         for (int c = 0; c < n_cols && shift; c++)
             dot[c] = add(shl(dot[c], shift), set1(x[c].start));
-        vf d = load_f16(scales);
+        const uint16_t *halves = (const uint16_t *)scales + row;
+        vf d = format == PANEL_MXFP4 ? float_of_bits(shl(widen_u8(scales + row), 23))
+                                     : load_f16(halves);
         if (shift) d = mul_f(d, set1_f(1.0f / (float)(1 << shift)));
         for (int c = 0; c < n_cols; c++)
             sum[c] = fma_f(to_float(dot[c]), mul_f(d, set1_f(x[c].d)), sum[c]);
         if (has_min) {
-            const vf m = load_f16(scales + PANEL_ROWS);
+            const vf m = load_f16(halves + PANEL_ROWS);
             for (int c = 0; c < n_cols; c++) sum[c] = fma_f(m, set1_f(x[c].d_sum), sum[c]);
         }
-        scales += has_min ? 2 * PANEL_ROWS : PANEL_ROWS;
+        scales += panel32_block_scales(format);
     }
     for (int c = 0; c < n_cols; c++) store_f(out + c * ld_out + row, sum[c]);
 }
@@ -218,6 +224,7 @@ DEFINE_PRODUCT(product_q4_1, rows_32, PANEL_Q4_1)
 DEFINE_PRODUCT(product_q5_0, rows_32, PANEL_Q5_0)
 DEFINE_PRODUCT(product_q5_1, rows_32, PANEL_Q5_1)
 DEFINE_PRODUCT(product_iq4_nl, rows_32, PANEL_IQ4_NL)
+DEFINE_PRODUCT(product_mxfp4, rows_32, PANEL_MXFP4)
 
 static void set_products(struct cpu_kernels *k)
 {
@@ -230,4 +237,5 @@ static void set_products(struct cpu_kernels *k)
     k->product[PANEL_Q5_0] = product_q5_0;
     k->product[PANEL_Q5_1] = product_q5_1;
     k->product[PANEL_IQ4_NL] = product_iq4_nl;
+    k->product[PANEL_MXFP4] = product_mxfp4;
 }

@@ -113,20 +113,19 @@ static inline void product_32(enum panel_format format, const uint8_t *panel, ui
     const int factor = 1 << panel32_shift(format);
 
     for (uint32_t row = 0; row < PANEL_ROWS; row++) {
-        const uint16_t *scales = (const uint16_t *)panel + row;
-        const uint8_t *lines = panel + panel32_scales_bytes(has_min, n_k);
+        const uint8_t *scales = panel, *lines = panel + panel32_scales_bytes(format, n_k);
         const struct act_x32 *xb = x;
         float sum[MAX_PRODUCT_COLS] = { 0 };
         for (uint32_t b = 0; b < n_k / 32; b++, lines += block_lines, xb += ld) {
-            const float d = f32_of_f16(scales[0]) * (1.0f / (float)factor);
-            const float m = has_min ? f32_of_f16(scales[PANEL_ROWS]) : 0;
+            const struct panel32_scale s = panel32_scale_of(format, scales, row);
+            const float d = s.d * (1.0f / (float)factor);
             int8_t q[32];
             panel_quanta_32(format, lines, row, q);
             for (uint32_t c = 0; c < n_cols; c++) {
                 sum[c] = fmaf((float)(dot(q, xb[c].q, 32) * factor), d * xb[c].d, sum[c]);
-                if (has_min) sum[c] = fmaf(m, xb[c].d_sum, sum[c]);
+                if (has_min) sum[c] = fmaf(s.m, xb[c].d_sum, sum[c]);
             }
-            scales += has_min ? 2 * PANEL_ROWS : PANEL_ROWS;
+            scales += panel32_block_scales(format);
         }
         for (uint32_t c = 0; c < n_cols; c++) out[c * ld_out + row] = sum[c];
     }
@@ -145,6 +144,7 @@ DEFINE_PRODUCT_32(product_q4_1, PANEL_Q4_1)
 DEFINE_PRODUCT_32(product_q5_0, PANEL_Q5_0)
 DEFINE_PRODUCT_32(product_q5_1, PANEL_Q5_1)
 DEFINE_PRODUCT_32(product_iq4_nl, PANEL_IQ4_NL)
+DEFINE_PRODUCT_32(product_mxfp4, PANEL_MXFP4)
 
 void cpu_product_scalar(struct cpu_kernels *k)
 {
@@ -157,6 +157,7 @@ void cpu_product_scalar(struct cpu_kernels *k)
     k->product[PANEL_Q5_0] = product_q5_0;
     k->product[PANEL_Q5_1] = product_q5_1;
     k->product[PANEL_IQ4_NL] = product_iq4_nl;
+    k->product[PANEL_MXFP4] = product_mxfp4;
     k->quantise_x256 = quantise_x256_scalar;
     k->quantise_x32 = quantise_x32_scalar;
 }

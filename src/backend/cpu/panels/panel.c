@@ -19,6 +19,7 @@ int panel_format_of(uint32_t quant_type, uint32_t n_k)
     case QUANT_Q5_1: format = PANEL_Q5_1; break;
     case QUANT_IQ4_NL:
     case QUANT_IQ4_XS: format = PANEL_IQ4_NL; break;
+    case QUANT_MXFP4: format = PANEL_MXFP4; break;
     case QUANT_Q8_0:
     case QUANT_Q2_K:
     case QUANT_F32:
@@ -48,7 +49,7 @@ size_t panel_bytes(enum panel_format format, uint32_t n_k)
     case PANEL_Q5_K: return n_k / 256 * sizeof(struct panel_q5_k);
     case PANEL_Q6_K: return n_k / 256 * sizeof(struct panel_q6_k);
     default:
-        return panel32_scales_bytes(panel32_has_min(format), n_k) +
+        return panel32_scales_bytes(format, n_k) +
                n_k / 32 * panel32_n_lines(format) * PANEL_LINE;
     }
 }

@@ -5,21 +5,22 @@
  * K-quants are one struct per 256 k, one after another. The 32-blocks put all scales of the panel
  * first and then all lines, so that both are read in order:
  *
- *     scales  [n_k / 32][16 rows] f16, or with a minimum [n_k / 32][2][16 rows]: d, then m
+ *     scales  [n_k / 32][16 rows] f16, or with a minimum [n_k / 32][2][16 rows]: d, then m; of
+ *             MXFP4 [n_k / 32][16 rows] u8, the exponent fields of floats
  *             (filled up with zeros to a multiple of 64 bytes)
  *     lines   [n_k / 32][n_lines][64]
  *
  * Every product follows the one chain of floats written below, column by column and in block order,
  * so that all instruction sets and column counts give the same bytes. fma() rounds once; other
  * operations round each; integer sums are exact and stay below 2^31. d, dmin and m are the f16
- * values as floats.
+ * values as floats, of MXFP4 a power of 2.
  *
  *     Q4_K Q5_K  scaled = sum over sub-blocks of scale * (sum of q * x.q)
  *                mins   = sum over sub-blocks of min * x.sum32
  *                t = (float)scaled * d;  t = fma(-(float)mins, dmin, t);  sum = fma(t, x.d, sum)
  *     Q6_K       scaled = start + sum over sub-blocks of scale * (sum of 4 (q - 32) * x.u)
  *                t = (float)scaled * (d * 0.25);  sum = fma(t, x.d, sum)
- *     Q8_0 Q4_0 Q5_0 IQ4_NL   v = (signed quantum << shift) + 128, unsigned
+ *     Q8_0 Q4_0 Q5_0 IQ4_NL MXFP4   v = (signed quantum << shift) + 128, unsigned
  *                dot = x.start + sum of v * x.q
  *                sum = fma((float)dot, (d * 2^-shift) * x.d, sum)
  *     Q4_1 Q5_1  dot = sum of q * x.q
@@ -75,7 +76,8 @@ struct panel_q6_k {
  *   Q4_1  4 lines, the same (w = d q + m)
  *   Q5_0  1 line of fifth bits, bit g of a byte for k 4g .. 4g + 3, then 4 of nibbles (w = q - 16)
  *   Q5_1  the same 5 lines (w = d q + m)
- *   IQ4_NL  4 lines of nibbles that choose one of 16 quanta (iq4_codebook) */
+ *   IQ4_NL  4 lines of nibbles that choose one of 16 quanta (iq4_codebook)
+ *   MXFP4   the same (mxfp4_codebook) */
 static inline size_t panel32_n_lines(enum panel_format format)
 {
     switch (format) {
@@ -94,13 +96,20 @@ static inline bool panel32_has_min(enum panel_format format)
 /* How far the signed quantum is shifted up, so that its sign bit is the top bit of the byte. */
 static inline int panel32_shift(enum panel_format format)
 {
-    return format == PANEL_Q4_0 ? 4 : format == PANEL_Q5_0 ? 3 : 0;
+    return format == PANEL_Q4_0 ? 4 : format == PANEL_Q5_0 || format == PANEL_MXFP4 ? 3 : 0;
+}
+
+/* Bytes of the scales, and minima, of 32 k of the 16 rows. */
+static inline size_t panel32_block_scales(enum panel_format format)
+{
+    if (format == PANEL_MXFP4) return PANEL_ROWS;
+    return PANEL_ROWS * sizeof(uint16_t) * (panel32_has_min(format) ? 2 : 1);
 }
 
 /* Bytes of the scales in front of the lines. */
-static inline size_t panel32_scales_bytes(bool has_min, uint32_t n_k)
+static inline size_t panel32_scales_bytes(enum panel_format format, uint32_t n_k)
 {
-    const size_t n_bytes = (size_t)(n_k / 32) * PANEL_ROWS * sizeof(uint16_t) * (has_min ? 2 : 1);
+    const size_t n_bytes = n_k / 32 * panel32_block_scales(format);
     return (n_bytes + PANEL_LINE - 1) / PANEL_LINE * PANEL_LINE;
 }
 
@@ -108,6 +117,13 @@ static inline size_t panel32_scales_bytes(bool has_min, uint32_t n_k)
 void panel_quanta_q4_k(const struct panel_q4_k *block, uint32_t row, int8_t q[256]);
 void panel_quanta_q5_k(const struct panel_q5_k *block, uint32_t row, int8_t q[256]);
 void panel_quanta_q6_k(const struct panel_q6_k *block, uint32_t row, int8_t q[256]);
+
+/* d and m (0 where there is none) of a row, of the scales of its 32 k. */
+struct panel32_scale {
+    float d, m;
+};
+struct panel32_scale panel32_scale_of(enum panel_format format, const uint8_t *scales,
+                                      uint32_t row);
 
 /* Of the lines of 32 k: signed, or unsigned where the format has a minimum. */
 void panel_quanta_32(enum panel_format format, const uint8_t *lines, uint32_t row, int8_t q[32]);

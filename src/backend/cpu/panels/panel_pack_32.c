@@ -1,6 +1,7 @@
-/* Packing the 32-blocks: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL as they are, and of the types without
- * a panel of their own IQ4_XS as IQ4_NL, the others as Q8_0.
+/* Packing the 32-blocks: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4 as they are, and of the types
+ * without a panel of their own IQ4_XS as IQ4_NL, the others as Q8_0.
  *
+ *   MXFP4         scales below 2^-126 become 0: every such weight is off by less than 2^-123.
  *   IQ4_XS        the same quanta as IQ4_NL; its scale, f16 times an integer of -32 .. 31, is
  *                 rounded to f16: every weight is off by at most 2^-11 of itself (saturates where
  *                 d > 2047).
@@ -18,7 +19,7 @@
 
 /* 32 weights of a row on their way into a panel. */
 struct block_32 {
-    uint16_t d, m;
+    uint16_t d, m;              /* halves; d of MXFP4: an exponent field */
     uint8_t q[32];              /* as the panel's lines hold them: Q8_0 + 128, others unsigned */
 };
 
@@ -84,6 +85,14 @@ static void load_iq4_nl(const void *block, struct block_32 *to)
     const struct iq4_nl *from = block;
 
     to->d = from->d;
+    nibbles(from->qs, to->q);
+}
+
+static void load_mxfp4(const void *block, struct block_32 *to)
+{
+    const struct mxfp4 *from = block;
+
+    to->d = mxfp4_exponent(from->e);
     nibbles(from->qs, to->q);
 }
 
@@ -196,6 +205,7 @@ static struct source source_of(uint32_t quant_type)
     case QUANT_Q5_0: return (struct source){ sizeof(struct q5_0), 1, load_q5_0 };
     case QUANT_Q5_1: return (struct source){ sizeof(struct q5_1), 1, load_q5_1 };
     case QUANT_IQ4_NL: return (struct source){ sizeof(struct iq4_nl), 1, load_iq4_nl };
+    case QUANT_MXFP4: return (struct source){ sizeof(struct mxfp4), 1, load_mxfp4 };
     case QUANT_IQ4_XS: return (struct source){ sizeof(struct iq4_xs), 8, load_iq4_xs };
     case QUANT_Q2_K: return (struct source){ sizeof(struct q2_k), 8, load_q2_k };
     case QUANT_F16: return (struct source){ 64, 1, load_f16 };
@@ -217,23 +227,31 @@ static void put_lines(enum panel_format format, uint8_t *lines, uint32_t row, co
     for (int g = 0; g < 4; g++) put_nibbles(lines + g * PANEL_LINE, row, q + 8 * g);
 }
 
+static void put_scales(enum panel_format format, uint8_t *scales, uint32_t row,
+                       const struct block_32 *block)
+{
+    uint16_t *half = (uint16_t *)scales;
+    if (format == PANEL_MXFP4) {
+        scales[row] = (uint8_t)block->d;
+        return;
+    }
+    half[row] = block->d;
+    if (panel32_has_min(format)) half[PANEL_ROWS + row] = block->m;
+}
+
 void panel_pack_32(enum panel_format format, uint8_t *panel, uint32_t quant_type,
                    const uint8_t *rows, size_t row_bytes, uint32_t n_rows, uint32_t n_k)
 {
     const struct source source = source_of(quant_type);
-    const bool has_min = panel32_has_min(format);
-    const size_t n_scales = has_min ? 2 * PANEL_ROWS : PANEL_ROWS;
-    const size_t n_lines = panel32_n_lines(format);
-    uint16_t *scales = (uint16_t *)panel;
-    uint8_t *lines = panel + panel32_scales_bytes(has_min, n_k);
+    const size_t n_lines = panel32_n_lines(format), scale_bytes = panel32_block_scales(format);
+    uint8_t *lines = panel + panel32_scales_bytes(format, n_k);
 
     for (uint32_t b = 0; b < n_k / 32; b += source.n_blocks, rows += source.n_bytes)
         for (uint32_t row = 0; row < n_rows; row++) {
             struct block_32 block[8];
             source.load(rows + row * row_bytes, block);
             for (uint32_t i = 0; i < source.n_blocks; i++) {
-                scales[(b + i) * n_scales + row] = block[i].d;
-                if (has_min) scales[(b + i) * n_scales + PANEL_ROWS + row] = block[i].m;
+                put_scales(format, panel + (b + i) * scale_bytes, row, &block[i]);
                 put_lines(format, lines + (b + i) * n_lines * PANEL_LINE, row, block[i].q);
             }
         }

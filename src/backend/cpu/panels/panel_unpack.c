@@ -80,12 +80,28 @@ void panel_quanta_32(enum panel_format format, const uint8_t *lines, uint32_t ro
     } else {
         nibbles_32(lines, row, q);
     }
-    if (format == PANEL_IQ4_NL) {
+    if (format == PANEL_MXFP4) {
+        for (int k = 0; k < 32; k++) q[k] = mxfp4_codebook[q[k]];
+    } else if (format == PANEL_IQ4_NL) {
         for (int k = 0; k < 32; k++) q[k] = iq4_codebook[q[k]];
     } else if (!panel32_has_min(format)) {
         const int zero = 1 << (7 - panel32_shift(format));      /* Q4_0: 8, Q5_0: 16 */
         for (int k = 0; k < 32; k++) q[k] = (int8_t)(q[k] - zero);
     }
+}
+
+struct panel32_scale panel32_scale_of(enum panel_format format, const uint8_t *scales, uint32_t row)
+{
+    struct panel32_scale s = { 0, 0 };
+    if (format == PANEL_MXFP4) {
+        const uint32_t bits = (uint32_t)scales[row] << 23;
+        memcpy(&s.d, &bits, sizeof s.d);
+        return s;
+    }
+    const uint16_t *half = (const uint16_t *)scales;
+    s.d = f32_of_f16(half[row]);
+    if (panel32_has_min(format)) s.m = f32_of_f16(half[PANEL_ROWS + row]);
+    return s;
 }
 
 /* Products of f16 scales with small integers are exact in float, so the order does not matter: the
@@ -133,14 +149,13 @@ void panel_unpack_row(enum panel_format format, const uint8_t *panel, uint32_t r
     }
 
     const bool has_min = panel32_has_min(format);
-    const uint16_t *scales = (const uint16_t *)panel + row;
-    const uint8_t *lines = panel + panel32_scales_bytes(has_min, n_k);
+    const uint8_t *lines = panel + panel32_scales_bytes(format, n_k);
     for (uint32_t b = 0; b < n_k / 32; b++, out += 32) {
-        const float d = f32_of_f16(scales[0]), m = has_min ? f32_of_f16(scales[PANEL_ROWS]) : 0;
+        const struct panel32_scale s = panel32_scale_of(format, panel, row);
         int8_t q[32];
         panel_quanta_32(format, lines, row, q);
-        for (int k = 0; k < 32; k++) out[k] = has_min ? d * (float)q[k] + m : d * (float)q[k];
-        scales += has_min ? 2 * PANEL_ROWS : PANEL_ROWS;
+        for (int k = 0; k < 32; k++) out[k] = has_min ? s.d * (float)q[k] + s.m : s.d * (float)q[k];
+        panel += panel32_block_scales(format);
         lines += panel32_n_lines(format) * PANEL_LINE;
     }
 }

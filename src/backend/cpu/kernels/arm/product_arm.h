@@ -33,10 +33,10 @@ INLINE int32_t four_bytes(const void *p)
 INLINE vi low_nibbles(vi v) { return of_bytes(vandq_u8(ubytes(v), vdupq_n_u8(15))); }
 INLINE vi high_nibbles(vi v) { return of_bytes(vshrq_n_u8(ubytes(v), 4)); }
 
-INLINE vi codebook(vi v)
+INLINE vi codebook(vi v, const int8_t quanta[16], const int add)
 {
-    const uint8x16_t table = veorq_u8(vreinterpretq_u8_s8(vld1q_s8(iq4_codebook)),
-                                      vdupq_n_u8(0x80));
+    const uint8x16_t table =
+        vaddq_u8(vreinterpretq_u8_s8(vld1q_s8(quanta)), vdupq_n_u8((uint8_t)add));
     return of_bytes(vqtbl1q_u8(table, ubytes(v)));
 }
 
@@ -91,3 +91,4 @@ INLINE vi dot_pairs(vi acc, const uint8_t *pairs, const int16_t *sums)
 }
 
 INLINE vf to_float(vi a) { return vcvtq_f32_s32(a); }
+INLINE vf float_of_bits(vi a) { return vreinterpretq_f32_s32(a); }

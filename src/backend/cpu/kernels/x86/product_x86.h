@@ -28,10 +28,10 @@ INLINE int32_t four_bytes(const void *p)
 INLINE vi low_nibbles(vi v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
 INLINE vi high_nibbles(vi v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
 
-INLINE vi codebook(vi v)
+INLINE vi codebook(vi v, const int8_t quanta[16], const int add)
 {
-    const __m128i quanta = _mm_loadu_si128((const __m128i *)iq4_codebook);
-    const __m128i table = _mm_xor_si128(quanta, _mm_set1_epi8((char)0x80));
+    const __m128i table =
+        _mm_add_epi8(_mm_loadu_si128((const __m128i *)quanta), _mm_set1_epi8((char)add));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), v);
 }
 
@@ -70,3 +70,4 @@ INLINE vi dot_pairs(vi acc, const uint8_t *pairs, const int16_t *sums)
 }
 
 INLINE vf to_float(vi a) { return _mm256_cvtepi32_ps(a); }
+INLINE vf float_of_bits(vi a) { return _mm256_castsi256_ps(a); }
