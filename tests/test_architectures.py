@@ -43,6 +43,8 @@ CASES = {
     "glm4": dict(arch="glm4"),
     "exaone4": dict(arch="exaone4"),
     "olmo2": dict(arch="olmo2"),
+    "gpt-oss": dict(arch="gpt-oss", biases=("attn_output",), seed=2),
+    "gpt-oss rounded": dict(arch="gpt-oss", keys={"rope.scaling.yarn_truncate": (BOOL, True)}),
     "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),

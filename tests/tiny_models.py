@@ -38,7 +38,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     products, such as "ffn_up". tensors: changes (name, array) before it is written."""
     keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
             for k, v in dict(keys).items()}
-    is_mixture = arch.endswith("moe") if mixture is None else mixture
+    is_mixture = arch.endswith("moe") or arch == "gpt-oss" if mixture is None else mixture
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
     rng = np.random.default_rng(seed)
     w = GGUFWriter(path, arch)
@@ -58,8 +58,10 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     w.add_value_length(D_HEAD)
     w.add_layer_norm_rms_eps(1e-6)
     w.add_rope_freq_base(10000.0)
-    if arch in ("gemma2", "gemma3"):
+    if arch in ("gemma2", "gemma3", "gpt-oss"):
         w.add_sliding_window(16)
+    if arch == "gpt-oss":
+        scaling = ("yarn", 4.0, 64)
     if arch == "gemma2":
         w.add_attn_logit_softcapping(5.0)
         w.add_final_logit_softcapping(10.0)
@@ -105,13 +107,20 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
 
     def experts(p):
+        kind = GGMLQuantizationType.MXFP4 if arch == "gpt-oss" else GGMLQuantizationType.Q8_0
         vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
         for name, rows, k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
                               ("down", D_MODEL, D_EXPERT)):
             x = rng.standard_normal((N_EXPERTS, rows, k), dtype=np.float32) / np.sqrt(k)
-            w.add_tensor(p + f"ffn_{name}_exps.weight",
-                         quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
-                         raw_dtype=GGMLQuantizationType.Q8_0)
+            if arch == "gpt-oss" and name == "down":    # a clamped gate and up + 1 give more
+                x /= 3
+            w.add_tensor(p + f"ffn_{name}_exps.weight", quantize(x.astype(np.float32), kind),
+                         raw_dtype=kind)
+            if arch == "gpt-oss":
+                vector(p + f"ffn_{name}_exps.bias", (N_EXPERTS, rows), 0.0, 0.5)
+        if arch == "gpt-oss":
+            vector(p + "ffn_gate_inp.bias", N_EXPERTS, 0.0, 0.5)
+            vector(p + "attn_sinks.weight", N_HEADS, 0.0, 1.0)
         if arch in ("qwen2moe", "granitemoe"):
             matrix(p + "ffn_gate_shexp.weight", D_FF, D_MODEL)
             matrix(p + "ffn_up_shexp.weight", D_FF, D_MODEL)
@@ -137,7 +146,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         heads = (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS))
         for name, rows in () if arch == "phi3" else heads:
             matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
-            if arch in ("qwen2", "qwen2moe", "seed_oss") or f"attn_{name}" in biases:
+            if arch in ("qwen2", "qwen2moe", "seed_oss", "gpt-oss") or f"attn_{name}" in biases:
                 vector(p + f"attn_{name}.bias", rows * D_HEAD, 0.0, 0.3)
         if arch == "olmo2":
             vector(p + "attn_q_norm.weight", N_HEADS * D_HEAD)
@@ -160,7 +169,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
                 vector(p + name + ".bias", n, 0.0, 0.5)
         if arch not in ("exaone4", "olmo2"):
             vector(p + "attn_norm.weight", D_MODEL)
-            ffn_norm = "post_attention_norm" if arch == "seed_oss" else "ffn_norm"
+            is_named_post = arch in ("seed_oss", "gpt-oss")
+            ffn_norm = "post_attention_norm" if is_named_post else "ffn_norm"
             vector(p + ffn_norm + ".weight", D_MODEL)
         if has_post_norms:
             vector(p + "post_attention_norm.weight", D_MODEL)

@@ -41,6 +41,7 @@ struct dims {
     uint32_t d_model, d_head, d_ff, n_heads, n_kv_heads, n_layers, n_vocab;
     uint32_t n_experts, n_experts_used, d_expert;   /* 0: dense. d_ff is then the shared expert's */
     bool has_ff_biases;         /* gate_up will get biases */
+    bool has_expert_biases;     /* experts_add will */
 };
 
 /* Layers that want the same KV memory have pages of their own. Group 0 keeps every position of a
@@ -246,13 +247,19 @@ static inline uint32_t window_start(uint32_t pos, uint32_t window)
  * highest. A matrix holds the rows of all experts, one expert after the other. */
 struct expert_weights {
     const struct vector *router;            /* (n_experts, d_model); NULL: a dense layer */
-    const struct matrix *gate, *up;         /* (n_experts * d_expert, d_model) */
-    const struct matrix *down;              /* (n_experts * d_model, d_expert) */
+    const struct vector *router_bias;       /* (n_experts); NULL: none */
+    struct linear gate, up;                 /* (n_experts * d_expert, d_model) */
+    struct linear down;                     /* (n_experts * d_model, d_expert) */
     struct linear shared_gate, shared_up, shared_down;  /* for every column; no weight: none */
     const struct vector *shared_router;     /* (d_model); NULL: the shared expert counts whole */
 };
 
-enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
+/* Of a gate, times its up. ACTIVATION_SWIGLU_CLAMPED: g / (1 + exp(-SWIGLU_ALPHA g)) times
+ * (up + 1), g being the gate held below SWIGLU_LIMIT, up being held between it and its negative. */
+enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_SWIGLU_CLAMPED };
+
+#define SWIGLU_ALPHA 1.702f
+#define SWIGLU_LIMIT 7.0f
 
 /* How a layer's feed-forward part computes. */
 struct ffn_params {
@@ -369,9 +376,9 @@ struct backend_ops {
     /* X += ACT * weight + bias, as the residual says */
     void (*down_add)(struct backend *b, const struct linear *w, const struct residual *r);
     /* X += scale * sum over a column's experts of their weight times down(activation(H gate) *
-     * (H up)), weights being a scaled softmax of the router's scores of the column normalised by
-     * `norm`, from which H came too; and sigmoid(shared_router) times the shared expert's. The
-     * residual has no norm */
+     * (H up)), biases included, weights being a scaled softmax of the router's scores of the column
+     * normalised by `norm`, from which H came too; and sigmoid(shared_router) times the shared
+     * expert's. The residual has no norm */
     void (*experts_add)(struct backend *b, const struct norm *norm, const struct expert_weights *w,
                         const struct ffn_params *p, const struct residual *r);
     /* LOGITS = norm(X of the output columns) * weight, scaled and capped */

@@ -12,6 +12,7 @@ enum presence { ABSENT, OPTIONAL, REQUIRED };
 /* Tensors of a layer of which a backend wants to know beforehand whether there are any. */
 #define GATE_BIAS "ffn_gate.bias"
 #define UP_BIAS "ffn_up.bias"
+#define EXPERT_BIAS "_exps.bias"
 
 struct arch {
     const char *name;               /* general.architecture */
@@ -19,6 +20,7 @@ struct arch {
     enum presence qkv_bias;         /* other biases are optional everywhere */
     enum presence head_norms;       /* RMS norm of every query and key head before RoPE */
     bool norms_all_heads;           /* of a column together instead */
+    enum presence sinks;            /* scores that join every softmax and stand for no value */
     bool has_no_pre_norms;          /* attention and feed-forward read X as it is */
     const char *ffn_norm;           /* what feed-forward's norm is called; NULL: ffn_norm.weight */
     enum presence post_norms;       /* RMS norm of what attention and feed-forward add to X */
@@ -36,6 +38,7 @@ struct arch {
                                      * a window. Of both the file may say otherwise */
     uint32_t window;                /* where the file names none; 0: all layers are global */
     bool may_lack_window;           /* some of its models have none */
+    bool yarn_is_unrounded;         /* the ends of YaRN's ramp, unless the file says otherwise */
     float score_cap, logit_cap;     /* where the file names none; 0: no caps */
     /* Edits the plan of the layers, and whatever else only this family has, after all of hparams is
      * filled; may be NULL. */
@@ -46,7 +49,7 @@ extern const struct arch arch_llama, arch_mistral3, arch_smollm3, arch_granite, 
 extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
 extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_exaone4;
-extern const struct arch arch_olmo2;
+extern const struct arch arch_olmo2, arch_gpt_oss;
 
 /* NULL: not a known architecture. */
 const struct arch *arch_find(struct gguf_string name);

@@ -89,6 +89,7 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
           &l->qkv.norm_q.weight },
         { "attn_k_norm.weight", a->norms_all_heads ? kv_rows : d->d_head, a->head_norms,
           &l->qkv.norm_k.weight },
+        { "attn_sinks.weight", d->n_heads, a->sinks, &l->qkv.sinks },
         { "post_attention_norm.weight", d->d_model, a->post_norms,
           &l->attention_residual.norm.weight },
         { a->ffn_norm ? a->ffn_norm : "ffn_norm.weight", d->d_model, pre_norms,
@@ -163,8 +164,8 @@ static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
     const struct dims *d = &k->h->dims;
     const size_t n_rope = (size_t)k->ctx_tokens * d->d_head;
     const size_t n_attended = (size_t)d->n_heads * d->d_head;
-    const size_t n_routed = (size_t)d->d_model * (d->n_experts ? d->n_experts : 1);
-    const size_t others[] = { n_routed, d->d_ff, n_rope };
+    const size_t n_experts = d->n_experts ? d->n_experts : 1;
+    const size_t others[] = { n_experts * d->d_model, n_experts * d->d_expert, d->d_ff, n_rope };
     const bool is_loading = k->homes->home[0].backend;
     size_t longest = n_attended;
     pl_status st = PL_OK;

@@ -26,21 +26,38 @@ static pl_status wrong_shape(const struct binder *k, const struct gguf_tensor *t
                    shape_of(t->dim, t->n_dims).text, shape_of(wanted, third ? 3 : 2).text);
 }
 
-/* n_rows rows of each expert, one expert after the other. */
-static pl_status bind_experts(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
-                              const struct matrix **out, pl_err *err)
+/* n_rows values of each expert, where the file has them. */
+static pl_status bind_expert_bias(struct binder *k, const char *name, uint32_t n_rows,
+                                  const struct vector **out, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
     const struct gguf_tensor *t = find_tensor(k, name);
+    if (!t) return PL_OK;
+    if (!has_shape(t, n_rows, d->n_experts, 1))
+        return wrong_shape(k, t, name, n_rows, d->n_experts, 0, err);
+    return load_floats(k, t, n_rows * d->n_experts, out, err);
+}
+
+/* n_rows rows of each expert, one expert after the other, and their biases; name: "gate". */
+static pl_status bind_experts(struct binder *k, uint32_t i, const char *name, uint32_t n_rows,
+                              uint32_t n_k, struct linear *out, pl_err *err)
+{
+    const struct dims *d = &k->h->dims;
+    char text[40];
+    snprintf(text, sizeof text, "ffn_%s_exps.weight", name);
+    const struct layer_name weight = name_of(i, text);
+    const struct gguf_tensor *t = find_tensor(k, weight.text);
     uint64_t n_bytes;
-    if (!t) return missing_tensor(k, name, err);
+    if (!t) return missing_tensor(k, weight.text, err);
     if (!has_shape(t, n_k, n_rows, d->n_experts))
-        return wrong_shape(k, t, name, n_k, n_rows, d->n_experts, err);
-    const pl_status st = load_rows(k, t, name, 0, n_rows * d->n_experts, n_k, &n_bytes, out, err);
+        return wrong_shape(k, t, weight.text, n_k, n_rows, d->n_experts, err);
+    const pl_status st = load_rows(k, t, weight.text, 0, n_rows * d->n_experts, n_k, &n_bytes,
+                                   &out->weight, err);
     if (st) return st;
     k->plan.expert_weight_bytes += n_bytes;
     k->plan.macs_per_token += (uint64_t)n_rows * n_k * d->n_experts_used;
-    return PL_OK;
+    snprintf(text, sizeof text, "ffn_%s" EXPERT_BIAS, name);
+    return bind_expert_bias(k, name_of(i, text).text, n_rows, &out->bias, err);
 }
 
 /* The router is computed in f32, whatever its type in the file. */
@@ -80,13 +97,10 @@ pl_status bind_mixture(struct binder *k, uint32_t i, struct expert_weights *e, p
     const struct dims *d = &k->h->dims;
     pl_status st = bind_router(k, name_of(i, "ffn_gate_inp.weight").text, &e->router, err);
     if (!st)
-        st = bind_experts(k, name_of(i, "ffn_gate_exps.weight").text, d->d_expert, d->d_model,
-                          &e->gate, err);
-    if (!st)
-        st = bind_experts(k, name_of(i, "ffn_up_exps.weight").text, d->d_expert, d->d_model,
-                          &e->up, err);
-    if (!st)
-        st = bind_experts(k, name_of(i, "ffn_down_exps.weight").text, d->d_model, d->d_expert,
-                          &e->down, err);
+        st = bind_vector(k, name_of(i, "ffn_gate_inp.bias").text, d->n_experts, OPTIONAL,
+                         &e->router_bias, err);
+    if (!st) st = bind_experts(k, i, "gate", d->d_expert, d->d_model, &e->gate, err);
+    if (!st) st = bind_experts(k, i, "up", d->d_expert, d->d_model, &e->up, err);
+    if (!st) st = bind_experts(k, i, "down", d->d_model, d->d_expert, &e->down, err);
     return st || !d->d_ff ? st : bind_shared_expert(k, i, e, err);
 }

@@ -139,13 +139,13 @@ static bool ends_with(struct gguf_string s, const char *end)
     return s.n > n && !memcmp(s.bytes + s.n - n, end, n);
 }
 
-static bool has_ff_biases(const struct hparams *h, const struct gguf *g)
+static void find_biases(struct hparams *h, const struct gguf *g)
 {
-    bool has_any = false;
-    for (uint64_t i = 0; i < g->n_tensors && !h->dims.n_experts; i++)
-        has_any |= ends_with(g->tensor[i].name, "." GATE_BIAS) ||
-                   ends_with(g->tensor[i].name, "." UP_BIAS);
-    return has_any;
+    for (uint64_t i = 0; i < g->n_tensors; i++) {
+        const struct gguf_string name = g->tensor[i].name;
+        h->dims.has_ff_biases |= ends_with(name, "." GATE_BIAS) || ends_with(name, "." UP_BIAS);
+        h->dims.has_expert_biases |= ends_with(name, EXPERT_BIAS);
+    }
 }
 
 /* ---- the model's ends ----------------------------------------------------------------------- */
@@ -217,7 +217,7 @@ pl_status hparams_read(struct hparams *h, const struct gguf *g, pl_err *err)
 
     read_name(h, g);
     count_weights(h, g);
-    h->dims.has_ff_biases = has_ff_biases(h, g);
+    find_biases(h, g);
     st = read_scales(h, g, err);
     if (!st) st = layers_read(h, g, err);
     if (!st) st = check_finite(h, g, err);

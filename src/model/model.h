@@ -25,6 +25,7 @@ struct rope_params {
     bool has_factors;           /* tensors say what frequencies are divided by: longrope */
     float attn_factor;          /* of the cosines and sines; YaRN's own comes on top, divided by */
     float yarn_log_multiplier;  /* what it would be with this for its 1; 0: not divided */
+    bool is_ramp_rounded;       /* YaRN's ramp begins and ends at whole pairs */
     uint32_t original_ctx; /* YaRN, as the betas: turns within it that count as fast and slow */
     float yarn_beta_fast, yarn_beta_slow;
 };

@@ -12,8 +12,13 @@ static double pair_of_turns(const struct rope_params *r, double turns)
 /* 1 for pairs that turn fast (kept as they are), 0 for slow ones (interpolated), a ramp between. */
 static double yarn_keep(const struct rope_params *r, uint32_t pair)
 {
-    const double low = fmax(0, floor(pair_of_turns(r, r->yarn_beta_fast)));
-    const double high = fmin(r->n_rot - 1, ceil(pair_of_turns(r, r->yarn_beta_slow)));
+    double low = pair_of_turns(r, r->yarn_beta_fast), high = pair_of_turns(r, r->yarn_beta_slow);
+    if (r->is_ramp_rounded) {
+        low = floor(low);
+        high = ceil(high);
+    }
+    low = fmax(0, low);
+    high = fmin(r->n_rot - 1, high);
     const double along = (pair - low) / fmax(0.001, high - low);
     return (1 - fmin(1, fmax(0, along))) * r->yarn_ext_factor;
 }

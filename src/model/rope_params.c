@@ -55,6 +55,9 @@ static pl_status read_yarn(struct hparams *h, const struct gguf *g, pl_err *err)
     if (!st) st = read_f32_or(h, g, "rope.scaling.yarn_attn_factor", 1, &factor, err);
     if (!st)
         st = read_f32_or(h, g, "rope.scaling.yarn_log_multiplier", 0, &r->yarn_log_multiplier, err);
+    if (!st)
+        st = gguf_bool_or(g, key_of(h, "rope.scaling.yarn_truncate").text,
+                          !h->arch->yarn_is_unrounded, &r->is_ramp_rounded, err);
     if (!st) st = read_f32_or(h, g, "attention.temperature_scale", 0, &h->temperature, err);
     if (!r->original_ctx) r->original_ctx = h->ctx_tokens;
     r->attn_factor *= factor;

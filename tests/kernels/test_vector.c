@@ -87,10 +87,13 @@ static void norms_are_near_exact(void **state)
 /* The argument of the exponential: its rounding is what the relative error grows with. */
 static double exponent_of(double x, enum activation activation)
 {
+    if (activation == ACTIVATION_SWIGLU_CLAMPED) return (double)-SWIGLU_ALPHA * x;
     return activation == ACTIVATION_SILU
                ? -x
                : -2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x);
 }
+
+static const char *const activation_names[] = { "silu", "gelu", "clamped swiglu" };
 
 static void check_gate(const struct cpu_kernels *k, struct rng *r)
 {
@@ -99,22 +102,26 @@ static void check_gate(const struct cpu_kernels *k, struct rng *r)
     static float x[MAX_N], up[MAX_N], buffer[MAX_N + 2 * GUARD + 1];
 
     for (size_t l = 0; l < COUNT(lengths); l++)
-        for (int a = ACTIVATION_SILU; a <= ACTIVATION_GELU_TANH; a++) {
+        for (int a = ACTIVATION_SILU; a <= ACTIVATION_SWIGLU_CLAMPED; a++) {
             const uint32_t n = lengths[l];
             for (uint32_t i = 0; i < n; i++) {
                 x[i] = i < COUNT(extremes) ? extremes[i] : 4 * random_normal(r);
-                up[i] = random_normal(r);
+                up[i] = 4 * random_normal(r);
             }
             float *out = guarded(buffer, x, n);
             k->gate(out, up, n, (enum activation)a, out);
             check_guards(buffer, n, k->isa, "gate");
             for (uint32_t i = 0; i < n; i++) {
-                const double e = exponent_of(x[i], (enum activation)a);
-                const double want = x[i] / (1 + exp(e)) * up[i];
+                const bool is_clamped = a == ACTIVATION_SWIGLU_CLAMPED;
+                const double limit = (double)SWIGLU_LIMIT;
+                const double g = is_clamped ? fmin(x[i], limit) : x[i];
+                const double times = is_clamped ? fmax(-limit, fmin(up[i], limit)) + 1 : up[i];
+                const double e = exponent_of(g, (enum activation)a);
+                const double want = g / (1 + exp(e)) * times;
                 /* beyond e^88 a float has no exponential: the result may be 0 */
-                const double least = fabs((double)x[i] * up[i]) * 1e-37;
+                const double least = fabs(g * times) * 1e-37 + is_clamped * fabs(g) * 1e-7;
                 check_near(out[i], want, fabs(want) * 1e-6 * (1 + fmin(fabs(e), 100)) + least,
-                           k->isa, a == ACTIVATION_SILU ? "silu" : "gelu", n, i);
+                           k->isa, activation_names[a], n, i);
             }
         }
 }

@@ -38,6 +38,7 @@ struct tiny_shape {
     bool has_no_norms;              /* of what attention and feed-forward read */
     bool has_sinks, has_q_scales;
     bool has_row_norms;             /* norms of Q and K are of all heads together */
+    bool has_expert_biases;
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
@@ -71,6 +72,10 @@ static const struct tiny_shape tiny_shapes[] = {
     { "norms of all heads together", 96, 32, 160, 6, 2, 70, { 20, 0 }, true, true, true, false,
       ACTIVATION_SILU, 0.5f, { "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_1" }, "F32",
       "Q5_1", .has_no_norms = true, .has_row_norms = true },
+    { "experts with biases, of four-bit floats", 96, 32, 0, 4, 2, 100, { 20, 0 }, false, false,
+      true, false, ACTIVATION_SWIGLU_CLAMPED, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL,
+      NULL, NULL, "MXFP4", "MXFP4", "MXFP4" }, "Q8_0", "Q8_0", 9, 4, 96, true, .has_sinks = true,
+      .has_expert_biases = true },
 };
 
 /* How many of them are run: an emulated processor has time for the first few. */
@@ -109,7 +114,8 @@ struct tiny_layer {
     struct tiny_matrix matrix[TINY_MATRICES];
     struct tiny_vector norm, ff_norm, post_norm, post_ff_norm, norm_q, norm_k;
     struct tiny_vector bias[TINY_BIASES];   /* of matrix IN_Q to IN_DOWN */
-    struct tiny_vector router, shared_router, sinks, q_scales;
+    struct tiny_vector router, router_bias, shared_router, sinks, q_scales;
+    struct tiny_vector expert_bias[3];      /* of matrix IN_EXPERT_GATE to IN_EXPERT_DOWN */
     /* the same, as the operations get them */
     struct norm norm_in, norm_ff;
     struct qkv_weights qkv;
@@ -162,7 +168,7 @@ static inline struct tiny_matrix tiny_random_matrix(struct rng *r, const char *t
     } types[] = {
         { "Q4_K", 200, -7.5f }, { "Q5_K", 400, -15.5f }, { "Q6_K", 1366, 0 }, { "Q8_0", 74, 0 },
         { "Q4_0", 4.6f, 0 },    { "Q4_1", 4.6f, 7.5f },
-        { "Q5_0", 9.2f, 0 },    { "Q5_1", 9.2f, 15.5f },
+        { "Q5_0", 9.2f, 0 },    { "Q5_1", 9.2f, 15.5f },  { "MXFP4", 5.9f, 0 },
     };
     struct tiny_matrix m = { tiny_type(type_name), NULL, n_rows, n_k, NULL };
     const size_t n_blocks = (size_t)n_rows * n_k / m.type->block_weights;
@@ -173,7 +179,8 @@ static inline struct tiny_matrix tiny_random_matrix(struct rng *r, const char *t
         const float d = 1 / (types[i].spread * sqrtf((float)n_k));
         for (size_t b = 0; b < n_blocks; b++) {
             uint8_t *block = m.rows + b * m.type->block_bytes;
-            put_half(block + m.type->half_at[0], f16_of_f32(d));
+            if (m.type->type == QUANT_MXFP4) block[0] = (uint8_t)(128 + lrintf(log2f(d)));
+            else put_half(block + m.type->half_at[0], f16_of_f32(d));
             if (m.type->half_at[1] >= 0)
                 put_half(block + m.type->half_at[1], f16_of_f32(-types[i].mean * d));
         }
@@ -217,6 +224,11 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
                                        2 / sqrtf((float)s->d_model));
         if (s->d_ff && !s->counts_shared_whole)
             l->shared_router = tiny_random_vector(r, s->d_model, 0, 0.1f);
+    }
+    if (s->has_expert_biases) {
+        l->router_bias = tiny_random_vector(r, s->n_experts, 0, 1);
+        for (int i = 0; i < 3; i++)
+            l->expert_bias[i] = tiny_random_vector(r, n_rows[IN_EXPERT_GATE + i], 0, 0.5f);
     }
     l->norm = tiny_random_vector(r, s->d_model, 1, 0.2f);
     l->ff_norm = tiny_random_vector(r, s->d_model, 1, 0.2f);
@@ -283,7 +295,7 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
     t->params = (struct backend_params){
         .dims = { s->d_model, s->d_head, s->d_ff, s->n_heads, s->n_kv_heads, TINY_LAYERS,
                   s->n_vocab, s->n_experts, s->n_experts_used, s->d_expert,
-                  tiny_has_ff_biases(s) },
+                  tiny_has_ff_biases(s), s->has_expert_biases },
         .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
     };
     return t;
@@ -298,7 +310,8 @@ static inline void tiny_free(struct tiny *t)
         free(l->norm.values), free(l->ff_norm.values);
         free(l->post_norm.values), free(l->post_ff_norm.values);
         free(l->norm_q.values), free(l->norm_k.values);
-        free(l->router.values), free(l->shared_router.values);
+        free(l->router.values), free(l->shared_router.values), free(l->router_bias.values);
+        for (int k = 0; k < 3; k++) free(l->expert_bias[k].values);
         free(l->sinks.values), free(l->q_scales.values);
     }
     free(t->embedding.rows), free(t->head.rows), free(t->head_norm.values), free(t->logits);
@@ -348,8 +361,11 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     l->residual = (struct residual){ { l->post_norm.loaded, tiny_eps }, scale };
     l->ff_residual = (struct residual){ { l->post_ff_norm.loaded, tiny_eps }, scale };
     l->experts = (struct expert_weights){
-        l->router.loaded, l->matrix[IN_EXPERT_GATE].loaded, l->matrix[IN_EXPERT_UP].loaded,
-        l->matrix[IN_EXPERT_DOWN].loaded, l->gate, l->up, l->down, l->shared_router.loaded,
+        l->router.loaded, l->router_bias.loaded,
+        { l->matrix[IN_EXPERT_GATE].loaded, l->expert_bias[0].loaded },
+        { l->matrix[IN_EXPERT_UP].loaded, l->expert_bias[1].loaded },
+        { l->matrix[IN_EXPERT_DOWN].loaded, l->expert_bias[2].loaded },
+        l->gate, l->up, l->down, l->shared_router.loaded,
     };
     l->ffn = (struct ffn_params){ s->activation, s->is_normalised, TINY_EXPERT_SCALE };
 }
@@ -368,7 +384,9 @@ static inline void tiny_open(struct tiny *t)
         struct tiny_layer *l = &t->layer[i];
         struct tiny_vector *vectors[] = { &l->norm, &l->ff_norm, &l->post_norm, &l->post_ff_norm,
                                           &l->norm_q, &l->norm_k, &l->router, &l->shared_router,
-                                          &l->sinks, &l->q_scales };
+                                          &l->sinks, &l->q_scales, &l->router_bias,
+                                          &l->expert_bias[0], &l->expert_bias[1],
+                                          &l->expert_bias[2] };
         for (int k = 0; k < TINY_MATRICES; k++) tiny_load_matrix(t, &l->matrix[k]);
         for (size_t k = 0; k < COUNT(vectors); k++) tiny_load_vector(t, vectors[k]);
         for (int k = 0; k < TINY_BIASES; k++) tiny_load_vector(t, &l->bias[k]);
@@ -398,6 +416,7 @@ static inline uint64_t tiny_weights_bytes(const struct tiny *t)
         const struct tiny_vector *vectors[] = {
             &l->norm,   &l->ff_norm, &l->post_norm,     &l->post_ff_norm, &l->norm_q,
             &l->norm_k, &l->router,  &l->shared_router, &l->sinks,        &l->q_scales,
+            &l->router_bias, &l->expert_bias[0], &l->expert_bias[1], &l->expert_bias[2],
         };
         for (size_t k = 0; k < COUNT(vectors); k++)
             n_bytes += memory_rounded(vectors[k]->n * sizeof(float));

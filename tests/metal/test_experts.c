@@ -15,16 +15,21 @@ struct setup {
     uint32_t gate, up, down;    /* enum quant_type */
     bool is_normalised;
     enum activation activation;
+    bool has_biases;
 };
 
 /* 72 columns of 2 out of 4 experts come in wide blocks. The shared expert's weights are small, so
  * that it does not hide the others. */
 static const struct setup setups[] = {
-    { "plain", 64, 32, 0, 4, 2, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q8_0, true, ACTIVATION_SILU },
-    { "shared", 64, 96, 64, 40, 8, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, false, ACTIVATION_SILU },
+    { "plain", 64, 32, 0, 4, 2, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q8_0, true, ACTIVATION_SILU, false },
+    { "shared", 64, 96, 64, 40, 8, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, false, ACTIVATION_SILU,
+      false },
     { "two types", 96, 64, 32, 5, 1, QUANT_Q4_1, QUANT_IQ4_NL, QUANT_Q5_1, false,
-      ACTIVATION_GELU_TANH },
-    { "all chosen", 256, 256, 0, 3, 3, QUANT_Q4_K, QUANT_Q4_K, QUANT_Q6_K, true, ACTIVATION_SILU },
+      ACTIVATION_GELU_TANH, false },
+    { "all chosen", 256, 256, 0, 3, 3, QUANT_Q4_K, QUANT_Q4_K, QUANT_Q6_K, true, ACTIVATION_SILU,
+      false },
+    { "biases", 64, 96, 0, 6, 2, QUANT_MXFP4, QUANT_MXFP4, QUANT_MXFP4, true,
+      ACTIVATION_SWIGLU_CLAMPED, true },
 };
 
 #define EXPERT_SCALE 1.5f
@@ -41,6 +46,7 @@ struct bench {
     struct vector *norm;
     struct ffn_params ffn;
     float *router, norm_weight[MAX_MODEL], shared_router[MAX_MODEL];
+    float *bias[3], router_bias[64];    /* bias: of GATE, UP, DOWN; NULL: none */
     float x[MAX_COLS][MAX_MODEL], alone[MAX_COLS][MAX_MODEL];
 };
 
@@ -84,6 +90,15 @@ static void load_shared(struct bench *t, struct rng *r)
     t->w.shared_router = load_vector(t, t->shared_router, s->d_model);
 }
 
+static const struct vector *load_bias(struct bench *t, struct rng *r, int which, uint32_t n)
+{
+    if (!t->s->has_biases) return NULL;
+    t->bias[which] = calloc(n, sizeof *t->bias[which]);
+    assert_non_null(t->bias[which]);
+    for (uint32_t i = 0; i < n; i++) t->bias[which][i] = random_normal(r);
+    return load_vector(t, t->bias[which], n);
+}
+
 /* change_router, unless NULL, is called before the router is loaded. */
 static struct bench *open_bench(const struct setup *s, uint64_t seed,
                                 void (*change_router)(struct bench *t))
@@ -92,7 +107,8 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
     const struct backend_params params = {
         .dims = { .d_model = s->d_model, .d_head = 32, .d_ff = s->d_ff, .n_heads = 2,
                   .n_kv_heads = 1, .n_layers = 1, .n_vocab = 64, .n_experts = s->n_experts,
-                  .n_experts_used = s->n_used, .d_expert = s->d_expert },
+                  .n_experts_used = s->n_used, .d_expert = s->d_expert,
+                  .has_expert_biases = s->has_biases },
         .max_cols = MAX_COLS, .max_outs = 8, .kv = { 1, { { 0, 1, 4 } } }, .n_threads = 1,
     };
     struct rng r;
@@ -112,9 +128,16 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
         for (uint32_t c = 0; c < MAX_COLS; c++) t->x[c][i] = 3 * random_normal(&r);
     }
     if (change_router) change_router(t);
-    t->w.gate = load_matrix(t, &r, GATE, s->gate, s->n_experts * s->d_expert, s->d_model);
-    t->w.up = load_matrix(t, &r, UP, s->up, s->n_experts * s->d_expert, s->d_model);
-    t->w.down = load_matrix(t, &r, DOWN, s->down, s->n_experts * s->d_model, s->d_expert);
+    const uint32_t n_ff = s->n_experts * s->d_expert, n_out = s->n_experts * s->d_model;
+    t->w.gate.weight = load_matrix(t, &r, GATE, s->gate, n_ff, s->d_model);
+    t->w.up.weight = load_matrix(t, &r, UP, s->up, n_ff, s->d_model);
+    t->w.down.weight = load_matrix(t, &r, DOWN, s->down, n_out, s->d_expert);
+    t->w.gate.bias = load_bias(t, &r, GATE, n_ff);
+    t->w.up.bias = load_bias(t, &r, UP, n_ff);
+    t->w.down.bias = load_bias(t, &r, DOWN, n_out);
+    for (uint32_t e = 0; e < s->n_experts && s->has_biases; e++)
+        t->router_bias[e] = 2 * random_normal(&r);
+    if (s->has_biases) t->w.router_bias = load_vector(t, t->router_bias, s->n_experts);
     t->w.router = load_vector(t, t->router, s->n_experts * s->d_model);
     t->ffn = (struct ffn_params){ s->activation, s->is_normalised, EXPERT_SCALE };
     t->norm = load_vector(t, t->norm_weight, s->d_model);
@@ -127,6 +150,7 @@ static void close_bench(struct bench *t)
 {
     fixture_close(t->b);
     for (int i = 0; i < N_MATRICES; i++) free(t->rows[i]);
+    for (int i = 0; i < 3; i++) free(t->bias[i]);
     free(t->router);
     free(t);
 }
@@ -172,13 +196,16 @@ static void exact_product(const struct bench *t, int which, uint32_t first_row, 
         quant_dequantise(type, from, w, n_k);
         out[row] = 0;
         for (uint32_t k = 0; k < n_k; k++) out[row] += as_half(w[k]) * x[k];
+        if (which <= DOWN && t->bias[which]) out[row] += (double)t->bias[which][first_row + row];
     }
 }
 
-static double activated(enum activation activation, double x)
+static double activated(enum activation activation, double x, double up)
 {
-    if (activation == ACTIVATION_SILU) return x / (1 + exp(-x));
-    return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+    if (activation == ACTIVATION_SILU) return x / (1 + exp(-x)) * up;
+    if (activation == ACTIVATION_SWIGLU_CLAMPED)
+        return fmin(x, 7) / (1 + exp(-1.702 * fmin(x, 7))) * (fmax(-7, fmin(up, 7)) + 1);
+    return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))) * up;
 }
 
 /* sum += weight * what an expert of n rows makes of h; its matrices begin at `which`. */
@@ -190,7 +217,7 @@ static void exact_expert(const struct bench *t, int which, uint32_t expert, uint
     exact_product(t, which + GATE, expert * n, n, d_model, h, gate);
     exact_product(t, which + UP, expert * n, n, d_model, h, up);
     for (uint32_t i = 0; i < n; i++)
-        gate[i] = as_half(activated(t->s->activation, gate[i]) * up[i] * ACT_SCALE) / ACT_SCALE;
+        gate[i] = as_half(activated(t->s->activation, gate[i], up[i]) * ACT_SCALE) / ACT_SCALE;
     exact_product(t, which + DOWN, expert * d_model, d_model, n, gate, out);
     for (uint32_t i = 0; i < d_model; i++) sum[i] += weight * out[i];
 }
@@ -217,7 +244,7 @@ static void exact_sum(const struct bench *t, uint32_t col, double *sum)
         sum[i] = 0;
     }
     for (uint32_t e = 0; e < s->n_experts; e++) {
-        score[e] = dot(t->router + e * s->d_model, h, s->d_model);
+        score[e] = dot(t->router + e * s->d_model, h, s->d_model) + (double)t->router_bias[e];
         if (isnan(score[e])) score[e] = -INFINITY;
         all += exp(score[e]);
     }

@@ -96,7 +96,7 @@ struct cpu_kernels {
     /* out = x / sqrt(mean(x^2) + eps) * weight; out may be x */
     void (*rms_norm)(const float *x, const float *weight, uint32_t n, float eps, float *out);
 
-    /* out = activation(gate) * up; out may be gate */
+    /* out = activation(gate) * up, as enum activation has it; out may be gate */
     void (*gate)(const float *gate, const float *up, uint32_t n, enum activation activation,
                  float *out);
 

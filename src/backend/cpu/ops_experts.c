@@ -39,11 +39,12 @@ static void run_route(struct cpu_backend *b, const struct phase *p, struct part 
 {
     const struct dims *d = &b->params.dims;
     const struct range mine = range_of(d->n_experts, part);
+    const struct vector *bias = p->experts->router_bias;
     for (uint32_t e = mine.first; e < mine.last; e++)
         for (uint32_t c = 0; c < b->batch.n_cols; c++)
             b->moe.score[c * d->n_experts + e] =
                 b->k.dot(b->y + c * b->ld_model, p->experts->router->values +
-                         (size_t)e * d->d_model, d->d_model);
+                         (size_t)e * d->d_model, d->d_model) + (bias ? bias->values[e] : 0);
 }
 
 /* The n_used highest scores by rank, the lower index first among equals. Not a number is lowest. */
@@ -176,15 +177,17 @@ static bool next_panels(struct expert_pass *p, struct expert_panels *out)
     return false;
 }
 
-/* A matrix that holds the experts' rows one after the other, times their pairs. */
-static void expert_product(const struct cpu_backend *b, const struct matrix *m,
+/* A matrix that holds the experts' rows one after the other, times their pairs, and its bias. */
+static void expert_product(const struct cpu_backend *b, const struct linear *w,
                            const struct act *act, const struct expert_panels *s, uint32_t n_panels,
                            float *out, size_t ld_out)
 {
     const struct range panels = { s->expert * n_panels + s->panels.first,
                                   s->expert * n_panels + s->panels.last };
-    product_columns(b, m, act, s->cols, n_pairs_of(b), panels,
-                    out + (size_t)s->panels.first * PANEL_ROWS, ld_out);
+    out += (size_t)s->panels.first * PANEL_ROWS;
+    product_columns(b, w->weight, act, s->cols, n_pairs_of(b), panels, out, ld_out);
+    product_add_bias(b, w->bias, panels.first * PANEL_ROWS,
+                     (panels.last - panels.first) * PANEL_ROWS, s->cols, out, ld_out);
 }
 
 static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, struct part part)
@@ -193,8 +196,8 @@ static void run_expert_gate_up(struct cpu_backend *b, const struct phase *p, str
     struct expert_pass pass = pass_of(b, n_panels, part);
     struct expert_panels s;
     while (next_panels(&pass, &s)) {
-        expert_product(b, p->experts->gate, &b->moe.h, &s, n_panels, b->moe.gate, b->ld_expert);
-        expert_product(b, p->experts->up, &b->moe.h, &s, n_panels, b->moe.up, b->ld_expert);
+        expert_product(b, &p->experts->gate, &b->moe.h, &s, n_panels, b->moe.gate, b->ld_expert);
+        expert_product(b, &p->experts->up, &b->moe.h, &s, n_panels, b->moe.up, b->ld_expert);
     }
 }
 
@@ -215,7 +218,7 @@ static void run_expert_down(struct cpu_backend *b, const struct phase *p, struct
     struct expert_pass pass = pass_of(b, n_panels, part);
     struct expert_panels s;
     while (next_panels(&pass, &s))
-        expert_product(b, p->experts->down, &b->moe.ff, &s, n_panels, b->moe.out, b->ld_model);
+        expert_product(b, &p->experts->down, &b->moe.ff, &s, n_panels, b->moe.out, b->ld_model);
 }
 
 static void add_weighted(float *x, const float *y, float weight, uint32_t n)
@@ -251,7 +254,7 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
                      const struct ffn_params *params, const struct residual *r)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
-    const uint32_t forms = act_form(w->gate) | act_form(w->up);
+    const uint32_t forms = act_form(w->gate.weight) | act_form(w->up.weight);
     assert(!r->norm.weight);
     phase_want_forms(b, b->writer.h, forms);
 
@@ -270,7 +273,7 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
     phase_set_cost(b, add_expert_phase(b, run_expert_gate_up, "gate up", w), 2 * product_ns);
     struct phase *p = add_expert_phase(b, run_expert_activation, "activation", w);
     p->ffn = params;
-    p->forms = act_form(w->down);
+    p->forms = act_form(w->down.weight);
     phase_set_cost(b, p, ACTIVATION_NS * n_pairs_of(b) * b->params.dims.d_expert);
     phase_set_cost(b, add_expert_phase(b, run_expert_down, "down", w), product_ns);
     add_expert_phase(b, run_expert_sum, "expert sum", w)->residual = r;

@@ -46,7 +46,9 @@ static void route_column(struct exact_backend *b, const void *arg, uint32_t c)
     float *weight = b->expert_weight + (size_t)c * d->n_experts;
 
     for (uint32_t e = 0; e < d->n_experts; e++) {
-        score[e] = (float)exact_dot(h, w->router->values + (size_t)e * d->d_model, d->d_model);
+        const double bias = w->router_bias ? (double)w->router_bias->values[e] : 0;
+        score[e] = (float)(bias + exact_dot(h, w->router->values + (size_t)e * d->d_model,
+                                            d->d_model));
         weight[e] = 0;
     }
     for (uint32_t i = 0; i < d->n_experts_used; i++)
@@ -101,8 +103,10 @@ void exact_experts_add(struct backend *base, const struct norm *norm,
     for (uint32_t i = 0; i < d->n_experts; i++) {
         const uint32_t first = i * d->d_expert;
         const struct expert e = {
-            { w->gate, NULL, first, d->d_expert }, { w->up, NULL, first, d->d_expert },
-            { w->down, NULL, i * d->d_model, d->d_model }, b->expert_weight + i, d->n_experts,
+            { w->gate.weight, w->gate.bias, first, d->d_expert },
+            { w->up.weight, w->up.bias, first, d->d_expert },
+            { w->down.weight, w->down.bias, i * d->d_model, d->d_model },
+            b->expert_weight + i, d->n_experts,
         };
         add_expert(b, &e, p->activation, r->scale);
     }

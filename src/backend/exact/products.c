@@ -77,10 +77,18 @@ void exact_down_add(struct backend *base, const struct linear *w, const struct r
 
 /* ---- gated activation ----------------------------------------------------------------------- */
 
-static double activate(enum activation activation, double x)
+static double activated(enum activation activation, double x, double up)
 {
-    if (activation == ACTIVATION_SILU) return x / (1 + exp(-x));
-    return 0.5 * x * (1 + tanh(sqrt(M_2_PI) * (x + 0.044715 * x * x * x)));
+    const double alpha = (double)SWIGLU_ALPHA, limit = (double)SWIGLU_LIMIT;
+    switch (activation) {
+    case ACTIVATION_GELU_TANH:
+        return 0.5 * x * (1 + tanh(sqrt(M_2_PI) * (x + 0.044715 * x * x * x))) * up;
+    case ACTIVATION_SWIGLU_CLAMPED:
+        x = x > limit ? limit : x;
+        up = up > limit ? limit : up < -limit ? -limit : up;
+        return x / (1 + exp(-alpha * x)) * (up + 1);
+    default: return x / (1 + exp(-x)) * up;
+    }
 }
 
 struct gated {
@@ -94,7 +102,7 @@ static void activate_column(struct exact_backend *b, const void *arg, uint32_t c
     float *gate = b->gate + (size_t)c * g->d;
     const float *up = b->up + (size_t)c * g->d;
     for (uint32_t i = 0; i < g->d; i++)
-        gate[i] = (float)(activate(g->activation, (double)gate[i]) * (double)up[i]);
+        gate[i] = (float)activated(g->activation, (double)gate[i], (double)up[i]);
 }
 
 void exact_gated(struct exact_backend *b, struct rows gate, struct rows up,

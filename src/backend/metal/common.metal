@@ -423,7 +423,7 @@ static inline void reduce_few(thread float *sums, threadgroup float *shared, uin
 
 /* ---- activations ---------------------------------------------------------------------------- */
 
-enum { SILU, GELU_TANH };       /* enum activation */
+enum { SILU, GELU_TANH, SWIGLU_CLAMPED };       /* enum activation */
 
 static inline float activated(uint activation, float x)
 {
@@ -440,7 +440,13 @@ static inline float bounded(float x)
 }
 
 /* ACT = activation(gate) * up, scaled and bounded to what a half holds. */
-static inline half gated(constant product_args &a, float gate, float up)
+template <typename A>
+static inline half gated(constant A &a, float gate, float up)
 {
+    if (a.activation == SWIGLU_CLAMPED) {
+        const float g = min(gate, 7.0f);
+        const float y = g / (1.0f + exp(-1.702f * g)) * (clamp(up, -7.0f, 7.0f) + 1.0f);
+        return half(bounded(y * a.scale));
+    }
     return half(bounded(activated(a.activation, gate) * up * a.scale));
 }

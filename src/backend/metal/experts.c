@@ -13,7 +13,7 @@ enum {
 };
 
 struct metal_experts {
-    struct metal_pipeline *norm, *scores, *choose, *group, *gather, *sum;
+    struct metal_pipeline *norm, *scores, *choose, *group, *gather, *gate, *sum;
     struct metal_pipeline *product[N_FRAGMENT_FORMATS][N_WIDTHS], *few[N_FRAGMENT_FORMATS];
     struct metal_buffer score;          /* (max_cols, n_experts) f32 */
     struct metal_buffer chosen, weight; /* (max_cols, n_used) */
@@ -24,7 +24,8 @@ struct metal_experts {
     struct metal_buffer h;              /* (rows, ld_model) f16 */
     struct metal_buffer act;            /* (rows, d_expert) f16, scaled by ACT_SCALE */
     struct metal_buffer out;            /* (rows, ld_model) f32; before, gates whose ups are of
-                                         * another format: (rows, d_expert) */
+                                         * another format, or have biases: (rows, d_expert) */
+    struct metal_buffer up;             /* (rows, d_expert) f32: ups, where experts have biases */
 };
 
 /* ---- how pairs are cut into blocks ---------------------------------------------------------- */
@@ -80,6 +81,7 @@ static struct workspace workspace_of(struct metal_experts *x, const struct backe
     workspace_want(&w, what, rows * ld_model * 2, &x->h);
     workspace_want(&w, what, rows * d->d_expert * 2, &x->act);
     workspace_want(&w, what, rows * ld_out * 4, &x->out);
+    if (d->has_expert_biases) workspace_want(&w, what, rows * d->d_expert * 4, &x->up);
     return w;
 }
 
@@ -120,7 +122,8 @@ pl_status metal_experts_open(struct metal_backend *b, pl_err *err)
     } kernels[] = {
         { "route_norm", &x->norm },   { "route_scores", &x->scores },
         { "choose_experts", &x->choose }, { "group_pairs", &x->group },
-        { "gather_pairs", &x->gather },   { "expert_sum", &x->sum },
+        { "gather_pairs", &x->gather },   { "gate_pairs", &x->gate },
+        { "expert_sum", &x->sum },
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels && !st; i++)
         st = metal_pipeline_get(b->device, kernels[i].name, NULL, 0, kernels[i].to, err);
@@ -172,7 +175,9 @@ static struct route_args route_args_of(const struct metal_backend *b,
         .d_model = d->d_model, .ld_model = b->ld_model, .n_experts = d->n_experts,
         .n_used = d->n_experts_used, .n_cols = b->batch.n_cols, .has_norm = norm->weight != NULL,
         .is_normalised = p->is_normalised, .has_shared = w->shared_down.weight != NULL,
-        .has_shared_router = w->shared_router != NULL, .scale = p->expert_scale,
+        .has_shared_router = w->shared_router != NULL,
+        .has_router_bias = w->router_bias != NULL, .has_down_bias = w->down.bias != NULL,
+        .scale = p->expert_scale,
         .residual_scale = r->scale, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
         .eps = norm->eps,
     };
@@ -201,13 +206,14 @@ static void record_routing(struct metal_backend *b, const struct vector *norm,
     const struct metal_buffer *of_norm[] = { &b->x, norm ? &norm->values : any,
                                              shared ? &shared->values : any, &b->y,
                                              &x->shared_weight };
-    const struct metal_buffer *of_scores[] = { &b->y, &w->router->values, &x->score };
+    const struct metal_buffer *of_scores[] = { &b->y, &w->router->values, &x->score,
+                                               w->router_bias ? &w->router_bias->values : any };
     const struct metal_buffer *of_choice[] = { &x->score, &x->chosen, &x->weight };
     const struct metal_buffer *of_gather[] = { &b->h, &x->block, &x->row_col, &x->h };
 
     metal_record(b, x->norm, of_norm, 5, args, sizeof *args, n_cols, 1, GROUP_THREADS);
     metal_end_operation(b, "route");
-    metal_record(b, x->scores, of_scores, 3, args, sizeof *args,
+    metal_record(b, x->scores, of_scores, 4, args, sizeof *args,
                  (args->n_experts + ROUTE_EXPERTS - 1) / ROUTE_EXPERTS,
                  (n_cols + ROUTE_COLUMNS - 1) / ROUTE_COLUMNS, ROUTE_EXPERTS * METAL_SIMDGROUP);
     metal_end_operation(b, "route");
@@ -260,20 +266,51 @@ static void record_product(struct metal_backend *b, const struct product *p, uin
     metal_end_operation(b, name);
 }
 
+/* Gates and ups as rows of floats, to which biases are added before the two meet. */
+static void gate_up_with_biases(struct metal_backend *b, const struct expert_weights *w,
+                                enum activation activation)
+{
+    struct metal_experts *x = b->experts;
+    const struct cut cut = cut_of(&b->params.dims, b->batch.n_cols);
+    const uint32_t d_expert = b->params.dims.d_expert;
+    const struct product up = {
+        .matrix = w->up.weight, .in = &x->h, .out = &x->up, .ld_in = b->ld_model,
+        .ld_out = d_expert, .epilogue = EPILOGUE_STORE, .scale = 1,
+    };
+    struct product gate = up;
+    gate.matrix = w->gate.weight;
+    gate.out = &x->out;
+    const struct pair_args args = { d_expert, cut.block_pairs, w->gate.bias != NULL,
+                                    w->up.bias != NULL, activation, ACT_SCALE };
+    const struct metal_buffer *of_gate[] = {
+        &x->out, &x->up, w->gate.bias ? &w->gate.bias->values : &x->out,
+        w->up.bias ? &w->up.bias->values : &x->up, &x->act, &x->block };
+    record_product(b, &gate, d_expert, "gate");
+    record_product(b, &up, d_expert, "gate_up");
+    metal_record(b, x->gate, of_gate, 6, &args, sizeof args, cut.block_pairs, cut.n_blocks,
+                 GROUP_THREADS);
+    metal_end_operation(b, "bias");
+}
+
 static void record_gate_up(struct metal_backend *b, const struct expert_weights *w,
                            enum activation activation)
 {
     struct metal_experts *x = b->experts;
     const uint32_t d_expert = b->params.dims.d_expert;
-    const bool is_one_kernel = w->gate->format == w->up->format;
+    const struct matrix *gate = w->gate.weight, *up = w->up.weight;
+    if (w->gate.bias || w->up.bias) {
+        gate_up_with_biases(b, w, activation);
+        return;
+    }
+    const bool is_one_kernel = gate->format == up->format;
     const struct product p = {
-        .matrix = w->up, .gate = is_one_kernel ? w->gate : NULL, .in = &x->h, .out = &x->act,
+        .matrix = up, .gate = is_one_kernel ? gate : NULL, .in = &x->h, .out = &x->act,
         .gate_rows = &x->out, .ld_in = b->ld_model, .ld_out = d_expert, .activation = activation,
         .epilogue = is_one_kernel ? EPILOGUE_GATED : EPILOGUE_TIMES_GATE, .scale = ACT_SCALE,
     };
     if (!is_one_kernel) {
         struct product first = p;
-        first.matrix = w->gate;
+        first.matrix = gate;
         first.out = &x->out;
         first.epilogue = EPILOGUE_STORE;
         first.scale = 1;
@@ -304,16 +341,17 @@ void metal_experts_add(struct backend *base, const struct norm *norm,
     struct metal_experts *x = b->experts;
     const struct route_args args = route_args_of(b, norm, w, p, r);
     const struct product down = {
-        .matrix = w->down, .in = &x->act, .out = &x->out, .ld_in = b->params.dims.d_expert,
+        .matrix = w->down.weight, .in = &x->act, .out = &x->out, .ld_in = b->params.dims.d_expert,
         .ld_out = b->ld_model, .epilogue = EPILOGUE_STORE, .scale = 1 / ACT_SCALE,
     };
     const struct metal_buffer *of_sum[] = { &x->out, &x->pair_row, &x->weight, &b->y,
-                                            &x->shared_weight, &b->x };
+                                            &x->shared_weight, &b->x, &x->chosen,
+                                            w->down.bias ? &w->down.bias->values : &b->y };
 
     record_routing(b, norm->weight, w, &args);
     if (w->shared_down.weight) record_shared(b, w, p);
     record_gate_up(b, w, p->activation);
     record_product(b, &down, b->params.dims.d_model, "down");
-    metal_record(b, x->sum, of_sum, 6, &args, sizeof args, b->batch.n_cols, 1, GROUP_THREADS);
+    metal_record(b, x->sum, of_sum, 8, &args, sizeof args, b->batch.n_cols, 1, GROUP_THREADS);
     metal_end_operation(b, "expert sum");
 }

@@ -42,7 +42,8 @@ kernel void route_norm(device const float *x [[buffer(0)]],
 kernel void route_scores(device const float *y [[buffer(0)]],
                   device const float *router [[buffer(1)]],
                   device float *score [[buffer(2)]],
-                  constant route_args &a [[buffer(3)]],
+                  device const float *bias [[buffer(3)]],
+                  constant route_args &a [[buffer(4)]],
                   uint2 group [[threadgroup_position_in_grid]],
                   uint simd [[simdgroup_index_in_threadgroup]],
                   uint lane [[thread_index_in_simdgroup]])
@@ -59,7 +60,7 @@ kernel void route_scores(device const float *y [[buffer(0)]],
             sum[c] = fma(w, columns[c * a.ld_model + i], sum[c]);
     }
     for (uint c = 0; c < ROUTE_COLUMNS; c++) {
-        const float all = simd_sum(sum[c]);
+        const float all = simd_sum(sum[c]) + (a.has_router_bias ? bias[expert] : 0.0f);
         if (lane == 0 && first_col + c < a.n_cols)
             score[(first_col + c) * a.n_experts + expert] = all;
     }
@@ -270,6 +271,29 @@ EXPERTS(iq4_nl)
 EXPERTS(iq4_xs)
 EXPERTS(mxfp4)
 
+/* Activations of a pair out of its gates and ups, with the biases of its expert. Grid: (pairs of a
+ * block, blocks), 128 threads each. */
+kernel void gate_pairs(device const float *gate [[buffer(0)]],
+                 device const float *up [[buffer(1)]],
+                 device const float *gate_bias [[buffer(2)]],
+                 device const float *up_bias [[buffer(3)]],
+                 device half *act [[buffer(4)]],
+                 device const expert_block *blocks [[buffer(5)]],
+                 constant pair_args &a [[buffer(6)]],
+                 uint2 group [[threadgroup_position_in_grid]],
+                 uint thread_index [[thread_index_in_threadgroup]])
+{
+    device const expert_block *block = blocks + group.y;
+    const ulong first = (ulong(group.y) * a.block_pairs + group.x) * a.d_expert;
+    const ulong of_expert = ulong(block->expert) * a.d_expert;
+    if (group.x >= block->n_pairs) return;
+    for (uint i = thread_index; i < a.d_expert; i += NORM_THREADS) {
+        const float g = gate[first + i] + (a.has_gate_bias ? gate_bias[of_expert + i] : 0.0f);
+        const float u = up[first + i] + (a.has_up_bias ? up_bias[of_expert + i] : 0.0f);
+        act[first + i] = gated(a, g, u);
+    }
+}
+
 /* X += scale times weight times result, over the column's experts by rank, then the shared one's.
  * Grid: columns, 128 threads each. */
 kernel void expert_sum(device const float *out [[buffer(0)]],
@@ -278,7 +302,9 @@ kernel void expert_sum(device const float *out [[buffer(0)]],
                        device const float *shared_out [[buffer(3)]],
                        device const float *shared_weight [[buffer(4)]],
                        device float *x [[buffer(5)]],
-                       constant route_args &a [[buffer(6)]],
+                       device const uint *chosen [[buffer(6)]],
+                       device const float *bias [[buffer(7)]],
+                       constant route_args &a [[buffer(8)]],
                        uint group [[threadgroup_position_in_grid]],
                        uint thread_index [[thread_index_in_threadgroup]])
 {
@@ -288,7 +314,9 @@ kernel void expert_sum(device const float *out [[buffer(0)]],
         float sum = x[column + i];
         for (uint rank = 0; rank < a.n_used; rank++) {
             const ulong row = pair_row[first_pair + rank];
-            sum = fma(weight[first_pair + rank] * a.residual_scale, out[row * a.ld_model + i], sum);
+            float y = out[row * a.ld_model + i];
+            if (a.has_down_bias) y += bias[ulong(chosen[first_pair + rank]) * a.d_model + i];
+            sum = fma(weight[first_pair + rank] * a.residual_scale, y, sum);
         }
         if (a.has_shared)
             sum = fma(shared_weight[group] * a.residual_scale, shared_out[column + i], sum);

@@ -106,7 +106,7 @@ struct attend_args {
 /* A mixture of experts: a column and one of its experts are a pair. */
 struct route_args {
     U32 d_model, ld_model, n_experts, n_used, n_cols;
-    U32 has_norm, is_normalised, has_shared, has_shared_router;
+    U32 has_norm, is_normalised, has_shared, has_shared_router, has_router_bias, has_down_bias;
     F32 scale, residual_scale; /* of the weights of the experts chosen; of all that is added to X */
     U32 n_blocks, block_pairs;  /* blocks of pairs at most, and pairs of one */
     F32 eps;
@@ -121,6 +121,13 @@ struct expert_args {
     struct product_args product;    /* n_tiles: of one expert */
     U32 block_pairs;
     U32 n_few;                  /* blocks of up to so many pairs do without the matrix unit */
+};
+
+/* Gates and ups of pairs, as rows of floats. */
+struct pair_args {
+    U32 d_expert, block_pairs;
+    U32 has_gate_bias, has_up_bias, activation;
+    F32 scale;                  /* of the activations */
 };
 
 enum { ROUTE_COLUMNS = 4, ROUTE_EXPERTS = 4, MAX_EXPERTS = 1024 };

@@ -60,13 +60,22 @@ INLINE vf gelu(vf x)
     return div_f(x, add_f(set1_f(1.0f), exp_f(minus_2u)));
 }
 
+INLINE vf swiglu_clamped(vf g, vf up)
+{
+    const vf limit = set1_f(SWIGLU_LIMIT), x = min_f(g, limit);
+    const vf y = max_f(set1_f(-SWIGLU_LIMIT), min_f(up, limit));
+    const vf below = add_f(set1_f(1.0f), exp_f(mul_f(x, set1_f(-SWIGLU_ALPHA))));
+    return mul_f(div_f(x, below), add_f(y, set1_f(1.0f)));
+}
+
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
                  float *out)
 {
     for (uint32_t i = 0; i < n; i += LANES) {
-        const vf x = load_f(g + i);
-        const vf y = activation == ACTIVATION_SILU ? silu(x) : gelu(x);
-        store_f(out + i, mul_f(y, load_f(up + i)));
+        const vf x = load_f(g + i), y = load_f(up + i);
+        store_f(out + i, activation == ACTIVATION_SILU        ? mul_f(silu(x), y)
+                         : activation == ACTIVATION_GELU_TANH ? mul_f(gelu(x), y)
+                                                              : swiglu_clamped(x, y));
     }
 }
 

@@ -43,13 +43,22 @@ static float gelu(float x)
     return x / (1.0f + expf(-2.0f * u));
 }
 
+static float swiglu_clamped(float g, float up)
+{
+    const float x = fminf(g, SWIGLU_LIMIT);
+    const float y = fmaxf(-SWIGLU_LIMIT, fminf(up, SWIGLU_LIMIT));
+    return x / (1.0f + expf(-SWIGLU_ALPHA * x)) * (y + 1.0f);
+}
+
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
                  float *out)
 {
     if (activation == ACTIVATION_SILU)
         for (uint32_t i = 0; i < n; i++) out[i] = silu(g[i]) * up[i];
-    else
+    else if (activation == ACTIVATION_GELU_TANH)
         for (uint32_t i = 0; i < n; i++) out[i] = gelu(g[i]) * up[i];
+    else
+        for (uint32_t i = 0; i < n; i++) out[i] = swiglu_clamped(g[i], up[i]);
 }
 
 static void add(float *x, const float *y, uint32_t n)

@@ -54,13 +54,25 @@ static inline __m512 gelu(__m512 x)
     return _mm512_div_ps(x, _mm512_add_ps(one, exp_ps(minus_2u)));
 }
 
+static inline __m512 swiglu_clamped(__m512 g, __m512 up)
+{
+    const __m512 limit = _mm512_set1_ps(SWIGLU_LIMIT), one = _mm512_set1_ps(1.0f);
+    const __m512 x = _mm512_min_ps(g, limit);
+    const __m512 y = _mm512_max_ps(_mm512_set1_ps(-SWIGLU_LIMIT), _mm512_min_ps(up, limit));
+    const __m512 below =
+        _mm512_add_ps(one, exp_ps(_mm512_mul_ps(x, _mm512_set1_ps(-SWIGLU_ALPHA))));
+    return _mm512_mul_ps(_mm512_div_ps(x, below), _mm512_add_ps(y, one));
+}
+
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
                  float *out)
 {
     for (uint32_t i = 0; i < n; i += 16) {
-        const __m512 x = _mm512_loadu_ps(g + i);
-        const __m512 y = activation == ACTIVATION_SILU ? silu(x) : gelu(x);
-        _mm512_storeu_ps(out + i, _mm512_mul_ps(y, _mm512_loadu_ps(up + i)));
+        const __m512 x = _mm512_loadu_ps(g + i), y = _mm512_loadu_ps(up + i);
+        _mm512_storeu_ps(out + i, activation == ACTIVATION_SILU ? _mm512_mul_ps(silu(x), y)
+                                  : activation == ACTIVATION_GELU_TANH
+                                      ? _mm512_mul_ps(gelu(x), y)
+                                      : swiglu_clamped(x, y));
     }
 }
 
