@@ -41,6 +41,11 @@ CASES = {
     "seed_oss": dict(arch="seed_oss"),
     "phi3": dict(arch="phi3"),
     "glm4": dict(arch="glm4"),
+    "glm4moe": dict(arch="glm4moe"),
+    "glm4moe in groups": dict(arch="glm4moe", n_dense=2, keys={
+        "expert_group_count": (U32, 4), "expert_group_used_count": (U32, 2)}),
+    "qwen3moe in groups": dict(arch="qwen3moe", keys={
+        "expert_group_count": (U32, 3), "expert_group_used_count": (U32, 1)}),
     "exaone4": dict(arch="exaone4"),
     "olmo2": dict(arch="olmo2"),
     "gpt-oss": dict(arch="gpt-oss", biases=("attn_output",), seed=2),
@@ -74,6 +79,12 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
     (dict(n_experts=11), b"ffn_gate_inp.weight is 256 x 12; 256 x 11 is wanted"),
     (dict(d_expert=128), b"ffn_gate_exps.weight is 256 x 96 x 12; 256 x 128 x 12 is wanted"),
     (dict(d_expert=100), b"expert_feed_forward_length is 100"),
+    (dict(keys={"expert_group_count": (U32, 5)}), b"3 of 12 experts out of 5 of 5 groups"),
+    (dict(keys={"expert_group_count": (U32, 6), "expert_group_used_count": (U32, 1)}),
+     b"3 of 12 experts out of 1 of 6 groups"),
+    (dict(keys={"expert_gating_func": (U32, 4)}), b"expert_gating_func is 4; 1 (softmax) and 2"),
+    (dict(keys={"leading_dense_block_count": (U32, 1)}), b"1 leading dense layers"),
+    (dict(keys={"nextn_predict_layers": (U32, 7)}), b"nextn_predict_layers is 7 of 7 blocks"),
 ])
 def test_a_mixture_that_is_not_what_it_says_is_refused(build_dir, tmp_path, wrong, piece):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch="qwen3moe", **wrong)

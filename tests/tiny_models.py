@@ -3,7 +3,7 @@ tests/golden/forward.py computes the exact answer. Weights are Q8_0, which is pa
 that only the rounding of activations and KV remains between the two."""
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
+from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
@@ -30,12 +30,13 @@ def add_vocabulary(w):
 
 def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
           n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, mixture=None, name=None, keys=(),
-          biases=(), tensors=None):
+          biases=(), tensors=None, n_dense=1):
     """scaling: None, ("linear", factor) or ("yarn", factor, original context). What is said of the
     experts need not be true of the tensors. mixture: whether there are any; None: as the
     architecture's name says. keys: what becomes of some keys, by the name behind the architecture's
     (or the whole name): (type, value), a GGUFValueType, or None: left out. biases: of which
-    products, such as "ffn_up". tensors: changes (name, array) before it is written."""
+    products, such as "ffn_up". tensors: changes (name, array) before it is written. n_dense: of
+    glm4moe, layers before those with experts."""
     keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
             for k, v in dict(keys).items()}
     is_mixture = arch.endswith("moe") or arch == "gpt-oss" if mixture is None else mixture
@@ -48,7 +49,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     if tensors:
         w.add_tensor = lambda n, x, **more: add_tensor(n, tensors(n, x), **more)
     w.add_name(name or f"random {arch}")
-    w.add_block_count(N_LAYERS)
+    w.add_block_count(N_LAYERS + (arch == "glm4moe"))      # one is for the token after the next
     w.add_context_length(4096)
     w.add_embedding_length(D_MODEL)
     w.add_feed_forward_length(D_EXPERT if is_wide else D_FF)
@@ -77,7 +78,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         w.add_rope_scaling_orig_ctx_len(64)
         w.add_rope_scaling_attn_factors(1.2)
         w.add_sliding_window(40)
-    if arch == "glm4":
+    if arch in ("glm4", "glm4moe"):
         w.add_rope_dimension_count(D_HEAD // 2)
     if arch.startswith("granite"):
         w.add_embedding_scale(0.5)
@@ -96,6 +97,13 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             w.add_expert_feed_forward_length(d_expert)
         if arch in ("qwen2moe", "granitemoe"):
             w.add_expert_shared_feed_forward_length(D_FF)
+        if arch == "glm4moe":
+            w.add_expert_shared_count(2)
+            w.add_leading_dense_block_count(n_dense)
+            w.add_expert_gating_func(ExpertGatingFuncType.SIGMOID)
+            w.add_expert_weights_scale(0.8)
+            w.add_expert_weights_norm(True)
+            w.add_nextn_predict_layers(1)
     add_vocabulary(w)
 
     def matrix(name, n_rows, n_k, scale=1.0):
@@ -121,10 +129,13 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if arch == "gpt-oss":
             vector(p + "ffn_gate_inp.bias", N_EXPERTS, 0.0, 0.5)
             vector(p + "attn_sinks.weight", N_HEADS, 0.0, 1.0)
-        if arch in ("qwen2moe", "granitemoe"):
-            matrix(p + "ffn_gate_shexp.weight", D_FF, D_MODEL)
-            matrix(p + "ffn_up_shexp.weight", D_FF, D_MODEL)
-            matrix(p + "ffn_down_shexp.weight", D_MODEL, D_FF)
+        if arch in ("qwen2moe", "granitemoe", "glm4moe"):
+            d_shared = 2 * D_EXPERT if arch == "glm4moe" else D_FF
+            matrix(p + "ffn_gate_shexp.weight", d_shared, D_MODEL)
+            matrix(p + "ffn_up_shexp.weight", d_shared, D_MODEL)
+            matrix(p + "ffn_down_shexp.weight", D_MODEL, d_shared)
+        if arch == "glm4moe":
+            vector(p + "exp_probs_b.bias", N_EXPERTS, 0.0, 0.6)
         if arch == "qwen2moe":
             vector(p + "ffn_gate_inp_shexp.weight", D_MODEL, 0.0, 1.0 / np.sqrt(D_MODEL))
 
@@ -146,7 +157,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         heads = (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS))
         for name, rows in () if arch == "phi3" else heads:
             matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
-            if arch in ("qwen2", "qwen2moe", "seed_oss", "gpt-oss") or f"attn_{name}" in biases:
+            has_bias = arch in ("qwen2", "qwen2moe", "seed_oss", "gpt-oss", "glm4moe")
+            if has_bias or f"attn_{name}" in biases:
                 vector(p + f"attn_{name}.bias", rows * D_HEAD, 0.0, 0.3)
         if arch == "olmo2":
             vector(p + "attn_q_norm.weight", N_HEADS * D_HEAD)
@@ -155,7 +167,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             vector(p + "attn_q_norm.weight", D_HEAD)
             vector(p + "attn_k_norm.weight", D_HEAD)
         matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
-        if is_mixture:
+        if is_mixture and not (arch == "glm4moe" and i < n_dense):
             experts(p)
         else:
             is_fused = arch in ("phi3", "glm4")     # gate's rows first
@@ -169,12 +181,14 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
                 vector(p + name + ".bias", n, 0.0, 0.5)
         if arch not in ("exaone4", "olmo2"):
             vector(p + "attn_norm.weight", D_MODEL)
-            is_named_post = arch in ("seed_oss", "gpt-oss")
+            is_named_post = arch in ("seed_oss", "gpt-oss", "glm4moe")
             ffn_norm = "post_attention_norm" if is_named_post else "ffn_norm"
             vector(p + ffn_norm + ".weight", D_MODEL)
         if has_post_norms:
             vector(p + "post_attention_norm.weight", D_MODEL)
             vector(p + "post_ffw_norm.weight", D_MODEL)
+    if arch == "glm4moe":
+        matrix(f"blk.{N_LAYERS}.nextn.eh_proj.weight", D_MODEL, 2 * D_MODEL)
     for k, v in keys.items():
         if v is not None:
             add_key_value(k, v[1], v[0], sub_type=v[2] if len(v) > 2 else None)

@@ -10,7 +10,7 @@
  *     H       normalised X, in the form products read (n_cols, d_model)
  *     Q K V   of the current layer                    (n_cols, heads * d_head) f32
  *     ATT     attention's result, as products read it (n_cols, n_heads * d_head)
- *     ACT     gated activation, as products read it   (n_cols, d_ff)
+ *     ACT     gated activation, as products read it   (n_cols, d_ff or d_shared)
  *     LOGITS                                          (max_outs, n_vocab) f32
  *
  * Law: what an operation computes for a column is the same bytes whatever the other columns of the
@@ -39,10 +39,18 @@ enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
 /* What every buffer's size follows from. */
 struct dims {
     uint32_t d_model, d_head, d_ff, n_heads, n_kv_heads, n_layers, n_vocab;
-    uint32_t n_experts, n_experts_used, d_expert;   /* 0: dense. d_ff is then the shared expert's */
+                                /* d_ff: of dense layers; 0: a mixture that has none */
+    uint32_t n_experts, n_experts_used, d_expert;   /* 0: all layers are dense */
+    uint32_t d_shared;          /* of the expert that all columns go through; 0: none */
     bool has_ff_biases;         /* gate_up will get biases */
     bool has_expert_biases;     /* experts_add will */
 };
+
+/* The widest ACT. */
+static inline uint32_t dims_widest_ff(const struct dims *d)
+{
+    return d->d_ff > d->d_shared ? d->d_ff : d->d_shared;
+}
 
 /* Layers that want the same KV memory have pages of their own. Group 0 keeps every position of a
  * stream; the others keep what their window lets the positions to come see. */
@@ -248,6 +256,7 @@ static inline uint32_t window_start(uint32_t pos, uint32_t window)
 struct expert_weights {
     const struct vector *router;            /* (n_experts, d_model); NULL: a dense layer */
     const struct vector *router_bias;       /* (n_experts); NULL: none */
+    const struct vector *choice_bias;       /* (n_experts) as struct router_params has it; NULL */
     struct linear gate, up;                 /* (n_experts * d_expert, d_model) */
     struct linear down;                     /* (n_experts * d_model, d_expert) */
     struct linear shared_gate, shared_up, shared_down;  /* for every column; no weight: none */
@@ -261,11 +270,26 @@ enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_SWIGLU_CLAMP
 #define SWIGLU_ALPHA 1.702f
 #define SWIGLU_LIMIT 7.0f
 
+/* What a router's scores are turned into: the softmax of a column's, or the sigmoid of each. */
+enum router_score { ROUTER_SOFTMAX, ROUTER_SIGMOID };
+
+enum { MAX_EXPERT_GROUPS = 32 };
+
+/* How a column's experts are chosen and weighed. Those with the highest shares (what scores are
+ * turned into) plus choice_bias are chosen, the first among equals; not a number is lowest. A share
+ * is also the weight, without that bias. Of experts in groups of neighbours, only those can be
+ * chosen whose group's two highest add up to most. */
+struct router_params {
+    enum router_score score;
+    uint32_t n_groups, n_groups_used;   /* up to 1: all experts are one group */
+    bool is_normalised;             /* weights of a column's experts sum to 1, */
+    float scale;                    /* times this */
+};
+
 /* How a layer's feed-forward part computes. */
 struct ffn_params {
     enum activation activation;
-    bool is_normalised;             /* of a mixture: weights of a column's experts sum to 1, */
-    float expert_scale;             /* times this */
+    struct router_params router;    /* of a mixture */
 };
 
 /* How what a branch computes joins the residual: X += scale * y, with a norm of y before. */
@@ -376,9 +400,9 @@ struct backend_ops {
     /* X += ACT * weight + bias, as the residual says */
     void (*down_add)(struct backend *b, const struct linear *w, const struct residual *r);
     /* X += scale * sum over a column's experts of their weight times down(activation(H gate) *
-     * (H up)), biases included, weights being a scaled softmax of the router's scores of the column
-     * normalised by `norm`, from which H came too; and sigmoid(shared_router) times the shared
-     * expert's. The residual has no norm */
+     * (H up)), biases included, weights being what the router makes of the column normalised by
+     * `norm`, from which H came too; and sigmoid(shared_router) times the shared expert's. The
+     * residual has no norm */
     void (*experts_add)(struct backend *b, const struct norm *norm, const struct expert_weights *w,
                         const struct ffn_params *p, const struct residual *r);
     /* LOGITS = norm(X of the output columns) * weight, scaled and capped */

@@ -27,6 +27,7 @@ static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
         { { "embedding_length", d->d_model, 1 << 17, 32 }, false },
         { { "block_count", d->n_layers, BACKEND_MAX_N_LAYERS, 1 }, false },
         { { "feed_forward_length", d->d_ff, 1 << 20, 32 }, is_mixture && d->d_ff == 0 },
+        { { "expert_shared_feed_forward_length", d->d_shared, 1 << 20, 32 }, d->d_shared == 0 },
         { { "attention.head_count", d->n_heads, BACKEND_MAX_N_HEADS, 1 }, false },
         { { "attention.head_count_kv", d->n_kv_heads, d->n_heads, 1 }, false },
         { { "attention.key_length", d->d_head, BACKEND_MAX_D_HEAD, 32 }, false },

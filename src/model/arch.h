@@ -31,6 +31,8 @@ struct arch {
     enum presence shared_expert;    /* one that all columns go through */
     enum presence shared_router;    /* which decides how much that one counts */
     bool normalises_experts;        /* weights of the experts chosen sum to 1 */
+    enum router_score router_score; /* where the file does not say */
+    bool may_lead_dense;            /* its first layers may be dense */
     bool has_wide_experts;          /* where the file does not say how wide they are: as wide as a
                                      * dense layer would be, not that over the number used */
     bool has_multipliers;           /* the file may scale embedding, residual and logits */
@@ -48,7 +50,8 @@ struct arch {
 extern const struct arch arch_llama, arch_mistral3, arch_smollm3, arch_granite, arch_granitemoe;
 extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
-extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_exaone4;
+extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_glm4moe;
+extern const struct arch arch_exaone4;
 extern const struct arch arch_olmo2, arch_gpt_oss;
 
 /* NULL: not a known architecture. */

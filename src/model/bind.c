@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static pl_status bind_gate_up(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
@@ -144,10 +145,22 @@ static pl_status bind_layers(struct binder *k, struct model *m, uint32_t first, 
     return st;
 }
 
+/* Tensors of blocks behind the last layer are nobody's. */
+static bool is_beyond(const struct binder *k, struct gguf_string name)
+{
+    bool is = false;
+    for (uint32_t i = k->h->dims.n_layers; i < k->h->n_blocks && !is; i++) {
+        const struct layer_name block = name_of(i, "");
+        const size_t n = strlen(block.text);
+        is = name.n > n && !memcmp(name.bytes, block.text, n);
+    }
+    return is;
+}
+
 static pl_status check_all_bound(const struct binder *k, pl_err *err)
 {
     for (uint64_t i = 0; i < k->g->n_tensors; i++)
-        if (!k->is_bound[i]) {
+        if (!k->is_bound[i] && !is_beyond(k, k->g->tensor[i].name)) {
             const struct gguf_string name = k->g->tensor[i].name;
             return pl_fail(
                 err, PL_E_UNSUPPORTED,

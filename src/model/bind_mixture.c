@@ -78,13 +78,13 @@ static pl_status bind_shared_expert(struct binder *k, uint32_t i, struct expert_
                                     pl_err *err)
 {
     const struct dims *d = &k->h->dims;
-    pl_status st = bind_matrix(k, name_of(i, "ffn_gate_shexp.weight").text, d->d_ff, d->d_model,
+    pl_status st = bind_matrix(k, name_of(i, "ffn_gate_shexp.weight").text, d->d_shared, d->d_model,
                                &e->shared_gate.weight, err);
     if (!st)
-        st = bind_matrix(k, name_of(i, "ffn_up_shexp.weight").text, d->d_ff, d->d_model,
+        st = bind_matrix(k, name_of(i, "ffn_up_shexp.weight").text, d->d_shared, d->d_model,
                          &e->shared_up.weight, err);
     if (!st)
-        st = bind_matrix(k, name_of(i, "ffn_down_shexp.weight").text, d->d_model, d->d_ff,
+        st = bind_matrix(k, name_of(i, "ffn_down_shexp.weight").text, d->d_model, d->d_shared,
                          &e->shared_down.weight, err);
     if (!st)
         st = bind_vector(k, name_of(i, "ffn_gate_inp_shexp.weight").text, d->d_model,
@@ -99,8 +99,11 @@ pl_status bind_mixture(struct binder *k, uint32_t i, struct expert_weights *e, p
     if (!st)
         st = bind_vector(k, name_of(i, "ffn_gate_inp.bias").text, d->n_experts, OPTIONAL,
                          &e->router_bias, err);
+    if (!st)
+        st = bind_vector(k, name_of(i, "exp_probs_b.bias").text, d->n_experts, OPTIONAL,
+                         &e->choice_bias, err);
     if (!st) st = bind_experts(k, i, "gate", d->d_expert, d->d_model, &e->gate, err);
     if (!st) st = bind_experts(k, i, "up", d->d_expert, d->d_model, &e->up, err);
     if (!st) st = bind_experts(k, i, "down", d->d_model, d->d_expert, &e->down, err);
-    return st || !d->d_ff ? st : bind_shared_expert(k, i, e, err);
+    return st || !d->d_shared ? st : bind_shared_expert(k, i, e, err);
 }

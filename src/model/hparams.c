@@ -23,7 +23,26 @@ static pl_status read_arch(struct hparams *h, const struct gguf *g, pl_err *err)
     return PL_OK;
 }
 
-/* Where all feed-forward is done by experts, d_ff is that of the one for all columns, or 0. */
+/* A mixture has dense layers where some come first, and maybe an expert for all columns. */
+static pl_status read_others_than_experts(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    const struct arch *a = h->arch;
+    struct dims *d = &h->dims;
+    uint32_t n_shared = 0, d_shared = a->shared_expert == REQUIRED ? d->d_ff : 0;
+    pl_status st = read_u32_or(h, g, "leading_dense_block_count", 0, &h->n_leading_dense, err);
+    if (!st && (h->n_leading_dense > d->n_layers || (h->n_leading_dense && !a->may_lead_dense)))
+        st = pl_fail(err, PL_E_UNSUPPORTED, "%s: %" PRIu32 " leading dense layers; architecture %s "
+                     "of %" PRIu32 " layers is run with %s", g->part[0].path, h->n_leading_dense,
+                     a->name, d->n_layers, a->may_lead_dense ? "no more than these" : "none");
+    if (!h->n_leading_dense) d->d_ff = 0;
+    if (st || a->shared_expert == ABSENT) return st;
+    st = read_u32_or(h, g, "expert_shared_count", 0, &n_shared, err);
+    if (n_shared && n_shared <= UINT32_MAX / (d->d_expert ? d->d_expert : 1))
+        d_shared = n_shared * d->d_expert;
+    return st ? st
+              : read_u32_or(h, g, "expert_shared_feed_forward_length", d_shared, &d->d_shared, err);
+}
+
 static pl_status read_experts(struct hparams *h, const struct gguf *g, pl_err *err)
 {
     const struct arch *a = h->arch;
@@ -41,10 +60,7 @@ static pl_status read_experts(struct hparams *h, const struct gguf *g, pl_err *e
     if (!st)
         st = read_of_layers_or(h, g, "expert_feed_forward_length", n_parts ? d->d_ff / n_parts : 0,
                                &d->d_expert, err);
-    if (a->shared_expert != REQUIRED) d->d_ff = 0;
-    if (!st && a->shared_expert != ABSENT)
-        st = read_u32_or(h, g, "expert_shared_feed_forward_length", d->d_ff, &d->d_ff, err);
-    return st;
+    return st ? st : read_others_than_experts(h, g, err);
 }
 
 static pl_status read_feed_forward(struct hparams *h, const struct gguf *g, pl_err *err)
@@ -54,11 +70,24 @@ static pl_status read_feed_forward(struct hparams *h, const struct gguf *g, pl_e
                : read_of_layers(h, g, "feed_forward_length", &h->dims.d_ff, err);
 }
 
+/* Layers for tokens beyond the next one, which some models end with, are left out. */
+static pl_status read_layers(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    uint32_t n_beyond = 0;
+    pl_status st = read_u32(h, g, "block_count", &h->n_blocks, err);
+    if (!st) st = read_u32_or(h, g, "nextn_predict_layers", 0, &n_beyond, err);
+    if (!st && n_beyond && n_beyond >= h->n_blocks)
+        st = pl_fail(err, PL_E_FORMAT, "%s: nextn_predict_layers is %" PRIu32 " of %" PRIu32
+                     " blocks; fewer are wanted", g->part[0].path, n_beyond, h->n_blocks);
+    h->dims.n_layers = h->n_blocks - n_beyond;
+    return st;
+}
+
 static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
 {
     struct dims *d = &h->dims;
     pl_status st = read_u32(h, g, "embedding_length", &d->d_model, err);
-    if (!st) st = read_u32(h, g, "block_count", &d->n_layers, err);
+    if (!st) st = read_layers(h, g, err);
     if (!st) st = read_feed_forward(h, g, err);
     if (!st) st = read_of_layers(h, g, "attention.head_count", &d->n_heads, err);
     if (!st)
@@ -94,8 +123,8 @@ static pl_status check_dims(const struct hparams *h, const struct gguf *g, pl_er
         fault = (struct dims_fault){ "expert_count", 0, BACKEND_MAX_N_EXPERTS, 1 };
         return not_run(g, &fault, err);
     }
-    if (h->arch->shared_expert == REQUIRED && !d->d_ff) {
-        fault = (struct dims_fault){ "feed_forward_length", 0, 1 << 20, 32 };
+    if (h->arch->shared_expert == REQUIRED && !d->d_shared) {
+        fault = (struct dims_fault){ "expert_shared_feed_forward_length", 0, 1 << 20, 32 };
         return not_run(g, &fault, err);
     }
     if (dims_find_fault(d, &fault)) return not_run(g, &fault, err);

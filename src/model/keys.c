@@ -30,7 +30,7 @@ pl_status read_f32_or(const struct hparams *h, const struct gguf *g, const char 
 pl_status read_of_layers(const struct hparams *h, const struct gguf *g, const char *suffix,
                          uint32_t *out, pl_err *err)
 {
-    return gguf_u32_of_layers(g, key_of(h, suffix).text, h->dims.n_layers, out, err);
+    return gguf_u32_of_layers(g, key_of(h, suffix).text, h->n_blocks, out, err);
 }
 
 pl_status read_of_layers_or(const struct hparams *h, const struct gguf *g, const char *suffix,

@@ -55,6 +55,9 @@ struct hparams {
     float temperature;          /* queries are multiplied by 1 + temperature * ln(1 + position /
                                  * original_ctx), the quotient a whole number; 0: they are not */
     struct layer_plan *layer;   /* (dims.n_layers) */
+    uint32_t n_blocks;          /* of the file: behind the layers may lie what predicts more than
+                                 * the next token, which nobody here reads */
+    uint32_t n_leading_dense;   /* of a mixture: layers before the first with experts */
     uint64_t n_parameters;
     char name[96];
     uint32_t main_type;         /* the commonest quant_type by bytes */

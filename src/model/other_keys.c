@@ -17,10 +17,6 @@ static const struct {
     { "residual_scale", 0, 1, true },
     { "embedding_scale", 0, 1, true },
     { "use_parallel_residual", 0, 0, false },
-    { "expert_gating_func", 0, 1, false },             /* 1: softmax */
-    { "expert_group_count", 0, 1, false },
-    { "expert_group_used_count", 0, 1, false },
-    { "leading_dense_block_count", 0, 0, false },
 };
 
 pl_status check_other_keys(const struct hparams *h, const struct gguf *g, pl_err *err)

@@ -10,14 +10,14 @@
 static pl_status set_listed(struct hparams *h, const struct gguf *g, const char *key,
                             uint32_t window, pl_err *err)
 {
-    const uint32_t n = h->dims.n_layers;
+    const uint32_t n = h->n_blocks;
     struct gguf_array is_local;
     const pl_status st = gguf_integers(g, key, &is_local, err);
     if (st) return st;
     if (is_local.n != n)
         return pl_fail(err, PL_E_FORMAT, "%s: key %s is an array of %" PRIu64 "; one boolean for "
                        "each of %" PRIu32 " layers is wanted", g->part[0].path, key, is_local.n, n);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < h->dims.n_layers; i++)
         h->layer[i].attention.window = gguf_array_integer(&is_local, i) ? window : 0;
     return PL_OK;
 }
@@ -39,7 +39,7 @@ pl_status window_read(struct hparams *h, const struct gguf *g, pl_err *err)
     const struct key key = key_of(h, "attention.sliding_window");
     uint32_t window = h->arch->window;
     if (gguf_has(g, key.text)) {
-        const pl_status st = gguf_u32_of_layers(g, key.text, h->dims.n_layers, &window, err);
+        const pl_status st = gguf_u32_of_layers(g, key.text, h->n_blocks, &window, err);
         if (st) return st;
     } else if (h->arch->window_period && !window && !h->arch->may_lack_window) {
         PL_LOG(WARN, "model", "the file names no sliding window: all layers see all positions");

@@ -229,6 +229,8 @@ static void every_dimension_has_a_bound(void **state)
         { "expert_used_count", offsetof(struct dims, n_experts_used), { 10, UINT32_MAX }, true },
         { "expert_feed_forward_length", offsetof(struct dims, d_expert), { (1 << 16) + 32, 40 },
           true },
+        { "expert_shared_feed_forward_length", offsetof(struct dims, d_shared),
+          { (1 << 20) + 32, 40 }, false },
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         for (int k = cases[i].is_wrong_at_0 ? -1 : 0; k < 3 && (k < 0 || cases[i].wrong[k]); k++) {

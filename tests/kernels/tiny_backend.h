@@ -39,6 +39,9 @@ struct tiny_shape {
     bool has_sinks, has_q_scales;
     bool has_row_norms;             /* norms of Q and K are of all heads together */
     bool has_expert_biases;
+    struct router_params router;    /* what is not said above of it */
+    bool has_choice_bias;
+    uint32_t d_dense;               /* of a mixture: d_ff of the first layer, which is dense; 0 */
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
@@ -76,6 +79,11 @@ static const struct tiny_shape tiny_shapes[] = {
       true, false, ACTIVATION_SWIGLU_CLAMPED, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL,
       NULL, NULL, "MXFP4", "MXFP4", "MXFP4" }, "Q8_0", "Q8_0", 9, 4, 96, true, .has_sinks = true,
       .has_expert_biases = true },
+    { "one dense, experts in groups", 256, 32, 256, 4, 2, 100, { 0, 0 }, false, true, true, false,
+      ACTIVATION_SILU, 32, { "Q4_K", "Q4_0", "Q6_K", "Q8_0", "Q8_0", "Q5_1", "Q6_K", "Q4_K", "Q8_0",
+      "Q5_0" }, "Q8_0", "Q8_0", 12, 3, 96, true, .counts_shared_whole = true,
+      .residual_scale = 0.4f, .router = { ROUTER_SIGMOID, 4, 2, false, 0 },
+      .has_choice_bias = true, .d_dense = 512 },
 };
 
 /* How many of them are run: an emulated processor has time for the first few. */
@@ -114,7 +122,7 @@ struct tiny_layer {
     struct tiny_matrix matrix[TINY_MATRICES];
     struct tiny_vector norm, ff_norm, post_norm, post_ff_norm, norm_q, norm_k;
     struct tiny_vector bias[TINY_BIASES];   /* of matrix IN_Q to IN_DOWN */
-    struct tiny_vector router, router_bias, shared_router, sinks, q_scales;
+    struct tiny_vector router, router_bias, choice_bias, shared_router, sinks, q_scales;
     struct tiny_vector expert_bias[3];      /* of matrix IN_EXPERT_GATE to IN_EXPERT_DOWN */
     /* the same, as the operations get them */
     struct norm norm_in, norm_ff;
@@ -208,23 +216,29 @@ static inline bool tiny_has_ff_biases(const struct tiny_shape *s)
     return !s->n_experts && (s->has_biases || s->has_post_norms);
 }
 
-static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r)
+static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r,
+                                   bool is_first)
 {
+    const bool is_dense = is_first && s->d_dense;
     const uint32_t n_q = s->n_heads * s->d_head, n_kv = s->n_kv_heads * s->d_head;
     const uint32_t n_of_experts = s->n_experts * s->d_expert;
-    const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, s->d_ff, s->d_ff, s->d_model,
+    const uint32_t d_ff = is_dense ? s->d_dense : s->d_ff;
+    const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, d_ff, d_ff, s->d_model,
                                 n_of_experts, n_of_experts, s->n_experts * s->d_model };
     const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model,
-                             s->d_ff, s->d_model, s->d_model, s->d_expert };
+                             d_ff, s->d_model, s->d_model, s->d_expert };
+    const int n_matrices = is_dense ? IN_EXPERT_GATE : TINY_MATRICES;
 
-    for (int i = 0; i < TINY_MATRICES; i++)
+    for (int i = 0; i < n_matrices; i++)
         if (s->type[i]) l->matrix[i] = tiny_random_matrix(r, s->type[i], n_rows[i], n_k[i]);
-    if (s->n_experts) {     /* scores spread by 2: few columns are near a tie */
+    if (s->n_experts && !is_dense) {        /* scores spread by 2: few columns are near a tie */
         l->router = tiny_random_vector(r, s->n_experts * s->d_model, 0,
                                        2 / sqrtf((float)s->d_model));
         if (s->d_ff && !s->counts_shared_whole)
             l->shared_router = tiny_random_vector(r, s->d_model, 0, 0.1f);
     }
+    if (s->has_choice_bias && !is_dense)
+        l->choice_bias = tiny_random_vector(r, s->n_experts, 0, 0.6f);
     if (s->has_expert_biases) {
         l->router_bias = tiny_random_vector(r, s->n_experts, 0, 1);
         for (int i = 0; i < 3; i++)
@@ -276,7 +290,7 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
     t->shape = s;
     t->ops = ops;
     t->fill_kv = fill_kv;
-    for (int i = 0; i < TINY_LAYERS; i++) tiny_make_layer(&t->layer[i], s, &r);
+    for (int i = 0; i < TINY_LAYERS; i++) tiny_make_layer(&t->layer[i], s, &r, i == 0);
     t->embedding = tiny_random_matrix(&r, s->embedding_type, s->n_vocab, s->d_model);
     t->head = tiny_random_matrix(&r, s->head_type, s->n_vocab, s->d_model);
     t->head_norm = tiny_random_vector(&r, s->d_model, 1, 0.2f);
@@ -293,8 +307,10 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
     t->logits = calloc((size_t)TINY_STREAMS * TINY_POSITIONS * s->n_vocab, sizeof *t->logits);
     assert_non_null(t->logits);
     t->params = (struct backend_params){
-        .dims = { s->d_model, s->d_head, s->d_ff, s->n_heads, s->n_kv_heads, TINY_LAYERS,
+        .dims = { s->d_model, s->d_head, s->n_experts ? s->d_dense : s->d_ff, s->n_heads,
+                  s->n_kv_heads, TINY_LAYERS,
                   s->n_vocab, s->n_experts, s->n_experts_used, s->d_expert,
+                  s->n_experts ? s->d_ff : 0,
                   tiny_has_ff_biases(s), s->has_expert_biases },
         .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
     };
@@ -311,6 +327,7 @@ static inline void tiny_free(struct tiny *t)
         free(l->post_norm.values), free(l->post_ff_norm.values);
         free(l->norm_q.values), free(l->norm_k.values);
         free(l->router.values), free(l->shared_router.values), free(l->router_bias.values);
+        free(l->choice_bias.values);
         for (int k = 0; k < 3; k++) free(l->expert_bias[k].values);
         free(l->sinks.values), free(l->q_scales.values);
     }
@@ -361,13 +378,15 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     l->residual = (struct residual){ { l->post_norm.loaded, tiny_eps }, scale };
     l->ff_residual = (struct residual){ { l->post_ff_norm.loaded, tiny_eps }, scale };
     l->experts = (struct expert_weights){
-        l->router.loaded, l->router_bias.loaded,
+        l->router.loaded, l->router_bias.loaded, l->choice_bias.loaded,
         { l->matrix[IN_EXPERT_GATE].loaded, l->expert_bias[0].loaded },
         { l->matrix[IN_EXPERT_UP].loaded, l->expert_bias[1].loaded },
         { l->matrix[IN_EXPERT_DOWN].loaded, l->expert_bias[2].loaded },
         l->gate, l->up, l->down, l->shared_router.loaded,
     };
-    l->ffn = (struct ffn_params){ s->activation, s->is_normalised, TINY_EXPERT_SCALE };
+    l->ffn = (struct ffn_params){ s->activation, s->router };
+    l->ffn.router.is_normalised = s->is_normalised;
+    l->ffn.router.scale = TINY_EXPERT_SCALE;
 }
 
 /* Opens for t->params and loads everything. */
@@ -385,6 +404,7 @@ static inline void tiny_open(struct tiny *t)
         struct tiny_vector *vectors[] = { &l->norm, &l->ff_norm, &l->post_norm, &l->post_ff_norm,
                                           &l->norm_q, &l->norm_k, &l->router, &l->shared_router,
                                           &l->sinks, &l->q_scales, &l->router_bias,
+                                          &l->choice_bias,
                                           &l->expert_bias[0], &l->expert_bias[1],
                                           &l->expert_bias[2] };
         for (int k = 0; k < TINY_MATRICES; k++) tiny_load_matrix(t, &l->matrix[k]);
@@ -417,6 +437,7 @@ static inline uint64_t tiny_weights_bytes(const struct tiny *t)
             &l->norm,   &l->ff_norm, &l->post_norm,     &l->post_ff_norm, &l->norm_q,
             &l->norm_k, &l->router,  &l->shared_router, &l->sinks,        &l->q_scales,
             &l->router_bias, &l->expert_bias[0], &l->expert_bias[1], &l->expert_bias[2],
+            &l->choice_bias,
         };
         for (size_t k = 0; k < COUNT(vectors); k++)
             n_bytes += memory_rounded(vectors[k]->n * sizeof(float));
@@ -468,7 +489,7 @@ static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
     ops->attend(t->b, &l->qkv, &l->attention);
     ops->attention_add(t->b, &l->output, &l->residual);
     ops->norm(t->b, &l->norm_ff);
-    if (t->shape->n_experts) {
+    if (l->experts.router) {
         ops->experts_add(t->b, &l->norm_ff, &l->experts, &l->ffn, &l->ff_residual);
         return;
     }

@@ -68,10 +68,10 @@ static void the_plan_is_what_is_taken(void **state)
 {
     (void)state;
     const struct dims dims[] = {
-        { 64, 32, 64, 2, 1, 1, 64, 0, 0, 0, false, false },
-        { 96, 64, 160, 6, 3, 3, 300, 0, 0, 0, true, false },
-        { 64, 32, 64, 2, 1, 1, 100, 9, 3, 96, false, true },
-        { 128, 32, 0, 4, 4, 2, 1000, 40, 2, 64, false, false },
+        { 64, 32, 64, 2, 1, 1, 64, 0, 0, 0, 0, false, false },
+        { 96, 64, 160, 6, 3, 3, 300, 0, 0, 0, 0, true, false },
+        { 64, 32, 96, 2, 1, 1, 100, 9, 3, 96, 64, false, true },
+        { 128, 32, 0, 4, 4, 2, 1000, 40, 2, 64, 0, false, false },
     };
     uint64_t probes = 0;
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)

@@ -16,20 +16,26 @@ struct setup {
     bool is_normalised;
     enum activation activation;
     bool has_biases;
+    struct router_params router;    /* n_groups 0: scores choose; else there is a bias too */
 };
 
 /* 72 columns of 2 out of 4 experts come in wide blocks. The shared expert's weights are small, so
  * that it does not hide the others. */
 static const struct setup setups[] = {
-    { "plain", 64, 32, 0, 4, 2, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q8_0, true, ACTIVATION_SILU, false },
+    { "plain", 64, 32, 0, 4, 2, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q8_0, true, ACTIVATION_SILU, false,
+      { 0 } },
     { "shared", 64, 96, 64, 40, 8, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, false, ACTIVATION_SILU,
-      false },
+      false, { 0 } },
     { "two types", 96, 64, 32, 5, 1, QUANT_Q4_1, QUANT_IQ4_NL, QUANT_Q5_1, false,
-      ACTIVATION_GELU_TANH, false },
+      ACTIVATION_GELU_TANH, false, { 0 } },
     { "all chosen", 256, 256, 0, 3, 3, QUANT_Q4_K, QUANT_Q4_K, QUANT_Q6_K, true, ACTIVATION_SILU,
-      false },
+      false, { 0 } },
     { "biases", 64, 96, 0, 6, 2, QUANT_MXFP4, QUANT_MXFP4, QUANT_MXFP4, true,
-      ACTIVATION_SWIGLU_CLAMPED, true },
+      ACTIVATION_SWIGLU_CLAMPED, true, { 0 } },
+    { "groups", 64, 32, 64, 40, 4, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, true, ACTIVATION_SILU, false,
+      { ROUTER_SIGMOID, 5, 2, true, 0 } },
+    { "softmax in groups", 64, 32, 0, 12, 3, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, false,
+      ACTIVATION_SILU, false, { ROUTER_SOFTMAX, 2, 1, false, 0 } },
 };
 
 #define EXPERT_SCALE 1.5f
@@ -47,6 +53,7 @@ struct bench {
     struct ffn_params ffn;
     float *router, norm_weight[MAX_MODEL], shared_router[MAX_MODEL];
     float *bias[3], router_bias[64];    /* bias: of GATE, UP, DOWN; NULL: none */
+    float choice_bias[64];
     float x[MAX_COLS][MAX_MODEL], alone[MAX_COLS][MAX_MODEL];
 };
 
@@ -105,7 +112,7 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
 {
     struct bench *t = calloc(1, sizeof *t);
     const struct backend_params params = {
-        .dims = { .d_model = s->d_model, .d_head = 32, .d_ff = s->d_ff, .n_heads = 2,
+        .dims = { .d_model = s->d_model, .d_head = 32, .d_shared = s->d_ff, .n_heads = 2,
                   .n_kv_heads = 1, .n_layers = 1, .n_vocab = 64, .n_experts = s->n_experts,
                   .n_experts_used = s->n_used, .d_expert = s->d_expert,
                   .has_expert_biases = s->has_biases },
@@ -139,7 +146,12 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
         t->router_bias[e] = 2 * random_normal(&r);
     if (s->has_biases) t->w.router_bias = load_vector(t, t->router_bias, s->n_experts);
     t->w.router = load_vector(t, t->router, s->n_experts * s->d_model);
-    t->ffn = (struct ffn_params){ s->activation, s->is_normalised, EXPERT_SCALE };
+    for (uint32_t e = 0; e < s->n_experts && s->router.n_groups; e++)
+        t->choice_bias[e] = 0.3f * random_normal(&r);
+    if (s->router.n_groups) t->w.choice_bias = load_vector(t, t->choice_bias, s->n_experts);
+    t->ffn = (struct ffn_params){ s->activation, s->router };
+    t->ffn.router.is_normalised = s->is_normalised;
+    t->ffn.router.scale = EXPERT_SCALE;
     t->norm = load_vector(t, t->norm_weight, s->d_model);
     load_shared(t, &r);
     if (backend_metal.load_done(&t->b->base, &err)) fail_msg("%s", err.text);
@@ -229,11 +241,28 @@ static double dot(const float *a, const double *b, uint32_t n)
     return sum;
 }
 
+/* Whether the expert's group is one of those whose two best are best. */
+static bool is_in_kept_group(const struct setup *s, const double *rank, uint32_t expert)
+{
+    const uint32_t n = s->router.n_groups ? s->n_experts / s->router.n_groups : s->n_experts;
+    double of_group[64];
+    uint32_t n_better = 0;
+    if (!s->router.n_groups) return true;
+    for (uint32_t g = 0; g < s->router.n_groups; g++) {
+        of_group[g] = -INFINITY;
+        for (uint32_t i = g * n; i < (g + 1) * n; i++)
+            for (uint32_t j = g * n; j < i; j++) of_group[g] = fmax(of_group[g], rank[i] + rank[j]);
+    }
+    for (uint32_t g = 0; g < s->router.n_groups; g++)
+        n_better += of_group[g] > of_group[expert / n];
+    return n_better < s->router.n_groups_used;
+}
+
 /* What is added to a column. The router sees h in full, the experts see it as halves. */
 static void exact_sum(const struct bench *t, uint32_t col, double *sum)
 {
     const struct setup *s = t->s;
-    double h[MAX_MODEL], rounded[MAX_MODEL], score[64], squares = 0, all = 0, chosen = 0;
+    double h[MAX_MODEL], rounded[MAX_MODEL], score[64], by[64], squares = 0, all = 0, chosen = 0;
     uint32_t rank[64];
     bool is_taken[64] = { false };
 
@@ -248,16 +277,24 @@ static void exact_sum(const struct bench *t, uint32_t col, double *sum)
         if (isnan(score[e])) score[e] = -INFINITY;
         all += exp(score[e]);
     }
+    for (uint32_t e = 0; e < s->n_experts; e++) {       /* score: a share from here on */
+        const bool is_sigmoid = s->router.score == ROUTER_SIGMOID;
+        by[e] = score[e];
+        score[e] = is_sigmoid ? 1 / (1 + exp(-score[e])) : exp(score[e]) / all;
+        if (s->router.n_groups) by[e] = score[e] + (double)t->choice_bias[e];
+    }
     for (uint32_t n = 0; n < s->n_used; n++) {
         uint32_t best = s->n_experts;
         for (uint32_t e = 0; e < s->n_experts; e++)
-            if (!is_taken[e] && (best == s->n_experts || score[e] > score[best])) best = e;
+            if (!is_taken[e] && is_in_kept_group(s, by, e) &&
+                (best == s->n_experts || by[e] > by[best]))
+                best = e;
         is_taken[rank[n] = best] = true;
-        chosen += exp(score[best]);
+        chosen += score[best];
     }
     for (uint32_t n = 0; n < s->n_used; n++)
         exact_expert(t, GATE, rank[n], s->d_expert, rounded,
-                     EXPERT_SCALE * exp(score[rank[n]]) / (s->is_normalised ? chosen : all), sum);
+                     EXPERT_SCALE * score[rank[n]] / (s->is_normalised ? chosen : 1), sum);
     if (s->d_ff)
         exact_expert(t, SHARED_GATE, 0, s->d_ff, rounded,
                      1 / (1 + exp(-dot(t->shared_router, h, s->d_model))), sum);

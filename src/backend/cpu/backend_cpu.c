@@ -25,7 +25,7 @@ static void set_shape(struct cpu_backend *b)
     b->ld_model = whole_panels(d->d_model);
     b->ld_q = whole_panels((size_t)d->n_heads * d->d_head);
     b->ld_kv = whole_panels((size_t)d->n_kv_heads * d->d_head);
-    b->ld_ff = whole_panels(d->d_ff);
+    b->ld_ff = whole_panels(dims_widest_ff(d));
     b->ld_expert = whole_panels(d->d_expert);
     b->ld_vocab = whole_panels(d->n_vocab);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
@@ -37,14 +37,23 @@ static void set_shape(struct cpu_backend *b)
     b->max_phases = PHASES_PER_LAYER * d->n_layers + 3 * n_turns + OTHER_PHASES;
 }
 
+/* For rows of two lengths. */
+static void want_act_of(struct workspace *w, struct act *act, const char *what, uint64_t n_k,
+                        uint64_t other_n_k, uint64_t n_cols)
+{
+    /* x256 forms are possible only where rows are whole blocks of 256 */
+    const uint64_t n_256 = n_k % 256 ? 0 : n_k / 256, other = other_n_k % 256 ? 0 : other_n_k / 256;
+    const uint64_t n_blocks = (n_256 > other ? n_256 : other) * n_cols;
+    const uint64_t n_32 = (n_k > other_n_k ? n_k : other_n_k) / 32 * n_cols;
+    workspace_want(w, what, n_blocks * sizeof *act->x256, &act->x256);
+    workspace_want(w, what, n_blocks * sizeof *act->x256u, &act->x256u);
+    workspace_want(w, what, n_32 * sizeof *act->x32, &act->x32);
+}
+
 static void want_act(struct workspace *w, struct act *act, const char *what, uint64_t n_k,
                      uint64_t n_cols)
 {
-    /* x256 forms are possible only where rows are whole blocks of 256 */
-    const uint64_t n_256 = n_k % 256 ? 0 : n_k / 256 * n_cols;
-    workspace_want(w, what, n_256 * sizeof *act->x256, &act->x256);
-    workspace_want(w, what, n_256 * sizeof *act->x256u, &act->x256u);
-    workspace_want(w, what, n_k / 32 * n_cols * sizeof *act->x32, &act->x32);
+    want_act_of(w, act, what, n_k, n_k, n_cols);
 }
 
 static void want_experts(struct workspace *w, struct cpu_backend *b)
@@ -56,6 +65,7 @@ static void want_experts(struct workspace *w, struct cpu_backend *b)
         void *to;
     } words[] = {       /* of 4 bytes each */
         { n_cols * d->n_experts, &b->moe.score }, { n_pairs, &b->moe.chosen },
+        { n_cols * d->n_experts, &b->moe.rank },
         { n_pairs, &b->moe.pair },                { n_pairs, &b->moe.weight },
         { n_cols, &b->moe.shared_weight },        { d->n_experts + 1, &b->moe.first_pair },
         { n_pairs, &b->moe.col },                 { n_pairs * b->ld_expert, &b->moe.gate },
@@ -88,7 +98,7 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, what, n_threads * b->ld_model * row, &b->norm_row);
     want_act(&w, &b->h, what, d->d_model, 2 * n_cols);
     want_act(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
-    want_act(&w, &b->ff, what, d->d_ff, n_cols);
+    want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
     want_act(&w, &b->head, what, d->d_model, n_outs);
     workspace_want(&w, "attention", n_threads * MAX_JOB_ROWS * sizeof *b->attend_state,
                    &b->attend_state);

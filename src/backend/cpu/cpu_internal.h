@@ -75,7 +75,8 @@ struct phase {
 
 /* Of a mixture of experts: see ops_experts.c. n_pairs: max_cols * n_experts_used. */
 struct moe {
-    float *score;                   /* (max_cols, n_experts) the router's */
+    float *score;                   /* (max_cols, n_experts) the router's, or their shares */
+    float *rank;                    /* likewise: by which experts are chosen */
     uint32_t *chosen, *pair;        /* (max_cols, n_experts_used) by rank */
     float *weight, *shared_weight;  /* likewise; (max_cols) */
     uint32_t *first_pair;           /* (n_experts + 1) */

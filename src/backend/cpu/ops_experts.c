@@ -11,6 +11,7 @@
 
 #include "backend/cpu/phase.h"
 #include "backend/cpu/product.h"
+#include "backend/expert_groups.h"
 
 /* A panel costs its reading, as much as this many columns of it, and its columns. */
 enum { READ_COST = 4 };
@@ -65,7 +66,7 @@ static void choose(const float *score, uint32_t n_experts, uint32_t n_used, uint
 
 /* Weights: the softmax of all scores, or, normalised, of those chosen; scaled. */
 static void weigh(const float *score, uint32_t n_experts, const uint32_t *chosen, uint32_t n_used,
-                  const struct ffn_params *p, float *weight)
+                  const struct router_params *p, float *weight)
 {
     const float max = score[chosen[0]];
     float total = 0;
@@ -74,7 +75,36 @@ static void weigh(const float *score, uint32_t n_experts, const uint32_t *chosen
         for (uint32_t i = 0; i < n_used; i++) total += weight[i];
     else
         for (uint32_t e = 0; e < n_experts; e++) total += expf(score[e] - max);
-    for (uint32_t i = 0; i < n_used; i++) weight[i] = weight[i] / total * p->expert_scale;
+    for (uint32_t i = 0; i < n_used; i++) weight[i] = weight[i] / total * p->scale;
+}
+
+/* The n scores become shares. */
+static void share(enum router_score kind, float *score, uint32_t n)
+{
+    float max = -INFINITY, total = 0;
+    for (uint32_t e = 0; e < n; e++) max = fmaxf(max, score[e]);
+    for (uint32_t e = 0; e < n; e++) {
+        score[e] = kind == ROUTER_SIGMOID ? 1 / (1 + expf(-score[e])) : expf(score[e] - max);
+        total += score[e];
+    }
+    for (uint32_t e = 0; e < n && kind == ROUTER_SOFTMAX; e++) score[e] /= total;
+}
+
+/* Where the ranks are not the scores: choices by shares, bias and groups; shares are weights. */
+static void choose_by_shares(const struct cpu_backend *b, const struct phase *p, float *score,
+                             float *rank, uint32_t *chosen, float *weight)
+{
+    const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
+    const struct router_params *r = &p->ffn->router;
+    const struct vector *bias = p->experts->choice_bias;
+    float total = 0;
+    share(r->score, score, n_experts);
+    for (uint32_t e = 0; e < n_experts; e++) rank[e] = score[e] + (bias ? bias->values[e] : 0);
+    expert_groups_drop(r, rank, n_experts);
+    choose(rank, n_experts, n_used, chosen);
+    for (uint32_t i = 0; i < n_used; i++) total += score[chosen[i]];
+    for (uint32_t i = 0; i < n_used; i++)
+        weight[i] = score[chosen[i]] / (r->is_normalised ? total : 1) * r->scale;
 }
 
 static void run_choose(struct cpu_backend *b, const struct phase *p, struct part part)
@@ -82,10 +112,15 @@ static void run_choose(struct cpu_backend *b, const struct phase *p, struct part
     const uint32_t n_experts = b->params.dims.n_experts, n_used = b->params.dims.n_experts_used;
     const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
-        const float *score = b->moe.score + (size_t)c * n_experts;
+        float *score = b->moe.score + (size_t)c * n_experts;
+        float *weight = b->moe.weight + (size_t)c * n_used;
         uint32_t *chosen = b->moe.chosen + (size_t)c * n_used;
+        if (!router_ranks_scores(&p->ffn->router, p->experts->choice_bias)) {
+            choose_by_shares(b, p, score, b->moe.rank + (size_t)c * n_experts, chosen, weight);
+            continue;
+        }
         choose(score, n_experts, n_used, chosen);
-        weigh(score, n_experts, chosen, n_used, p->ffn, b->moe.weight + (size_t)c * n_used);
+        weigh(score, n_experts, chosen, n_used, &p->ffn->router, weight);
     }
 }
 

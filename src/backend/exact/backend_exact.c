@@ -16,7 +16,7 @@ static struct workspace scratch_of(struct exact_backend *b)
     const uint64_t n_cols = b->params.max_cols, n_outs = b->params.max_outs, row = sizeof(float);
     const uint64_t n_q = (uint64_t)d->n_heads * d->d_head,
                    n_kv = (uint64_t)d->n_kv_heads * d->d_head;
-    const uint64_t d_widest = d->d_ff > d->d_expert ? d->d_ff : d->d_expert;
+    const uint64_t d_ff = dims_widest_ff(d), d_widest = d_ff > d->d_expert ? d_ff : d->d_expert;
     const uint64_t n_routed = d->n_experts ? n_cols : 0;
     const char *what = "activations", *experts = "experts";
     struct workspace w = { 0 };
@@ -33,6 +33,7 @@ static struct workspace scratch_of(struct exact_backend *b)
     workspace_want(&w, "logits", n_outs * b->n_logit_blocks * row, &b->largest);
     workspace_want(&w, "page tables", n_cols * sizeof *b->span, &b->span);
     workspace_want(&w, experts, n_routed * d->n_experts * row, &b->expert_score);
+    workspace_want(&w, experts, n_routed * d->n_experts * row, &b->expert_rank);
     workspace_want(&w, experts, n_routed * d->n_experts * row, &b->expert_weight);
     workspace_want(&w, experts, n_routed * row, &b->shared_weight);
     workspace_want(&w, experts, n_routed * sizeof *b->expert_col, &b->expert_col);

@@ -48,7 +48,8 @@ struct exact_backend {
     uint32_t n_logit_blocks;
 
     /* of a mixture of experts */
-    float *expert_score;            /* (max_cols, n_experts) the router's */
+    float *expert_score;            /* (max_cols, n_experts) the router's, then their shares */
+    float *expert_rank;             /* likewise: by which they are chosen */
     float *expert_weight;           /* likewise; 0: not chosen */
     float *shared_weight;           /* (max_cols) */
     uint32_t *expert_col;           /* (max_cols) columns that chose one expert */

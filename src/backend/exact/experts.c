@@ -4,31 +4,44 @@
 #include <string.h>
 
 #include "backend/exact/exact_internal.h"
+#include "backend/expert_groups.h"
 
 /* ---- which experts, and how much of each ---------------------------------------------------- */
 
-/* The highest of the scores whose experts have no weight yet, the first of equals; not a number is
+/* The highest of the ranks whose experts have no weight yet, the first of equals; not a number is
  * lowest. */
-static uint32_t best_left(const float *score, const float *weight, uint32_t n_experts)
+static uint32_t best_left(const float *rank, const float *weight, uint32_t n_experts)
 {
     uint32_t best = n_experts;
     for (uint32_t e = 0; e < n_experts; e++)
-        if (weight[e] == 0 && (best == n_experts || score[e] > score[best] ||
-                               (isnan(score[best]) && !isnan(score[e]))))
+        if (weight[e] == 0 && (best == n_experts || rank[e] > rank[best] ||
+                               (isnan(rank[best]) && !isnan(rank[e]))))
             best = e;
     return best;
 }
 
-/* Weights of the chosen: the softmax of all scores, or, normalised, of theirs; scaled. */
-static void weigh(const struct ffn_params *p, const float *score, float *weight, uint32_t n_experts)
+/* Turns n scores into shares. */
+static void share(enum router_score kind, float *score, uint32_t n)
 {
     double largest = -INFINITY, total = 0;
-    for (uint32_t e = 0; e < n_experts; e++) largest = fmax(largest, (double)score[e]);
+    for (uint32_t e = 0; e < n; e++) largest = fmax(largest, (double)score[e]);
+    for (uint32_t e = 0; e < n; e++) {
+        if (kind == ROUTER_SIGMOID) score[e] = (float)(1 / (1 + exp(-(double)score[e])));
+        else total += exp((double)score[e] - largest);
+    }
+    for (uint32_t e = 0; e < n && kind == ROUTER_SOFTMAX; e++)
+        score[e] = (float)(exp((double)score[e] - largest) / total);
+}
+
+/* Weights of the chosen: their shares; normalised; scaled. */
+static void weigh(const struct router_params *p, const float *share_of, float *weight,
+                  uint32_t n_experts)
+{
+    double total = p->is_normalised ? 0 : 1;
+    for (uint32_t e = 0; e < n_experts && p->is_normalised; e++)
+        if (weight[e] != 0) total += (double)share_of[e];
     for (uint32_t e = 0; e < n_experts; e++)
-        if (!p->is_normalised || weight[e] != 0) total += exp((double)score[e] - largest);
-    for (uint32_t e = 0; e < n_experts; e++)
-        if (weight[e] != 0)
-            weight[e] = (float)(exp((double)score[e] - largest) / total * (double)p->expert_scale);
+        if (weight[e] != 0) weight[e] = (float)((double)share_of[e] / total * (double)p->scale);
 }
 
 struct route {
@@ -43,6 +56,7 @@ static void route_column(struct exact_backend *b, const void *arg, uint32_t c)
     const struct dims *d = &b->params.dims;
     const float *h = b->h + (size_t)c * d->d_model;
     float *score = b->expert_score + (size_t)c * d->n_experts;
+    float *rank = b->expert_rank + (size_t)c * d->n_experts;
     float *weight = b->expert_weight + (size_t)c * d->n_experts;
 
     for (uint32_t e = 0; e < d->n_experts; e++) {
@@ -51,9 +65,16 @@ static void route_column(struct exact_backend *b, const void *arg, uint32_t c)
                                             d->d_model));
         weight[e] = 0;
     }
+    /* scores that differ may round to equal shares */
+    const bool is_by_score = router_ranks_scores(&r->p->router, w->choice_bias);
+    if (is_by_score) memcpy(rank, score, d->n_experts * sizeof *rank);
+    share(r->p->router.score, score, d->n_experts);
+    for (uint32_t e = 0; e < d->n_experts && !is_by_score; e++)
+        rank[e] = score[e] + (w->choice_bias ? w->choice_bias->values[e] : 0);
+    expert_groups_drop(&r->p->router, rank, d->n_experts);
     for (uint32_t i = 0; i < d->n_experts_used; i++)
-        weight[best_left(score, weight, d->n_experts)] = 1;
-    weigh(r->p, score, weight, d->n_experts);
+        weight[best_left(rank, weight, d->n_experts)] = 1;
+    weigh(&r->p->router, score, weight, d->n_experts);
     b->shared_weight[c] = 1;
     if (w->shared_router)
         b->shared_weight[c] = (float)(1 / (1 + exp(-exact_dot(h, w->shared_router->values,

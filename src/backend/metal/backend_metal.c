@@ -42,7 +42,7 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
     b->ld_model = whole(d->d_model, TILE_ROWS);
     b->ld_q = whole(d->n_heads * d->d_head, TILE_ROWS);
     b->ld_kv = whole(d->n_kv_heads * d->d_head, TILE_ROWS);
-    b->ld_ff = whole(d->d_ff, TILE_ROWS);
+    b->ld_ff = whole(dims_widest_ff(d), TILE_ROWS);
     b->ld_vocab = whole(d->n_vocab, TILE_ROWS);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
     kv->k_type = params->k_type;

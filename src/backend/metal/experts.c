@@ -174,10 +174,12 @@ static struct route_args route_args_of(const struct metal_backend *b,
     return (struct route_args){
         .d_model = d->d_model, .ld_model = b->ld_model, .n_experts = d->n_experts,
         .n_used = d->n_experts_used, .n_cols = b->batch.n_cols, .has_norm = norm->weight != NULL,
-        .is_normalised = p->is_normalised, .has_shared = w->shared_down.weight != NULL,
+        .is_normalised = p->router.is_normalised, .has_shared = w->shared_down.weight != NULL,
         .has_shared_router = w->shared_router != NULL,
         .has_router_bias = w->router_bias != NULL, .has_down_bias = w->down.bias != NULL,
-        .scale = p->expert_scale,
+        .has_choice_bias = w->choice_bias != NULL, .is_sigmoid = p->router.score == ROUTER_SIGMOID,
+        .n_groups = p->router.n_groups, .n_groups_used = p->router.n_groups_used,
+        .scale = p->router.scale,
         .residual_scale = r->scale, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
         .eps = norm->eps,
     };
@@ -208,7 +210,8 @@ static void record_routing(struct metal_backend *b, const struct vector *norm,
                                              &x->shared_weight };
     const struct metal_buffer *of_scores[] = { &b->y, &w->router->values, &x->score,
                                                w->router_bias ? &w->router_bias->values : any };
-    const struct metal_buffer *of_choice[] = { &x->score, &x->chosen, &x->weight };
+    const struct metal_buffer *of_choice[] = { &x->score, &x->chosen, &x->weight,
+                                               w->choice_bias ? &w->choice_bias->values : any };
     const struct metal_buffer *of_gather[] = { &b->h, &x->block, &x->row_col, &x->h };
 
     metal_record(b, x->norm, of_norm, 5, args, sizeof *args, n_cols, 1, GROUP_THREADS);
@@ -217,7 +220,7 @@ static void record_routing(struct metal_backend *b, const struct vector *norm,
                  (args->n_experts + ROUTE_EXPERTS - 1) / ROUTE_EXPERTS,
                  (n_cols + ROUTE_COLUMNS - 1) / ROUTE_COLUMNS, ROUTE_EXPERTS * METAL_SIMDGROUP);
     metal_end_operation(b, "route");
-    metal_record(b, x->choose, of_choice, 3, args, sizeof *args, n_cols, 1, METAL_SIMDGROUP);
+    metal_record(b, x->choose, of_choice, 4, args, sizeof *args, n_cols, 1, METAL_SIMDGROUP);
     metal_end_operation(b, "route");
     group_pairs(b, args);
     metal_end_operation(b, "route");

@@ -72,37 +72,86 @@ static inline float rank_of(float score)
     return isnan(score) ? -INFINITY : score;
 }
 
-/* The n_used experts of the highest scores by rank, the lower index first among equals; weights:
- * the softmax of all scores, or, normalised, of those chosen. Grid: columns, a simdgroup each, lane
- * l having experts l, l + 32, ... */
-kernel void choose_experts(device const float *score [[buffer(0)]],
+/* Scores become shares, by one simdgroup, lane l having experts l, l + 32, ... */
+static inline void share(device float *mine, constant route_args &a, uint lane)
+{
+    float largest = -INFINITY, total = 0;
+    for (uint e = lane; e < a.n_experts; e += 32) largest = max(largest, rank_of(mine[e]));
+    largest = simd_max(largest);
+    for (uint e = lane; e < a.n_experts; e += 32) {
+        mine[e] = a.is_sigmoid ? 1.0f / (1.0f + exp(-mine[e])) : exp(mine[e] - largest);
+        total += mine[e];
+    }
+    total = simd_sum(total);
+    for (uint e = lane; e < a.n_experts && !a.is_sigmoid; e += 32) mine[e] /= total;
+    simdgroup_barrier(mem_flags::mem_device);
+}
+
+/* What an expert is chosen by. */
+static inline float rank_at(device const float *mine, device const float *bias, uint expert,
+                            constant route_args &a)
+{
+    return rank_of(a.has_choice_bias ? mine[expert] + bias[expert] : mine[expert]);
+}
+
+/* Bit g: experts of group g can be chosen. A lane has a group. */
+static inline uint kept_groups(device const float *mine, device const float *bias,
+                               constant route_args &a, uint lane)
+{
+    const uint n = a.n_experts / a.n_groups;
+    float first = -INFINITY, second = -INFINITY;
+    uint kept = 0;
+    for (uint i = 0; i < n && lane < a.n_groups; i++) {
+        const float rank = rank_at(mine, bias, lane * n + i, a);
+        second = max(second, min(first, rank));
+        first = max(first, rank);
+    }
+    for (uint i = 0; i < a.n_groups_used; i++) {
+        const bool is_out = lane >= a.n_groups || (kept >> lane & 1) != 0;
+        const float best = simd_max(is_out ? -INFINITY : first + second);
+        kept |= 1u << simd_min(!is_out && first + second == best ? lane : 31u);
+    }
+    return kept;
+}
+
+/* The n_used experts of the highest ranks, the lower index first among equals; weights: the softmax
+ * of all scores, or, normalised, of those chosen; or shares likewise. Grid: columns, a simdgroup
+ * each, lane l having experts l, l + 32, ... */
+kernel void choose_experts(device float *score [[buffer(0)]],
                    device uint *chosen [[buffer(1)]],
                    device float *weight [[buffer(2)]],
-                   constant route_args &a [[buffer(3)]],
+                   device const float *bias [[buffer(3)]],
+                   constant route_args &a [[buffer(4)]],
                    uint group [[threadgroup_position_in_grid]],
                    uint lane [[thread_index_in_simdgroup]])
 {
-    device const float *mine = score + ulong(group) * a.n_experts;
+    device float *mine = score + ulong(group) * a.n_experts;
     device uint *to = chosen + ulong(group) * a.n_used;
     device float *weights = weight + ulong(group) * a.n_used;
+    const bool is_by_score = !a.is_sigmoid && !a.has_choice_bias && a.n_groups <= 1;
     uint taken = 0;             /* bit i: of expert 32 i + lane */
     float largest = 0, total = 0;
 
+    if (!is_by_score) share(mine, a, lane);
+    const uint kept = a.n_groups > 1 ? kept_groups(mine, bias, a, lane) : 1;
+    const uint of_group = a.n_groups > 1 ? a.n_experts / a.n_groups : a.n_experts;
     for (uint rank = 0; rank < a.n_used; rank++) {
         float best = -INFINITY;
         uint expert = MAX_EXPERTS;
         for (uint i = 0; 32 * i + lane < a.n_experts; i++) {
-            const float value = rank_of(mine[32 * i + lane]);
-            if (taken >> i & 1 || (expert != MAX_EXPERTS && value <= best)) continue;
+            const uint e = 32 * i + lane;
+            const float value = rank_at(mine, bias, e, a);
+            if (taken >> i & 1 || !(kept >> (e / of_group) & 1)) continue;
+            if (expert != MAX_EXPERTS && value <= best) continue;
             best = value;
-            expert = 32 * i + lane;
+            expert = e;
         }
         const float highest = simd_max(best);
         expert = simd_min(best == highest ? expert : uint(MAX_EXPERTS));
         if (expert % 32 == lane) taken |= 1u << (expert / 32);
         const float value = mine[expert];
         if (rank == 0) largest = value;
-        const float power = exp(value - largest);
+        const float power = is_by_score ? exp(value - largest) : value;
         total += power;
         if (lane == 0) {
             to[rank] = expert;
@@ -111,8 +160,9 @@ kernel void choose_experts(device const float *score [[buffer(0)]],
     }
     if (!a.is_normalised) {
         total = 0;
-        for (uint e = lane; e < a.n_experts; e += 32) total += exp(mine[e] - largest);
-        total = simd_sum(total);
+        for (uint e = lane; e < a.n_experts && is_by_score; e += 32)
+            total += exp(mine[e] - largest);
+        total = is_by_score ? simd_sum(total) : 1.0f;
     }
     if (lane) return;
     for (uint rank = 0; rank < a.n_used; rank++) weights[rank] = weights[rank] / total * a.scale;

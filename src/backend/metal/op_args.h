@@ -107,6 +107,7 @@ struct attend_args {
 struct route_args {
     U32 d_model, ld_model, n_experts, n_used, n_cols;
     U32 has_norm, is_normalised, has_shared, has_shared_router, has_router_bias, has_down_bias;
+    U32 has_choice_bias, is_sigmoid, n_groups, n_groups_used;
     F32 scale, residual_scale; /* of the weights of the experts chosen; of all that is added to X */
     U32 n_blocks, block_pairs;  /* blocks of pairs at most, and pairs of one */
     F32 eps;
