@@ -48,6 +48,7 @@ CASES = {
         "expert_group_count": (U32, 3), "expert_group_used_count": (U32, 1)}),
     "exaone4": dict(arch="exaone4"),
     "olmo2": dict(arch="olmo2"),
+    "cohere2": dict(arch="cohere2", tied=True),
     "gpt-oss": dict(arch="gpt-oss", biases=("attn_output",), seed=2),
     "gpt-oss rounded": dict(arch="gpt-oss", keys={"rope.scaling.yarn_truncate": (BOOL, True)}),
     "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),

@@ -57,9 +57,13 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     w.add_head_count_kv(N_KV_HEADS)
     w.add_key_length(D_HEAD)
     w.add_value_length(D_HEAD)
-    w.add_layer_norm_rms_eps(1e-6)
+    if arch == "cohere2":
+        w.add_layer_norm_eps(1e-5)
+        w.add_logit_scale(0.5)
+    else:
+        w.add_layer_norm_rms_eps(1e-6)
     w.add_rope_freq_base(10000.0)
-    if arch in ("gemma2", "gemma3", "gpt-oss"):
+    if arch in ("gemma2", "gemma3", "gpt-oss", "cohere2"):
         w.add_sliding_window(16)
     if arch == "gpt-oss":
         scaling = ("yarn", 4.0, 64)
@@ -183,7 +187,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             vector(p + "attn_norm.weight", D_MODEL)
             is_named_post = arch in ("seed_oss", "gpt-oss", "glm4moe")
             ffn_norm = "post_attention_norm" if is_named_post else "ffn_norm"
-            vector(p + ffn_norm + ".weight", D_MODEL)
+            if arch != "cohere2":
+                vector(p + ffn_norm + ".weight", D_MODEL)
         if has_post_norms:
             vector(p + "post_attention_norm.weight", D_MODEL)
             vector(p + "post_ffw_norm.weight", D_MODEL)

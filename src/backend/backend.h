@@ -220,10 +220,11 @@ struct linear {
     const struct vector *bias;      /* NULL: none */
 };
 
-/* RMS norm: x / sqrt(mean(x^2) + eps) * weight. */
+/* RMS norm: x / sqrt(mean(x^2) + eps) * weight; centred, x's mean is taken off x before. */
 struct norm {
     const struct vector *weight;    /* NULL: there is none */
     float eps;
+    bool is_centred;
 };
 
 struct qkv_weights {

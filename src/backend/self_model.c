@@ -152,14 +152,15 @@ static void set_layer(struct self_model *m, uint32_t i)
     struct vector *const *v = m->layer[i].vector;
     struct self_layer *l = &m->layer[i].ops;
     *l = (struct self_layer){
-        .norm = { v[V_NORM], eps }, .ff_norm = { v[V_FF_NORM], eps },
+        .norm = { v[V_NORM], eps, false }, .ff_norm = { v[V_FF_NORM], eps, false },
         .qkv = { { w[M_Q], v[V_BIAS_Q] }, { w[M_K], v[V_BIAS_K] }, { w[M_V], v[V_BIAS_V] },
-                 { v[V_NORM_Q], eps }, { v[V_NORM_K], eps }, NULL },
+                 { v[V_NORM_Q], eps, false }, { v[V_NORM_K], eps, false }, NULL },
         .attention = { .q_scale = 1 / sqrtf(D_HEAD), .window = i ? 0 : m->params.window,
                        .kv_group = !i && m->params.window, .kv_layer = i && !m->params.window },
         .output = { w[M_O], v[V_BIAS_O] }, .gate = { w[M_GATE], v[V_BIAS_GATE] },
         .up = { w[M_UP], v[V_BIAS_UP] }, .down = { w[M_DOWN], v[V_BIAS_DOWN] },
-        .residual = { { v[V_POST], eps }, 1 }, .ff_residual = { { v[V_FF_POST], eps }, 1 },
+        .residual = { { v[V_POST], eps, false }, 1 },
+        .ff_residual = { { v[V_FF_POST], eps, false }, 1 },
         .ffn = { .activation = m->params.has_biases && !m->params.has_large_gates
                                    ? ACTIVATION_SILU : ACTIVATION_GELU_TANH },
     };
@@ -229,7 +230,7 @@ static pl_status load(struct self_model *m, pl_err *err)
     if (!st) st = load_matrix(m, &r, SELF_VOCAB, D_MODEL, &m->embedding, err);
     if (!st) st = load_matrix(m, &r, SELF_VOCAB, D_MODEL, &m->head, err);
     if (!st) st = load_vector(m, &r, D_MODEL, 1, 0.2f, &m->head_norm, err);
-    m->head_params = (struct head_params){ { m->head_norm, eps }, 1, 0 };
+    m->head_params = (struct head_params){ { m->head_norm, eps, false }, 1, 0 };
     if (!st) st = load_rope(m, err);
     for (int s = 0; s < SELF_STREAMS; s++)
         for (int pos = 0; pos < SELF_POSITIONS; pos++)

@@ -21,6 +21,10 @@ struct arch {
     enum presence head_norms;       /* RMS norm of every query and key head before RoPE */
     bool norms_all_heads;           /* of a column together instead */
     enum presence sinks;            /* scores that join every softmax and stand for no value */
+    bool has_layer_norms;           /* norms take the mean off first */
+    bool is_parallel;               /* one norm before attention and feed-forward, whose results are
+                                     * added to the X that it read */
+    bool multiplies_logits;         /* by the file's logit_scale */
     bool has_no_pre_norms;          /* attention and feed-forward read X as it is */
     const char *ffn_norm;           /* what feed-forward's norm is called; NULL: ffn_norm.weight */
     enum presence post_norms;       /* RMS norm of what attention and feed-forward add to X */
@@ -52,7 +56,7 @@ extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
 extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_glm4moe;
 extern const struct arch arch_exaone4;
-extern const struct arch arch_olmo2, arch_gpt_oss;
+extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
 
 /* NULL: not a known architecture. */
 const struct arch *arch_find(struct gguf_string name);

@@ -60,12 +60,13 @@ static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, p
 /* What of a layer is not a weight. RoPE comes after all layers. */
 static void plan_layer(const struct hparams *h, uint32_t i, struct layer *l)
 {
-    const struct norm no_weight = { NULL, h->norm_eps };
+    const struct norm no_weight = { NULL, h->norm_eps, h->arch->has_layer_norms };
     const struct residual residual = { no_weight, h->residual_scale };
     *l = (struct layer){
         .attention_norm = no_weight, .qkv.norm_q = no_weight, .qkv.norm_k = no_weight,
         .attention = h->layer[i].attention, .attention_residual = residual,
-        .feed_forward_norm = no_weight, .ffn = h->layer[i].ffn, .feed_forward_residual = residual,
+        .is_parallel = h->arch->is_parallel, .feed_forward_norm = no_weight,
+        .ffn = h->layer[i].ffn, .feed_forward_residual = residual,
     };
 }
 
@@ -75,6 +76,7 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
     const struct arch *a = k->h->arch;
     const uint32_t q_rows = d->n_heads * d->d_head, kv_rows = d->n_kv_heads * d->d_head;
     const enum presence pre_norms = a->has_no_pre_norms ? ABSENT : REQUIRED;
+    const enum presence ffn_norm = a->is_parallel ? ABSENT : pre_norms;
     const struct {
         const char *name;
         uint32_t n;
@@ -93,7 +95,7 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
         { "attn_sinks.weight", d->n_heads, a->sinks, &l->qkv.sinks },
         { "post_attention_norm.weight", d->d_model, a->post_norms,
           &l->attention_residual.norm.weight },
-        { a->ffn_norm ? a->ffn_norm : "ffn_norm.weight", d->d_model, pre_norms,
+        { a->ffn_norm ? a->ffn_norm : "ffn_norm.weight", d->d_model, ffn_norm,
           &l->feed_forward_norm.weight },
         { "post_ffw_norm.weight", d->d_model, a->post_norms,
           &l->feed_forward_residual.norm.weight },
@@ -104,6 +106,7 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
         st = bind_vector(k, name_of(i, vectors[v].name).text, vectors[v].n, vectors[v].presence,
                          vectors[v].out, err);
     if (st) return st;
+    if (a->is_parallel) l->feed_forward_norm = l->attention_norm;
     return k->h->layer[i].is_mixture ? bind_mixture(k, i, &l->experts, err)
                                      : bind_feed_forward(k, i, l, err);
 }
@@ -243,7 +246,8 @@ pl_status model_open(struct model **out, const struct gguf *g, const struct hpar
     }
     m->homes = *homes;
     m->embed_scale = h->embed_scale;
-    m->head = (struct head_params){ { NULL, h->norm_eps }, h->logit_scale, h->logit_cap };
+    m->head = (struct head_params){ { NULL, h->norm_eps, h->arch->has_layer_norms },
+                                    h->logit_scale, h->logit_cap };
     const pl_status st = bind_all(&k, m, err);
     if (st) {
         model_close(m);

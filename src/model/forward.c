@@ -6,7 +6,6 @@ static void attention(struct backend *b, const struct layer *l)
     b->ops->norm(b, &l->attention_norm);
     b->ops->qkv(b, &l->qkv, &l->attention);
     b->ops->attend(b, &l->qkv, &l->attention);
-    b->ops->attention_add(b, &l->attention_output, &l->attention_residual);
 }
 
 static void feed_forward(struct backend *b, const struct layer *l)
@@ -19,6 +18,16 @@ static void feed_forward(struct backend *b, const struct layer *l)
     }
     b->ops->gate_up(b, &l->gate, &l->up, &l->ffn);
     b->ops->down_add(b, &l->down, &l->feed_forward_residual);
+}
+
+/* In a parallel layer both branches read the X that the layer began with, so attention's result,
+ * which waits in ATT, is added last. */
+static void record_layer(struct backend *b, const struct layer *l)
+{
+    attention(b, l);
+    if (l->is_parallel) feed_forward(b, l);
+    b->ops->attention_add(b, &l->attention_output, &l->attention_residual);
+    if (!l->is_parallel) feed_forward(b, l);
 }
 
 pl_status model_record(struct model *m, const struct batch *batch, float *x, sample_fn *fn,
@@ -37,10 +46,8 @@ pl_status model_record(struct model *m, const struct batch *batch, float *x, sam
         if (b) next->ops->put_x(next, x);
         else next->ops->embed(next, m->embedding, m->embed_scale);
         b = next;
-        for (const struct layer *end = l + m->homes.home[i].n_layers; l < end; l++) {
-            attention(b, l);
-            feed_forward(b, l);
-        }
+        for (const struct layer *end = l + m->homes.home[i].n_layers; l < end; l++)
+            record_layer(b, l);
     }
     if (batch->n_outputs) {
         b->ops->logits(b, &m->head, m->output);

@@ -132,8 +132,9 @@ static pl_status check_dims(const struct hparams *h, const struct gguf *g, pl_er
         return pl_fail(err, PL_E_FORMAT, "%s: %" PRIu32 " query heads over %" PRIu32 " KV heads; "
                        "a multiple is wanted", g->part[0].path, d->n_heads, d->n_kv_heads);
     if (!(h->norm_eps > 0 && h->norm_eps < 1))
-        return pl_fail(err, PL_E_FORMAT, "%s: layer_norm_rms_epsilon is %g; 0 < eps < 1 is wanted",
-                       g->part[0].path, (double)h->norm_eps);
+        return pl_fail(err, PL_E_FORMAT, "%s: layer_norm_%sepsilon is %g; 0 < eps < 1 is wanted",
+                       g->part[0].path, h->arch->has_layer_norms ? "" : "rms_",
+                       (double)h->norm_eps);
     return PL_OK;
 }
 
@@ -181,10 +182,10 @@ static void find_biases(struct hparams *h, const struct gguf *g)
 
 /* A multiplier of 0 is not set. */
 static pl_status read_multiplier(struct hparams *h, const struct gguf *g, const char *suffix,
-                                 float *out, pl_err *err)
+                                 bool has_it, float *out, pl_err *err)
 {
     *out = 1;
-    if (!h->arch->has_multipliers) return PL_OK;
+    if (!has_it) return PL_OK;
     const pl_status st = read_f32_or(h, g, suffix, 1, out, err);
     if (*out == 0) *out = 1;
     return st;
@@ -192,10 +193,11 @@ static pl_status read_multiplier(struct hparams *h, const struct gguf *g, const 
 
 static pl_status read_scales(struct hparams *h, const struct gguf *g, pl_err *err)
 {
-    pl_status st = read_multiplier(h, g, "embedding_scale", &h->embed_scale, err);
-    if (!st) st = read_multiplier(h, g, "residual_scale", &h->residual_scale, err);
-    if (!st) st = read_multiplier(h, g, "logit_scale", &h->logit_scale, err);
-    h->logit_scale = 1 / h->logit_scale;        /* the file has a divisor */
+    const bool has_all = h->arch->has_multipliers, times = h->arch->multiplies_logits;
+    pl_status st = read_multiplier(h, g, "embedding_scale", has_all, &h->embed_scale, err);
+    if (!st) st = read_multiplier(h, g, "residual_scale", has_all, &h->residual_scale, err);
+    if (!st) st = read_multiplier(h, g, "logit_scale", has_all || times, &h->logit_scale, err);
+    if (!times) h->logit_scale = 1 / h->logit_scale;    /* Granite's file has a divisor */
     if (!st)
         st = read_f32_or(h, g, "final_logit_softcapping", h->arch->logit_cap, &h->logit_cap, err);
     return st;
@@ -210,7 +212,7 @@ static pl_status check_finite(const struct hparams *h, const struct gguf *g, pl_
     } all[] = {
         { "embedding_scale", h->embed_scale, -INFINITY },
         { "residual_scale", h->residual_scale, -INFINITY },
-        { "1 / logit_scale", h->logit_scale, -INFINITY },
+        { "logit_scale or its inverse", h->logit_scale, -INFINITY },
         { "attention.scale", a->q_scale, -INFINITY },
         { "attn_logit_softcapping", a->score_cap, 0 },
         { "final_logit_softcapping", h->logit_cap, 0 },
@@ -238,7 +240,9 @@ pl_status hparams_read(struct hparams *h, const struct gguf *g, pl_err *err)
     pl_status st = read_arch(h, g, err);
     if (!st) st = read_dims(h, g, err);
     if (!st)
-        st = gguf_f32(g, key_of(h, "attention.layer_norm_rms_epsilon").text, &h->norm_eps, err);
+        st = gguf_f32(g, key_of(h, h->arch->has_layer_norms ? "attention.layer_norm_epsilon"
+                                                            : "attention.layer_norm_rms_epsilon")
+                             .text, &h->norm_eps, err);
     if (!st) st = rope_params_read(h, g, err);
     if (!st) st = read_vocab(h, g, err);
     if (!st) st = check_dims(h, g, err);

@@ -3,6 +3,8 @@
  * computed. */
 #include "model/hparams_read.h"
 
+#include <string.h>
+
 static const struct {
     const char *suffix;
     float neutral, also;        /* values that change nothing */
@@ -25,6 +27,7 @@ pl_status check_other_keys(const struct hparams *h, const struct gguf *g, pl_err
         const struct key key = key_of(h, keys[i].suffix);
         float value;
         if (keys[i].is_multiplier && h->arch->has_multipliers) continue;
+        if (h->arch->multiplies_logits && !strcmp(keys[i].suffix, "logit_scale")) continue;
         const pl_status st = gguf_f32_or(g, key.text, keys[i].neutral, &value, err);
         if (st) return st;
         if (value != keys[i].neutral && value != keys[i].also)

@@ -11,6 +11,7 @@ struct layer {
     struct attention_params attention;
     struct linear attention_output;
     struct residual attention_residual;
+    bool is_parallel;                       /* feed-forward reads X as attention did */
     struct norm feed_forward_norm;
     struct linear gate, up, down;           /* no weights where there are experts */
     struct expert_weights experts;          /* no router: a dense layer */

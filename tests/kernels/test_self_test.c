@@ -60,7 +60,7 @@ static void begin_counting(struct backend *b, const struct batch *batch)
 static void norm_by_count(struct backend *b, const struct norm *norm)
 {
     static struct norm off;
-    off = (struct norm){ norm->weight, norm->eps * 1.5f };
+    off = (struct norm){ norm->weight, norm->eps * 1.5f, norm->is_centred };
     backend_cpu.norm(b, n_cols == 17 ? &off : norm);
 }
 

@@ -41,6 +41,8 @@ struct tiny_shape {
     bool has_expert_biases;
     struct router_params router;    /* what is not said above of it */
     bool has_choice_bias;
+    bool has_centred_norms;         /* all of them */
+    bool is_parallel;               /* feed-forward reads X as attention did */
     uint32_t d_dense;               /* of a mixture: d_ff of the first layer, which is dense; 0 */
 };
 
@@ -84,6 +86,13 @@ static const struct tiny_shape tiny_shapes[] = {
       "Q5_0" }, "Q8_0", "Q8_0", 12, 3, 96, true, .counts_shared_whole = true,
       .residual_scale = 0.4f, .router = { ROUTER_SIGMOID, 4, 2, false, 0 },
       .has_choice_bias = true, .d_dense = 512 },
+    { "parallel, norms centred", 96, 32, 160, 6, 2, 70, { 20, 0 }, true, true, false, true,
+      ACTIVATION_SILU, 0.5f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1" }, "F32",
+      "Q5_1", .is_unturned = { false, true }, .has_centred_norms = true, .is_parallel = true },
+    { "parallel experts, norms of all heads centred", 96, 32, 0, 4, 2, 100, { 0, 0 }, false, true,
+      false, false, ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL, NULL, NULL,
+      "Q8_0", "Q4_0", "Q8_0" }, "Q8_0", "Q8_0", 9, 4, 96, true, .has_row_norms = true,
+      .has_centred_norms = true, .is_parallel = true },
 };
 
 /* How many of them are run: an emulated processor has time for the first few. */
@@ -353,6 +362,11 @@ static inline void tiny_load_vector(struct tiny *t, struct tiny_vector *v)
         fail_msg("%s", err.text);
 }
 
+static inline struct norm tiny_norm(const struct tiny_shape *s, const struct vector *weight)
+{
+    return (struct norm){ weight, tiny_eps, s->has_centred_norms };
+}
+
 /* What the operations of a layer get, its vectors and matrices being loaded. */
 static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape *s, uint32_t i,
                                   const struct rope *rope)
@@ -361,10 +375,10 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     for (int k = 0; k < TINY_BIASES; k++)
         linear[k] = (struct linear){ l->matrix[k].loaded, l->bias[k].loaded };
     const float scale = s->residual_scale != 0 ? s->residual_scale : 1;
-    l->norm_in = (struct norm){ s->has_no_norms ? NULL : l->norm.loaded, tiny_eps };
-    l->norm_ff = (struct norm){ s->has_no_norms ? NULL : l->ff_norm.loaded, tiny_eps };
+    l->norm_in = tiny_norm(s, s->has_no_norms ? NULL : l->norm.loaded);
+    l->norm_ff = tiny_norm(s, s->has_no_norms ? NULL : l->ff_norm.loaded);
     l->qkv = (struct qkv_weights){ linear[IN_Q], linear[IN_K], linear[IN_V],
-                                   { l->norm_q.loaded, tiny_eps }, { l->norm_k.loaded, tiny_eps },
+                                   tiny_norm(s, l->norm_q.loaded), tiny_norm(s, l->norm_k.loaded),
                                    l->sinks.loaded };
     l->attention = (struct attention_params){ s->is_unturned[i] ? NULL : rope,
                                               1 / sqrtf((float)s->d_head), l->q_scales.loaded,
@@ -375,8 +389,8 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     l->gate = linear[IN_GATE];
     l->up = linear[IN_UP];
     l->down = linear[IN_DOWN];
-    l->residual = (struct residual){ { l->post_norm.loaded, tiny_eps }, scale };
-    l->ff_residual = (struct residual){ { l->post_ff_norm.loaded, tiny_eps }, scale };
+    l->residual = (struct residual){ tiny_norm(s, l->post_norm.loaded), scale };
+    l->ff_residual = (struct residual){ tiny_norm(s, l->post_ff_norm.loaded), scale };
     l->experts = (struct expert_weights){
         l->router.loaded, l->router_bias.loaded, l->choice_bias.loaded,
         { l->matrix[IN_EXPERT_GATE].loaded, l->expert_bias[0].loaded },
@@ -415,7 +429,7 @@ static inline void tiny_open(struct tiny *t)
     tiny_load_matrix(t, &t->embedding);
     tiny_load_matrix(t, &t->head);
     tiny_load_vector(t, &t->head_norm);
-    t->head_params = (struct head_params){ { t->head_norm.loaded, tiny_eps },
+    t->head_params = (struct head_params){ tiny_norm(s, t->head_norm.loaded),
                                            s->head_scale != 0 ? s->head_scale : 1, s->head_cap };
 }
 
@@ -487,14 +501,15 @@ static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
     ops->norm(t->b, &l->norm_in);
     ops->qkv(t->b, &l->qkv, &l->attention);
     ops->attend(t->b, &l->qkv, &l->attention);
-    ops->attention_add(t->b, &l->output, &l->residual);
+    if (!t->shape->is_parallel) ops->attention_add(t->b, &l->output, &l->residual);
     ops->norm(t->b, &l->norm_ff);
     if (l->experts.router) {
         ops->experts_add(t->b, &l->norm_ff, &l->experts, &l->ffn, &l->ff_residual);
-        return;
+    } else {
+        ops->gate_up(t->b, &l->gate, &l->up, &l->ffn);
+        ops->down_add(t->b, &l->down, &l->ff_residual);
     }
-    ops->gate_up(t->b, &l->gate, &l->up, &l->ffn);
-    ops->down_add(t->b, &l->down, &l->ff_residual);
+    if (t->shape->is_parallel) ops->attention_add(t->b, &l->output, &l->residual);
 }
 
 /* X goes from one backend to the other. */

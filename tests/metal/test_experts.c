@@ -183,10 +183,10 @@ static void run(struct bench *t, uint32_t first, uint32_t n)
         memcpy(x_of(t, c), t->x[first + c], t->s->d_model * sizeof(float));
     b->batch = (struct batch){ .n_cols = n };
     metal_begin(b->device);
-    const struct norm norm = { t->norm, eps };
+    const struct norm norm = { t->norm, eps, false };
     backend_metal.norm(&b->base, &norm);
     backend_metal.experts_add(&b->base, &norm, &t->w, &t->ffn,
-                              &(struct residual){ { NULL, 0 }, RESIDUAL_SCALE });
+                              &(struct residual){ { NULL, 0, false }, RESIDUAL_SCALE });
     fixture_finish(b);
 }
 

@@ -162,6 +162,10 @@ static inline uint8_t *kv_of(const struct cpu_backend *b, const struct attention
            head * b->layout.n_bytes;
 }
 
+/* out = norm of n values, a multiple of 16; out may be x (ops_step.c) */
+void norm_values(const struct cpu_backend *b, const struct norm *norm, const float *x, uint32_t n,
+                 float *out);
+
 /* row = norm of x; without a weight, x. (d_model) (ops_step.c) */
 void norm_row(const struct cpu_backend *b, const struct norm *norm, const float *x, float *row);
 

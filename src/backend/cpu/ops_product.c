@@ -20,7 +20,7 @@ static void run_residual(struct cpu_backend *b, const struct phase *p, struct pa
     const struct residual *r = p->residual;
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *y = b->y + c * b->ld_model;
-        if (r->norm.weight) b->k.rms_norm(y, r->norm.weight->values, d_model, r->norm.eps, y);
+        if (r->norm.weight) norm_values(b, &r->norm, y, d_model, y);
         if (r->scale != 1) b->k.cap(y, d_model, r->scale, 0);
         b->k.add(b->x + c * b->ld_model, y, d_model);
     }

@@ -37,7 +37,7 @@ static void complete(const struct cpu_backend *b, const struct phase *p, float *
 {
     if (p->has_leftovers) b->k.add(x, x + b->batch.n_cols * ld, n);
     if (bias) b->k.add(x, bias, n);
-    if (norm && norm->weight) b->k.rms_norm(x, norm->weight->values, n, norm->eps, x);
+    if (norm && norm->weight) norm_values(b, norm, x, n, x);
 }
 
 /* As the kernel turns whole registers, any number of pairs. */

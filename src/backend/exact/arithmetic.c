@@ -14,12 +14,30 @@ double exact_dot(const float *a, const float *b, uint32_t n)
            ((part[1] + part[5]) + (part[3] + part[7]));
 }
 
-void exact_rms_norm(const float *x, const struct norm *norm, float *out)
+static double mean_of(const float *x, uint32_t n)
+{
+    double part[8] = { 0 };
+    for (uint32_t i = 0; i < n; i++) part[i % 8] += (double)x[i];
+    return (((part[0] + part[4]) + (part[2] + part[6])) +
+            ((part[1] + part[5]) + (part[3] + part[7]))) / n;
+}
+
+static double squares_about(const float *x, double mean, uint32_t n)
+{
+    double part[8] = { 0 };
+    for (uint32_t i = 0; i < n; i++)
+        part[i % 8] += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return ((part[0] + part[4]) + (part[2] + part[6])) +
+           ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
+void exact_normed(const float *x, const struct norm *norm, float *out)
 {
     const uint32_t n = norm->weight->n;
-    const double scale = 1 / sqrt(exact_dot(x, x, n) / n + (double)norm->eps);
+    const double mean = norm->is_centred ? mean_of(x, n) : 0;
+    const double scale = 1 / sqrt(squares_about(x, mean, n) / n + (double)norm->eps);
     for (uint32_t i = 0; i < n; i++)
-        out[i] = (float)((double)x[i] * scale * (double)norm->weight->values[i]);
+        out[i] = (float)(((double)x[i] - mean) * scale * (double)norm->weight->values[i]);
 }
 
 double exact_capped(double x, float cap)

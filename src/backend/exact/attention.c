@@ -46,9 +46,9 @@ static void prepare_heads(const struct exact_backend *b, const struct attention 
 {
     const uint32_t d_head = b->params.dims.d_head;
     const bool is_of_heads = norm->weight && norm->weight->n == d_head;
-    if (norm->weight && !is_of_heads) exact_rms_norm(x, norm, x);
+    if (norm->weight && !is_of_heads) exact_normed(x, norm, x);
     for (uint32_t head = 0; head < n_heads; head++, x += d_head) {
-        if (is_of_heads) exact_rms_norm(x, norm, x);
+        if (is_of_heads) exact_normed(x, norm, x);
         turn(x, d_head, l->params->rope, pos, scale);
     }
 }

@@ -75,7 +75,7 @@ void exact_run(struct exact_backend *b, const char *name, uint32_t n_items, exac
 double exact_dot(const float *a, const float *b, uint32_t n);
 
 /* out = norm of x, which may be out */
-void exact_rms_norm(const float *x, const struct norm *norm, float *out);
+void exact_normed(const float *x, const struct norm *norm, float *out);
 
 /* x bounded to +-cap, smoothly; cap 0: x */
 double exact_capped(double x, float cap);

@@ -57,7 +57,7 @@ static void add_column(struct exact_backend *b, const void *arg, uint32_t c)
     const struct residual *r = arg;
     const uint32_t d_model = b->params.dims.d_model;
     float *x = b->x + (size_t)c * d_model, *y = b->y + (size_t)c * d_model;
-    if (r->norm.weight) exact_rms_norm(y, &r->norm, y);
+    if (r->norm.weight) exact_normed(y, &r->norm, y);
     for (uint32_t i = 0; i < d_model; i++) x[i] += r->scale * y[i];
 }
 

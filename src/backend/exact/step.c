@@ -61,7 +61,7 @@ static void norm_column(struct exact_backend *b, const void *arg, uint32_t c)
 {
     const struct norm *norm = arg;
     const size_t d_model = b->params.dims.d_model, at = c * d_model;
-    if (norm->weight) exact_rms_norm(b->x + at, norm, b->h + at);
+    if (norm->weight) exact_normed(b->x + at, norm, b->h + at);
     else memcpy(b->h + at, b->x + at, d_model * sizeof *b->h);
 }
 
@@ -92,7 +92,7 @@ static void norm_output(struct exact_backend *b, const void *arg, uint32_t o)
     const struct turn *t = arg;
     const size_t d_model = b->params.dims.d_model;
     const uint32_t col = batch_col_of_row(&b->batch, t->first_row + o);
-    exact_rms_norm(b->x + col * d_model, &b->head->norm, b->y + o * d_model);
+    exact_normed(b->x + col * d_model, &b->head->norm, b->y + o * d_model);
 }
 
 /* Not a number counts as minus infinity. */

@@ -181,7 +181,7 @@ static struct route_args route_args_of(const struct metal_backend *b,
         .n_groups = p->router.n_groups, .n_groups_used = p->router.n_groups_used,
         .scale = p->router.scale,
         .residual_scale = r->scale, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
-        .eps = norm->eps,
+        .eps = norm->eps, .is_centred = norm->weight && norm->is_centred,
     };
 }
 

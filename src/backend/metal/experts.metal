@@ -18,14 +18,18 @@ kernel void route_norm(device const float *x [[buffer(0)]],
                        uint simd [[simdgroup_index_in_threadgroup]],
                        uint lane [[thread_index_in_simdgroup]])
 {
+    threadgroup float sums[4];
     threadgroup float squares[4];
     threadgroup float products[4];
     device const float *from = x + ulong(group) * a.ld_model;
     device float *to = y + ulong(group) * a.ld_model;
-    const float scale = inverse_rms(from, a.d_model, a.eps, squares, thread_index, simd, lane);
+    const float mean =
+        mean_of(from, a.d_model, a.is_centred != 0, sums, thread_index, simd, lane);
+    const float scale =
+        inverse_rms(from, a.d_model, mean, a.eps, squares, thread_index, simd, lane);
     float sum = 0;
     for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
-        const float value = a.has_norm ? from[i] * scale * weight[i] : from[i];
+        const float value = a.has_norm ? (from[i] - mean) * scale * weight[i] : from[i];
         to[i] = value;
         if (a.has_shared_router) sum = fma(value, shared_router[i], sum);
     }

@@ -48,6 +48,7 @@ struct row_args {
     U32 n, ld_in, ld_out;
     U32 has_norm;           /* norm: 0, a column stays as it is */
     F32 eps, scale;         /* scale: of what is added */
+    U32 is_centred;         /* of the norm: the mean is taken off before */
 };
 
 /* By row of logits, which are capped before: cap * tanh(logit / cap); 0: they are not. */
@@ -72,7 +73,8 @@ enum {
     HEADS_NORM = 2,
     HEADS_INTERLEAVED = 4,
     HEADS_ARE_VALUES = 8,
-    HEADS_SCALES = 16
+    HEADS_SCALES = 16,
+    HEADS_CENTRED = 32
 };
 
 /* Attention: rows that look at the same pages, over some splits of them. */
@@ -111,6 +113,7 @@ struct route_args {
     F32 scale, residual_scale; /* of the weights of the experts chosen; of all that is added to X */
     U32 n_blocks, block_pairs;  /* blocks of pairs at most, and pairs of one */
     F32 eps;
+    U32 is_centred;
 };
 
 /* Pairs of one expert, in rows block_pairs * index .. of what the products read and write. */

@@ -69,7 +69,7 @@ static void add_bias(struct metal_backend *b, const struct vector *bias, float s
                      const struct metal_buffer *rows, uint32_t ld)
 {
     if (!bias) return;
-    const struct row_args args = { bias->n, ld, ld, 0, 0, scale };
+    const struct row_args args = { bias->n, ld, ld, 0, 0, scale, false };
     const struct metal_buffer *buffers[] = { rows, &bias->values };
     metal_record(b, b->kernel.add_bias, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
                  NORM_THREADS);
@@ -93,7 +93,7 @@ static void add_product(struct metal_backend *b, const struct linear *w,
     add_bias(b, w->bias, scale, p.out, b->ld_model);
     if (!norm->weight) return;
     const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, 1, norm->eps,
-                                   r->scale };
+                                   r->scale, norm->is_centred };
     const struct metal_buffer *buffers[] = { &b->y, &norm->weight->values, &b->x };
     metal_record(b, b->kernel.add_norm, buffers, 3, &args, sizeof args, b->batch.n_cols, 1,
                  NORM_THREADS);
@@ -185,6 +185,7 @@ static struct finish finish_of(const struct metal_backend *b, const struct vecto
         .args = { .d_head = b->params.dims.d_head, .eps = norm->eps,
                   .n_rot = rope ? rope->n_rot : 0,
                   .flags = (bias ? HEADS_BIAS : 0) | (norm->weight ? HEADS_NORM : 0) |
+                           (norm->weight && norm->is_centred ? HEADS_CENTRED : 0) |
                            (rope && rope->is_interleaved ? HEADS_INTERLEAVED : 0) },
         .bias = bias ? &bias->values : any, .norm = norm->weight ? &norm->weight->values : any,
         .cos_sin = rope ? &rope->cos_sin : any,
@@ -229,7 +230,8 @@ static void finish_kv(struct metal_backend *b, const struct attention_params *a,
 static void norm_rows(struct metal_backend *b, const struct vector *bias, const struct norm *norm,
                       const struct metal_buffer *rows, uint32_t ld)
 {
-    const struct row_args args = { norm->weight->n, ld, ld, 1, norm->eps, 1 };
+    const struct row_args args = { norm->weight->n, ld, ld, 1, norm->eps, 1,
+                                   norm->is_centred };
     const struct metal_buffer *buffers[] = { rows, &norm->weight->values };
     add_bias(b, bias, 1, rows, ld);
     metal_record(b, b->kernel.norm_rows, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
@@ -240,7 +242,7 @@ static void norm_rows(struct metal_backend *b, const struct vector *bias, const 
 void metal_qkv(struct backend *base, const struct qkv_weights *w, const struct attention_params *a)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const struct norm none = { NULL, 0 };
+    const struct norm none = { NULL, 0, false };
     const bool is_normed = w->norm_q.weight && w->norm_q.weight->n != b->params.dims.d_head;
     struct qkv_weights of_heads = *w;       /* what is left for each head */
     if (metal_keeps_bias_out(b, w)) of_heads.k.bias = NULL;

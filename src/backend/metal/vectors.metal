@@ -104,16 +104,30 @@ EMBED(mxfp4)
 
 /* 1 / rms of n values, by the 128 threads of a group: each sums every 128th, then lanes, then
  * simdgroups, in this order. */
-static inline float inverse_rms(device const float *x, uint n, float eps, threadgroup float *shared,
-                                uint thread_index, uint simd, uint lane)
+static inline float inverse_rms(device const float *x, uint n, float mean, float eps,
+                                threadgroup float *shared, uint thread_index, uint simd, uint lane)
 {
     float sum = 0;
-    for (uint i = thread_index; i < n; i += NORM_THREADS) sum = fma(x[i], x[i], sum);
+    for (uint i = thread_index; i < n; i += NORM_THREADS)
+        sum = fma(x[i] - mean, x[i] - mean, sum);
     sum = simd_sum(sum);
     if (lane == 0) shared[simd] = sum;
     threadgroup_barrier(mem_flags::mem_threadgroup);
     const float all = shared[0] + shared[1] + shared[2] + shared[3];
     return 1.0f / sqrt(all / float(n) + eps);
+}
+
+/* The mean of n values likewise; 0 where none is wanted. */
+static inline float mean_of(device const float *x, uint n, bool is_wanted,
+                            threadgroup float *shared, uint thread_index, uint simd, uint lane)
+{
+    float sum = 0;
+    if (!is_wanted) return 0;
+    for (uint i = thread_index; i < n; i += NORM_THREADS) sum += x[i];
+    sum = simd_sum(sum);
+    if (lane == 0) shared[simd] = sum;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return (shared[0] + shared[1] + shared[2] + shared[3]) / float(n);
 }
 
 /* out = x / rms(x) * weight, or x, as halves, of column col[group] where the index is given. */
@@ -130,11 +144,14 @@ kernel void norm(device const float *x [[buffer(0)]],
                  uint lane [[thread_index_in_simdgroup]])
 {
     threadgroup float shared[4];
+    threadgroup float sums[4];
     device const float *from = x + ulong(is_indexed != 0 ? col[group] : group) * a.ld_in;
     device half *to = out + ulong(group) * a.ld_out;
-    const float scale = inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane);
+    const float mean =
+        mean_of(from, a.n, a.is_centred != 0, sums, thread_index, simd, lane);
+    const float scale = inverse_rms(from, a.n, mean, a.eps, shared, thread_index, simd, lane);
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        to[i] = half(bounded(a.has_norm ? from[i] * scale * weight[i] : from[i]));
+        to[i] = half(bounded(a.has_norm ? (from[i] - mean) * scale * weight[i] : from[i]));
 }
 
 /* x += scale * y / rms(y) * weight */
@@ -148,12 +165,15 @@ kernel void add_norm(device const float *y [[buffer(0)]],
                      uint lane [[thread_index_in_simdgroup]])
 {
     threadgroup float shared[4];
+    threadgroup float sums[4];
     device const float *from = y + ulong(group) * a.ld_in;
     device float *to = x + ulong(group) * a.ld_out;
+    const float mean =
+        mean_of(from, a.n, a.is_centred != 0, sums, thread_index, simd, lane);
     const float scale =
-        inverse_rms(from, a.n, a.eps, shared, thread_index, simd, lane) * a.scale;
+        inverse_rms(from, a.n, mean, a.eps, shared, thread_index, simd, lane) * a.scale;
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        to[i] = fma(from[i] * scale, weight[i], to[i]);
+        to[i] = fma((from[i] - mean) * scale, weight[i], to[i]);
 }
 
 /* x = x / rms(x) * weight, in place. */
@@ -166,9 +186,12 @@ kernel void norm_rows(device float *x [[buffer(0)]],
                       uint lane [[thread_index_in_simdgroup]])
 {
     threadgroup float shared[4];
+    threadgroup float sums[4];
     device float *row = x + ulong(group) * a.ld_in;
-    const float scale = inverse_rms(row, a.n, a.eps, shared, thread_index, simd, lane);
-    for (uint i = thread_index; i < a.n; i += NORM_THREADS) row[i] = row[i] * scale * weight[i];
+    const float mean = mean_of(row, a.n, a.is_centred != 0, sums, thread_index, simd, lane);
+    const float scale = inverse_rms(row, a.n, mean, a.eps, shared, thread_index, simd, lane);
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS)
+        row[i] = (row[i] - mean) * scale * weight[i];
 }
 
 /* x += scale * bias, of every column. */
@@ -225,8 +248,12 @@ static inline void prepare_head(threadgroup float *values, constant heads_args &
                                 uint lane)
 {
     const bool has_bias = (a.flags & HEADS_BIAS) != 0, has_norm = (a.flags & HEADS_NORM) != 0;
-    float sum = 0;
+    const bool is_centred = (a.flags & HEADS_CENTRED) != 0;
+    float sum = 0, all = 0;
     for (uint i = lane; i < a.d_head && has_bias; i += 32) values[i] += bias[i];
+    for (uint i = lane; i < a.d_head && is_centred; i += 32) all += values[i];
+    const float mean = simd_sum(all) / float(a.d_head);
+    for (uint i = lane; i < a.d_head && is_centred; i += 32) values[i] -= mean;
     for (uint i = lane; i < a.d_head && has_norm; i += 32) sum = fma(values[i], values[i], sum);
     const float scale = 1.0f / sqrt(simd_sum(sum) / float(a.d_head) + a.eps);
     for (uint i = lane; i < a.d_head && has_norm; i += 32) values[i] *= scale * norm_weight[i];
