@@ -40,7 +40,10 @@ flags=(-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -
 # One line of arguments a source file: what CMakeLists.txt says of the same suffixes.
 folders=({base,quant,estimate,backend,backend/{pack,exact,cpu}}
          backend/cpu/{panels,kernels,kernels/arm})
-find "${folders[@]/#/src/}" -maxdepth 1 -name '*.c' | sort | while read -r source; do
+{
+    find "${folders[@]/#/src/}" -maxdepth 1 -name '*.c' | sort
+    ls src/backend/metal/attention{,_list}.c
+} | while read -r source; do
     case $source in
         *_neon.c) arch=-march=armv8.2-a+dotprod+fp16 ;;
         *_i8mm.c) arch=-march=armv8.2-a+dotprod+fp16+i8mm ;;

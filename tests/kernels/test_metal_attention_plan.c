@@ -1,21 +1,24 @@
-/* How the Metal backend cuts a step's attention into items, without a GPU: a device that keeps what
- * is recorded until it is run, as a GPU does, and then follows each row through its items' splits
- * and pages and its partial results. Page tables end where memory does. */
+/* How the Metal backend cuts a step's attention into items and records them, without a GPU: a
+ * device that keeps what is recorded until it is run, as a GPU does, and then follows each row
+ * through its items' splits and pages and its partial results. Page tables end where memory does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "backend/metal/attention.h"
+#include "backend/metal/attention_list.h"
+#include "backend/metal/recorder.h"
 #include "base/rng.h"
 
-/* the very lists, which are nobody else's to see */
-#include "backend/metal/attention.c"
-
-enum { MAX_SPANS = 64, MAX_GROUP = 12, PLAN_COLS = 512, PLAN_PAGES = 64, MAX_RECORDED = 64 };
+enum { MAX_SPANS = 64, MAX_GROUP = 12, PLAN_COLS = 512, PLAN_PAGES = 64, MAX_RECORDED = 64,
+       SPLIT_PAGES = SPLIT / PAGE_TOKENS, MAX_TAKEN = 64 };
 
 /* ---- a device that only remembers ----------------------------------------------------------- */
 
@@ -32,8 +35,10 @@ struct recorded {
 static struct metal_pipeline pipelines[3] = { { 1 }, { 2 }, { 0 } };
 static struct recorded recorded[MAX_RECORDED];
 static uint32_t n_recorded, n_runs, window_now;
+static void *taken[MAX_TAKEN];
+static uint32_t n_taken;
 static uint64_t n_taken_bytes;
-static uint64_t n_row_splits, n_item_splits;    /* of what was run */
+static uint64_t n_row_splits, n_item_splits, n_written;     /* of what was run; partial results */
 
 pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char *what,
                             struct metal_buffer *out, pl_err *err)
@@ -41,7 +46,8 @@ pl_status metal_buffer_take(struct metal_device *d, uint64_t n_bytes, const char
     (void)d, (void)what, (void)err;
     out->n_bytes = n_bytes;
     out->bytes = calloc(1, n_bytes);
-    assert_non_null(out->bytes);
+    assert_true(out->bytes && n_taken < MAX_TAKEN);
+    taken[n_taken++] = out->bytes;
     n_taken_bytes += n_bytes;
     return PL_OK;
 }
@@ -102,6 +108,16 @@ struct partial {
 static struct partial partials[MAX_PARTIALS];
 static uint8_t n_results[PLAN_COLS][MAX_GROUP];
 
+static uint32_t group_of(const struct backend_params *p)
+{
+    return p->dims.n_heads / p->dims.n_kv_heads;
+}
+
+static uint32_t end_of(const struct span *s)
+{
+    return s->first_pos + s->n_cols;
+}
+
 static const struct span *span_of(const struct metal_backend *b, uint32_t col)
 {
     for (uint32_t i = 0; i < b->batch.n_spans; i++)
@@ -116,11 +132,14 @@ static uint32_t first_split_of(uint32_t pos, uint32_t window)
     return (window && pos + 1 > window ? pos + 1 - window : 0) / SPLIT;
 }
 
-/* The span whose page table an item reads. */
+/* The span whose page table an item reads: they lie in a row. */
 static const struct span *owner_of(const struct metal_backend *b, uint32_t page_at)
 {
-    for (uint32_t i = 0; i < b->batch.n_spans; i++)
-        if (b->attention->span[i].page_at == page_at) return &b->batch.span[i];
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < b->batch.n_spans; i++) {
+        if (at == page_at) return &b->batch.span[i];
+        at += (end_of(&b->batch.span[i]) + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    }
     fail_msg("no page table begins at %u", page_at);
     return NULL;
 }
@@ -157,6 +176,7 @@ static void follow_item(const struct metal_backend *b, const struct metal_dispat
     /* pages before that may be given back */
     assert_true(item->first_split >= first_split_of(owner->first_pos, window));
     n_item_splits += item->n_splits;
+    assert_true((item->first_row + item->n_rows) * sizeof *rows <= d->buffer[1].buffer->n_bytes);
     for (uint32_t i = 0; i < item->n_rows; i++) {
         const struct attend_row *row = &rows[item->first_row + i];
         follow_row(b, item, row, d->buffer[2].buffer->bytes, window);
@@ -170,6 +190,7 @@ static void follow_item(const struct metal_backend *b, const struct metal_dispat
         assert_true(item->partial + i < MAX_PARTIALS && item->n_splits == 1);
         struct partial *p = &partials[item->partial + i];
         assert_false(p->is_written);
+        n_written++;
         *p = (struct partial){ true, false, row->col, row->head, item->first_split };
     }
 }
@@ -197,6 +218,8 @@ static void follow_dispatch(const struct metal_backend *b, const struct metal_di
     const struct attend_item *items = d->buffer[0].buffer->bytes;
     const struct combine_row *rows = d->buffer[0].buffer->bytes;
     assert_int_equal(d->n_groups[1], b->params.dims.n_kv_heads);
+    assert_true(d->n_groups[0] * (d->pipeline->n_tiles ? sizeof *items : sizeof *rows) <=
+                d->buffer[0].buffer->n_bytes);
     for (uint32_t i = 0; i < d->n_groups[0]; i++)
         if (d->pipeline->n_tiles) follow_item(b, d, &items[i], window);
         else follow_combined(b, &rows[i], d->buffer[1].buffer->bytes, window);
@@ -249,6 +272,7 @@ static struct bench *open_bench(uint32_t n_group)
     };
     t->b.kv_layout.head_bytes = 1024;
     t->b.places = kv_places_of(&t->b.params.kv, 2 * 1024);
+    n_taken = 0;
     n_taken_bytes = 0;
     assert_int_equal(metal_attention_open(&t->b, &err), PL_OK);
     assert_true(n_taken_bytes == metal_attention_bytes(&t->b.params));
@@ -270,10 +294,9 @@ static void free_tables(struct bench *t)
 
 static void close_bench(struct bench *t)
 {
-    const struct workspace w = workspace_of(t->b.attention, &t->b.params);
     free_tables(t);
-    for (uint32_t i = 0; i < w.n; i++) free(((struct metal_buffer *)w.part[i].to)->bytes);
     metal_attention_close(&t->b);
+    while (n_taken) free(taken[--n_taken]);
     free(t);
 }
 
@@ -309,7 +332,7 @@ static void add_span(struct bench *t, uint32_t first_pos, uint32_t n_cols, uint3
 
 static void run(struct bench *t, const uint32_t *window, uint32_t n_windows)
 {
-    n_row_splits = n_item_splits = n_runs = 0;
+    n_row_splits = n_item_splits = n_written = n_runs = 0;
     metal_attention_begin(&t->b);
     for (uint32_t i = 0; i < n_windows; i++) {
         window_now = window[i];
@@ -319,11 +342,6 @@ static void run(struct bench *t, const uint32_t *window, uint32_t n_windows)
                                                  .kv_group = window[i] != 0 });
     }
     metal_run_so_far(&t->b);
-    for (int i = 0; i < N_LISTS; i++) {
-        const struct list *l = &t->b.attention->step[t->b.at].list[i];
-        assert_true(l->n_rows <= max_rows(&t->b.params) && l->n_places <= MAX_PARTIALS);
-        assert_true(l->n_partials <= l->n_places);
-    }
 }
 
 /* ---- tests ---------------------------------------------------------------------------------- */
@@ -383,7 +401,7 @@ static void rows_walk_when_room_runs_out(void **state)
     struct bench *t = open_bench(MAX_GROUP);
     for (uint32_t i = 0; i < MAX_SPANS; i++) add_span(t, 600 + i, 7, 0);
     run(t, &window, 1);
-    assert_true(t->b.attention->step[t->b.at].list[0].n_places > MAX_PARTIALS - 7 * MAX_GROUP * 6);
+    assert_true(n_written > MAX_PARTIALS - 7 * MAX_GROUP * 6);
     close_bench(t);
 }
 

@@ -1,8 +1,4 @@
-/* Attention over KV pages. The step's columns are cut into items: up to 16 rows (a row is a
- * column's query head) that look at the same pages. Positions are cut into splits of SPLIT at
- * fixed places, and a row merges its splits in their order by one formula, whether its item
- * walks through all of them or each is an item of its own whose partial results are combined
- * afterwards. So how the list is cut is a matter of speed alone: bits do not depend on it. */
+/* Attention over KV pages: the lists of attention_list.h, recorded for the GPU. */
 #ifndef BACKEND_METAL_ATTENTION_H
 #define BACKEND_METAL_ATTENTION_H
 
