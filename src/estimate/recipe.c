@@ -93,6 +93,23 @@ static bool has_more_bits(uint32_t layer, uint32_t n_layers)
     return layer < n_layers / 8 || layer >= 7 * n_layers / 8 || (layer - n_layers / 8) % 3 == 2;
 }
 
+static void add_mixture(struct sum *s, const struct shape *m, enum quant_type base,
+                        enum quant_type more)
+{
+    const enum quant_type up = m->has_mxfp4_experts ? QUANT_MXFP4 : base;
+    const enum quant_type down = m->has_mxfp4_experts ? QUANT_MXFP4 : more;
+    add(s, up, 2 * m->d_expert, m->d_model, m->n_experts, m->n_experts_used, EXPERTS);
+    add(s, down, m->d_model, m->d_expert, m->n_experts, m->n_experts_used, EXPERTS);
+    if (m->d_shared) {
+        add(s, base, 2 * m->d_shared, m->d_model, 1, 1, EVERY_STEP);
+        add(s, more, m->d_model, m->d_shared, 1, 1, EVERY_STEP);
+    }
+    add_floats(s, (uint64_t)m->n_experts * m->d_model);
+    if (m->has_choice_bias) add_floats(s, m->n_experts);
+    if (m->has_all_biases)
+        add_floats(s, (uint64_t)m->n_experts * (1 + 2 * m->d_expert + m->d_model));
+}
+
 static void add_layer(struct sum *s, const struct shape *m, uint32_t layer)
 {
     const enum quant_type base = recipes[s->recipe].base;
@@ -104,14 +121,13 @@ static void add_layer(struct sum *s, const struct shape *m, uint32_t layer)
     add(s, base, d_kv, m->d_model, 1, 1, EVERY_STEP);
     add(s, more, d_kv, m->d_model, 1, 1, EVERY_STEP);
     add(s, base, m->d_model, d_q, 1, 1, EVERY_STEP);
-    if (m->n_experts) {
-        add(s, base, 2 * m->d_expert, m->d_model, m->n_experts, m->n_experts_used, EXPERTS);
-        add(s, more, m->d_model, m->d_expert, m->n_experts, m->n_experts_used, EXPERTS);
-        add_floats(s, (uint64_t)m->n_experts * m->d_model);
+    if (m->n_experts && layer >= m->n_dense_layers) {
+        add_mixture(s, m, base, more);
     } else {
         add(s, base, 2 * m->d_ff, m->d_model, 1, 1, EVERY_STEP);
         add(s, more, m->d_model, m->d_ff, 1, 1, EVERY_STEP);
     }
+    if (m->has_all_biases) add_floats(s, m->d_model + m->n_heads);
     add_floats(s,
                (m->has_post_norms ? 4 : 2) * m->d_model + (m->has_qkv_bias ? d_q + 2 * d_kv : 0) +
                   (m->has_qk_norm ? 2 * m->d_head : 0));

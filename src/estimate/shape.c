@@ -8,6 +8,8 @@
 #define QWEN3 .has_qk_norm = true
 #define GEMMA3 .has_qk_norm = true, .has_post_norms = true, .is_tied = true, \
                .ctx_tokens = 131072
+#define GPT_OSS .has_qkv_bias = true, .has_all_biases = true, .has_mxfp4_experts = true, \
+                .n_experts_used = 4, .d_expert = 2880, .window = 128, .ctx_tokens = 131072
 #define TIED .is_tied = true
 
 const struct shape shapes[] = {
@@ -45,6 +47,14 @@ const struct shape shapes[] = {
       .n_window_layers = 40, .window = 1024 },
     { "gemma-3-27b", 62, 5376, 32, 16, 128, 21504, 262208, GEMMA3,
       .n_window_layers = 52, .window = 1024 },
+    { "gpt-oss-20b", 24, 2880, 64, 8, 64, 2880, 201088, GPT_OSS, .n_experts = 32,
+      .n_window_layers = 12 },
+    { "gpt-oss-120b", 36, 2880, 64, 8, 64, 2880, 201088, GPT_OSS, .n_experts = 128,
+      .n_window_layers = 18 },
+    /* without the block for the token after the next */
+    { "glm-4.5-air", 46, 4096, 96, 8, 128, 10944, 151552, .has_qkv_bias = true, .n_experts = 128,
+      .n_experts_used = 8, .d_expert = 1408, .n_dense_layers = 1, .d_shared = 1408,
+      .has_choice_bias = true, .ctx_tokens = 131072 },
     { "smollm2-135m", 30, 576, 9, 3, 64, 1536, 49152, TIED, .ctx_tokens = 8192 },
     { "smollm2-360m", 32, 960, 15, 5, 64, 2560, 49152, TIED, .ctx_tokens = 8192 },
     { "smollm2-1.7b", 24, 2048, 32, 32, 64, 8192, 49152, TIED, .ctx_tokens = 8192 },

@@ -10,10 +10,15 @@ struct shape {
     const char *name;           /* "qwen2.5-32b" */
     uint32_t n_layers, d_model, n_heads, n_kv_heads, d_head, d_ff, n_vocab;
     uint32_t n_experts, n_experts_used, d_expert; /* 0: dense */
+    uint32_t n_dense_layers;    /* of a mixture: the first, without experts; d_ff is theirs */
+    uint32_t d_shared;          /* of the expert that all columns go through; 0: none */
     uint32_t n_window_layers, window;   /* layers that look back `window` tokens and no more; 0 */
     uint32_t ctx_tokens;        /* the model's own limit */
     bool is_tied;               /* the output head is the embedding */
     bool has_qkv_bias, has_qk_norm;
+    bool has_all_biases;        /* of output, router and experts too; and sinks of heads */
+    bool has_choice_bias;       /* of the router, for choosing */
+    bool has_mxfp4_experts;     /* as published, and left so by every recipe */
     bool has_post_norms;        /* what attention and feed-forward give is normed too */
 };
 

@@ -41,6 +41,10 @@ static const struct {
     { "gemma-3-4b", 3880263168, 69632, 131072, 1024 },
     { "gemma-3-12b", 11766034176, 196608, 131072, 1024 },
     { "gemma-3-27b", 27009346304, 253952, 131072, 1024 },
+    { "gpt-oss-20b", 20914757184, 24576, 131072, 128 },
+    { "gpt-oss-120b", 116829156672, 36864, 131072, 128 },
+    /* 110468824832 less its 47th block, which has an embedding and a head of its own */
+    { "glm-4.5-air", 106852251264, 94208, 131072, 0 },
     { "smollm2-135m", 134515008, 11520, 8192, 0 },
     { "smollm2-360m", 361821120, 20480, 8192, 0 },
     { "smollm2-1.7b", 1711376384, 98304, 8192, 0 },
@@ -62,7 +66,9 @@ static void every_shape(void **state)
         assert_int_equal(2 * s->n_layers * s->n_kv_heads * s->d_head, wanted[i].kv_values);
         assert_int_equal(s->ctx_tokens, wanted[i].ctx_tokens);
         assert_int_equal(s->window, wanted[i].window);
-        assert_int_equal(s->n_window_layers, wanted[i].window ? s->n_layers - s->n_layers / 6 : 0);
+        const uint32_t period = s->has_all_biases ? 2 : 6;      /* gpt-oss and Gemma 3 */
+        assert_int_equal(s->n_window_layers,
+                         wanted[i].window ? s->n_layers - s->n_layers / period : 0);
     }
 }
 
@@ -79,6 +85,8 @@ static void names_and_experts(void **state)
     assert_int_equal(mixture->d_expert, 768);
     assert_int_equal(shape_find("qwen3-235b-a22b")->n_experts_used, 8);
     assert_int_equal(shape_find("qwen3-235b-a22b")->n_experts, 128);
+    assert_int_equal(shape_find("glm-4.5-air")->n_experts_used, 8);
+    assert_int_equal(shape_find("gpt-oss-20b")->n_experts_used, 4);
 }
 
 int main(void)
