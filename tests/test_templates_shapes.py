@@ -292,3 +292,73 @@ def test_tools_choose_their_template(render, tools):
                          tool_use="TOOLS {{ tools | tojson }}{{ messages[0].content }}"))
     assert got == ('TOOLS [{"type": "function", "function": {"name": "weather"}}]hi' if tools
                    else "<|user|>hi")
+
+
+# ---- channels ----------------------------------------------------------------------------------
+
+# A template of the shape that gpt-oss has: macros that call each other, a date, a developer's
+# message, tools as types, calls whose arguments are objects or text, the last answer alone final.
+CHANNELS = """
+{%- macro type_of(spec) -%}
+  {%- if spec.type == "array" -%}{{ type_of(spec["items"]) }}[]
+  {%- elif spec.enum -%}
+    {%- for e in spec.enum -%}"{{ e }}"{{ " | " if not loop.last }}{%- endfor -%}
+  {%- elif spec.type == "object" and spec.properties -%}{
+    {%- for name, of in spec.properties.items() -%}
+      {{ name }}{{ "?" if name not in (spec.required or []) }}: {{ type_of(of) }}
+      {{- ", " if not loop.last }}
+    {%- endfor -%} }
+  {%- else -%}{{ spec.type | default("any") }}{%- endif -%}
+{%- endmacro -%}
+{%- macro system() -%}
+  {{- "You are ChatGPT.\\nCurrent date: " + strftime_now("%Y-%m-%d") + "\\n" -}}
+  {{- "# Valid channels: analysis, commentary, final." -}}
+{%- endmacro -%}
+<|start|>system<|message|>{{ system() }}<|end|>
+{%- set ns = namespace(call=none, rest=messages) -%}
+{%- if messages[0].role in ["system", "developer"] -%}
+  {%- set ns.rest = messages[1:] -%}
+  <|start|>developer<|message|># Instructions{{ "\\n\\n" + messages[0].content }}
+  {%- for t in tools or [] -%}
+    {{- "\\ntype " + t.function.name + " = (_: " + type_of(t.function.parameters) + ") => any;" -}}
+  {%- endfor -%}<|end|>
+{%- endif -%}
+{%- for m in ns.rest -%}
+  {%- if m.role == "assistant" and m.tool_calls -%}
+    {%- set ns.call = m.tool_calls[0].function -%}
+    {%- if m.content -%}<|start|>assistant<|channel|>analysis<|message|>{{ m.content }}<|end|>
+    {%- endif -%}
+    <|start|>assistant to=functions.{{ ns.call.name }}<|channel|>commentary json<|message|>
+    {{- ns.call.arguments | tojson }}<|call|>
+  {%- elif m.role == "tool" -%}
+    {%- if ns.call is none -%}{{ raise_exception("a result without a call") }}{%- endif -%}
+    <|start|>functions.{{ ns.call.name }} to=assistant<|message|>{{ m.content | tojson }}<|end|>
+  {%- elif m.role == "assistant" -%}
+    <|start|>assistant<|channel|>final<|message|>{{ m.content }}
+    {{- "<|return|>" if loop.last and not add_generation_prompt else "<|end|>" }}
+  {%- else -%}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>
+  {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}<|start|>assistant{%- endif -%}
+"""
+
+
+def test_channels_and_types_of_tools(render):
+    spec = {"type": "object", "required": ["city"], "properties": {
+        "city": {"type": "string"}, "units": {"type": "array", "items": {"enum": ["C", "F"]}}}}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": spec}}]
+    got = text_of(render(chat(say("system", "Be brief."), say("user", "Paris?"),
+                              call('{"city": "Paris"}', content=""), say("tool", "mild"),
+                              say("assistant", "Mild."), say("user", "And now?"), tools=tools),
+                         template=CHANNELS))
+    head, rest = got.split("<|end|>", 1)
+    date = head.split("date: ")[1].split("\n")[0]
+    assert len(date) == 10 and date[4] == date[7] == "-"
+    assert rest == (
+        '<|start|>developer<|message|># Instructions\n\nBe brief.\n'
+        'type weather = (_: {city: string, units?: "C" | "F"[]}) => any;<|end|>'
+        '<|start|>user<|message|>Paris?<|end|>'
+        '<|start|>assistant to=functions.f<|channel|>commentary json<|message|>{"city": "Paris"}'
+        '<|call|><|start|>functions.f to=assistant<|message|>"mild"<|end|>'
+        '<|start|>assistant<|channel|>final<|message|>Mild.<|end|>'
+        '<|start|>user<|message|>And now?<|end|><|start|>assistant')

@@ -40,6 +40,23 @@ static void set_defaults(struct vocab *v)
     if (is_named(v, 2, "</s>")) v->eos = 2;
 }
 
+/* The control token of this name; -1: there is none. */
+static int32_t find_control(const struct vocab *v, const char *name)
+{
+    for (uint32_t id = 0; id < v->n_vocab; id++)
+        if (v->kind[id] == TOKEN_CONTROL && is_named(v, id, name)) return (int32_t)id;
+    return -1;
+}
+
+/* Of gpt-oss, whose replies are several messages: each but the last ends with <|end|>. */
+static void keep_replies_of_messages(struct vocab *v)
+{
+    const int32_t end = find_control(v, "<|end|>");
+    if (end >= 0 && end != v->eos && find_control(v, "<|return|>") >= 0 &&
+        find_control(v, "<|call|>") >= 0)
+        v->is_end[end] = false;
+}
+
 static pl_status read_end_tokens(struct vocab *v, const struct gguf *g, pl_err *err)
 {
     static const char *const keys[] = {
@@ -60,6 +77,7 @@ static pl_status read_end_tokens(struct vocab *v, const struct gguf *g, pl_err *
         const char *text = vocab_text(v, id, &n);
         if (v->kind[id] == TOKEN_CONTROL && is_end_token_name(text, n)) v->is_end[id] = true;
     }
+    keep_replies_of_messages(v);
     return PL_OK;
 }
 

@@ -102,6 +102,13 @@ static void types_are_put_right_by_name(void **state)
           { "<\xef\xbd\x9c""User\xef\xbd\x9c>", TOKEN_USER_DEFINED, 0 },
           { "<|EOT|>", TOKEN_USER_DEFINED, 0 } } }, false,
           (const struct wanted[]){ end, right, end });
+    /* 9: gpt-oss, where <|end|> ends one of a reply's messages; without its other marks, Phi 3's */
+    static const struct wanted of_message = { true, false, false };
+    check(&(struct small_vocab){ .pre = "gpt-4o", .token = { { "<|return|>", TOKEN_CONTROL, 0 },
+          { "<|end|>", TOKEN_CONTROL, 0 }, { "<|call|>", TOKEN_CONTROL, 0 } } }, false,
+          (const struct wanted[]){ known, of_message, known });
+    check(&(struct small_vocab){ .pre = "gpt-4o", .token = { { "<|end|>", TOKEN_CONTROL, 0 },
+          { "<|call|>", TOKEN_CONTROL, 0 } } }, false, (const struct wanted[]){ known, known });
 }
 
 static void check_tokens_of(struct tokenizer *t, const char *text, int32_t id)
