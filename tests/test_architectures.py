@@ -44,7 +44,7 @@ CASES = {
     "glm4moe": dict(arch="glm4moe"),
     "glm4moe in groups": dict(arch="glm4moe", n_dense=2, keys={
         "expert_group_count": (U32, 4), "expert_group_used_count": (U32, 2)}),
-    "qwen3moe in groups": dict(arch="qwen3moe", keys={
+    "qwen3moe in groups": dict(arch="qwen3moe", seed=5, keys={
         "expert_group_count": (U32, 3), "expert_group_used_count": (U32, 1)}),
     "exaone4": dict(arch="exaone4"),
     "olmo2": dict(arch="olmo2"),
@@ -86,6 +86,8 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
     (dict(keys={"expert_gating_func": (U32, 4)}), b"expert_gating_func is 4; 1 (softmax) and 2"),
     (dict(keys={"leading_dense_block_count": (U32, 1)}), b"1 leading dense layers"),
     (dict(keys={"nextn_predict_layers": (U32, 7)}), b"nextn_predict_layers is 7 of 7 blocks"),
+    (dict(keys={"block_count": (U32, 2**31), "nextn_predict_layers": (U32, 2**31 - 7)}),
+     b"nextn_predict_layers is 2147483641 of 2147483648 blocks"),
 ])
 def test_a_mixture_that_is_not_what_it_says_is_refused(build_dir, tmp_path, wrong, piece):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch="qwen3moe", **wrong)

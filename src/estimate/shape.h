@@ -18,7 +18,7 @@ struct shape {
     bool has_qkv_bias, has_qk_norm;
     bool has_all_biases;        /* of output, router and experts too; and sinks of heads */
     bool has_choice_bias;       /* of the router, for choosing */
-    bool has_mxfp4_experts;     /* as published, and left so by every recipe */
+    bool has_mxfp4_experts;     /* as released, and left so by every recipe */
     bool has_post_norms;        /* what attention and feed-forward give is normed too */
 };
 

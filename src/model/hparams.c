@@ -76,9 +76,10 @@ static pl_status read_layers(struct hparams *h, const struct gguf *g, pl_err *er
     uint32_t n_beyond = 0;
     pl_status st = read_u32(h, g, "block_count", &h->n_blocks, err);
     if (!st) st = read_u32_or(h, g, "nextn_predict_layers", 0, &n_beyond, err);
-    if (!st && n_beyond && n_beyond >= h->n_blocks)
+    if (!st && n_beyond && (n_beyond >= h->n_blocks || n_beyond > BACKEND_MAX_N_LAYERS))
         st = pl_fail(err, PL_E_FORMAT, "%s: nextn_predict_layers is %" PRIu32 " of %" PRIu32
-                     " blocks; fewer are wanted", g->part[0].path, n_beyond, h->n_blocks);
+                     " blocks; fewer are wanted, and %d at most", g->part[0].path, n_beyond,
+                     h->n_blocks, BACKEND_MAX_N_LAYERS);
     h->dims.n_layers = h->n_blocks - n_beyond;
     return st;
 }
