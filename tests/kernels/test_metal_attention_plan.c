@@ -1,6 +1,7 @@
 /* How the Metal backend cuts a step's attention into items and records them, without a GPU: a
  * device that keeps what is recorded until it is run, as a GPU does, and then follows each row
- * through its items' splits and pages and its partial results. Page tables end where memory does. */
+ * through its items' splits and pages and its partial results. Page tables end where memory
+ * does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

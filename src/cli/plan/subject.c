@@ -33,8 +33,7 @@ static struct plan_memory memory_of_file(const pl_plan *p)
 /* Activations of a step's columns, logits of the streams. */
 static double scratch_of(const struct shape *m, uint32_t n_streams)
 {
-    const double d_ff =
-        m->n_experts ? m->n_experts_used * m->d_expert + m->d_shared : m->d_ff;
+    const double d_ff = m->n_experts ? m->n_experts_used * m->d_expert + m->d_shared : m->d_ff;
     const double floats_per_column = 6.0 * m->d_model + 2.0 * (m->n_heads + m->n_kv_heads) *
                                      m->d_head + 3 * d_ff;
     return sizeof(float) * (STEP_TOKENS * floats_per_column + (n_streams + 16.0) * m->n_vocab);
