@@ -369,7 +369,7 @@ static void attention_is_near_exact(void **state)
     (void)state;
     uint64_t n = 0;
     for (int layout = 0; layout < FIXTURE_LAYOUTS; layout++)
-        for (size_t i = 0; i < COUNT(kv_setups); i++)
+        for (size_t i = fixture_first; i < COUNT(kv_setups); i += fixture_step)
             for (size_t d = 0; d < COUNT(head_sizes); d++, n++) {
                 if (layout && d != i % COUNT(head_sizes)) continue;
                 fixture_set_layout(layout);
@@ -383,7 +383,7 @@ static void the_largest_values_stay_finite(void **state)
 {
     (void)state;
     const uint32_t window = 0;
-    for (size_t i = 0; i < COUNT(kv_setups); i++) {
+    for (size_t i = fixture_first; i < COUNT(kv_setups); i += fixture_step) {
         struct bench *t = open_bench(&kv_setups[i], 64, 2, 30 + i);
         t->is_extreme = true;
         struct stream *s = add_stream(t, 200, 1e-4f);
@@ -447,7 +447,7 @@ static void pieces_are_as_alone(void **state)
 {
     (void)state;
     static const uint32_t most[] = { 2, 7, 8, 20 };
-    for (size_t i = 0; i < COUNT(kv_setups); i++) {
+    for (size_t i = fixture_first; i < COUNT(kv_setups); i += fixture_step) {
         enum { N_COLS = 20 };
         const uint32_t d_head = head_sizes[i % COUNT(head_sizes)];
         struct bench *t = open_bench(&kv_setups[i], d_head, group_sizes[i], 40 + i);
@@ -475,7 +475,7 @@ static void shared_prefixes_are_as_alone(void **state)
     enum { N = 7 };
     static const uint32_t n_shared[N] = { 0, 300, 128, 0, 300, 260, 130 };  /* with stream 0 */
     static const uint32_t n_cols[N] = { 1, 1, 3, 1, 1, 2, 9 };
-    for (size_t i = 0; i < COUNT(kv_setups); i++) {
+    for (size_t i = fixture_first; i < COUNT(kv_setups); i += fixture_step) {
         const uint32_t d_head = head_sizes[(i + 2) % COUNT(head_sizes)];
         struct bench *t = open_bench(&kv_setups[i], d_head, group_sizes[(i + 3) % 9], 60 + i);
         const uint32_t window = i % 3 == 2 ? 200 : 0;

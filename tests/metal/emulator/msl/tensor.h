@@ -75,13 +75,18 @@ template <matmul2d_descriptor shape, typename scope> struct matmul2d {
     {
         if (a.inner != shape.k || a.outer != shape.m || b.inner != shape.k || b.outer != shape.n)
             __builtin_trap();
-        for (unsigned short i = 0; i < c.get_capacity(); i++) {
-            const auto at = c.get_multidimensional_index(i);
-            float sum = c[i];
-            for (int k = 0; k < shape.k; k++)
-                sum = __builtin_fmaf((float)a.get(k, at[1]), (float)b.get(k, at[0]), sum);
-            c[i] = sum;
+        static_assert(shape.n == 32, "a lane holds one column, and place i is its row i");
+        const int column = emu::lane();
+        float left[shape.k][shape.m], right[shape.k], sum[shape.m];
+        for (int k = 0; k < shape.k; k++) right[k] = (float)b.get(k, column);
+        for (int i = 0; i < shape.m; i++) {
+            sum[i] = c[i];
+            for (int k = 0; k < shape.k; k++) left[k][i] = (float)a.get(k, i);
         }
+        for (int k = 0; k < shape.k; k++)   /* all rows at once: their sums do not wait */
+            for (int i = 0; i < shape.m; i++)
+                sum[i] = __builtin_fmaf(left[k][i], right[k], sum[i]);
+        for (int i = 0; i < shape.m; i++) c[i] = sum[i];
         metal::simdgroup_barrier(metal::mem_flags::mem_none);
     }
 };
