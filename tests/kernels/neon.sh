@@ -3,8 +3,8 @@
 # qemu-user with all features. They prove results, not speed. Offline; scripts/setup.sh --tests
 # installs what is needed.
 #
-#   tests/kernels/neon.sh [TEST...]     all of tests/kernels/test_*.c but the exact backend's, or
-#                                       those named
+#   tests/kernels/neon.sh [TEST...]     all of tests/kernels/test_*.c but those of the exact backend
+#                                       and of the self-test, or those named
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -57,11 +57,15 @@ xargs -P "$jobs" -L 1 $cc "${flags[@]}" < $build/sources
 aarch64-linux-gnu-ar rcs $build/kernels.a $build/*.o
 
 if [ $# = 0 ]; then
-    # The longest first; the exact backend is plain C for every processor, and slow under qemu.
-    set -- test_self_test test_attention
+    # The longest first. The exact backend is plain C for every processor, and slow under qemu; so
+    # is the self-test, which holds the kernels against it as test_backend does.
+    set -- test_backend_invariance test_attention
     for source in tests/kernels/test_*.c; do
         source=${source##*/}
-        case " $* test_exact " in *" ${source%.c} "*) ;; *) set -- "$@" "$source" ;; esac
+        case " $* test_exact test_self_test " in
+            *" ${source%.c} "*) ;;
+            *) set -- "$@" "$source" ;;
+        esac
     done
 fi
 tests=("${@%.c}")
