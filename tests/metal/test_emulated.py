@@ -96,5 +96,5 @@ def test_four_chats_at_once_get_what_each_gets_alone(tmp_path):
 
 def test_the_self_test_reports(tmp_path):
     out = run("self-test", "--backend", "metal")
-    assert "emulated GPU" in out and "all 32 checks passed" in out and "FAILED" not in out
+    assert "emulated GPU" in out and "all 33 checks passed" in out and "FAILED" not in out
     assert "every bit as alone" in out
