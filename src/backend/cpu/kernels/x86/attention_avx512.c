@@ -15,7 +15,7 @@
 #include "backend/cpu/kernels/inlining.h"
 #include "backend/cpu/kernels/x86/math_avx512.h"
 
-/* What kv_tiles.h wants to know. */
+/* What kv_tiles.h and attention_rows.h want to know. */
 enum { LANES = 16 };
 typedef __m512 vf;
 
@@ -25,6 +25,8 @@ INLINE void store_f(float *p, vf a) { _mm512_storeu_ps(p, a); }
 INLINE vf add_f(vf a, vf b) { return _mm512_add_ps(a, b); }
 INLINE vf sub_f(vf a, vf b) { return _mm512_sub_ps(a, b); }
 INLINE vf mul_f(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf fma_f(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE float sum_lanes(vf a) { return _mm512_reduce_add_ps(a); }
 
 INLINE vf load_bf16(const uint8_t *p)
 {
@@ -200,48 +202,8 @@ INLINE void walk_chunk(const struct attend_walk *w, const struct rows *r, uint32
     add_chunk_values(r, p, &values, l->d_head, true, n_rows);
 }
 
-INLINE void begin_row(const struct attend_row *row, uint32_t d_head)
-{
-    struct attend_state *s = row->state;
-    s->max = row->sink;
-    _mm512_store_ps(s->total, _mm512_setzero_ps());
-    s->total[0] = row->sink > -INFINITY;
-    for (uint32_t d = 0; d < d_head; d += 16) _mm512_store_ps(s->out + d, _mm512_setzero_ps());
-}
+#include "backend/cpu/kernels/attention_rows.h"
 
-/* Adding 0 makes -0 a 0: which of them a sum of nothing is may depend on other rows. */
-INLINE void end_row(const struct attend_row *row, uint32_t d_head)
-{
-    const struct attend_state *s = row->state;
-    const __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(_mm512_load_ps(s->total)));
-    for (uint32_t d = 0; d < d_head; d += 16)
-        _mm512_storeu_ps(row->out + d, _mm512_fmadd_ps(_mm512_load_ps(s->out + d), inverse,
-                                                       _mm512_setzero_ps()));
-}
-
-INLINE void walk_rows(const struct attend_walk *w, const int n_rows)
-{
-    const uint32_t d_head = w->layout->d_head, last = last_seen(w);
-    struct rows r;
-
-    for (int i = 0; i < n_rows; i++) {
-        const struct attend_row *row = &w->row[i];
-        r.q[i] = row->q;
-        r.state[i] = row->state;
-        r.last[i] = row->pos;
-        r.first[i] = window_start(row->pos, w->window);
-        if (w->is_first) begin_row(row, d_head);
-    }
-    for (uint32_t page = w->first_page; page < w->end_page; page += CHUNK_PAGES)
-        walk_chunk(w, &r, page, last, n_rows);
-    for (int i = 0; i < n_rows && w->is_last; i++) end_row(&w->row[i], d_head);
-}
-
-#define DEFINE_ROWS(n)                                                                             \
-    static __attribute__((noinline)) void walk_##n(const struct attend_walk *w)                    \
-    {                                                                                              \
-        walk_rows(w, n);                                                                           \
-    }
 DEFINE_ROWS(1) DEFINE_ROWS(2) DEFINE_ROWS(3) DEFINE_ROWS(4) DEFINE_ROWS(5) DEFINE_ROWS(6)
 DEFINE_ROWS(7)
 
