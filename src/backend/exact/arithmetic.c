@@ -3,6 +3,12 @@
 
 #include "backend/exact/exact_internal.h"
 
+static double total(const double part[8])
+{
+    return ((part[0] + part[4]) + (part[2] + part[6])) +
+           ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
 double exact_dot(const float *a, const float *b, uint32_t n)
 {
     double part[8] = { 0 };
@@ -10,16 +16,14 @@ double exact_dot(const float *a, const float *b, uint32_t n)
     for (; i + 8 <= n; i += 8)
         for (int k = 0; k < 8; k++) part[k] += (double)a[i + k] * (double)b[i + k];
     for (; i < n; i++) part[i % 8] += (double)a[i] * (double)b[i];
-    return ((part[0] + part[4]) + (part[2] + part[6])) +
-           ((part[1] + part[5]) + (part[3] + part[7]));
+    return total(part);
 }
 
 static double mean_of(const float *x, uint32_t n)
 {
     double part[8] = { 0 };
     for (uint32_t i = 0; i < n; i++) part[i % 8] += (double)x[i];
-    return (((part[0] + part[4]) + (part[2] + part[6])) +
-            ((part[1] + part[5]) + (part[3] + part[7]))) / n;
+    return total(part) / n;
 }
 
 static double squares_about(const float *x, double mean, uint32_t n)
@@ -27,8 +31,7 @@ static double squares_about(const float *x, double mean, uint32_t n)
     double part[8] = { 0 };
     for (uint32_t i = 0; i < n; i++)
         part[i % 8] += ((double)x[i] - mean) * ((double)x[i] - mean);
-    return ((part[0] + part[4]) + (part[2] + part[6])) +
-           ((part[1] + part[5]) + (part[3] + part[7]));
+    return total(part);
 }
 
 void exact_normed(const float *x, const struct norm *norm, float *out)
