@@ -17,11 +17,13 @@
 /* The backend under test. */
 static const struct backend_ops *fixture_ops = &backend_metal;
 
+/* Which of a list of setups a run takes: all; of the emulated GPU's other orders of threads each
+ * every second. */
+static size_t fixture_first, fixture_step = 1;
+
 #ifdef PACELINE_METAL_EMULATED
 #include "mock/mock.h"
 enum { FIXTURE_LAYOUTS = 2 };
-/* Which of a list of setups a run takes: all; of the other orders of threads each every second. */
-static size_t fixture_first, fixture_step = 1;
 
 /* How the emulated GPU goes about it, as the test's one argument says: "descending" or
  * "shuffled" order of threads; "tensors": an M5 by its tensor operations;
