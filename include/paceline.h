@@ -147,6 +147,7 @@ typedef struct pl_plan {
     uint64_t step_macs_per_token; /* multiply-adds of the products, output head included */
     uint64_t kv_bytes;
     uint64_t window_kv_bytes;   /* of these, of layers that keep no more than their window */
+    uint64_t state_bytes;       /* of these, what layers remember that keep no positions */
     uint64_t scratch_bytes;     /* activations, logits, tables */
     uint64_t stream_bytes;      /* token histories, reply rings, page tables */
     uint64_t vocab_bytes;       /* tokenizer tables */

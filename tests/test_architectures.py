@@ -51,6 +51,9 @@ CASES = {
     "cohere2": dict(arch="cohere2", tied=True),
     "gpt-oss": dict(arch="gpt-oss", biases=("attn_output",), seed=2),
     "gpt-oss rounded": dict(arch="gpt-oss", keys={"rope.scaling.yarn_truncate": (BOOL, True)}),
+    "qwen35": dict(arch="qwen35"),
+    "qwen35moe": dict(arch="qwen35moe"),
+    "qwen3next": dict(arch="qwen3next"),
     "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),
@@ -70,8 +73,11 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
         worst, total, n = max(worst, *d), total + sum(d), n + 10
     nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]]
     print(f"{name}: mean distance {total / n:.4f}, worst {worst:.3f}")
-    assert total / n < 0.08     # 8-bit activations alone; a wrong pass is off by whole units
-    assert abs(np.mean(got["nll"]) / nll.mean() - 1) < 0.005
+    # 8-bit activations alone; a wrong pass is off by whole units. What a delta net knows was made
+    # with them too, column after column
+    is_hybrid = CASES[name]["arch"] in tiny_models.HYBRIDS
+    assert total / n < (0.3 if is_hybrid else 0.08)
+    assert abs(np.mean(got["nll"]) / nll.mean() - 1) < (0.02 if is_hybrid else 0.005)
 
 
 @pytest.mark.parametrize("wrong,piece", [

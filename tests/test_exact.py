@@ -25,11 +25,11 @@ OTHERS = pathlib.Path(__file__).parent.parent.parent / "shared/reference/models"
 OTHERS_RUN = ["llama", "llama3", "ministral3", "smollm3", "granite", "granitemoe", "qwen2", "qwen3",
               "qwen3moe", "qwen3vl", "seedoss", "gemma2", "gemma3", "phi3", "phi3_swa", "glm4",
               "exaone4", "exaone4_swa", "olmo2", "gptoss", "glm4moe",
-              "cohere2"]
+              "cohere2", "qwen35", "qwen35_mtp", "qwen35moe", "qwen3next"]
 
 ARCHITECTURES = ["llama", "smollm3", "granitemoe", "qwen2", "qwen3", "qwen2moe", "qwen3moe",
                  "gemma2", "gemma3", "phi3", "exaone4", "olmo2", "gpt-oss", "glm4moe",
-                 "cohere2"]
+                 "cohere2", "qwen35", "qwen35moe", "qwen3next"]
 
 
 def paceline(build_dir, *words):
@@ -51,12 +51,15 @@ def test_small_models_are_those_of_numpy(build_dir, tmp_path, name):
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_steps_and_threads_change_no_bit(build_dir, tmp_path, arch):
     """Token by token, in pieces and as a whole prompt, the log-probabilities are the same
-    digits."""
+    digits: of the exact backend, and of the CPU's, where test_backend_invariance has no layers of
+    the kind."""
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch)
-    want = score(build_dir, path, TOKENS[:40], "--exact", "--threads", "1")
-    for step, threads in (("1", "1"), ("7", "2")):
-        assert want == score(build_dir, path, TOKENS[:40], "--exact", "--ubatch-size", step,
-                             "--threads", threads), f"{step} columns, {threads} threads"
+    for backend in ["exact", "cpu"] if arch in tiny_models.HYBRIDS else ["exact"]:
+        as_one = ["--backend", backend, "--threads"]
+        want = score(build_dir, path, TOKENS[:40], *as_one, "1")
+        for step, threads in (("1", "1"), ("7", "2")):
+            assert want == score(build_dir, path, TOKENS[:40], *as_one, threads, "--ubatch-size",
+                                 step), f"{backend}: {step} columns, {threads} threads"
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

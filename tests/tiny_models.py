@@ -8,6 +8,10 @@ from gguf.quants import quantize
 
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
 N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
+# delta nets and attention that is gated; of these, heads of states, values and keys of each, heads
+# that have keys
+HYBRIDS = ("qwen35", "qwen35moe", "qwen3next")
+N_STATE_HEADS, D_STATE_VALUE, D_STATE_KEY, N_STATE_KEY_HEADS, N_TAPS = 6, 64, 48, 2, 4
 
 
 def byte_symbols():
@@ -28,6 +32,10 @@ def add_vocabulary(w):
     w.add_bos_token_id(N_VOCAB - 1)
 
 
+def has_mixer(layer):
+    return (layer + 1) % 4 != 0
+
+
 def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
           n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, mixture=None, name=None, keys=(),
           biases=(), tensors=None, n_dense=1):
@@ -39,7 +47,9 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     glm4moe, layers before those with experts."""
     keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
             for k, v in dict(keys).items()}
-    is_mixture = arch.endswith("moe") or arch == "gpt-oss" if mixture is None else mixture
+    is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next") if mixture is None \
+        else mixture
+    is_hybrid = arch in HYBRIDS
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
     rng = np.random.default_rng(seed)
     w = GGUFWriter(path, arch)
@@ -84,6 +94,16 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         w.add_sliding_window(40)
     if arch in ("glm4", "glm4moe"):
         w.add_rope_dimension_count(D_HEAD // 2)
+    if is_hybrid:
+        w.add_rope_dimension_count(D_HEAD // 4)
+        w.add_ssm_conv_kernel(N_TAPS)
+        w.add_ssm_state_size(D_STATE_KEY)
+        w.add_ssm_group_count(N_STATE_KEY_HEADS)
+        w.add_ssm_time_step_rank(N_STATE_HEADS)
+        w.add_ssm_inner_size(N_STATE_HEADS * D_STATE_VALUE)
+        if arch != "qwen35moe":     # which goes by the rule for files that do not say
+            w.add_array(f"{arch}.attention.recurrent_layers",
+                        [has_mixer(i) for i in range(N_LAYERS)])
     if arch.startswith("granite"):
         w.add_embedding_scale(0.5)
         w.add_residual_scale(0.4)
@@ -99,7 +119,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         w.add_expert_used_count(n_experts_used)
         if not is_wide:
             w.add_expert_feed_forward_length(d_expert)
-        if arch in ("qwen2moe", "granitemoe"):
+        if arch in ("qwen2moe", "granitemoe") or is_hybrid:
             w.add_expert_shared_feed_forward_length(D_FF)
         if arch == "glm4moe":
             w.add_expert_shared_count(2)
@@ -133,15 +153,31 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if arch == "gpt-oss":
             vector(p + "ffn_gate_inp.bias", N_EXPERTS, 0.0, 0.5)
             vector(p + "attn_sinks.weight", N_HEADS, 0.0, 1.0)
-        if arch in ("qwen2moe", "granitemoe", "glm4moe"):
+        if arch in ("qwen2moe", "granitemoe", "glm4moe") or is_hybrid:
             d_shared = 2 * D_EXPERT if arch == "glm4moe" else D_FF
             matrix(p + "ffn_gate_shexp.weight", d_shared, D_MODEL)
             matrix(p + "ffn_up_shexp.weight", d_shared, D_MODEL)
             matrix(p + "ffn_down_shexp.weight", D_MODEL, d_shared)
         if arch == "glm4moe":
             vector(p + "exp_probs_b.bias", N_EXPERTS, 0.0, 0.6)
-        if arch == "qwen2moe":
+        if arch == "qwen2moe" or is_hybrid:
             vector(p + "ffn_gate_inp_shexp.weight", D_MODEL, 0.0, 1.0 / np.sqrt(D_MODEL))
+
+    def mixer(p):
+        n_channels = 2 * N_STATE_KEY_HEADS * D_STATE_KEY + N_STATE_HEADS * D_STATE_VALUE
+        matrix(p + "attn_qkv.weight", n_channels, D_MODEL)
+        matrix(p + "attn_gate.weight", N_STATE_HEADS * D_STATE_VALUE, D_MODEL)
+        if arch == "qwen3next":
+            matrix(p + "ssm_ba.weight", 2 * N_STATE_HEADS, D_MODEL)
+        else:
+            matrix(p + "ssm_beta.weight", N_STATE_HEADS, D_MODEL)
+            matrix(p + "ssm_alpha.weight", N_STATE_HEADS, D_MODEL)
+        vector(p + "ssm_conv1d.weight", (n_channels, N_TAPS), 0.0, 0.5)
+        vector(p + "ssm_dt.bias", N_STATE_HEADS, -1.0, 1.0)
+        vector(p + "ssm_a", N_STATE_HEADS, -0.3, 0.1)
+        vector(p + "ssm_norm.weight", D_STATE_VALUE)
+        # what is normed is as large as X has been made: a quarter of what attention would add
+        matrix(p + "ssm_out.weight", D_MODEL, N_STATE_HEADS * D_STATE_VALUE, 0.25)
 
     # X is large beside what a layer adds to it, as in real models; logits have a spread of about 3
     matrix("token_embd.weight", N_VOCAB, D_MODEL, 3.0 if tied else 16.0)
@@ -158,8 +194,12 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         p = f"blk.{i}."
         if arch == "phi3":
             matrix(p + "attn_qkv.weight", (N_HEADS + 2 * N_KV_HEADS) * D_HEAD, D_MODEL)
-        heads = (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS))
-        for name, rows in () if arch == "phi3" else heads:
+        attends = not (is_hybrid and has_mixer(i))
+        if not attends:
+            mixer(p)
+        n_q = 2 * N_HEADS if is_hybrid else N_HEADS     # of each head the query, then its gate
+        heads = (("q", n_q), ("k", N_KV_HEADS), ("v", N_KV_HEADS))
+        for name, rows in () if arch == "phi3" or not attends else heads:
             matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
             has_bias = arch in ("qwen2", "qwen2moe", "seed_oss", "gpt-oss", "glm4moe")
             if has_bias or f"attn_{name}" in biases:
@@ -167,10 +207,11 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if arch == "olmo2":
             vector(p + "attn_q_norm.weight", N_HEADS * D_HEAD)
             vector(p + "attn_k_norm.weight", N_KV_HEADS * D_HEAD)
-        if arch.startswith("qwen3") or arch in ("gemma3", "exaone4"):
+        if arch.startswith("qwen3") and attends or arch in ("gemma3", "exaone4"):
             vector(p + "attn_q_norm.weight", D_HEAD)
             vector(p + "attn_k_norm.weight", D_HEAD)
-        matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
+        if attends:
+            matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
         if is_mixture and not (arch == "glm4moe" and i < n_dense):
             experts(p)
         else:
@@ -185,7 +226,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
                 vector(p + name + ".bias", n, 0.0, 0.5)
         if arch not in ("exaone4", "olmo2"):
             vector(p + "attn_norm.weight", D_MODEL)
-            is_named_post = arch in ("seed_oss", "gpt-oss", "glm4moe")
+            is_named_post = arch in ("seed_oss", "gpt-oss", "glm4moe", *HYBRIDS)
             ffn_norm = "post_attention_norm" if is_named_post else "ffn_norm"
             if arch != "cohere2":
                 vector(p + ffn_norm + ".weight", D_MODEL)

@@ -9,7 +9,8 @@
  *     X       residual                                (n_cols, d_model) f32
  *     H       normalised X, in the form products read (n_cols, d_model)
  *     Q K V   of the current layer                    (n_cols, heads * d_head) f32
- *     ATT     attention's result, as products read it (n_cols, n_heads * d_head)
+ *     ATT     what attention or a mixer makes of H, as products read it
+ *                                                     (n_cols, n_heads * d_head or mixer_width)
  *     ACT     gated activation, as products read it   (n_cols, d_ff or d_shared)
  *     LOGITS                                          (max_outs, n_vocab) f32
  *
@@ -33,8 +34,33 @@
 
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
 #define NO_PAGE UINT32_MAX
-enum { BACKEND_MAX_D_HEAD = 256 };
+#define NO_STATE UINT32_MAX
+enum { BACKEND_MAX_D_HEAD = 256, BACKEND_MAX_D_STATE = 256, BACKEND_MAX_TAPS = 16 };
 enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
+
+/* Of what stands in attention's place in some layers: a mixer remembers a stream in a state whose
+ * size does not grow. It is the same in all of a model's layers that have one: the last inputs of
+ * a convolution over columns, and of every head a matrix. */
+struct mixer_dims {
+    uint32_t n_taps;            /* columns that the convolution sees; 0: no layer has a mixer */
+    uint32_t n_channels;        /* that it runs over, each on its own */
+    uint32_t n_heads, d_key, d_value;   /* of the matrices: (n_heads, d_key, d_value) */
+    uint32_t n_key_heads;       /* keys and queries are shared by n_heads / n_key_heads heads */
+};
+
+/* What a mixer makes of a column. */
+static inline uint32_t mixer_width(const struct mixer_dims *m)
+{
+    return m->n_heads ? m->n_heads * m->d_value : m->n_channels;
+}
+
+/* Floats that a layer's mixer remembers of a stream: (n_taps - 1, n_channels) inputs, the oldest
+ * first, then the matrices. */
+static inline uint64_t mixer_state_floats(const struct mixer_dims *m)
+{
+    if (!m->n_taps) return 0;
+    return (uint64_t)(m->n_taps - 1) * m->n_channels + (uint64_t)m->n_heads * m->d_key * m->d_value;
+}
 
 /* What every buffer's size follows from. */
 struct dims {
@@ -44,6 +70,8 @@ struct dims {
     uint32_t d_shared;          /* of the expert that all columns go through; 0: none */
     bool has_ff_biases;         /* gate_up will get biases */
     bool has_expert_biases;     /* experts_add will */
+    bool has_gates;             /* attend will get gates */
+    struct mixer_dims mixer;
 };
 
 /* The widest ACT. */
@@ -65,6 +93,8 @@ enum { MAX_KV_GROUPS = 3 };
 struct kv_groups {
     uint32_t n;
     struct kv_group group[MAX_KV_GROUPS];   /* (n) */
+    uint32_t n_state_layers;    /* have a mixer; 0: streams have no state */
+    uint32_t n_states;          /* of so many layers that there is room for */
 };
 
 struct backend_params {
@@ -122,6 +152,11 @@ struct span {
     uint32_t n_pages;
     uint32_t n_new_pages;       /* the last of them, which the slot's last step had not, or had
                                  * otherwise: all, where it is a stream's first */
+    uint32_t state_from;        /* the stream's state before the first column; NO_STATE: nothing is
+                                 * remembered */
+    uint32_t state_to;          /* where it is after the last: may be the same */
+    uint32_t state_kept, n_kept_cols;   /* where it is too as it is after so many of the columns, at
+                                 * least one, not all; NO_STATE: nowhere */
 };
 
 /* What is wanted of the columns of an output. */
@@ -234,6 +269,8 @@ struct qkv_weights {
                                      * are of one kind */
     const struct vector *sinks;     /* (n_heads) scores that join every softmax and stand for no
                                      * value; NULL: none */
+    struct linear gate;             /* (n_heads * d_head, d_model) attention's result is multiplied
+                                     * by the sigmoid of H times it; no weight: it stays */
 };
 
 /* How a layer attends. */
@@ -251,6 +288,30 @@ static inline uint32_t window_start(uint32_t pos, uint32_t window)
 {
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
+
+enum mixer_kind { MIXER_NONE, MIXER_DELTA_NET };
+
+/* How a layer's mixer computes. c = silu(convolution of in) of a column.
+ *
+ * Delta net (Yang, Kautz and Hatamizadeh, 2024): c is q, k (n_key_heads, d_key) and v (n_heads,
+ * d_value); q and k are divided by their lengths, q by sqrt(d_key) too. Of each head, with its
+ * matrix S: S *= exp(a * softplus(decay + decay_bias)); S += k (sigmoid(beta) (v - S^T k))^T; what
+ * comes out is norm(S^T q) * silu(gate). */
+struct mixer_params {
+    enum mixer_kind kind;           /* MIXER_NONE: the layer has no mixer */
+    bool keys_are_in_turn;          /* head j has key head j % n_key_heads; else neighbours share
+                                     * one: j / (n_heads / n_key_heads) */
+    uint32_t state_layer;           /* its place in a state */
+};
+
+struct mixer_weights {
+    struct linear in;               /* (n_channels, d_model) */
+    struct linear gate;             /* (n_heads * d_value, d_model) */
+    const struct vector *conv;      /* (n_taps, n_channels) the last is the column's own */
+    const struct vector *beta, *decay;  /* (n_heads, d_model) */
+    const struct vector *decay_bias, *a;    /* (n_heads) */
+    struct norm norm;               /* (d_value) of what each head computes */
+};
 
 /* A mixture of experts: every column goes through the n_experts_used experts that its router scores
  * highest. A matrix holds the rows of all experts, one expert after the other. */
@@ -389,10 +450,14 @@ struct backend_ops {
     /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K; Q *= q_scale; K and V
      * go to the batch's pages */
     void (*qkv)(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
-    /* ATT = softmax(capped Q K^T) V over the stream's positions that the window leaves. w and a:
-     * those of the layer's qkv */
+    /* ATT = softmax(capped Q K^T) V over the stream's positions that the window leaves, gated. w
+     * and a: those of the layer's qkv */
     void (*attend)(struct backend *b, const struct qkv_weights *w,
                    const struct attention_params *a);
+    /* ATT = what the layer's mixer makes of H, which came from X by `norm`; states go on. NULL: the
+     * backend has no mixers */
+    void (*mix)(struct backend *b, const struct norm *norm, const struct mixer_weights *w,
+                const struct mixer_params *p);
     /* X += ATT * weight + bias, as the residual says */
     void (*attention_add)(struct backend *b, const struct linear *w, const struct residual *r);
     /* ACT = activation(H * gate + bias) * (H * up + bias) */

@@ -20,6 +20,8 @@ struct dims_fault {
 static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
 {
     const bool is_mixture = d->n_experts != 0;
+    const struct mixer_dims *m = &d->mixer;
+    const bool has_mixers = m->n_taps != 0, has_matrices = has_mixers && m->n_heads;
     const struct {
         struct dims_fault limit;
         bool is_unused;
@@ -35,6 +37,12 @@ static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
         { { "expert_count", d->n_experts, BACKEND_MAX_N_EXPERTS, 1 }, !is_mixture },
         { { "expert_used_count", d->n_experts_used, d->n_experts, 1 }, !is_mixture },
         { { "expert_feed_forward_length", d->d_expert, 1 << 16, 32 }, !is_mixture },
+        { { "ssm.conv_kernel", m->n_taps, BACKEND_MAX_TAPS, 1 }, !has_mixers },
+        { { "channels of a mixer", m->n_channels, 1 << 18, 32 }, !has_mixers },
+        { { "ssm.time_step_rank", m->n_heads, BACKEND_MAX_N_HEADS, 1 }, !has_matrices },
+        { { "ssm.group_count", m->n_key_heads, m->n_heads, 1 }, !has_matrices },
+        { { "ssm.state_size", m->d_key, BACKEND_MAX_D_STATE, 16 }, !has_matrices },
+        { { "ssm.inner_size a head", m->d_value, BACKEND_MAX_D_STATE, 32 }, !has_matrices },
     };
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         const struct dims_fault *l = &limits[i].limit;

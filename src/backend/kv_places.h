@@ -1,5 +1,6 @@
 /* Where the pages of KV groups lie in a backend's KV memory: one group after the other, of each
- * (n_pages, n_layers) times what one page takes of one layer. */
+ * (n_pages, n_layers) times what one page takes of one layer; behind them the states, (n_states,
+ * n_state_layers) times the floats of one. */
 #ifndef BACKEND_KV_PLACES_H
 #define BACKEND_KV_PLACES_H
 
@@ -11,10 +12,15 @@ struct kv_places {
     uint64_t layer_bytes;                   /* of one layer of a page */
     uint64_t page_bytes[MAX_KV_GROUPS];     /* of all layers of the group */
     uint64_t first[MAX_KV_GROUPS];          /* byte of the group's page 0 */
+    uint64_t first_state;                   /* byte of state 0 */
+    uint64_t state_bytes, state_layer_bytes;    /* of all its layers, of one */
     uint64_t n_bytes;                       /* in all */
 };
 
-static inline struct kv_places kv_places_of(const struct kv_groups *groups, uint64_t layer_bytes)
+enum { STATE_ALIGNMENT = 64 };
+
+static inline struct kv_places kv_places_of(const struct kv_groups *groups, uint64_t layer_bytes,
+                                            const struct mixer_dims *mixer)
 {
     struct kv_places p = { .layer_bytes = layer_bytes };
     for (uint32_t g = 0; g < groups->n; g++) {
@@ -22,6 +28,11 @@ static inline struct kv_places kv_places_of(const struct kv_groups *groups, uint
         p.first[g] = p.n_bytes;
         p.n_bytes += groups->group[g].n_pages * p.page_bytes[g];
     }
+    if (!groups->n_state_layers) return p;
+    p.first_state = (p.n_bytes + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
+    p.state_layer_bytes = mixer_state_floats(mixer) * sizeof(float);
+    p.state_bytes = groups->n_state_layers * p.state_layer_bytes;
+    p.n_bytes = p.first_state + groups->n_states * p.state_bytes;
     return p;
 }
 
@@ -30,6 +41,15 @@ static inline uint64_t kv_place(const struct kv_places *p, uint32_t group, uint3
                                 uint32_t layer)
 {
     return p->first[group] + page * p->page_bytes[group] + layer * p->layer_bytes;
+}
+
+/* The floats of a state's part of a layer; NULL of NO_STATE. kv: as below. */
+static inline float *state_place(const struct kv_places *p, void *kv, uint32_t state,
+                                 uint32_t layer)
+{
+    if (state == NO_STATE) return NULL;
+    return (float *)((uint8_t *)kv + p->first_state + state * p->state_bytes +
+                     layer * p->state_layer_bytes);
 }
 
 /* kv: the KV memory, which the host can write. */

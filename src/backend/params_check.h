@@ -16,6 +16,9 @@ static inline pl_status backend_params_check(const struct backend_params *p, pl_
     if (d->n_heads % d->n_kv_heads)
         return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " query heads over %" PRIu32 " KV heads; "
                        "a multiple is run", d->n_heads, d->n_kv_heads);
+    if (d->mixer.n_heads && d->mixer.n_heads % d->mixer.n_key_heads)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%" PRIu32 " heads of a state over %" PRIu32 " of "
+                       "keys; a multiple is run", d->mixer.n_heads, d->mixer.n_key_heads);
     if (p->n_tokens > d->n_vocab)
         return pl_fail(err, PL_E_PARAM,
                        "%" PRIu32 " tokens for %" PRIu32 " rows of the output head; "

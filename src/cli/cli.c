@@ -80,6 +80,9 @@ void cli_print_plan(FILE *to, const pl_plan *p)
                  p->n_window_layers, p->n_layers, p->window_tokens);
         print_bytes(to, "windows", p->window_kv_bytes, note);
     }
+    if (p->state_bytes)
+        print_bytes(to, "states", p->state_bytes,
+                    "of that, of layers that remember a stream in a state of fixed size");
     snprintf(note, sizeof note, "a step of up to %u columns", p->step_tokens);
     print_bytes(to, "scratch", p->scratch_bytes, note);
     snprintf(note, sizeof note, "%u slots, queue of %u requests", p->n_streams, p->queue_requests);

@@ -31,7 +31,8 @@ static pl_status take_memory(struct pl_engine *e, pl_err *err)
     pl_status st = PL_OK;
     for (uint32_t g = 0; g < kv->n && !st; g++)
         st = kv_pool_open(&e->kv[g], kv->group[g].n_pages, err);
-    if (!st) st = scheduler_open(&e->scheduler, &p->scheduler, e->kv, copy_page, e, err);
+    if (!st && kv->n_states) st = kv_pool_open(&e->states, kv->n_states, err);
+    if (!st) st = scheduler_open(&e->scheduler, &p->scheduler, e->kv, e->states, copy_page, e, err);
     if (!st) st = stream_pool_open(&e->streams, &p->streams, e, err);
     if (st) return st;
     return engine_take_arrays(e, err);
@@ -220,6 +221,7 @@ PL_API void pl_close(pl_engine *e)
     stream_pool_close(&e->streams);
     scheduler_close(e->scheduler);
     for (uint32_t g = 0; g < MAX_KV_GROUPS; g++) kv_pool_close(e->kv[g]);
+    kv_pool_close(e->states);
     model_close(e->model);
     close_homes(e);
     if (e->has_stats) stats_close(&e->stats);

@@ -39,6 +39,7 @@ struct pl_engine {
     struct model *model;        /* in the homes of the plan, which are open */
     float *x;                   /* (step_tokens, d_model) between two homes */
     struct kv_pool *kv[MAX_KV_GROUPS];
+    struct kv_pool *states;     /* NULL: streams have none */
     struct scheduler *scheduler;
 
     void *arrays;               /* one block of those below */

@@ -181,7 +181,7 @@ static uint64_t books_bytes(const struct kv_groups *kv)
 {
     uint64_t n = 0;
     for (uint32_t g = 0; g < kv->n; g++) n += kv_pool_bytes(kv->group[g].n_pages);
-    return n;
+    return n + (kv->n_states ? kv_pool_bytes(kv->n_states) : 0);
 }
 
 pl_status plan_compute(struct plan *out, const pl_params *params, const struct gguf *g,
@@ -203,6 +203,7 @@ pl_status plan_compute(struct plan *out, const pl_params *params, const struct g
     if (st) return st;
     st = set_limits(u, params, h, err);
     if (!st) plan_homes_choose(out, params, h);
+    if (!st) st = plan_homes_check(out, h, err);
     if (!st) st = model_plan(&model, g, h, &out->homes, u->ctx_tokens, err);
     if (st) return st;
 

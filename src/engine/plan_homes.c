@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "model/arch.h"
 #include "model/kv_groups.h"
 
 /* The last layers on the backend that was asked for; what is left of them on the CPU. */
@@ -17,12 +18,13 @@ void plan_homes_choose(struct plan *out, const pl_params *p, const struct hparam
     out->public.n_cpu_layers = n_cpu;
 }
 
-/* A window has pages of its own where so many suffice for all streams that they are fewer. */
+/* A window has pages of its own where so many suffice for all streams that they are fewer, and no
+ * states are there to be taken up with them. */
 static struct kv_groups kv_groups(const struct plan *p, const struct hparams *h)
 {
     const uint32_t n_pages = p->public.n_pages;
     uint32_t most = 0;
-    for (uint32_t i = 0; i < h->dims.n_layers; i++) {
+    for (uint32_t i = 0; i < h->dims.n_layers && !h->dims.mixer.n_taps; i++) {
         const uint32_t window = h->layer[i].attention.window;
         if (window > most && scheduler_window_pages(&p->scheduler, window) < n_pages) most = window;
     }
@@ -31,6 +33,7 @@ static struct kv_groups kv_groups(const struct plan *p, const struct hparams *h)
     kv.group[0].n_pages = n_pages;
     for (uint32_t g = 1; g < kv.n; g++)
         kv.group[g].n_pages = scheduler_window_pages(&p->scheduler, kv.group[g].window);
+    if (kv.n_state_layers) kv.n_states = scheduler_n_states(&p->scheduler);
     return kv;
 }
 
@@ -61,6 +64,16 @@ static void set_params(struct plan *out, const pl_params *p, const struct hparam
     }
 }
 
+pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err *err)
+{
+    for (uint32_t i = 0; i < p->homes.n && h->dims.mixer.n_taps; i++)
+        if (!p->homes.home[i].ops->mix)
+            return pl_fail(err, PL_E_UNSUPPORTED, "layers of architecture %s have a mixer in "
+                           "attention's place, which the %s backend has no kernels for yet: "
+                           "--backend cpu has", h->arch->name, p->homes.home[i].ops->name);
+    return PL_OK;
+}
+
 void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h)
 {
     for (uint32_t i = 0; i < out->homes.n; i++) {       /* powers of 2 */
@@ -77,19 +90,23 @@ static uint64_t bytes_of_all_layers(const struct plan *p, uint32_t n_pages)
     uint64_t n = 0;
     for (uint32_t i = 0; i < p->homes.n; i++) {
         struct backend_params all = p->backend[i];
-        all.kv = (struct kv_groups){ 1, { { 0, p->homes.home[i].n_layers, n_pages } } };
+        uint32_t n_layers = 0;
+        for (uint32_t g = 0; g < all.kv.n; g++) n_layers += all.kv.group[g].n_layers;
+        all.kv = (struct kv_groups){ .n = 1, .group = { { 0, n_layers, n_pages } } };
         n += p->homes.home[i].ops->plan(&all).kv;
     }
     return n;
 }
 
-/* What the backends of all homes take. */
-static struct backend_bytes bytes_of_homes(const struct plan *p, uint32_t n_kv_groups)
+/* What the backends of all homes take for so many of the KV groups, and states. */
+static struct backend_bytes bytes_of_homes(const struct plan *p, uint32_t n_kv_groups,
+                                           bool has_states)
 {
     struct backend_bytes sum = { 0 };
     for (uint32_t i = 0; i < p->homes.n; i++) {
         struct backend_params params = p->backend[i];
         params.kv.n = n_kv_groups;
+        if (!has_states) params.kv.n_state_layers = 0;
         const struct backend_bytes b = p->homes.home[i].ops->plan(&params);
         sum.kv += b.kv;
         sum.scratch += b.scratch;
@@ -103,7 +120,7 @@ static pl_status check_kv(const struct plan *p, pl_err *err)
 {
     const uint32_t n_pages = p->public.n_pages;         /* no group has more */
     const uint64_t page_bytes = bytes_of_all_layers(p, 1), most = (uint64_t)1 << 60;
-    if (n_pages <= most / page_bytes) return PL_OK;
+    if (!page_bytes || n_pages <= most / page_bytes) return PL_OK;
     return pl_fail(err, PL_E_MEMORY, "%" PRIu32 " KV pages of %" PRIu64 " bytes are more than "
                    "any machine has: lower n_streams (--parallel), ctx_tokens (--ctx-size) or "
                    "kv_tokens (--kv-tokens)", n_pages, page_bytes);
@@ -114,8 +131,9 @@ pl_status plan_homes_bytes(struct plan *p, struct backend_bytes *out, pl_err *er
     pl_plan *u = &p->public;
     const pl_status st = check_kv(p, err);
     if (st) return st;
-    *out = bytes_of_homes(p, p->scheduler.kv.n);
-    u->window_kv_bytes = out->kv - bytes_of_homes(p, 1).kv;
+    *out = bytes_of_homes(p, p->scheduler.kv.n, true);
+    u->window_kv_bytes = out->kv - bytes_of_homes(p, 1, true).kv;
+    u->state_bytes = out->kv - bytes_of_homes(p, p->scheduler.kv.n, false).kv;
     u->kv_bytes_per_token = bytes_of_all_layers(p, u->n_pages) / u->kv_tokens;
     return PL_OK;
 }

@@ -9,6 +9,9 @@
  * from out->ops. */
 void plan_homes_choose(struct plan *out, const pl_params *p, const struct hparams *h);
 
+/* PL_E_UNSUPPORTED: a home lacks an operation that the model wants. */
+pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err *err);
+
 /* out->scheduler's chunks and KV groups, and out->backend but for the types of K and V. The limits
  * and the rest of out->scheduler are there. */
 void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h);

@@ -47,8 +47,8 @@ uint32_t scheduler_window_pages(const struct scheduler_params *params, uint32_t 
 }
 
 pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *params,
-                         struct kv_pool *const *pool, copy_page_fn *copy, void *copy_arg,
-                         pl_err *err)
+                         struct kv_pool *const *pool, struct kv_pool *states, copy_page_fn *copy,
+                         void *copy_arg, pl_err *err)
 {
     *out = NULL;
     if (params->n_slots == 0 || params->step_tokens < params->n_slots)
@@ -73,6 +73,8 @@ pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *
     if (!s->params.kv.n) s->params.kv.n = 1;
     if (!s->params.chunk_pages) s->params.chunk_pages = 1;
     for (uint32_t g = 0; g < s->params.kv.n; g++) s->pool[g] = pool[g];
+    s->states = states;
+    assert(!states || s->params.kv.n == 1);
     s->copy = copy;
     s->copy_arg = copy_arg;
     *out = s;
@@ -100,6 +102,8 @@ void scheduler_add(struct scheduler *s, struct seq *q)
     q->state = SEQ_WAITING;
     q->n_tokens = q->n_prompt;
     q->n_computed = q->n_issued = q->n_cached = q->n_pages = q->n_reserved = q->n_indexed = 0;
+    q->own_state = q->kept = q->entered = NO_STATE;
+    q->follows = NULL;
     q->n_passed_tokens = 0;
     q->passed = NULL;
     q->has_looked = false;
@@ -135,6 +139,8 @@ void scheduler_remove(struct scheduler *s, struct seq *q)
     s->may_admit = true;
     for (struct seq *w = s->waiting.first; w; w = w->next)
         if (w->fork_of == q) w->fork_of = NULL;
+    for (struct seq *r = s->running.first; r; r = r->next)
+        if (r->follows == q) r->follows = NULL;
 }
 
 struct seq *scheduler_slot(const struct scheduler *s, uint32_t slot)

@@ -25,6 +25,9 @@
  *     of it, and of a prompt n_cached and the columns computed for it are n_prompt together
  * I7  a slot's page tables are what its spans' new pages, step after step, make of them, but for
  *     entries that became NO_PAGE
+ * I9  a sequence holds three states at most, and there are as many for every slot
+ *     (scheduler_n_states): nobody waits for one. What a state is read from is not written before
+ *     a later step
  * I8  of a KV group with a window a sequence holds the pages that its next columns see, and gives
  *     the others back before the next step. The group has pages for that, whatever else is asked
  *     for (scheduler_window_pages): nothing of it is reserved, nobody waits for it
@@ -47,7 +50,9 @@
  * P3  each looks in the index before its turn, and again before every chunk: what another computed
  *     meanwhile is taken. It is held back while its next page is computed by a step in flight, or
  *     by another prompt in this one which gets as many columns as it would, or ends. Who holds
- *     others back has columns itself, so somebody advances always
+ *     others back has columns itself, so somebody advances always. Where streams have states, it is
+ *     held back while one that was admitted before reads the same beginning: pages alone are of no
+ *     use, and what that one remembers is kept where the two part
  *
  * It computes nothing and knows no model: the simulator drives it with a fake one and a virtual
  * clock. Engine thread only. No allocation after scheduler_open. */
@@ -77,16 +82,20 @@ struct scheduler_params {
  * `from`. */
 typedef void copy_page_fn(void *arg, uint32_t kv_group, uint32_t to, uint32_t from);
 
+/* States that there must be room for (I9). */
+uint32_t scheduler_n_states(const struct scheduler_params *params);
+
 /* Pages that a KV group of this window wants (I8). */
 uint32_t scheduler_window_pages(const struct scheduler_params *params, uint32_t window);
 
 struct scheduler;
 
 /* step_tokens must be at least n_slots and prefill_tokens at least 1: I2 and I3 at once. pool: one
- * for each KV group; the scheduler is their only user. */
+ * for each KV group; states: of states; NULL where streams have none. Where they have, there is one
+ * KV group. The scheduler is their only user. */
 pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *params,
-                         struct kv_pool *const *pool, copy_page_fn *copy, void *copy_arg,
-                         pl_err *err);
+                         struct kv_pool *const *pool, struct kv_pool *states, copy_page_fn *copy,
+                         void *copy_arg, pl_err *err);
 void scheduler_close(struct scheduler *s);
 
 /* Puts a sequence at the end of the line. seq.n_tokens becomes n_prompt. The owner has checked that

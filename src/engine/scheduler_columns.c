@@ -31,6 +31,7 @@ void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint
         span->page[g] = q->page[g];
     }
     q->n_told_pages = q->n_pages;
+    scheduler_add_state(s, q, span);
     for (uint32_t pos = first_pos; pos < end; pos++) {
         const bool is_known = pos < q->n_tokens;    /* else the step in flight picks it */
         p->token[b->n_cols] = is_known ? q->token[pos] : -1 - (int32_t)q->row;

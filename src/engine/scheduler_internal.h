@@ -14,7 +14,7 @@ struct claim {
 
 struct scheduler {
     struct scheduler_params params;
-    struct kv_pool *pool[MAX_KV_GROUPS];
+    struct kv_pool *pool[MAX_KV_GROUPS], *states;
     copy_page_fn *copy;
     void *copy_arg;
 
@@ -91,6 +91,28 @@ void scheduler_enter_pages(struct scheduler *s, struct seq *q);
 
 /* Takes pages of prompts that others have computed meanwhile. */
 void scheduler_take_up(struct scheduler *s, struct step *step);
+
+/* ---- scheduler_states.c: what is remembered in place of positions ---------------------------- */
+
+/* A sequence that enters a slot holds what was found of its prompt; NO_STATE: nothing was. */
+void scheduler_begin_state(struct scheduler *s, struct seq *q, uint32_t found);
+
+void scheduler_give_back_states(struct scheduler *s, struct seq *q);
+
+/* The sequence's next n columns, or as many of them as leave all states that are to be kept. */
+uint32_t scheduler_cut_at_states(const struct scheduler *s, const struct seq *q, uint32_t n);
+
+/* Where the span's state comes from and goes to. */
+void scheduler_add_state(struct scheduler *s, struct seq *q, struct span *span);
+
+/* Enters what was kept after page i, of this key, into the index. */
+void scheduler_enter_state(struct scheduler *s, struct seq *q, uint32_t i, struct prefix_key key);
+
+/* Whether, and whom, a sequence that enters a slot waits for. */
+void scheduler_follow(struct scheduler *s, struct seq *q);
+
+/* True once when what it waited for was computed. */
+bool scheduler_has_followed(struct seq *q);
 
 /* ---- scheduler_prefill.c: whose prompt is read ---------------------------------------------- */
 

@@ -29,6 +29,7 @@ static void release_pages(struct scheduler *s, struct seq *q)
         q->first_page[g] = 0;
     }
     q->n_pages = 0;
+    scheduler_give_back_states(s, q);
 }
 
 void scheduler_give_back(struct scheduler *s, struct seq *q)
@@ -115,9 +116,61 @@ void scheduler_enter_pages(struct scheduler *s, struct seq *q)
         for (uint32_t g = 0; g < s->params.kv.n && !q->is_unindexable; g++)
             q->is_unindexable = !enter_page(s, q, g, q->n_indexed, key);
         if (q->is_unindexable) return;
+        scheduler_enter_state(s, q, q->n_indexed, key);
         q->key = key;
         q->n_indexed++;
     }
+}
+
+/* ---- looking ------------------------------------------------------------------------------- */
+
+/* What of a prompt is in the index and can be shared. */
+struct found {
+    uint32_t n;                 /* its first pages */
+    struct prefix_key key;      /* of the last of these */
+    uint32_t state;             /* after them; NO_STATE where streams have none */
+};
+
+/* Looks the pages of the prompt up from `first` on, those before being the sequence's own, and
+ * names what is found in the page tables. To be shared are so many that of each KV group all that
+ * position PAGE_TOKENS * n needs are there, and the state. */
+static struct found find_pages(const struct scheduler *s, struct seq *q, uint32_t first,
+                               struct prefix_key key)
+{
+    uint32_t n_run[MAX_KV_GROUPS];                      /* found up to here without a gap */
+    struct found found = { first, key, NO_STATE };
+    for (uint32_t g = 0; g < s->params.kv.n; g++) n_run[g] = first - q->first_page[g];
+    for (uint32_t i = first; i < n_shareable(q); i++) {
+        bool is_enough = true;
+        const int32_t *tokens = page_tokens(q, i);
+        key = prefix_key_next(key, tokens);
+        for (uint32_t g = 0; g < s->params.kv.n; g++) {
+            const int64_t page = kv_pool_find(s->pool[g], key, tokens);
+            n_run[g] = page == KV_NO_PAGE ? 0 : n_run[g] + 1;
+            q->page[g][i] = page == KV_NO_PAGE ? NO_PAGE : (uint32_t)page;
+            is_enough &= n_run[g] + first_needed(s, g, (i + 1) * PAGE_TOKENS) >= i + 1;
+        }
+        if (!n_run[0]) {
+            q->n_found = i;
+            q->missing = key;
+            break;
+        }
+        const int64_t state = s->states ? kv_pool_find(s->states, key, tokens) : KV_NO_PAGE;
+        if (!is_enough || (s->states && state == KV_NO_PAGE)) continue;
+        found = (struct found){ i + 1, key, s->states ? (uint32_t)state : NO_STATE };
+    }
+    return found;
+}
+
+/* One more holder of pages [first, end) of a table, or of none of them. */
+static bool hold_pages(struct kv_pool *pool, const uint32_t *page, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        if (kv_pool_hold(pool, page[i])) continue;
+        while (i-- > first) kv_pool_release(pool, page[i]);
+        return false;
+    }
+    return true;
 }
 
 /* ---- looking again -------------------------------------------------------------------------- */
@@ -162,32 +215,51 @@ static bool take_up_page(struct scheduler *s, struct seq *q)
     return true;
 }
 
+/* All that is there of a beginning which another has read, up to where its state was kept. */
+static void take_up_state(struct scheduler *s, struct seq *q)
+{
+    struct found found = find_pages(s, q, q->n_indexed, q->key);
+    const uint32_t n_more = found.n - q->n_indexed;
+    if (!n_more) return;
+    assert(q->n_pages == q->n_indexed);
+    kv_pool_unreserve(s->pool[0], n_more);      /* so that cached pages can be shared */
+    q->n_reserved -= n_more;
+    const bool is_shared = hold_pages(s->pool[0], q->page[0], q->n_indexed, found.n);
+    assert(is_shared);
+    (void)is_shared;
+    scheduler_give_back_states(s, q);
+    scheduler_begin_state(s, q, found.state);
+    q->key = found.key;
+    q->n_pages = q->n_indexed = found.n;
+    s->may_admit = true;
+}
+
+static void count_taken_up(struct seq *q, struct step *step)
+{
+    const uint32_t n_found = q->n_indexed * PAGE_TOKENS - q->n_computed;
+    q->n_computed = q->n_issued = q->n_indexed * PAGE_TOKENS;
+    q->n_cached += n_found;
+    step->n_cached_tokens += n_found;
+}
+
 void scheduler_take_up(struct scheduler *s, struct step *step)
 {
     for (struct seq *q = s->running.first; q; q = q->next) {
         if (!is_in_prefill(q)) continue;
+        if (s->states) {
+            if (!scheduler_has_followed(q)) continue;
+            take_up_state(s, q);
+            count_taken_up(q, step);
+            continue;
+        }
         while (may_take_up(s, q) && take_up_page(s, q)) {
-            const uint32_t n_found = q->n_indexed * PAGE_TOKENS - q->n_computed;
-            q->n_computed = q->n_issued = q->n_indexed * PAGE_TOKENS;
-            q->n_cached += n_found;
-            step->n_cached_tokens += n_found;
+            count_taken_up(q, step);
             scheduler_leave_behind(s, q);
         }
     }
 }
 
 /* ---- on admission --------------------------------------------------------------------------- */
-
-/* One more holder of pages [first, end) of a table, or of none of them. */
-static bool hold_pages(struct kv_pool *pool, const uint32_t *page, uint32_t first, uint32_t end)
-{
-    for (uint32_t i = first; i < end; i++) {
-        if (kv_pool_hold(pool, page[i])) continue;
-        while (i-- > first) kv_pool_release(pool, page[i]);
-        return false;
-    }
-    return true;
-}
 
 /* The first n pages, which its page tables name already, become the sequence's own: of each KV
  * group those that next_pos needs. False: a page that is cached is all promised to others. */
@@ -206,51 +278,23 @@ static bool share_pages(struct scheduler *s, struct seq *q, uint32_t n, uint32_t
     return true;
 }
 
-/* Looks every page of the prompt up, names those that are found in the page tables, and returns how
- * many of them can be shared: of each KV group all that position PAGE_TOKENS * n needs are there.
- * *key: of the last of these. */
-static uint32_t find_pages(const struct scheduler *s, struct seq *q, struct prefix_key *key)
-{
-    uint32_t n_run[MAX_KV_GROUPS] = { 0 }, n = 0;       /* n_run: found up to here without a gap */
-    struct prefix_key next = { { 0, 0 } };
-    for (uint32_t i = 0; i < n_shareable(q); i++) {
-        bool is_enough = true;
-        next = prefix_key_next(next, page_tokens(q, i));
-        for (uint32_t g = 0; g < s->params.kv.n; g++) {
-            const int64_t page = kv_pool_find(s->pool[g], next, page_tokens(q, i));
-            n_run[g] = page == KV_NO_PAGE ? 0 : n_run[g] + 1;
-            q->page[g][i] = page == KV_NO_PAGE ? NO_PAGE : (uint32_t)page;
-            const uint32_t first = first_needed(s, g, (i + 1) * PAGE_TOKENS);
-            is_enough &= n_run[g] + first >= i + 1;
-        }
-        if (!n_run[0]) {
-            q->n_found = i;
-            q->missing = next;
-            return n;
-        }
-        if (!is_enough) continue;
-        n = i + 1;
-        *key = next;
-    }
-    return n;
-}
-
 /* False: a page that is cached is all promised to others. */
 static bool share_indexed(struct scheduler *s, struct seq *q)
 {
-    struct prefix_key key = { { 0, 0 } };
     q->has_looked = true;
     q->n_found = n_shareable(q);    /* as if all were there, where it is not known */
     if (s->params.no_prefix_cache || q->computes_prompt) return true;
-    const uint32_t n = find_pages(s, q, &key);
-    if (!share_pages(s, q, n, n * PAGE_TOKENS)) return false;
-    q->key = key;
+    const struct found found = find_pages(s, q, 0, q->key);
+    if (!share_pages(s, q, found.n, found.n * PAGE_TOKENS)) return false;
+    scheduler_begin_state(s, q, found.state);
+    q->key = found.key;
     return true;
 }
 
 /* Whether the source still has what the last prompt token sees. */
 static bool can_fork(const struct scheduler *s, const struct seq *q)
 {
+    if (s->states) return false;        /* it has gone on: what it kept is in the index */
     for (uint32_t g = 1; g < s->params.kv.n; g++)
         if (q->fork_of->first_page[g] > first_needed(s, g, q->n_prompt - 1)) return false;
     return true;
@@ -303,5 +347,6 @@ bool scheduler_take_memory(struct scheduler *s, struct seq *q)
         q->fork_of = NULL;
     }
     q->n_computed = q->n_issued = q->n_cached;
+    scheduler_follow(s, q);
     return true;
 }

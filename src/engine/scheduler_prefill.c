@@ -93,7 +93,7 @@ static struct prefix_key key_ahead(struct seq *q)
 /* Notes the pages that the next n columns of a prompt lie in, before they are issued. */
 static void claim(const struct scheduler *s, struct step *p, struct seq *q, uint32_t n)
 {
-    if (!has_keys(s, q)) return;
+    if (!has_keys(s, q) || s->states) return;
     const uint32_t end = q->n_issued + n;
     struct prefix_key key = key_ahead(q);
     for (uint32_t i = q->n_issued / PAGE_TOKENS;
@@ -121,6 +121,7 @@ static bool is_claimed(const struct step *p, struct prefix_key key, const struct
 static bool is_held_back(struct scheduler *s, const struct step *p, struct seq *q, uint32_t n)
 {
     const uint32_t next_page = q->n_issued / PAGE_TOKENS;
+    if (s->states) return q->follows != NULL;
     if (!has_keys(s, q) || q->computes_prompt || next_page >= n_shareable(q)) return false;
     if (!p->n_claims && !s->n_in_flight) return false;
     const struct prefix_key key = prefix_key_next(key_ahead(q), page_tokens(q, next_page));
@@ -154,6 +155,7 @@ static void read_prompt(struct scheduler *s, struct step *p, struct prompt_budge
                         struct seq *q, uint32_t n)
 {
     if (n == 0) return;
+    n = scheduler_cut_at_states(s, q, n);
     scheduler_add_span(s, p, q, n);
     b->n_cols -= n;
     if (q->wants_every_logit) b->n_score_cols -= n;

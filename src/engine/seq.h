@@ -36,6 +36,14 @@ struct seq {
     uint32_t n_pages, n_reserved; /* together the pages of max_tokens, once admitted */
     uint32_t first_page[MAX_KV_GROUPS];     /* of the n_pages, those before it are given back: their
                                  * entries are NO_PAGE */
+    uint32_t own_state;         /* where what it remembers after n_issued positions is; NO_STATE:
+                                 * nothing yet */
+    uint32_t kept, kept_pages;  /* what it remembered after so many pages, until the step is
+                                 * committed; NO_STATE */
+    uint32_t entered, entered_pages;    /* likewise, the last that is in the index; NO_STATE */
+    const struct seq *follows;  /* reads n_followed pages of the same beginning and will keep its
+                                 * state there: this one waits for it. NULL */
+    uint32_t n_followed;
     uint32_t n_told_pages;      /* the first of its pages, which its last step had as they are */
     uint32_t n_indexed;         /* full pages entered into the index or found there */
     struct prefix_key key;      /* of the last of those */

@@ -28,6 +28,10 @@ struct arch {
     bool has_no_pre_norms;          /* attention and feed-forward read X as it is */
     const char *ffn_norm;           /* what feed-forward's norm is called; NULL: ffn_norm.weight */
     enum presence post_norms;       /* RMS norm of what attention and feed-forward add to X */
+    enum mixer_kind mixer;          /* what the file's recurrent layers have for attention */
+    bool keys_are_in_turn;          /* as struct mixer_params has it */
+    bool has_grouped_decay;         /* a mixer's beta and decay are one tensor, ssm_ba */
+    bool gates_attention;           /* attn_q has of every head the query, then its gate */
     bool has_fused_qkv;             /* rows of Q, K and V are one tensor, attn_qkv */
     bool has_fused_up;              /* rows of gate and up are one, ffn_up */
     enum activation activation;
@@ -53,6 +57,7 @@ struct arch {
 
 extern const struct arch arch_llama, arch_mistral3, arch_smollm3, arch_granite, arch_granitemoe;
 extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
+extern const struct arch arch_qwen35, arch_qwen35moe, arch_qwen3next;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
 extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_glm4moe;
 extern const struct arch arch_exaone4;
@@ -63,7 +68,7 @@ const struct arch *arch_find(struct gguf_string name);
 
 /* "llama, qwen2, ...", for messages: all architectures, or those that may be mixtures. */
 struct arch_list {
-    char text[256];
+    char text[512];
 };
 struct arch_list arch_names(bool of_mixtures);
 

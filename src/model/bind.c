@@ -38,6 +38,18 @@ static pl_status bind_feed_forward(struct binder *k, uint32_t i, struct layer *l
     return st;
 }
 
+/* Queries, which may have their gates between them. */
+static pl_status bind_queries(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
+{
+    const struct dims *d = &k->h->dims;
+    const struct layer_name name = name_of(i, "attn_q.weight");
+    const struct fused_part of_head[] = { { "query", d->d_head, &l->qkv.q.weight },
+                                          { "gate", d->d_head, &l->qkv.gate.weight } };
+    if (k->h->arch->gates_attention)
+        return bind_turns(k, name.text, of_head, 2, d->n_heads, d->d_model, err);
+    return bind_matrix(k, name.text, d->n_heads * d->d_head, d->d_model, &l->qkv.q.weight, err);
+}
+
 static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
@@ -45,10 +57,11 @@ static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, p
     const struct fused_part parts[] = { { "q", q_rows, &l->qkv.q.weight },
                                         { "k", kv_rows, &l->qkv.k.weight },
                                         { "v", kv_rows, &l->qkv.v.weight } };
-    pl_status st = PL_OK;
-    if (k->h->arch->has_fused_qkv)
-        st = bind_fused(k, name_of(i, "attn_qkv.weight").text, parts, 3, d->d_model, err);
-    for (int p = 0; p < 3 && !st && !k->h->arch->has_fused_qkv; p++) {
+    const bool is_fused = k->h->arch->has_fused_qkv;
+    pl_status st = is_fused ? bind_fused(k, name_of(i, "attn_qkv.weight").text, parts, 3,
+                                         d->d_model, err)
+                            : bind_queries(k, i, l, err);
+    for (int p = 1; p < 3 && !st && !is_fused; p++) {
         char name[32];
         snprintf(name, sizeof name, "attn_%s.weight", parts[p].name);
         st = bind_matrix(k, name_of(i, name).text, parts[p].n_rows, d->d_model, parts[p].out, err);
@@ -65,25 +78,34 @@ static void plan_layer(const struct hparams *h, uint32_t i, struct layer *l)
     *l = (struct layer){
         .attention_norm = no_weight, .qkv.norm_q = no_weight, .qkv.norm_k = no_weight,
         .attention = h->layer[i].attention, .attention_residual = residual,
+        .attends = h->layer[i].attends, .mixer = h->layer[i].mixer,
         .is_parallel = h->arch->is_parallel, .feed_forward_norm = no_weight,
         .ffn = h->layer[i].ffn, .feed_forward_residual = residual,
     };
 }
 
-static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
+struct wanted_vector {
+    const char *name;
+    uint32_t n;
+    enum presence presence;
+    const struct vector **out;
+};
+
+static pl_status bind_vectors(struct binder *k, uint32_t i, const struct wanted_vector *v,
+                              uint32_t n, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (; n-- && !st; v++)
+        st = bind_vector(k, name_of(i, v->name).text, v->n, v->presence, v->out, err);
+    return st;
+}
+
+static pl_status bind_attention_vectors(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
     const struct arch *a = k->h->arch;
     const uint32_t q_rows = d->n_heads * d->d_head, kv_rows = d->n_kv_heads * d->d_head;
-    const enum presence pre_norms = a->has_no_pre_norms ? ABSENT : REQUIRED;
-    const enum presence ffn_norm = a->is_parallel ? ABSENT : pre_norms;
-    const struct {
-        const char *name;
-        uint32_t n;
-        enum presence presence;
-        const struct vector **out;
-    } vectors[] = {
-        { "attn_norm.weight", d->d_model, pre_norms, &l->attention_norm.weight },
+    const struct wanted_vector vectors[] = {
         { "attn_output.bias", d->d_model, OPTIONAL, &l->attention_output.bias },
         { "attn_q.bias", q_rows, a->qkv_bias, &l->qkv.q.bias },
         { "attn_k.bias", kv_rows, a->qkv_bias, &l->qkv.k.bias },
@@ -93,6 +115,18 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
         { "attn_k_norm.weight", a->norms_all_heads ? kv_rows : d->d_head, a->head_norms,
           &l->qkv.norm_k.weight },
         { "attn_sinks.weight", d->n_heads, a->sinks, &l->qkv.sinks },
+    };
+    return bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+}
+
+static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
+{
+    const struct dims *d = &k->h->dims;
+    const struct arch *a = k->h->arch;
+    const enum presence pre_norms = a->has_no_pre_norms ? ABSENT : REQUIRED;
+    const enum presence ffn_norm = a->is_parallel ? ABSENT : pre_norms;
+    const struct wanted_vector vectors[] = {
+        { "attn_norm.weight", d->d_model, pre_norms, &l->attention_norm.weight },
         { "post_attention_norm.weight", d->d_model, a->post_norms,
           &l->attention_residual.norm.weight },
         { a->ffn_norm ? a->ffn_norm : "ffn_norm.weight", d->d_model, ffn_norm,
@@ -101,10 +135,10 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
           &l->feed_forward_residual.norm.weight },
     };
     plan_layer(k->h, i, l);
-    pl_status st = bind_attention(k, i, l, err);
-    for (size_t v = 0; !st && v < sizeof vectors / sizeof *vectors; v++)
-        st = bind_vector(k, name_of(i, vectors[v].name).text, vectors[v].n, vectors[v].presence,
-                         vectors[v].out, err);
+    pl_status st = bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    if (!st && l->attends) st = bind_attention(k, i, l, err);
+    if (!st && l->attends) st = bind_attention_vectors(k, i, l, err);
+    if (!st && l->mixer.kind != MIXER_NONE) st = bind_mixer(k, i, l, err);
     if (st) return st;
     if (a->is_parallel) l->feed_forward_norm = l->attention_norm;
     return k->h->layer[i].is_mixture ? bind_mixture(k, i, &l->experts, err)
@@ -181,7 +215,9 @@ static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
     const size_t n_rope = (size_t)k->ctx_tokens * d->d_head;
     const size_t n_attended = (size_t)d->n_heads * d->d_head;
     const size_t n_experts = d->n_experts ? d->n_experts : 1;
-    const size_t others[] = { n_experts * d->d_model, n_experts * d->d_expert, d->d_ff, n_rope };
+    const size_t others[] = { n_experts * d->d_model, n_experts * d->d_expert, d->d_ff, n_rope,
+                              2 * (size_t)d->mixer.n_taps * d->mixer.n_channels,
+                              (size_t)d->mixer.n_heads * d->d_model };
     const bool is_loading = k->homes->home[0].backend;
     size_t longest = n_attended;
     pl_status st = PL_OK;
@@ -224,8 +260,10 @@ static void place_layers(struct model *m, const struct kv_groups *kv)
 {
     struct layer *l = m->layer;
     for (uint32_t i = 0; i < m->homes.n; i++) {
-        uint32_t n_placed[MAX_KV_GROUPS] = { 0 };
+        uint32_t n_placed[MAX_KV_GROUPS] = { 0 }, n_states = 0;
         for (const struct layer *end = l + m->homes.home[i].n_layers; l < end; l++) {
+            if (l->mixer.kind != MIXER_NONE) l->mixer.state_layer = n_states++;
+            if (!l->attends) continue;
             l->attention.kv_group = kv_group_of(kv, l->attention.window);
             l->attention.kv_layer = n_placed[l->attention.kv_group]++;
         }

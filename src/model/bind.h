@@ -61,6 +61,10 @@ struct fused_part {
 pl_status bind_fused(struct binder *k, const char *name, const struct fused_part *part,
                      uint32_t n_parts, uint32_t n_k, pl_err *err);
 
+/* Runs of n_rows rows each, taken by turns from the rows of one tensor. */
+pl_status bind_turns(struct binder *k, const char *name, const struct fused_part *part,
+                     uint32_t n_parts, uint32_t n_turns, uint32_t n_k, pl_err *err);
+
 /* How far loading is, for k->watch: what is planned so far is what is loaded so far.
  * PL_E_CANCELLED: it was told to stop. */
 pl_status bind_tell(const struct binder *k, pl_err *err);
@@ -71,6 +75,9 @@ pl_status bind_ropes(struct binder *k, struct layer *layers, uint32_t first, uin
                      pl_err *err);
 pl_status bind_temperature(struct binder *k, struct layer *layers, uint32_t first, uint32_t end,
                            pl_err *err);
+
+/* A layer's mixer. */
+pl_status bind_mixer(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
 
 /* A layer's experts, router and, where the architecture has one, shared expert. */
 pl_status bind_mixture(struct binder *k, uint32_t layer, struct expert_weights *out, pl_err *err);

@@ -2,6 +2,8 @@
  * backend is there. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "model/bind.h"
@@ -105,6 +107,42 @@ pl_status bind_fused(struct binder *k, const char *name, const struct fused_part
     for (uint32_t i = 0; i < n_parts && !st; first += part[i++].n_rows) {
         snprintf(of_part, sizeof of_part, "%s.%s", name, part[i].name);
         st = bind_part(k, t, of_part, first, part[i].n_rows, n_k, part[i].out, err);
+    }
+    return st;
+}
+
+/* The rows of one part, gathered. */
+static pl_status bind_turn(struct binder *k, const struct gguf_tensor *t, const char *name,
+                           uint32_t first_row, uint32_t n_each, uint32_t n_turns, uint32_t n_k,
+                           const struct matrix **out, pl_err *err)
+{
+    const size_t row_bytes = quant_row_bytes(t->type, n_k);
+    const uint64_t n_all = t->dim[1] / n_turns;
+    struct gguf_tensor gathered = *t;
+    uint8_t *rows = k->b ? malloc((size_t)n_turns * n_each * row_bytes) : NULL;
+    if (k->b && !rows)
+        return pl_fail(err, PL_E_MEMORY, "%s: no memory to take tensor %s apart",
+                       k->g->part[0].path, name);
+    for (uint32_t i = 0; i < n_turns && k->b; i++)
+        memcpy(rows + i * n_each * row_bytes,
+               (const uint8_t *)t->data + (i * n_all + first_row) * row_bytes, n_each * row_bytes);
+    gathered.data = rows;
+    const pl_status st = bind_part(k, &gathered, name, 0, n_turns * n_each, n_k, out, err);
+    free(rows);
+    return st;
+}
+
+pl_status bind_turns(struct binder *k, const char *name, const struct fused_part *part,
+                     uint32_t n_parts, uint32_t n_turns, uint32_t n_k, pl_err *err)
+{
+    const struct gguf_tensor *t;
+    char of_part[96];
+    uint32_t n_rows = 0, first = 0;
+    for (uint32_t i = 0; i < n_parts; i++) n_rows += part[i].n_rows;
+    pl_status st = find_matrix(k, name, n_turns * n_rows, n_k, &t, err);
+    for (uint32_t i = 0; i < n_parts && !st; first += part[i++].n_rows) {
+        snprintf(of_part, sizeof of_part, "%s.%s", name, part[i].name);
+        st = bind_turn(k, t, of_part, first, part[i].n_rows, n_turns, n_k, part[i].out, err);
     }
     return st;
 }

@@ -3,7 +3,6 @@
 
 static void attention(struct backend *b, const struct layer *l)
 {
-    b->ops->norm(b, &l->attention_norm);
     b->ops->qkv(b, &l->qkv, &l->attention);
     b->ops->attend(b, &l->qkv, &l->attention);
 }
@@ -24,9 +23,14 @@ static void feed_forward(struct backend *b, const struct layer *l)
  * which waits in ATT, is added last. */
 static void record_layer(struct backend *b, const struct layer *l)
 {
-    attention(b, l);
+    b->ops->norm(b, &l->attention_norm);
+    if (l->mixer.kind != MIXER_NONE) {
+        b->ops->mix(b, &l->attention_norm, &l->mixer_weights, &l->mixer);
+        b->ops->attention_add(b, &l->mixer_output, &l->attention_residual);
+    }
+    if (l->attends) attention(b, l);
     if (l->is_parallel) feed_forward(b, l);
-    b->ops->attention_add(b, &l->attention_output, &l->attention_residual);
+    if (l->attends) b->ops->attention_add(b, &l->attention_output, &l->attention_residual);
     if (!l->is_parallel) feed_forward(b, l);
 }
 

@@ -17,7 +17,7 @@ void kv_groups_of(struct kv_groups *out, const struct hparams *h, uint32_t most_
     *out = (struct kv_groups){ .n = 1 };
     for (uint32_t i = 0; i < h->dims.n_layers; i++) {
         const uint32_t window = h->layer[i].attention.window;
-        if (window && window <= most_window) add_window(out, window);
+        if (h->layer[i].attends && window && window <= most_window) add_window(out, window);
     }
     *out = kv_groups_part(out, h, 0, h->dims.n_layers);
 }
@@ -26,9 +26,13 @@ struct kv_groups kv_groups_part(const struct kv_groups *groups, const struct hpa
                                 uint32_t first, uint32_t end)
 {
     struct kv_groups part = *groups;
+    part.n_state_layers = 0;
     for (uint32_t g = 0; g < part.n; g++) part.group[g].n_layers = 0;
-    for (uint32_t i = first; i < end; i++)
-        part.group[kv_group_of(groups, h->layer[i].attention.window)].n_layers++;
+    for (uint32_t i = first; i < end; i++) {
+        const struct layer_plan *l = &h->layer[i];
+        if (l->attends) part.group[kv_group_of(groups, l->attention.window)].n_layers++;
+        part.n_state_layers += l->mixer.kind != MIXER_NONE;
+    }
     return part;
 }
 

@@ -57,7 +57,7 @@ static pl_status read_router(struct hparams *h, const struct gguf *g, struct rou
 static pl_status read_layer(struct hparams *h, const struct gguf *g, struct layer_plan *out,
                             pl_err *err)
 {
-    *out = (struct layer_plan){ .ffn.activation = h->arch->activation,
+    *out = (struct layer_plan){ .attends = true, .ffn.activation = h->arch->activation,
                                 .is_mixture = h->dims.n_experts != 0 };
     out->attention.q_scale = 1 / sqrtf((float)h->dims.d_head);
     pl_status st = read_f32_or(h, g, "attn_logit_softcapping", h->arch->score_cap,
@@ -88,6 +88,7 @@ pl_status layers_read(struct hparams *h, const struct gguf *g, pl_err *err)
         h->layer[i].is_mixture &= i >= h->n_leading_dense;
     }
     st = window_read(h, g, err);
+    if (!st) st = mixers_read(h, g, err);
     if (!st && h->arch->read) st = h->arch->read(h, g, err);
     return st ? st : override_layers(h, g, err);
 }

@@ -34,8 +34,10 @@ enum { MAX_ROPES = 2, NO_ROPE = MAX_ROPES };
 
 /* What may differ from one layer to the next: the operations' own parameters. */
 struct layer_plan {
+    bool attends;               /* else the mixer alone looks back */
     struct attention_params attention;  /* its rope comes when weights are bound */
     uint32_t rope;              /* which of hparams.rope that is, or NO_ROPE */
+    struct mixer_params mixer;  /* its state_layer comes when weights are bound */
     bool is_mixture;            /* of experts */
     struct ffn_params ffn;
 };

@@ -10,7 +10,11 @@ struct layer {
     struct qkv_weights qkv;
     struct attention_params attention;
     struct linear attention_output;
-    struct residual attention_residual;
+    struct residual attention_residual;     /* a mixer's too */
+    bool attends;
+    struct mixer_weights mixer_weights;
+    struct mixer_params mixer;              /* MIXER_NONE: there is none */
+    struct linear mixer_output;
     bool is_parallel;                       /* feed-forward reads X as attention did */
     struct norm feed_forward_norm;
     struct linear gate, up, down;           /* no weights where there are experts */

@@ -202,7 +202,7 @@ static void what_cannot_run_is_refused(void **state)
     check_refused(p, PL_E_PARAM, "5000 threads");
     p = t->params;
     p.dims.n_layers = 1024;
-    p.kv = (struct kv_groups){ 1, { { 0, 1024, UINT32_MAX } } };
+    p.kv = (struct kv_groups){ .n = 1, .group = { { 0, 1024, UINT32_MAX } } };
     check_refused(p, PL_E_MEMORY, "KV pages");
     tiny_free(t);
 }

@@ -173,7 +173,7 @@ static void what_cannot_run_is_refused(void **state)
     assert_null(b);
     p = t->params;
     p.dims.n_layers = 1024;
-    p.kv = (struct kv_groups){ 1, { { 0, 1024, UINT32_MAX } } };
+    p.kv = (struct kv_groups){ .n = 1, .group = { { 0, 1024, UINT32_MAX } } };
     assert_int_equal(backend_exact.open(&b, &p, &err), PL_E_MEMORY);
     assert_non_null(strstr(err.text, "KV pages"));
     tiny_open(t);

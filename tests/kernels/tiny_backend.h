@@ -278,7 +278,7 @@ static inline uint32_t tiny_n_rot(const struct tiny_shape *s)
 
 static inline struct kv_groups tiny_kv_groups(const struct tiny_shape *s, uint32_t n_pages)
 {
-    struct kv_groups kv = { 1, { { .n_pages = n_pages }, { .n_pages = n_pages } } };
+    struct kv_groups kv = { .n = 1, .group = { { .n_pages = n_pages }, { .n_pages = n_pages } } };
     for (int i = 0; i < TINY_LAYERS; i++) {
         if (s->window[i]) kv.n = TINY_KV_GROUPS;
         kv.group[s->window[i] != 0].window = s->window[i];
@@ -377,9 +377,11 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     const float scale = s->residual_scale != 0 ? s->residual_scale : 1;
     l->norm_in = tiny_norm(s, s->has_no_norms ? NULL : l->norm.loaded);
     l->norm_ff = tiny_norm(s, s->has_no_norms ? NULL : l->ff_norm.loaded);
-    l->qkv = (struct qkv_weights){ linear[IN_Q], linear[IN_K], linear[IN_V],
-                                   tiny_norm(s, l->norm_q.loaded), tiny_norm(s, l->norm_k.loaded),
-                                   l->sinks.loaded };
+    l->qkv = (struct qkv_weights){
+        .q = linear[IN_Q], .k = linear[IN_K], .v = linear[IN_V],
+        .norm_q = tiny_norm(s, l->norm_q.loaded), .norm_k = tiny_norm(s, l->norm_k.loaded),
+        .sinks = l->sinks.loaded,
+    };
     l->attention = (struct attention_params){ s->is_unturned[i] ? NULL : rope,
                                               1 / sqrtf((float)s->d_head), l->q_scales.loaded,
                                               s->score_cap, s->window[i], s->window[i] != 0, 0 };

@@ -78,7 +78,7 @@ static void the_plan_is_what_is_taken(void **state)
         for (uint32_t n = 8; n <= 24; n += 8) {
             const struct backend_params params = {
                 .dims = dims[i], .max_cols = n + 1, .max_outs = n - 3, 
-                .kv = { 2, { { 0, 1, 2 * n }, { 64, dims[i].n_layers - 1, n } } },
+                .kv = { .n = 2, .group = { { 0, 1, 2 * n }, { 64, dims[i].n_layers - 1, n } } },
                 .k_type = i % 2 ? KV_Q8_0 : KV_F16, .v_type = i % 2 ? KV_F8_E4M3 : KV_BF16,
                 .n_threads = 1,
             };
@@ -108,7 +108,7 @@ static void what_cannot_run_is_refused(void **state)
     assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_PARAM);
     p = sound;
     p.dims.n_layers = 1024;
-    p.kv = (struct kv_groups){ 1, { { 0, 1024, UINT32_MAX } } };
+    p.kv = (struct kv_groups){ .n = 1, .group = { { 0, 1024, UINT32_MAX } } };
     assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_MEMORY);
     p = sound;
     p.dims.n_layers = 1025;

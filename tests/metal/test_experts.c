@@ -116,7 +116,8 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
                   .n_kv_heads = 1, .n_layers = 1, .n_vocab = 64, .n_experts = s->n_experts,
                   .n_experts_used = s->n_used, .d_expert = s->d_expert,
                   .has_expert_biases = s->has_biases },
-        .max_cols = MAX_COLS, .max_outs = 8, .kv = { 1, { { 0, 1, 4 } } }, .n_threads = 1,
+        .max_cols = MAX_COLS, .max_outs = 8, .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+        .n_threads = 1,
     };
     struct rng r;
     pl_err err;
@@ -423,7 +424,8 @@ static void impossible_mixtures_are_refused(void **state)
             .dims = { .d_model = 64, .d_head = 32, .n_heads = 2, .n_kv_heads = 1, .n_layers = 1,
                       .n_vocab = 64, .n_experts = cases[i].n_experts,
                       .n_experts_used = cases[i].n_used, .d_expert = cases[i].d_expert },
-            .max_cols = 8, .max_outs = 8, .kv = { 1, { { 0, 1, 4 } } }, .n_threads = 1,
+            .max_cols = 8, .max_outs = 8, .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+        .n_threads = 1,
         };
         struct backend *b;
         pl_err err;

@@ -21,12 +21,32 @@ static inline void audit_holders(struct sim *sim, uint32_t g, const char *when)
                      when, i, g, n_holders[i], kv_pool_n_refs(sim->pool[g], i));
 }
 
+/* I9. */
+static inline void audit_states(struct sim *sim, const char *when)
+{
+    uint32_t n_holders[3 * MAX_SLOTS + 64] = { 0 };
+    const char *wrong = kv_pool_audit(sim->states);
+    if (wrong) SIM_FAIL(sim, "%s: states: %s", when, wrong);
+    for (uint32_t i = 0; i < sim->params.n_slots; i++) {
+        const struct seq *q = scheduler_slot(sim->scheduler, i);
+        if (!q) continue;
+        const uint32_t held[] = { q->own_state, q->kept, q->entered };
+        for (int k = 0; k < 3; k++)
+            if (held[k] != NO_STATE) n_holders[held[k]]++;
+    }
+    for (uint32_t i = 0; i < sim->params.kv.n_states; i++)
+        if (n_holders[i] != kv_pool_n_refs(sim->states, i))
+            SIM_FAIL(sim, "%s: state %u: %u sequences hold it, the pool counts %u", when, i,
+                     n_holders[i], kv_pool_n_refs(sim->states, i));
+}
+
 static inline void sim_audit(struct sim *sim, const char *when)
 {
     const char *wrong = scheduler_audit(sim->scheduler);
     for (uint32_t g = 0; g < sim->params.kv.n && !wrong; g++) wrong = kv_pool_audit(sim->pool[g]);
     if (wrong) SIM_FAIL(sim, "%s: %s", when, wrong);
     for (uint32_t g = 0; g < sim->params.kv.n; g++) audit_holders(sim, g, when);
+    if (sim->states) audit_states(sim, when);
 }
 
 /* What is in the index is in one page, and every page that was entered is that page. */
@@ -132,6 +152,8 @@ static inline void check_admissions(struct sim *sim, const struct step *step)
     }
     if (n_cached > step->n_cached_tokens)
         SIM_FAIL(sim, "%u tokens were cached, the step says %u", n_cached, step->n_cached_tokens);
+    sim->stats.n_states_found += sim->states && n_cached;
+    sim->stats.n_states_taken_up += sim->states && step->n_cached_tokens > n_cached;
     sim->stats.n_cached_tokens += step->n_cached_tokens;
     sim->stats.n_taken_up += step->n_cached_tokens - n_cached;
     if (head && !sim->n_in_flight) check_waiting(sim, head);
@@ -167,6 +189,7 @@ static inline void check_oldest(struct sim *sim, const struct step *step, const 
     uint32_t wanted = budget - budget / 3;
     if (wanted > n_left) wanted = n_left;
     if (budget < 3 || oldest->wants_every_logit || (sim->n_in_flight && n == 0)) return;
+    if (sim->states && (oldest->n_issued % PAGE_TOKENS == 0)) return;   /* cut where it is kept */
     if (n < wanted)
         SIM_FAIL(sim, "P1: the oldest prompt, of request %llu, gets %u of %u columns, %u are left",
                  (unsigned long long)oldest->id, n, budget, n_left);

@@ -4,7 +4,9 @@
  * up to it. The pass writes the places of all columns, then looks at every position that a column
  * attends to: each must hold, in every group whose window sees it, what the sequence's own history
  * says. A wrong page table, a copy not made, a page that was given to another or too early, a
- * shared page that was written: each shows as a foreign place. */
+ * shared page that was written: each shows as a foreign place.
+ *
+ * A state holds how many tokens it has seen and the hash of them. */
 #ifndef SIM_FAKE_KV_H
 #define SIM_FAKE_KV_H
 
@@ -23,6 +25,7 @@ struct place {
 struct fake_kv {
     uint32_t n_groups;
     struct place *place[MAX_KV_GROUPS];     /* (n_pages, PAGE_TOKENS) */
+    struct place *state;        /* (n_states) pos: the last token's */
     uint64_t n_copied;
     bool forgets_to_copy;       /* planted bug */
 };
@@ -48,12 +51,15 @@ static inline bool fake_kv_open(struct fake_kv *kv, const struct kv_groups *grou
         kv->place[g] = calloc((size_t)groups->group[g].n_pages * PAGE_TOKENS, sizeof **kv->place);
         is_open &= kv->place[g] != NULL;
     }
+    kv->state = calloc(groups->n_states + 1, sizeof *kv->state);
+    is_open &= kv->state != NULL;
     return is_open;
 }
 
 static inline void fake_kv_close(struct fake_kv *kv)
 {
     for (uint32_t g = 0; g < kv->n_groups; g++) free(kv->place[g]);
+    free(kv->state);
     *kv = (struct fake_kv){ 0 };
 }
 
@@ -74,6 +80,34 @@ static inline void fake_kv_copy(void *arg, uint32_t kv_group, uint32_t to, uint3
         place[(size_t)to * PAGE_TOKENS + i] = place[(size_t)from * PAGE_TOKENS + i];
 }
 
+/* Goes on from what its own place says, whatever pages hold. */
+static inline void fake_state_go_on(struct fake_kv *kv, const struct batch *batch,
+                                    const struct span *span)
+{
+    const bool is_empty = span->state_from == NO_STATE;
+    struct place now = is_empty ? (struct place){ 0 } : kv->state[span->state_from];
+    const uint32_t n_seen = is_empty ? 0 : now.pos + 1;
+    for (uint32_t i = 0; i < span->n_cols; i++) {
+        now.token = batch->token[span->first_col + i];
+        now.chain = chain_next(now.chain, now.token);
+        now.pos = n_seen + i;
+        if (span->state_kept != NO_STATE && i + 1 == span->n_kept_cols)
+            kv->state[span->state_kept] = now;
+    }
+    kv->state[span->state_to] = now;
+}
+
+/* Whether the span's state is what the history says. */
+static inline bool fake_state_is_own(const struct fake_kv *kv, const struct span *span,
+                                     const int32_t *history)
+{
+    const struct place *now = &kv->state[span->state_to];
+    const uint32_t end = span->first_pos + span->n_cols;
+    uint64_t chain = 0;
+    for (uint32_t pos = 0; pos < end; pos++) chain = chain_next(chain, history[pos]);
+    return now->pos + 1 == end && now->chain == chain;
+}
+
 static inline void fake_forward(struct fake_kv *kv, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->n_spans; i++) {
@@ -81,6 +115,7 @@ static inline void fake_forward(struct fake_kv *kv, const struct batch *batch)
         const uint32_t first = span->first_pos;
         uint64_t chain = first ? fake_kv_at(kv, span, 0, first - 1)->chain : 0;
 
+        if (span->state_to != NO_STATE) fake_state_go_on(kv, batch, span);
         for (uint32_t c = span->first_col; c < span->first_col + span->n_cols; c++) {
             chain = chain_next(chain, batch->token[c]);
             for (uint32_t g = 0; g < kv->n_groups; g++)

@@ -92,6 +92,19 @@ static inline void check_context(struct sim *sim, const struct step *step, uint3
     }
 }
 
+/* What a sequence remembers is its own history, and nobody else's. */
+static inline void check_states(struct sim *sim, const struct step *step)
+{
+    for (uint32_t i = 0; i < step->batch.n_spans && sim->states; i++) {
+        const struct span *span = &step->batch.span[i];
+        const struct seq *q = step->span_seq[i];
+        sim->stats.n_states_kept += span->state_kept != NO_STATE;
+        if (q && !fake_state_is_own(&sim->kv, span, q->token))
+            SIM_FAIL(sim, "request %llu at position %u: a state is not its own",
+                     (unsigned long long)q->id, span->first_pos);
+    }
+}
+
 /* Computes the oldest step; its picks are in ->picked until the machine takes another. */
 static inline void machine_compute(struct sim *sim)
 {
@@ -103,6 +116,7 @@ static inline void machine_compute(struct sim *sim)
             f->token[c] = sim->picked[((uint32_t)(-1 - f->token[c]) + off) % sim->n_picked];
     fake_forward(&sim->kv, b);
     for (uint32_t g = 0; g < sim->params.kv.n; g++) check_context(sim, &f->step, g);
+    check_states(sim, &f->step);
     for (const struct output *o = b->output; o < b->output + b->n_outputs; o++)
         for (uint32_t i = 0; i < o->n_cols; i++) {
             const uint32_t pos = b->pos[o->first_col + i];

@@ -26,6 +26,7 @@ enum plant {
     PLANT_SECOND_RELEASE,       /* a page is given back that its holder still uses */
     PLANT_WRONG_PAGE,           /* the prefix index gave a page of other content */
     PLANT_WRONG_PICK,           /* a step takes another output's token of the step before */
+    PLANT_WRONG_STATE,          /* the index gave a state of other content */
     PLANT_SHORT_WINDOW,         /* the machine's window is a page longer than the scheduler knows */
 };
 
@@ -49,6 +50,7 @@ struct sim_stats {
     uint64_t n_passed, n_passed_at_cost, n_taken_up, n_kept_pages;
     uint64_t n_unseen;          /* positions behind windows, of all spans */
     uint64_t n_cached_behind;   /* prompts that began behind a window, with pages of the index */
+    uint64_t n_states_found, n_states_taken_up, n_states_kept;
     uint64_t n_cancelled_in[SEQ_GONE + 1];
 };
 
@@ -72,7 +74,7 @@ struct sim {
     bool is_planted;
     bool trace;
 
-    struct kv_pool *pool[MAX_KV_GROUPS];
+    struct kv_pool *pool[MAX_KV_GROUPS], *states;
     struct scheduler *scheduler;
     struct fake_kv kv;
     bool runs_ahead;

@@ -60,7 +60,7 @@ static struct bench *open_bench(uint64_t seed, uint32_t n_pages)
                                            .score_tokens = 16 };
     b->runs_ahead = between(b, 0, 1);
     if (kv_pool_open(&b->pool, n_pages, &err) ||
-        scheduler_open(&b->scheduler, &b->params, &b->pool, note_copy, NULL, &err))
+        scheduler_open(&b->scheduler, &b->params, &b->pool, NULL, note_copy, NULL, &err))
         fail_msg("%s", err.text);
     return b;
 }
@@ -215,7 +215,8 @@ static void test_a_budget_without_a_third_is_shared_in_turns(void **state)
     b->params = (struct scheduler_params){ .n_slots = 4, .step_tokens = 4, .prefill_tokens = 1,
                                            .column_unit = 1 };
     b->runs_ahead = false;
-    assert_int_equal(scheduler_open(&b->scheduler, &b->params, &b->pool, note_copy, NULL, &err), 0);
+    assert_int_equal(scheduler_open(&b->scheduler, &b->params, &b->pool,
+                     NULL, note_copy, NULL, &err), 0);
     add(b, &b->user[0], 1, 900, NULL, 0);
     tick(b);
     add(b, &b->user[1], 100, 1, NULL, 0);

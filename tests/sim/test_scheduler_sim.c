@@ -35,13 +35,21 @@ static bool sim_open(struct sim *sim)
             sim->params.kv.group[1] = (struct kv_group){ .window = 40, .n_pages = 200 };
             sim->params.chunk_pages = 1;
         }
+        if (sim->plant != PLANT_WRONG_STATE)
+            sim->params.kv.n_state_layers = sim->params.kv.n_states = 0;
+        if (sim->plant == PLANT_WRONG_STATE)
+            sim->params.kv = (struct kv_groups){ .n = 1, .group = { { .n_pages = sim->n_pages } },
+                                                 .n_state_layers = 1,
+                                                 .n_states = scheduler_n_states(&sim->params) };
     }
     const struct kv_groups *kv = &sim->params.kv;
     pl_status st = PL_OK;
     for (uint32_t g = 0; g < kv->n && !st; g++)
         st = kv_pool_open(&sim->pool[g], kv->group[g].n_pages, &err);
+    if (!st && kv->n_states) st = kv_pool_open(&sim->states, kv->n_states, &err);
     if (st || !fake_kv_open(&sim->kv, kv) ||
-        scheduler_open(&sim->scheduler, &sim->params, sim->pool, fake_kv_copy, &sim->kv, &err)) {
+        scheduler_open(&sim->scheduler, &sim->params, sim->pool, sim->states,
+                       fake_kv_copy, &sim->kv, &err)) {
         SIM_FAIL(sim, "open: %.200s", err.text);
         return false;
     }
@@ -49,10 +57,11 @@ static bool sim_open(struct sim *sim)
     sim->kv.forgets_to_copy = sim->plant == PLANT_NO_COPY;
     if (sim->trace)
         printf("seed %llu: slots=%u step_tokens=%u prefill_tokens=%u prefill_first=%d "
-               "no_prefix_cache=%d pages=%u vocab=%u groups=%u windows=%u,%u\n",
+               "no_prefix_cache=%d pages=%u vocab=%u groups=%u windows=%u,%u states=%u\n",
                (unsigned long long)sim->seed, sim->params.n_slots, sim->params.step_tokens,
                sim->params.prefill_tokens, sim->params.prefill_first, sim->params.no_prefix_cache,
-               sim->n_pages, sim->n_vocab, kv->n, kv->group[1].window, kv->group[2].window);
+               sim->n_pages, sim->n_vocab, kv->n, kv->group[1].window, kv->group[2].window,
+               kv->n_states);
     return true;
 }
 
@@ -60,6 +69,7 @@ static void sim_close(struct sim *sim)
 {
     scheduler_close(sim->scheduler);
     for (uint32_t g = 0; g < sim->params.kv.n; g++) kv_pool_close(sim->pool[g]);
+    kv_pool_close(sim->states);
     fake_kv_close(&sim->kv);
 }
 
@@ -90,8 +100,22 @@ static void swap_a_found_page(struct sim *sim, const struct step *step)
     }
 }
 
+/* As if the index had answered with what another sequence remembers. */
+static void swap_a_found_state(struct sim *sim, const struct step *step)
+{
+    for (uint32_t i = 0; i < step->batch.n_spans && !sim->is_planted; i++) {
+        struct span *span = &step->span[i];
+        const uint32_t other = step->span[(i + 1) % step->batch.n_spans].state_from;
+        if (span->state_from == NO_STATE || other == NO_STATE || other == span->state_from)
+            continue;
+        span->state_from = other;
+        sim->is_planted = true;
+    }
+}
+
 static void plant_bug(struct sim *sim, const struct step *step)
 {
+    if (sim->plant == PLANT_WRONG_STATE && !sim->is_planted) swap_a_found_state(sim, step);
     if (sim->plant == PLANT_SECOND_RELEASE && !sim->is_planted) give_back_a_page_twice(sim);
     if (sim->plant == PLANT_WRONG_PAGE && !sim->is_planted) swap_a_found_page(sim, step);
 }
@@ -225,6 +249,8 @@ static void sim_run(struct sim *sim, uint64_t n_steps)
             SIM_FAIL(sim, "all have left, %u pages of group %u are held and %u reserved",
                      counts.n_held, g, counts.n_reserved);
     }
+    if (sim->states && !sim->failure[0] && kv_pool_counts(sim->states).n_held)
+        SIM_FAIL(sim, "all have left, %u states are held", kv_pool_counts(sim->states).n_held);
 }
 
 static struct sim *make_sim(uint64_t seed, enum plant plant)
@@ -260,6 +286,9 @@ static void add_stats(struct sim_stats *sum, const struct sim_stats *s)
     sum->n_kept_pages += s->n_kept_pages;
     sum->n_unseen += s->n_unseen;
     sum->n_cached_behind += s->n_cached_behind;
+    sum->n_states_found += s->n_states_found;
+    sum->n_states_taken_up += s->n_states_taken_up;
+    sum->n_states_kept += s->n_states_kept;
     for (int i = 0; i <= SEQ_GONE; i++) sum->n_cancelled_in[i] += s->n_cancelled_in[i];
 }
 
@@ -290,6 +319,9 @@ static void test_replies_do_not_depend_on_company(void **state)
     assert_true(sum.n_kept_pages > 10000);
     assert_true(sum.n_unseen > 1000000);
     assert_true(sum.n_cached_behind > 1000);
+    assert_true(sum.n_states_found > 500);
+    assert_true(sum.n_states_taken_up > 50);
+    assert_true(sum.n_states_kept > 1000);
     assert_true(sum.n_cancelled_in[SEQ_WAITING] > 100);
     assert_true(sum.n_cancelled_in[SEQ_PREFILL] > 100);
     assert_true(sum.n_cancelled_in[SEQ_DECODE] > 100);
@@ -331,6 +363,12 @@ static void test_finds_a_wrong_pick(void **state)
 {
     (void)state;
     expect_found(PLANT_WRONG_PICK, "is not its own");
+}
+
+static void test_finds_a_wrong_state(void **state)
+{
+    (void)state;
+    expect_found(PLANT_WRONG_STATE, "a state is not its own");
 }
 
 static void test_finds_a_page_given_back_too_early(void **state)
@@ -386,6 +424,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_finds_a_wrong_page_of_the_index),
         cmocka_unit_test(test_finds_a_wrong_pick),
         cmocka_unit_test(test_finds_a_page_given_back_too_early),
+        cmocka_unit_test(test_finds_a_wrong_state),
     };
     if (argc > 1) return run_one(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

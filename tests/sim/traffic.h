@@ -7,6 +7,15 @@
 
 #include "sim/sim.h"
 
+/* Streams with states have one KV group. */
+static inline void sim_draw_states(struct sim *sim)
+{
+    struct scheduler_params *p = &sim->params;
+    if (!sim_chance(sim, 0.3)) return;
+    p->kv.n = p->kv.n_state_layers = 1;
+    p->kv.n_states = scheduler_n_states(p);
+}
+
 /* Windows from one position to more than any request has. */
 static inline void sim_draw_groups(struct sim *sim)
 {
@@ -19,6 +28,7 @@ static inline void sim_draw_groups(struct sim *sim)
         p->kv.group[g].window = window;
         p->kv.group[g].n_pages = scheduler_window_pages(p, window);
     }
+    sim_draw_states(sim);
 }
 
 /* Draws the machine: slots, budgets and memory from tight to ample. */

@@ -27,10 +27,13 @@ static void set_shape(struct cpu_backend *b)
     b->ld_kv = whole_panels((size_t)d->n_kv_heads * d->d_head);
     b->ld_ff = whole_panels(dims_widest_ff(d));
     b->ld_expert = whole_panels(d->d_expert);
+    b->mix.ld_in = whole_panels(d->mixer.n_channels);
+    b->mix.ld_out = whole_panels(mixer_width(&d->mixer));
     b->ld_vocab = whole_panels(d->n_vocab);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
     b->layout = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
-    b->places = kv_places_of(&b->params.kv, (uint64_t)d->n_kv_heads * b->layout.n_bytes);
+    b->places = kv_places_of(&b->params.kv, (uint64_t)d->n_kv_heads * b->layout.n_bytes,
+                             &d->mixer);
     /* a step has at most max_cols rows of outputs; two turns have more than max_outs together */
     const uint32_t max_outs = b->params.max_outs ? b->params.max_outs : 1;
     const uint32_t n_turns = 2 * ((b->params.max_cols + max_outs - 1) / max_outs);
@@ -77,12 +80,25 @@ static void want_experts(struct workspace *w, struct cpu_backend *b)
     want_act(w, &b->moe.ff, "experts", d->d_expert, n_pairs);
 }
 
+static void want_mixers(struct workspace *w, struct cpu_backend *b)
+{
+    const uint64_t n_cols = b->params.max_cols, row = sizeof(float);
+    const uint64_t n_heads = n_cols * b->params.dims.mixer.n_heads;
+    workspace_want(w, "mixers", n_cols * b->mix.ld_in * row, &b->mix.in);
+    workspace_want(w, "mixers", n_cols * b->mix.ld_in * row, &b->mix.conv);
+    workspace_want(w, "mixers", n_cols * b->mix.ld_out * row, &b->mix.gate);
+    workspace_want(w, "mixers", n_heads * row, &b->mix.rate);
+    workspace_want(w, "mixers", n_heads * row, &b->mix.shrink);
+    workspace_want(w, "mixers", b->mix.ld_in * row, &b->mix.ones);
+}
+
 /* All but the KV pages. */
 static struct workspace scratch_of(struct cpu_backend *b)
 {
     const struct dims *d = &b->params.dims;
     const uint64_t n_cols = b->params.max_cols, n_outs = b->params.max_outs, row = sizeof(float);
     const uint64_t n_threads = b->params.n_threads;
+    const uint64_t ld_attended = b->ld_q > b->mix.ld_out ? b->ld_q : b->mix.ld_out;
     const char *what = "activations", *phases = "the step's phases";
     struct workspace w = { 0 };
     workspace_want(&w, what, n_cols * b->ld_model * row, &b->x);
@@ -90,14 +106,16 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, what, 2 * n_cols * b->ld_q * row, &b->q);
     workspace_want(&w, what, 2 * n_cols * b->ld_kv * row, &b->k_rows);
     workspace_want(&w, what, 2 * n_cols * b->ld_kv * row, &b->v_rows);
-    workspace_want(&w, what, n_cols * b->ld_q * row, &b->attended);
+    workspace_want(&w, what, n_cols * ld_attended * row, &b->attended);
+    workspace_want(&w, what, (d->has_gates ? n_cols * b->ld_q : 0) * row, &b->gates);
     workspace_want(&w, what, n_cols * b->ld_ff * row, &b->gate);
     workspace_want(&w, what, n_cols * b->ld_ff * row, &b->up);
     workspace_want(&w, "logits", n_outs * b->ld_vocab * row, &b->logit_rows);
     workspace_want(&w, "logits", n_outs * b->n_logit_blocks * row, &b->logit_largest);
     workspace_want(&w, what, n_threads * b->ld_model * row, &b->norm_row);
     want_act(&w, &b->h, what, d->d_model, 2 * n_cols);
-    want_act(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
+    want_act_of(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, mixer_width(&d->mixer),
+                n_cols);
     want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
     want_act(&w, &b->head, what, d->d_model, n_outs);
     workspace_want(&w, "attention", n_threads * MAX_JOB_ROWS * sizeof *b->attend_state,
@@ -109,6 +127,7 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, phases, b->max_phases * sizeof *b->phase, &b->phase);
     workspace_want(&w, phases, b->max_phases * sizeof *b->n_taken, &b->n_taken);
     if (d->n_experts) want_experts(&w, b);
+    if (d->mixer.n_taps) want_mixers(&w, b);
     return w;
 }
 
@@ -182,6 +201,7 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
         st = pl_fail(err, PL_E_PARAM, "unknown instruction set \"%.20s\"", params->isa);
     if (!st) st = thread_pool_open(&b->pool, b->params.n_threads, err);
     for (uint32_t i = 0; i < w.n && !st; i++) st = take(b, &w.part[i], err);
+    for (size_t i = 0; i < b->mix.ld_in && !st && b->mix.ones; i++) b->mix.ones[i] = 1;
     if (!st && params->pack_dir) {
         char target[PACK_TARGET_BYTES];
         snprintf(target, sizeof target, "cpu-%s", b->k.isa);
@@ -244,6 +264,7 @@ const struct backend_ops backend_cpu = {
     .norm = cpu_norm,
     .qkv = cpu_qkv,
     .attend = cpu_attend,
+    .mix = cpu_mix,
     .attention_add = cpu_attention_add,
     .gate_up = cpu_gate_up,
     .down_add = cpu_down_add,

@@ -61,6 +61,8 @@ struct phase {
     const struct attention_params *attention;
     const struct ffn_params *ffn;
     const struct expert_weights *experts;
+    const struct mixer_weights *mixer;
+    const struct mixer_params *mixer_params;
     const struct head_params *head;
     const struct act *act;          /* what a product reads */
     float *out;                     /* what it writes, (n_cols, ld_out) */
@@ -85,6 +87,15 @@ struct moe {
     struct act h, ff;               /* of pairs */
 };
 
+/* Of mixers: see ops_mixer.c. */
+struct mix {
+    size_t ld_in, ld_out;
+    float *in, *conv;               /* (max_cols, ld_in) before the convolution, behind it */
+    float *gate;                    /* (max_cols, ld_out) */
+    float *rate, *shrink;           /* (max_cols, n_heads) */
+    float *ones;                    /* (n_channels) */
+};
+
 struct cpu_backend {
     struct backend base;
     struct backend_params params;
@@ -103,7 +114,8 @@ struct cpu_backend {
     float *x;                       /* (max_cols, ld_model) */
     float *y;                       /* (max_cols, ld_model) before a post norm */
     float *q, *k_rows, *v_rows;     /* (max_cols, ld_q), (max_cols, ld_kv) */
-    float *attended;                /* (max_cols, ld_q) */
+    float *attended;                /* (max_cols, ld_q), or of mixers (max_cols, mix.ld_out) */
+    float *gates;                   /* (max_cols, ld_q) of what attention computes */
     float *gate, *up;               /* (max_cols, ld_ff) */
     float *logit_rows;              /* (max_outs, ld_vocab) */
     float *logit_largest;           /* (max_outs, n_logit_blocks) */
@@ -113,6 +125,7 @@ struct cpu_backend {
     struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */
     struct prefix_groups groups[MAX_KV_GROUPS];     /* of the step, by KV group */
     struct moe moe;
+    struct mix mix;
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
@@ -176,6 +189,8 @@ void cpu_put_x(struct backend *b, const float *rows);
 void cpu_take_x(struct backend *b, float *rows);
 void cpu_qkv(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
 void cpu_attend(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
+void cpu_mix(struct backend *b, const struct norm *norm, const struct mixer_weights *w,
+             const struct mixer_params *p);
 void cpu_attention_add(struct backend *b, const struct linear *w, const struct residual *r);
 void cpu_gate_up(struct backend *b, const struct linear *gate, const struct linear *up,
                  const struct ffn_params *p);

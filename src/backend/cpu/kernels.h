@@ -80,6 +80,15 @@ struct attend_walk {
                                          * while the last ones are computed; may be NULL */
 };
 
+enum { STATE_BLOCK = 32 };      /* values of a mixer's matrix that lie together */
+
+/* A column of a head of a delta net, but for its values. */
+struct delta_column {
+    const float *query, *key;   /* (n_key) */
+    uint32_t n_key;
+    float shrink, rate;         /* of what is known; of what it was wrong by */
+};
+
 struct cpu_kernels {
     const char *isa;                                /* the most capable set in use: "avx512vnni" */
 
@@ -99,6 +108,17 @@ struct cpu_kernels {
     /* out = activation(gate) * up, as enum activation has it; out may be gate */
     void (*gate)(const float *gate, const float *up, uint32_t n, enum activation activation,
                  float *out);
+
+    /* x *= 1 / (1 + e^-gate) */
+    void (*times_sigmoid)(float *x, const float *gate, uint32_t n);
+
+    /* out = the sum over taps t of in[t] times the t-th n of `taps`; in[t] NULL: nothing */
+    void (*convolve)(const float *const *in, const float *taps, uint32_t n_taps, uint32_t n,
+                     float *out);
+
+    /* A block (n_key, STATE_BLOCK) of a delta net's matrix goes on by one column, whose values
+     * value (STATE_BLOCK) are; out (STATE_BLOCK): what the query finds in it then. */
+    void (*delta_step)(float *block, const struct delta_column *c, const float *value, float *out);
 
     /* a . b: 64 partial sums, of places i % 64, added up in a tree */
     float (*dot)(const float *a, const float *b, uint32_t n);

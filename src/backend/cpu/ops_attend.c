@@ -229,8 +229,11 @@ static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, 
 {
     const uint32_t n = b->params.dims.n_heads * b->params.dims.d_head;
     const struct range cols = range_of(b->batch.n_cols, part);
-    for (uint32_t c = cols.first; c < cols.last; c++)
-        act_quantise(b, &b->att, p->forms, c, b->batch.n_cols, b->attended + c * b->ld_q, 0, n);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        float *row = b->attended + c * b->ld_q;
+        if (p->qkv->gate.weight) b->k.times_sigmoid(row, b->gates + c * b->ld_q, n);
+        act_quantise(b, &b->att, p->forms, c, b->batch.n_cols, row, 0, n);
+    }
 }
 
 void cpu_attend(struct backend *base, const struct qkv_weights *w, const struct attention_params *a)
@@ -245,5 +248,6 @@ void cpu_attend(struct backend *base, const struct qkv_weights *w, const struct 
     }
     b->writer.att = b->n_phases;
     p = phase_add(b, run_quantise_attended, "quantise");
+    p->qkv = w;
     phase_set_cost(b, p, QUANTISE_NS * b->batch.n_cols * b->ld_q);
 }

@@ -155,6 +155,10 @@ void cpu_qkv(struct backend *base, const struct qkv_weights *w, const struct att
     const struct matrix *q = w->q.weight, *k = w->k.weight, *v = w->v.weight;
     const uint32_t forms = act_form(q) | act_form(k) | act_form(v);
     const bool has_leftovers = forms == ACT_FORM_X32;
+    if (w->gate.weight) {
+        phase_want_forms(b, b->writer.h, act_form(w->gate.weight));
+        product_record(b, "qkv", &w->gate, &b->h, b->gates, b->ld_q);
+    }
     phase_want_forms(b, b->writer.h, forms);
     b->phase[b->writer.h].has_leftovers = has_leftovers;
     struct phase *p = phase_add(b, run_qkv_product, "qkv");

@@ -85,6 +85,7 @@ void exact_qkv(struct backend *base, const struct qkv_weights *w,
     exact_product(b, "qkv", all_rows(&w->q), b->h, n_cols, b->q);
     exact_product(b, "qkv", all_rows(&w->k), b->h, n_cols, b->k);
     exact_product(b, "qkv", all_rows(&w->v), b->h, n_cols, b->v);
+    if (w->gate.weight) exact_product(b, "qkv", all_rows(&w->gate), b->h, n_cols, b->gates);
     exact_run(b, "rope", n_cols, prepare_column, &(struct attention){ w, a });
 }
 
@@ -121,7 +122,9 @@ static void attend_head(struct exact_backend *b, const void *arg, uint32_t item)
         for (uint32_t i = 0; i < d->d_head; i++) sum[i] += weight * (double)v[i];
     }
     float *out = b->attended + (size_t)item * d->d_head;
-    for (uint32_t i = 0; i < d->d_head; i++) out[i] = (float)(sum[i] / total);
+    const float *gate = l->w->gate.weight ? b->gates + (size_t)item * d->d_head : NULL;
+    for (uint32_t i = 0; i < d->d_head; i++)
+        out[i] = (float)(sum[i] / total * (gate ? 1 / (1 + exp(-(double)gate[i])) : 1));
 }
 
 void exact_attend(struct backend *base, const struct qkv_weights *w,

@@ -17,14 +17,18 @@ static struct workspace scratch_of(struct exact_backend *b)
     const uint64_t n_q = (uint64_t)d->n_heads * d->d_head,
                    n_kv = (uint64_t)d->n_kv_heads * d->d_head;
     const uint64_t d_ff = dims_widest_ff(d), d_widest = d_ff > d->d_expert ? d_ff : d->d_expert;
-    const uint64_t n_routed = d->n_experts ? n_cols : 0;
+    const uint64_t n_routed = d->n_experts ? n_cols : 0, n_mixed = mixer_width(&d->mixer);
     const char *what = "activations", *experts = "experts";
     struct workspace w = { 0 };
     workspace_want(&w, what, n_cols * d->d_model * row, &b->x);
     workspace_want(&w, what, n_cols * d->d_model * row, &b->h);
     workspace_want(&w, what, n_cols * d->d_model * row, &b->y);
     workspace_want(&w, what, n_cols * n_q * row, &b->q);
-    workspace_want(&w, what, n_cols * n_q * row, &b->attended);
+    workspace_want(&w, what, n_cols * (n_q > n_mixed ? n_q : n_mixed) * row, &b->attended);
+    workspace_want(&w, what, (d->has_gates ? n_cols * n_q : 0) * row, &b->gates);
+    workspace_want(&w, "mixers", n_cols * d->mixer.n_channels * row, &b->mix_in);
+    workspace_want(&w, "mixers", n_cols * d->mixer.n_channels * row, &b->mix_conv);
+    workspace_want(&w, "mixers", n_cols * n_mixed * row, &b->mix_gate);
     workspace_want(&w, what, n_cols * n_kv * row, &b->k);
     workspace_want(&w, what, n_cols * n_kv * row, &b->v);
     workspace_want(&w, what, n_cols * d_widest * row, &b->gate);
@@ -45,8 +49,9 @@ static void set_params(struct exact_backend *b, const struct backend_params *par
 {
     const struct dims *d = &params->dims;
     b->params = *params;
-    b->places = kv_places_of(&params->kv, (uint64_t)d->n_kv_heads * 2 * PAGE_TOKENS * d->d_head *
-                                              sizeof *b->kv);
+    const uint64_t layer_bytes =
+        (uint64_t)d->n_kv_heads * 2 * PAGE_TOKENS * d->d_head * sizeof *b->kv;
+    b->places = kv_places_of(&params->kv, layer_bytes, &d->mixer);
     if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
 }
@@ -146,6 +151,7 @@ const struct backend_ops backend_exact = {
     .norm = exact_norm,
     .qkv = exact_qkv,
     .attend = exact_attend,
+    .mix = exact_mix,
     .attention_add = exact_attention_add,
     .gate_up = exact_gate_up,
     .down_add = exact_down_add,

@@ -39,13 +39,19 @@ struct exact_backend {
     float *kv;
     float *x, *h;                   /* (max_cols, d_model) */
     float *y;                       /* likewise: what is yet to be added to x */
-    float *q, *attended;            /* (max_cols, n_heads * d_head) */
+    float *q;                       /* (max_cols, n_heads * d_head) */
+    float *attended;                /* likewise, or (max_cols, mixer_width) */
     float *k, *v;                   /* (max_cols, n_kv_heads * d_head) */
+    float *gates;                   /* (max_cols, n_heads * d_head) of attention's results */
     float *gate, *up;               /* (max_cols, d_ff or d_expert); gate: the activation, too */
     float *logits;                  /* (max_outs, n_vocab) */
     float *largest;                 /* (max_outs, n_logit_blocks) */
     const struct span **span;       /* (max_cols) of each column */
     uint32_t n_logit_blocks;
+
+    /* of mixers */
+    float *mix_in, *mix_conv;       /* (max_cols, n_channels) before the convolution, behind it */
+    float *mix_gate;                /* (max_cols, mixer_width) */
 
     /* of a mixture of experts */
     float *expert_score;            /* (max_cols, n_experts) the router's, then their shares */
@@ -129,6 +135,8 @@ void exact_qkv(struct backend *b, const struct qkv_weights *w,
                const struct attention_params *a);
 void exact_attend(struct backend *b, const struct qkv_weights *w,
                   const struct attention_params *a);
+void exact_mix(struct backend *b, const struct norm *norm, const struct mixer_weights *w,
+               const struct mixer_params *p);
 void exact_attention_add(struct backend *b, const struct linear *w, const struct residual *r);
 void exact_gate_up(struct backend *b, const struct linear *gate, const struct linear *up,
                    const struct ffn_params *p);

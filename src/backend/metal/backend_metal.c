@@ -50,7 +50,7 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
     kv->v_at = scales_bytes(kv->k_type, d->d_head) + codes_bytes(kv->k_type, d->d_head);
     kv->head_bytes = kv->v_at + scales_bytes(kv->v_type, d->d_head) +
                      codes_bytes(kv->v_type, d->d_head);
-    b->places = kv_places_of(&params->kv, (uint64_t)d->n_kv_heads * kv->head_bytes);
+    b->places = kv_places_of(&params->kv, (uint64_t)d->n_kv_heads * kv->head_bytes, &d->mixer);
 }
 
 /* All but the KV pages and what the parts of the backend want. */

@@ -43,7 +43,7 @@ static inline void open_bench(struct bench *b, uint32_t n_pages, struct schedule
     pl_status st = kv_pool_open(&b->pool, n_pages, &err);
     if (!st && params.kv.n) st = kv_pool_open(&b->windows, params.kv.group[1].n_pages, &err);
     struct kv_pool *const pools[] = { b->pool, b->windows };
-    if (st || scheduler_open(&b->scheduler, &params, pools, note_copy, b, &err))
+    if (st || scheduler_open(&b->scheduler, &params, pools, NULL, note_copy, b, &err))
         fail_msg("%s", err.text);
 }
 

@@ -12,13 +12,13 @@ static void test_refuses_budgets_that_cannot_serve(void **state)
     struct scheduler *s;
     pl_err err = { 0 };
     struct scheduler_params p = { .n_slots = 8, .step_tokens = 7, .prefill_tokens = 1 };
-    assert_int_equal(scheduler_open(&s, &p, NULL, note_copy, NULL, &err), PL_E_PARAM);
+    assert_int_equal(scheduler_open(&s, &p, NULL, NULL, note_copy, NULL, &err), PL_E_PARAM);
     assert_null(s);
     assert_non_null(strstr(err.text, "7 tokens for 8 slots"));
     p = (struct scheduler_params){ .n_slots = 8, .step_tokens = 8 };
-    assert_int_equal(scheduler_open(&s, &p, NULL, note_copy, NULL, &err), PL_E_PARAM);
+    assert_int_equal(scheduler_open(&s, &p, NULL, NULL, note_copy, NULL, &err), PL_E_PARAM);
     p = (struct scheduler_params){ .n_slots = 0, .step_tokens = 8, .prefill_tokens = 1 };
-    assert_int_equal(scheduler_open(&s, &p, NULL, note_copy, NULL, &err), PL_E_PARAM);
+    assert_int_equal(scheduler_open(&s, &p, NULL, NULL, note_copy, NULL, &err), PL_E_PARAM);
     scheduler_close(NULL);
     assert_true(scheduler_bytes(&ample) > 64 * (4 + 4 + 4 + 4 + sizeof(void *)));
 }

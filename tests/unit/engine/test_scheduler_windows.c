@@ -7,7 +7,8 @@ static struct scheduler_params windowed(uint32_t n_slots)
 {
     struct scheduler_params p = { .n_slots = n_slots, .step_tokens = 64, .prefill_tokens = 32,
                                   .chunk_pages = 2,
-                                  .kv = { 2, { { .n_layers = 1 }, { .window = WINDOW } } } };
+                                  .kv = { .n = 2, .group = { { .n_layers = 1 },
+                                             { .window = WINDOW } } } };
     p.kv.group[1].n_pages = scheduler_window_pages(&p, WINDOW);
     return p;
 }

@@ -6,6 +6,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/kv_codes.h"
 #include "backend/cpu/kernels/lanes_math.h"
+#include "backend/cpu/kernels/mixer_loops.h"
 #include "backend/cpu/kernels/plain_loops.h"
 
 /* 16 partial sums and a tree: the order of vector_scalar.c. */
@@ -79,6 +80,14 @@ static void gate(const float *g, const float *up, uint32_t n, enum activation ac
     }
 }
 
+static void times_sigmoid(float *x, const float *gate_of, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += LANES) {
+        const vf e = exp_f(sub_f(set1_f(0), load_f(gate_of + i)));
+        store_f(x + i, div_f(load_f(x + i), add_f(set1_f(1.0f), e)));
+    }
+}
+
 static void add_to(float *x, const float *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += LANES) store_f(x + i, add_f(load_f(x + i), load_f(y + i)));
@@ -149,6 +158,9 @@ static void set_vector(struct cpu_kernels *k)
 {
     k->rms_norm = rms_norm;
     k->gate = gate;
+    k->times_sigmoid = times_sigmoid;
+    k->convolve = convolve;
+    k->delta_step = delta_step;
     k->dot = dot;
     k->largest = largest;
     k->take_off = take_off;

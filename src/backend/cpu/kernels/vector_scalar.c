@@ -3,6 +3,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/kv_codes.h"
+#include "backend/cpu/kernels/mixer_loops.h"
 #include "backend/cpu/kernels/plain_loops.h"
 #include "quant/quant.h"
 
@@ -61,6 +62,11 @@ static void gate(const float *g, const float *up, uint32_t n, enum activation ac
         for (uint32_t i = 0; i < n; i++) out[i] = swiglu_clamped(g[i], up[i]);
 }
 
+static void times_sigmoid(float *x, const float *gate_of, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) x[i] /= 1.0f + expf(-gate_of[i]);
+}
+
 static void add(float *x, const float *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) x[i] += y[i];
@@ -112,6 +118,9 @@ void cpu_vector_scalar(struct cpu_kernels *k)
 {
     k->rms_norm = rms_norm;
     k->gate = gate;
+    k->times_sigmoid = times_sigmoid;
+    k->convolve = convolve;
+    k->delta_step = delta_step;
     k->dot = dot;
     k->largest = largest;
     k->take_off = take_off;

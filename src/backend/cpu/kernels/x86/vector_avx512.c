@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/kv_codes.h"
+#include "backend/cpu/kernels/mixer_loops.h"
 #include "backend/cpu/kernels/x86/math_avx512.h"
 #include "backend/cpu/kernels/plain_loops.h"
 
@@ -42,6 +43,15 @@ static inline __m512 silu(__m512 x)
     const __m512 one = _mm512_set1_ps(1.0f);
     const __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), x));
     return _mm512_div_ps(x, _mm512_add_ps(one, e));
+}
+
+static void times_sigmoid(float *x, const float *gate_of, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_loadu_ps(gate_of + i)));
+        const __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), e);
+        _mm512_storeu_ps(x + i, _mm512_div_ps(_mm512_loadu_ps(x + i), below));
+    }
 }
 
 /* x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
@@ -169,6 +179,9 @@ void cpu_vector_avx512(struct cpu_kernels *k)
 {
     k->rms_norm = rms_norm;
     k->gate = gate;
+    k->times_sigmoid = times_sigmoid;
+    k->convolve = convolve;
+    k->delta_step = delta_step;
     k->dot = dot;
     k->largest = largest;
     k->take_off = take_off;
