@@ -4,9 +4,19 @@ import subprocess
 
 import pytest
 
+import tiny_models
+
 
 @pytest.mark.parametrize("model", ["smollm2-135m"])
 def test_replies_do_not_depend_on_others(build_dir, fetch_model, model):
     program = build_dir / "tests" / "test_engine_invariance"
     done = subprocess.run([program, fetch_model(model)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arch", tiny_models.HYBRIDS)
+def test_nor_where_streams_have_states(build_dir, tmp_path, arch):
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch)
+    program = build_dir / "tests" / "test_engine_invariance"
+    done = subprocess.run([program, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

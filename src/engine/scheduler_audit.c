@@ -82,6 +82,22 @@ static const char *audit_holders(const struct scheduler *s, uint32_t kv_group)
                             : "scheduler I5: pages are held that no running sequence holds";
 }
 
+/* I9. Every holder of a state is a running sequence. */
+static const char *audit_states(const struct scheduler *s)
+{
+    uint64_t n_refs = 0, n_held = 0;
+    if (!s->states) return NULL;
+    for (const struct seq *q = s->running.first; q; q = q->next) {
+        n_held += (q->own_state != NO_STATE) + (q->kept != NO_STATE) + (q->entered != NO_STATE);
+        if (q->n_issued && q->own_state == NO_STATE)
+            return "scheduler I9: a sequence has columns and no state";
+        if (q->kept != NO_STATE && q->kept_pages * PAGE_TOKENS > q->n_issued)
+            return "scheduler I9: a state is kept of positions that are still to come";
+    }
+    for (uint32_t i = 0; i < s->params.kv.n_states; i++) n_refs += kv_pool_n_refs(s->states, i);
+    return n_refs == n_held ? NULL : "scheduler I9: states are held that no running sequence holds";
+}
+
 static const char *audit_running(const struct scheduler *s)
 {
     uint64_t n_reserved = 0;
@@ -135,5 +151,6 @@ const char *scheduler_audit(struct scheduler *s)
     const char *wrong = audit_waiting(s);
     if (!wrong) wrong = audit_running(s);
     if (!wrong) wrong = audit_steps(s);
+    if (!wrong) wrong = audit_states(s);
     return wrong;
 }

@@ -15,7 +15,8 @@
 enum { TEST_TOKENS = 256, MAX_COPIES = 8 };
 
 struct bench {
-    struct kv_pool *pool, *windows;     /* of group 0, and of group 1 where params has one */
+    struct kv_pool *pool, *windows, *states;    /* of group 0, and where params has them of group 1
+                                         * and of states */
     struct scheduler *scheduler;
     struct step step;
     uint32_t n_copies, copied_to[MAX_COPIES], copied_from[MAX_COPIES];
@@ -41,9 +42,10 @@ static inline void open_bench(struct bench *b, uint32_t n_pages, struct schedule
     pl_err err = { 0 };
     *b = (struct bench){ 0 };
     pl_status st = kv_pool_open(&b->pool, n_pages, &err);
-    if (!st && params.kv.n) st = kv_pool_open(&b->windows, params.kv.group[1].n_pages, &err);
+    if (!st && params.kv.n > 1) st = kv_pool_open(&b->windows, params.kv.group[1].n_pages, &err);
+    if (!st && params.kv.n_states) st = kv_pool_open(&b->states, params.kv.n_states, &err);
     struct kv_pool *const pools[] = { b->pool, b->windows };
-    if (st || scheduler_open(&b->scheduler, &params, pools, NULL, note_copy, b, &err))
+    if (st || scheduler_open(&b->scheduler, &params, pools, b->states, note_copy, b, &err))
         fail_msg("%s", err.text);
 }
 
@@ -52,6 +54,7 @@ static inline void close_bench(struct bench *b)
     scheduler_close(b->scheduler);
     kv_pool_close(b->pool);
     kv_pool_close(b->windows);
+    kv_pool_close(b->states);
 }
 
 /* A prompt that counts up from `first`. */
@@ -72,6 +75,7 @@ static inline void check_audits(const struct bench *b)
     const char *wrong = scheduler_audit(b->scheduler);
     if (!wrong) wrong = kv_pool_audit(b->pool);
     if (!wrong && b->windows) wrong = kv_pool_audit(b->windows);
+    if (!wrong && b->states) wrong = kv_pool_audit(b->states);
     if (wrong) fail_msg("%s", wrong);
 }
 

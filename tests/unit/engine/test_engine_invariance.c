@@ -98,7 +98,8 @@ static void test_fork_shares_the_prompt(void **state)
     finish(fork, &fork_reply);
     assert_same(&s.greedy_reply, &source_reply, "source");
     assert_same(&s.seeded_reply, &fork_reply, "fork");
-    assert_int_equal(fork_reply.usage.n_cached, N_PROMPT - 1);
+    /* a state has gone on: what was kept of it would be in the index */
+    assert_int_equal(fork_reply.usage.n_cached, pl_engine_plan(e)->state_bytes ? 0 : N_PROMPT - 1);
     pl_close(e);
 }
 
