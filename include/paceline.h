@@ -147,7 +147,8 @@ typedef struct pl_plan {
     uint64_t step_macs_per_token; /* multiply-adds of the products, output head included */
     uint64_t kv_bytes;
     uint64_t window_kv_bytes;   /* of these, of layers that keep no more than their window */
-    uint64_t state_bytes;       /* of these, what layers remember that keep no positions */
+    uint64_t state_bytes;       /* of these, what layers remember that keep no positions: */
+    uint64_t stream_state_bytes;    /* one stream's, all its layers; there is room for several */
     uint64_t scratch_bytes;     /* activations, logits, tables */
     uint64_t stream_bytes;      /* token histories, reply rings, page tables */
     uint64_t vocab_bytes;       /* tokenizer tables */
@@ -160,6 +161,7 @@ typedef struct pl_plan {
     char cache_type_k[12], cache_type_v[12];
     uint32_t n_vocab, d_model, n_layers, n_heads, n_kv_heads, d_head;
     uint32_t n_head_rows;       /* of the output head: n_vocab, or more, which have no token */
+    uint32_t n_state_layers;    /* layers that remember a state and keep no positions */
     uint32_t n_window_layers, window_tokens;    /* layers that look back so many tokens alone */
     uint32_t n_cpu_layers;      /* the first of them, where the backend has not all */
     char gpu_refusal[256];      /* of an open engine whose backend nobody chose by name: why the CPU

@@ -113,6 +113,7 @@ static void describe(pl_plan *out, const pl_params *p, const struct gguf *g,
         const uint32_t window = h->layer[i].attention.window;
         if (window) out->window_tokens = window;
         out->n_window_layers += window != 0;
+        out->n_state_layers += h->layer[i].mixer.kind != MIXER_NONE;
     }
 }
 

@@ -134,6 +134,8 @@ pl_status plan_homes_bytes(struct plan *p, struct backend_bytes *out, pl_err *er
     *out = bytes_of_homes(p, p->scheduler.kv.n, true);
     u->window_kv_bytes = out->kv - bytes_of_homes(p, 1, true).kv;
     u->state_bytes = out->kv - bytes_of_homes(p, p->scheduler.kv.n, false).kv;
+    u->stream_state_bytes = p->scheduler.kv.n_state_layers * sizeof(float) *
+                            mixer_state_floats(&p->backend[0].dims.mixer);
     u->kv_bytes_per_token = bytes_of_all_layers(p, u->n_pages) / u->kv_tokens;
     return PL_OK;
 }

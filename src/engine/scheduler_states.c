@@ -116,7 +116,8 @@ static void replace_entered(struct scheduler *s, struct seq *q, uint32_t state, 
 {
     if (q->entered != NO_STATE && q->entered_pages > n_shareable(q))
         kv_pool_release_first(s->states, q->entered);
-    else let_go(s, &q->entered);
+    else
+        let_go(s, &q->entered);
     q->entered = state;
     q->entered_pages = n_pages;
 }

@@ -26,7 +26,7 @@ static double head_bytes(enum kv_type type, uint32_t d_head)
 
 double kv_bytes_of(const struct shape *m, enum kv_type k_type, enum kv_type v_type)
 {
-    return (double)m->n_layers * m->n_kv_heads *
+    return (double)shape_kv_layers(m) * m->n_kv_heads *
            (head_bytes(k_type, m->d_head) + head_bytes(v_type, m->d_head));
 }
 
@@ -39,6 +39,12 @@ double kv_window_tokens(const struct shape *m, enum estimate_backend backend, ui
     const double n_pages = n_streams * of_stream + step_tokens / PAGE;
     const double n_all = (double)n_streams * ((ctx_tokens + PAGE - 1) / PAGE);
     return PAGE * (n_pages < n_all ? n_pages : n_all);
+}
+
+/* Three places a stream, and four. */
+double kv_states(uint32_t n_streams)
+{
+    return 3.0 * n_streams + 4;
 }
 
 struct work work_of_shape(const struct shape *m, const struct weights *w,
@@ -55,7 +61,9 @@ struct work work_of_shape(const struct shape *m, const struct weights *w,
         .kv_bytes_per_token = kv_bytes_of(m, k_type, v_type),
         .window_share = (double)m->n_window_layers / m->n_layers,
         .window = m->window,
-        .n_layers = m->n_layers, .n_heads = m->n_heads, .n_kv_heads = m->n_kv_heads,
+        .state_bytes = m->state_bytes,
+        .n_layers = m->n_layers, .n_kv_layers = shape_kv_layers(m),
+        .n_heads = m->n_heads, .n_kv_heads = m->n_kv_heads,
         .d_head = m->d_head, .k_type = k_type, .v_type = v_type,
     };
     memcpy(work.part, w->part, sizeof work.part);
@@ -143,12 +151,12 @@ static double products_s(const struct work *w, const struct rates *r, uint32_t n
 static double attend_s(const struct work *w, const struct rates *r, uint32_t n_columns,
                        double seen_tokens)
 {
-    const double useful = 2.0 * w->n_heads * w->d_head * w->n_layers;
+    const double useful = 2.0 * w->n_heads * w->d_head * w->n_kv_layers;
     if (!estimate_backend_is_metal(r->backend))
         return n_columns * seen_tokens * useful / r->attend_macs_per_s;
     const struct attend_shape shape = { n_columns * (w->n_heads / w->n_kv_heads), w->d_head,
                                         w->k_type, w->v_type };
-    return (double)w->n_layers * w->n_kv_heads * seen_tokens *
+    return (double)w->n_kv_layers * w->n_kv_heads * seen_tokens *
            seconds_of(attend_cost(&shape), r->attend_macs_per_s, r->lanes_per_s);
 }
 
@@ -181,7 +189,8 @@ static struct estimate estimate_step(const struct work *w, const struct rates *r
                     (n_prompt ? attend_s(w, r, n_prompt, prompt_seen) : 0),
         .weights_s = estimate_weight_bytes(w->step_bytes, w->expert_bytes, w->n_experts,
                                            w->n_experts_used, n) / r->read_bytes_per_s,
-        .kv_s = (n_streams * ctx_seen + prompt_seen) * w->kv_bytes_per_token / r->read_bytes_per_s,
+        .kv_s = ((n_streams * ctx_seen + prompt_seen) * w->kv_bytes_per_token +
+                 2 * n_streams * w->state_bytes) / r->read_bytes_per_s,
         .launches_s = w->n_layers * (r->layer_s + n * r->column_layer_s),
     };
     finish(&e, r, n_streams);

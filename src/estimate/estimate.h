@@ -20,7 +20,8 @@ struct work {
     double kv_bytes_per_token;  /* read of KV for each token of context that no window hides */
     double window_share;        /* of the layers, those that look back `window` tokens only */
     double window;
-    uint32_t n_layers, n_heads, n_kv_heads, d_head;
+    double state_bytes;         /* of a stream: read and written by each of its columns */
+    uint32_t n_layers, n_kv_layers, n_heads, n_kv_heads, d_head;
     enum kv_type k_type, v_type;
 };
 
@@ -49,7 +50,7 @@ struct estimate {
 
 const char *bound_name(enum bound bound);
 
-/* Bytes of one token's keys and values in all layers. */
+/* Bytes of one token's keys and values in all layers that keep them. */
 double kv_bytes_of(const struct shape *shape, enum kv_type k_type, enum kv_type v_type);
 
 /* Positions that a layer with the shape's window keeps for all streams together: whole pages and
@@ -57,6 +58,9 @@ double kv_bytes_of(const struct shape *shape, enum kv_type k_type, enum kv_type 
  * As scheduler_window_pages of engine/scheduler.h has it. */
 double kv_window_tokens(const struct shape *shape, enum estimate_backend backend,
                         uint32_t n_streams, uint32_t ctx_tokens, uint32_t step_tokens);
+
+/* States that there is room for: as scheduler_n_states has it. */
+double kv_states(uint32_t n_streams);
 
 /* Weights as `backend` packs them. */
 struct work work_of_shape(const struct shape *shape, const struct weights *weights,

@@ -13,6 +13,8 @@ struct shape {
     uint32_t n_dense_layers;    /* of a mixture: the first, without experts; d_ff is theirs */
     uint32_t d_shared;          /* of the expert that all columns go through; 0: none */
     uint32_t n_window_layers, window;   /* layers that look back `window` tokens and no more; 0 */
+    uint32_t n_state_layers;    /* layers that remember a state and keep no positions */
+    double state_bytes;         /* of a stream: of all these */
     uint32_t ctx_tokens;        /* the model's own limit */
     bool is_tied;               /* the output head is the embedding */
     bool has_qkv_bias, has_qk_norm;
@@ -21,6 +23,11 @@ struct shape {
     bool has_mxfp4_experts;     /* as released, and left so by every recipe */
     bool has_post_norms;        /* what attention and feed-forward give is normed too */
 };
+
+static inline uint32_t shape_kv_layers(const struct shape *m)
+{
+    return m->n_layers - m->n_state_layers;
+}
 
 extern const struct shape shapes[];
 extern const size_t n_shapes;

@@ -44,10 +44,19 @@ static void explain_weights(json_t *lines, const struct plan_subject *s,
 
 static void explain_kv(json_t *lines, const struct plan_subject *s, const struct plan_memory *m)
 {
-    const uint32_t n_tokens = (s->load.ctx_tokens + 15) / 16 * 16, n_layers = s->shape.n_layers;
+    const uint32_t n_tokens = (s->load.ctx_tokens + 15) / 16 * 16;
+    const uint32_t n_layers = shape_kv_layers(&s->shape);
     const uint32_t n_windows = m->window_kv > 0 ? s->shape.n_window_layers : 0;
     const double of_windows = m->kv_per_token * n_windows / n_layers;
-    if (!n_windows)
+    if (m->states > 0)
+        line(lines, "states = what %u layers remember of a stream x (3 x streams + 4) = %.8g bytes "
+             "x %.8g = %.4f GiB", s->shape.n_state_layers, s->shape.state_bytes,
+             kv_states(s->load.n_streams), m->states / GIB);
+    if (m->states > 0)
+        line(lines, "KV = states + KV a token x context in whole pages of 16 x streams = %.4f GiB "
+             "+ %.8g bytes x %u x %u = %.4f GiB", m->states / GIB, m->kv_per_token, n_tokens,
+             s->load.n_streams, m->kv / GIB);
+    else if (!n_windows)
         line(lines, "KV = KV a token x context in whole pages of 16 x streams = %.8g bytes x %u x "
              "%u = %.4f GiB", m->kv_per_token, n_tokens, s->load.n_streams, m->kv / GIB);
     else
@@ -62,8 +71,8 @@ static void explain_memory(json_t *lines, const struct plan_subject *s, const st
 {
     explain_weights(lines, s, m);
     line(lines, "KV a token = layers x KV heads x (bytes of a key + of a value) = %u x %u x %.8g = "
-         "%.8g bytes", s->shape.n_layers, s->shape.n_kv_heads,
-         m->kv_per_token / s->shape.n_layers / s->shape.n_kv_heads, m->kv_per_token);
+         "%.8g bytes", shape_kv_layers(&s->shape), s->shape.n_kv_heads,
+         m->kv_per_token / shape_kv_layers(&s->shape) / s->shape.n_kv_heads, m->kv_per_token);
     explain_kv(lines, s, m);
     line(lines, "total = weights + KV + scratch + streams + vocabulary = %.4f + %.4f + %.4f + %.4f "
          "+ %.4f = %.4f GiB", m->weights / GIB, m->kv / GIB, m->scratch / GIB, m->streams / GIB,
@@ -170,9 +179,15 @@ static void explain_reads(json_t *lines, const struct plan_subject *s, const str
         line(lines, "weight reads = bytes / rate = %.8g GB / %.8g GB/s = %.4f ms",
              w->step_bytes * 1e-9,
              gb_s, e->weights_s * 1e3);
-    line(lines, "KV reads = streams x context seen x KV a token / rate = %u x %.8g x %.8g / %.8g "
-         "GB/s = %.4f ms", n, estimate_seen_tokens(w, s->depth), w->kv_bytes_per_token, gb_s,
-         e->kv_s * 1e3);
+    if (w->state_bytes > 0)
+        line(lines, "KV reads = streams x (context seen x KV a token + 2 x what a stream remembers)"
+             " / rate = %u x (%.8g x %.8g + 2 x %.8g) / %.8g GB/s = %.4f ms", n,
+             estimate_seen_tokens(w, s->depth), w->kv_bytes_per_token, w->state_bytes, gb_s,
+             e->kv_s * 1e3);
+    else
+        line(lines, "KV reads = streams x context seen x KV a token / rate = %u x %.8g x %.8g / "
+             "%.8g GB/s = %.4f ms", n, estimate_seen_tokens(w, s->depth), w->kv_bytes_per_token,
+             gb_s, e->kv_s * 1e3);
 }
 
 static void explain_step(json_t *lines, const struct plan_subject *s, const struct work *w,

@@ -138,6 +138,10 @@ static json_t *kv_note(const json_t *plan, const struct shape *shape)
     if (number(plan, "memory", "window_kv_bytes") > 0)
         return text("%.2f GiB a stream, windows in %u/%u layers", gib_a_stream,
                     shape->n_window_layers, shape->n_layers);
+    if (shape->n_state_layers)
+        return text("%.1f KiB a token; states of %.1f MiB, %.0f for each stream and 4",
+                    number(plan, "memory", "kv_bytes_per_token") / 1024,
+                    shape->state_bytes / 1048576, kv_states(1) - kv_states(0));
     return text("%.1f KiB a token, %.2f GiB a stream",
                 number(plan, "memory", "kv_bytes_per_token") / 1024, gib_a_stream);
 }

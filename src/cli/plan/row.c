@@ -22,11 +22,12 @@ json_t *plan_memory_json(const struct plan_subject *s, const struct plan_load *l
 {
     const struct plan_memory m = plan_memory_of(s, load);
     const double headroom = (double)(llround(s->machine.usable_bytes) - llround(m.total));
-    return json_pack("{s:s s:o s:o s:o s:o s:o s:o s:o s:o s:o s:s s:o s:b}",
+    return json_pack("{s:s s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:s s:o s:b}",
                      "source", m.is_exact ? "exact" : "modelled",
                      "weights_bytes", plan_bytes_json(m.weights),
                      "kv_bytes", plan_bytes_json(m.kv),
                      "window_kv_bytes", plan_bytes_json(m.window_kv),
+                     "state_bytes", plan_bytes_json(m.states),
                      "kv_bytes_per_token", plan_bytes_json(m.kv_per_token),
                      "kv_bytes_per_stream", plan_bytes_json(m.kv / load->n_streams),
                      "scratch_bytes", plan_bytes_json(m.scratch),

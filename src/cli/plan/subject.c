@@ -26,7 +26,7 @@ static struct plan_memory memory_of_file(const pl_plan *p)
         .scratch = (double)p->scratch_bytes, .streams = (double)p->stream_bytes,
         .vocabulary = (double)p->vocab_bytes, .total = (double)p->total_bytes,
         .kv_per_token = (double)p->kv_bytes_per_token, .window_kv = (double)p->window_kv_bytes,
-        .is_exact = true,
+        .states = (double)p->state_bytes, .is_exact = true,
     };
 }
 
@@ -87,14 +87,16 @@ static void set_kv(struct plan_memory *m, const struct plan_subject *s,
                    const struct plan_load *load)
 {
     const struct shape *shape = &s->shape;
-    const double per_layer = m->kv_per_token / shape->n_layers;
+    const double per_layer = m->kv_per_token / shape_kv_layers(shape);
     const double n_tokens = (double)load->n_streams * ((load->ctx_tokens + 15) / 16 * 16);
     const double n_kept = shape->n_window_layers
         ? kv_window_tokens(shape, s->machine.backend, load->n_streams, load->ctx_tokens,
                            STEP_TOKENS) : 0;
     if (n_kept < n_tokens) m->window_kv = ceil(per_layer * shape->n_window_layers * n_kept);
-    const uint32_t n_full = shape->n_layers - (m->window_kv > 0 ? shape->n_window_layers : 0);
-    m->kv = m->window_kv + ceil(per_layer * n_full * n_tokens);
+    const uint32_t n_full =
+        shape_kv_layers(shape) - (m->window_kv > 0 ? shape->n_window_layers : 0);
+    m->states = shape->n_state_layers ? kv_states(load->n_streams) * shape->state_bytes : 0;
+    m->kv = m->window_kv + m->states + ceil(per_layer * n_full * n_tokens);
 }
 
 struct plan_memory plan_memory_of(const struct plan_subject *s, const struct plan_load *load)
@@ -164,6 +166,7 @@ static struct shape shape_of_file(const pl_plan *p)
         .n_kv_heads = p->n_kv_heads, .d_head = p->d_head, .n_vocab = p->n_head_rows,
         .n_experts = p->n_experts, .n_experts_used = p->n_experts_used,
         .window = p->window_tokens, .n_window_layers = p->n_window_layers,
+        .n_state_layers = p->n_state_layers, .state_bytes = (double)p->stream_state_bytes,
         .ctx_tokens = p->model_ctx_tokens,
     };
 }

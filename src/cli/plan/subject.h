@@ -52,6 +52,7 @@ struct plan_memory {
     double weights, kv, scratch, streams, vocabulary, total;
     double kv_per_token;
     double window_kv;           /* of kv: of layers that keep no more than their window */
+    double states;              /* of kv: of layers that remember a state */
     bool is_exact;              /* as pl_open allocates it; else modelled */
 };
 

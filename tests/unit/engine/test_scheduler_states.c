@@ -120,7 +120,8 @@ static void test_the_one_ahead_may_leave(void **state)
     close_bench(&b);
 }
 
-/* Where the last part of a prompt differs each time, its beginning is kept once it was seen twice. */
+/* Where the last part of a prompt differs each time, its beginning is kept once it was seen twice.
+ */
 static void test_common_beginnings_stay_once_they_are_seen(void **state)
 {
     (void)state;
