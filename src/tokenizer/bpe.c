@@ -22,6 +22,11 @@ static struct bpe_merge *find_place(const struct bpe *b, uint64_t pair)
     }
 }
 
+static size_t decode(const struct vocab *v, const char *s, size_t n, char *out)
+{
+    return vocab_is_sentencepiece(v) ? vocab_unescape(s, n, out) : byte_level_decode(s, n, out);
+}
+
 /* "left right". What names tokens that the vocabulary lacks (or a control token) can never be
  * joined and is counted, not kept; of a pair listed twice the first counts. */
 static pl_status add_merge(struct bpe *b, struct gguf_string s, uint32_t rank,
@@ -37,8 +42,8 @@ static pl_status add_merge(struct bpe *b, struct gguf_string s, uint32_t rank,
     if (buffer->failed) return pl_fail(err, PL_E_MEMORY, "no memory for a merge of %zu bytes", s.n);
 
     const size_t n_first = (size_t)(space - s.bytes);
-    const size_t n_left = byte_level_decode(s.bytes, n_first, buffer->bytes);
-    const size_t n_right = byte_level_decode(space + 1, s.n - n_first - 1, buffer->bytes + n_left);
+    const size_t n_left = decode(b->vocab, s.bytes, n_first, buffer->bytes);
+    const size_t n_right = decode(b->vocab, space + 1, s.n - n_first - 1, buffer->bytes + n_left);
     const int32_t left = vocab_find(b->vocab, buffer->bytes, n_left);
     const int32_t right = vocab_find(b->vocab, buffer->bytes + n_left, n_right);
     const int32_t id = vocab_find(b->vocab, buffer->bytes, n_left + n_right);
@@ -96,7 +101,7 @@ pl_status bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, p
 {
     *b = (struct bpe){ .vocab = v };
 
-    pl_status st = open_pretokeniser(b, g, err);
+    pl_status st = vocab_is_sentencepiece(v) ? PL_OK : open_pretokeniser(b, g, err);
     if (!st) st = read_merges(b, g, err);
     if (st) bpe_close(b);
     return st;
@@ -122,15 +127,20 @@ struct encoding {
     struct token_list *out;
 };
 
-static uint32_t rank_pair(const void *arg, const struct merge_symbol *left,
-                          const struct merge_symbol *right, int32_t *joined)
+uint32_t bpe_rank(const struct bpe *b, int32_t left, int32_t right, int32_t *joined)
 {
-    if (left->id < 0 || right->id < 0) return MERGE_NONE;
+    if (left < 0 || right < 0) return MERGE_NONE;
 
-    const struct bpe_merge *place = find_place(arg, pair_of(left->id, right->id));
+    const struct bpe_merge *place = find_place(b, pair_of(left, right));
     if (place->id < 0) return MERGE_NONE;
     *joined = place->id;
     return place->rank;
+}
+
+static uint32_t rank_pair(const void *arg, const struct merge_symbol *left,
+                          const struct merge_symbol *right, int32_t *joined)
+{
+    return bpe_rank(arg, left->id, right->id, joined);
 }
 
 static pl_status encode_piece(void *arg, const char *piece, size_t n, pl_err *err)

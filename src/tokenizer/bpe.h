@@ -1,5 +1,6 @@
 /* Byte-level BPE: a piece starts as its bytes, and the pair of tokens that stands first in the
- * file's list of merges is joined until none is left. */
+ * file's list of merges is joined until none is left. SentencePiece's characters may be joined by
+ * such a list too (spm.h): then there are merges alone. */
 #ifndef TOKENIZER_BPE_H
 #define TOKENIZER_BPE_H
 
@@ -16,7 +17,7 @@ struct bpe_merge {
 
 struct bpe {
     const struct vocab *vocab;
-    struct pretokeniser pretokeniser;
+    struct pretokeniser pretokeniser;   /* closed where there are merges alone */
     struct bpe_merge *place;    /* (n_places) open addressing */
     uint32_t n_places;          /* a power of two */
 };
@@ -25,6 +26,9 @@ struct bpe {
 pl_status bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, pl_err *err);
 void bpe_close(struct bpe *b);
 size_t bpe_n_bytes(const struct bpe *b);
+
+/* The place of a pair in the list and in *joined what it becomes, or MERGE_NONE. */
+uint32_t bpe_rank(const struct bpe *b, int32_t left, int32_t right, int32_t *joined);
 
 /* Appends the tokens of a text without special tokens. A byte for which the vocabulary has no
  * token is left out, as the models' own tokenizers do. */

@@ -3,6 +3,7 @@
 
 struct encoding {
     const struct vocab *v;
+    const struct bpe *merges;   /* NULL: by score */
     const char *text;
 };
 
@@ -11,6 +12,7 @@ static uint32_t rank_pair(const void *arg, const struct merge_symbol *left,
                           const struct merge_symbol *right, int32_t *joined)
 {
     const struct encoding *e = arg;
+    if (e->merges) return bpe_rank(e->merges, left->id, right->id, joined);
     *joined = vocab_find(e->v, e->text + left->start, (size_t)left->n_bytes + right->n_bytes);
     return *joined < 0 ? MERGE_NONE : e->v->rank[*joined];
 }
@@ -30,10 +32,10 @@ static pl_status push_bytes(const struct vocab *v, const char *bytes, size_t n, 
     return st;
 }
 
-pl_status spm_encode(const struct vocab *v, const char *text, size_t n, struct merge_work *work,
-                     struct token_list *out, pl_err *err)
+static pl_status encode_piece(const struct vocab *v, const struct bpe *merges, const char *text,
+                              size_t n, struct merge_work *work, struct token_list *out,
+                              pl_err *err)
 {
-    if (n == 0) return PL_OK;
     if (!merge_begin(work, n))
         return pl_fail(err, PL_E_MEMORY, "no memory to tokenize a text of %zu bytes", n);
 
@@ -43,7 +45,7 @@ pl_status spm_encode(const struct vocab *v, const char *text, size_t n, struct m
         merge_add(work, i, step, vocab_find(v, text + i, step));
         i += step;
     }
-    const struct encoding e = { v, text };
+    const struct encoding e = { v, merges, text };
     merge_run(work, rank_pair, &e);
 
     bool was_unknown = false;
@@ -56,6 +58,27 @@ pl_status spm_encode(const struct vocab *v, const char *text, size_t n, struct m
         } else {
             st = push_bytes(v, text + s->start, s->n_bytes, &was_unknown, out, err);
         }
+    }
+    return st;
+}
+
+/* From the text's beginning to where newlines end or begin. */
+static size_t run_of_lines(const char *text, size_t n)
+{
+    size_t i = 1;
+    while (i < n && (text[i] == '\n') == (text[0] == '\n')) i++;
+    return i;
+}
+
+pl_status spm_encode(const struct vocab *v, const struct bpe *merges, const char *text, size_t n,
+                     struct merge_work *work, struct token_list *out, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (size_t step; !st && n; text += step, n -= step) {
+        step = merges ? run_of_lines(text, n) : n;
+        const int32_t whole = merges && *text == '\n' ? vocab_find(v, text, step) : -1;
+        st = whole >= 0 ? token_list_push(out, whole, err)
+                        : encode_piece(v, merges, text, step, work, out, err);
     }
     return st;
 }

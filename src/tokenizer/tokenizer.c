@@ -22,7 +22,7 @@
 
 struct tokenizer {
     struct vocab vocab;
-    struct bpe bpe; /* closed for SentencePiece */
+    struct bpe bpe; /* closed for VOCAB_SENTENCEPIECE */
     struct special_set control;
     struct special_set user_defined;
 };
@@ -39,7 +39,7 @@ pl_status tokenizer_open(struct tokenizer **out, const struct gguf *g, pl_err *e
     if (!t) return pl_fail(err, PL_E_MEMORY, "no memory for a tokenizer");
 
     pl_status st = vocab_open(&t->vocab, g, err);
-    if (!st && t->vocab.model == VOCAB_BYTE_LEVEL) st = bpe_open(&t->bpe, &t->vocab, g, err);
+    if (!st && t->vocab.model != VOCAB_SENTENCEPIECE) st = bpe_open(&t->bpe, &t->vocab, g, err);
     if (!st) st = special_open(&t->control, &t->vocab, vocab_is_control, err);
     if (!st) st = special_open(&t->user_defined, &t->vocab, is_user_defined, err);
     if (st)
@@ -91,7 +91,7 @@ bool tokenizer_adds_bos(const struct tokenizer *t)
 {
     if (t->vocab.bos < 0) return false;
     if (t->vocab.adds_bos >= 0) return t->vocab.adds_bos;
-    return t->vocab.model == VOCAB_SENTENCEPIECE || t->bpe.pretokeniser.family->adds_bos;
+    return vocab_is_sentencepiece(&t->vocab) || t->bpe.pretokeniser.family->adds_bos;
 }
 
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id)
@@ -135,8 +135,9 @@ struct encoder {
 static pl_status encode_text(struct encoder *e, const char *text, size_t n, pl_err *err)
 {
     if (n == 0) return PL_OK;
-    if (e->t->vocab.model == VOCAB_SENTENCEPIECE)
-        return spm_encode(&e->t->vocab, text, n, &e->work, e->out, err);
+    const struct vocab *v = &e->t->vocab;
+    const struct bpe *merges = v->model == VOCAB_SENTENCEPIECE_MERGES ? &e->t->bpe : NULL;
+    if (vocab_is_sentencepiece(v)) return spm_encode(v, merges, text, n, &e->work, e->out, err);
     return bpe_encode(&e->t->bpe, text, n, &e->work, e->out, err);
 }
 
@@ -159,7 +160,7 @@ static void add_replaced(struct strbuf *b, const char *text, size_t n, const cha
 /* Step 2 on *text; it stays where nothing changes. */
 static pl_status rewrite_run(struct encoder *e, const char **text, size_t *n, pl_err *err)
 {
-    const bool is_spm = e->t->vocab.model == VOCAB_SENTENCEPIECE;
+    const bool is_spm = vocab_is_sentencepiece(&e->t->vocab);
     const bool has_guard = e->guard && memmem(*text, *n, e->guard, e->n_guard);
     const bool has_escape = is_spm && memmem(*text, *n, SPM_SPACE, strlen(SPM_SPACE));
     if (!has_guard && !has_escape && !e->t->vocab.adds_space) return PL_OK;

@@ -1,6 +1,6 @@
 /* Text to tokens and back, as the model file defines it: byte-level BPE ("gpt2") and
- * SentencePiece-style ("llama") vocabularies. Built once from a GGUF file; read-only afterwards:
- * any thread. It copies what it needs, so the file's pages may be dropped.
+ * SentencePiece-style ("llama", "gemma4") vocabularies. Built once from a GGUF file; read-only
+ * afterwards: any thread. It copies what it needs, so the file's pages may be dropped.
  *
  * I1  tokenizing and detokenizing any bytes is defined; nothing here trusts text to be UTF-8
  * I2  detokenising what was tokenised gives the same bytes (SentencePiece: but for a leading space

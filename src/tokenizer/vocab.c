@@ -83,8 +83,7 @@ static pl_status build_hash(struct vocab *v, pl_err *err)
 
 /* ---- tokens --------------------------------------------------------------------------------- */
 
-/* SentencePiece writes a space as U+2581. */
-static size_t unescape_spaces(const char *s, size_t n, char *out)
+size_t vocab_unescape(const char *s, size_t n, char *out)
 {
     size_t n_out = 0;
 
@@ -102,14 +101,14 @@ static size_t unescape_spaces(const char *s, size_t n, char *out)
 /* Writes the bytes of a token, never more than its text has. */
 static size_t decode_token(struct vocab *v, uint32_t id, struct gguf_string s, char *out)
 {
-    if (v->model == VOCAB_SENTENCEPIECE) {
+    if (vocab_is_sentencepiece(v)) {
         const int byte = v->kind[id] == TOKEN_BYTE ? vocab_byte_of_name(s.bytes, s.n) : -1;
         if (byte >= 0) {
             out[0] = (char)byte;
             v->byte_id[byte] = (int32_t)id;
             return 1;
         }
-        if (!vocab_is_control(v, id)) return unescape_spaces(s.bytes, s.n, out);
+        if (!vocab_is_control(v, id)) return vocab_unescape(s.bytes, s.n, out);
     } else if (v->kind[id] == TOKEN_NORMAL || v->kind[id] == TOKEN_UNUSED) {
         if (!byte_level_is_spelled(s.bytes, s.n)) v->kind[id] = TOKEN_RAW;
         return byte_level_decode(s.bytes, s.n, out);
@@ -215,9 +214,11 @@ static pl_status read_model(struct vocab *v, const struct gguf *g, pl_err *err)
         v->model = VOCAB_BYTE_LEVEL;
     else if (name.n == 5 && memcmp(name.bytes, "llama", 5) == 0)
         v->model = VOCAB_SENTENCEPIECE;
+    else if (name.n == 6 && memcmp(name.bytes, "gemma4", 6) == 0)
+        v->model = VOCAB_SENTENCEPIECE_MERGES;
     else
         return pl_fail(err, PL_E_UNSUPPORTED,
-                       "tokenizer.ggml.model is '%.*s'; gpt2 and llama are supported",
+                       "tokenizer.ggml.model is '%.*s'; gpt2, llama and gemma4 are supported",
                        (int)(name.n < 64 ? name.n : 64), name.bytes);
     return PL_OK;
 }
@@ -235,7 +236,7 @@ static pl_status check_bytes(struct vocab *v, pl_err *err)
     }
     if (v->model == VOCAB_BYTE_LEVEL && n_bytes == 0)
         return pl_fail(err, PL_E_FORMAT, "the vocabulary has no token of a single byte");
-    if (v->model == VOCAB_SENTENCEPIECE && n_bytes < 256 && v->unknown < 0)
+    if (vocab_is_sentencepiece(v) && n_bytes < 256 && v->unknown < 0)
         return pl_fail(err, PL_E_FORMAT,
                        "the vocabulary has %u of 256 byte tokens and no unknown token", n_bytes);
     return PL_OK;

@@ -27,6 +27,7 @@ enum token_kind { /* numbers of the format (tokenizer.ggml.token_type) */
 enum vocab_model {
     VOCAB_BYTE_LEVEL,           /* "gpt2": bytes joined by a list of merges */
     VOCAB_SENTENCEPIECE,        /* "llama": characters joined by the score of the result */
+    VOCAB_SENTENCEPIECE_MERGES, /* "gemma4": the same characters joined by a list of merges */
 };
 
 struct vocab {
@@ -36,7 +37,8 @@ struct vocab {
     uint32_t *offset;           /* (n_vocab + 1) */
     uint8_t *kind;              /* (n_vocab) enum token_kind */
     bool *is_end;               /* (n_vocab) */
-    uint32_t *rank;             /* (n_vocab) SentencePiece: place by score, shared by equal ones */
+    uint32_t *rank;             /* (n_vocab) of VOCAB_SENTENCEPIECE: place by score, shared by equal
+                                 * ones */
     uint32_t *place;            /* (n_places) open addressing: id + 1, 0 is free */
     uint32_t n_places;          /* a power of two */
     uint32_t max_token_bytes;   /* longest token in the hash table */
@@ -52,6 +54,15 @@ size_t vocab_n_bytes(const struct vocab *v);
 
 /* The token of these bytes, or -1. */
 int32_t vocab_find(const struct vocab *v, const char *bytes, size_t n);
+
+/* Spaces are written as U+2581, and bytes have tokens of their own. */
+static inline bool vocab_is_sentencepiece(const struct vocab *v)
+{
+    return v->model != VOCAB_BYTE_LEVEL;
+}
+
+/* Writes a token's text with U+2581 as a space, never more bytes than it has; returns how many. */
+size_t vocab_unescape(const char *s, size_t n, char *out);
 
 /* Control tokens, and the unknown token, whose name is no text either. */
 static inline bool vocab_is_control(const struct vocab *v, uint32_t id)

@@ -29,7 +29,7 @@ static void guess_kinds(struct vocab *v, const struct gguf_array *tokens)
     for (uint32_t id = 0; id < v->n_vocab; id++) {
         const struct gguf_string s = gguf_next_string(&at);
         const bool is_byte =
-            v->model == VOCAB_SENTENCEPIECE && vocab_byte_of_name(s.bytes, s.n) >= 0;
+            vocab_is_sentencepiece(v) && vocab_byte_of_name(s.bytes, s.n) >= 0;
         v->kind[id] = is_byte ? TOKEN_BYTE : TOKEN_NORMAL;
     }
 }

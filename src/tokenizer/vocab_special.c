@@ -34,7 +34,7 @@ static pl_status read_id(const struct vocab *v, const struct gguf *g, const char
 static void set_defaults(struct vocab *v)
 {
     v->bos = v->eos = v->unknown = -1;
-    if (v->model != VOCAB_SENTENCEPIECE) return;
+    if (!vocab_is_sentencepiece(v)) return;
     if (is_named(v, 0, "<unk>")) v->unknown = 0;
     if (is_named(v, 1, "<s>")) v->bos = 1;
     if (is_named(v, 2, "</s>")) v->eos = 2;
@@ -97,5 +97,6 @@ pl_status vocab_read_special(struct vocab *v, const struct gguf *g, pl_err *err)
                           &v->adds_space, err);
     if (v->model == VOCAB_BYTE_LEVEL) v->adds_space = false;
     v->adds_bos = gguf_has(g, "tokenizer.ggml.add_bos_token") ? adds_bos : -1;
+    if (v->model == VOCAB_SENTENCEPIECE_MERGES) v->adds_bos = 1;    /* whatever its files say */
     return st;
 }
