@@ -6,6 +6,8 @@ import numpy as np
 from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 
+import tiny_gemma4
+
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
 N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
 # delta nets and attention that is gated; of these, heads of states, values and keys of each, heads
@@ -45,6 +47,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     (or the whole name): (type, value), a GGUFValueType, or None: left out. biases: of which
     products, such as "ffn_up". tensors: changes (name, array) before it is written. n_dense: of
     glm4moe, layers before those with experts."""
+    if arch.startswith("gemma4"):
+        return tiny_gemma4.write(path, arch, seed, keys)
     keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
             for k, v in dict(keys).items()}
     is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next") if mixture is None \

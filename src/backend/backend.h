@@ -12,6 +12,8 @@
  *     ATT     what attention or a mixer makes of H, as products read it
  *                                                     (n_cols, n_heads * d_head or mixer_width)
  *     ACT     gated activation, as products read it   (n_cols, d_ff or d_shared)
+ *     HELD    what a branch waits with for another    (n_cols, d_model) f32
+ *     IN      every layer's part of the token itself  (n_cols, n_layers * d_input) f32
  *     LOGITS                                          (max_outs, n_vocab) f32
  *
  * Law: what an operation computes for a column is the same bytes whatever the other columns of the
@@ -35,8 +37,13 @@
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
 #define NO_PAGE UINT32_MAX
 #define NO_STATE UINT32_MAX
-enum { BACKEND_MAX_D_HEAD = 256, BACKEND_MAX_D_STATE = 256, BACKEND_MAX_TAPS = 16 };
+enum { BACKEND_MAX_D_HEAD = 512, BACKEND_MAX_D_STATE = 256, BACKEND_MAX_TAPS = 16 };
 enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
+
+/* The heads of a layer's attention. */
+struct heads {
+    uint32_t n_heads, n_kv_heads, d_head;
+};
 
 /* Of what stands in attention's place in some layers: a mixer remembers a stream in a state whose
  * size does not grow. It is the same in all of a model's layers that have one: the last inputs of
@@ -70,6 +77,10 @@ struct dims {
     uint32_t d_shared;          /* of the expert that all columns go through; 0: none */
     bool has_ff_biases;         /* gate_up will get biases */
     bool has_expert_biases;     /* experts_add will */
+    struct heads other;         /* of the layers that have other heads; n_heads 0: none has */
+    bool has_ff_widths;         /* d_ff is the widest of several ACT */
+    bool has_both_ffs;          /* layers of a mixture have a dense part beside it, of d_ff */
+    uint32_t d_input;           /* of a layer's part of the token itself; 0: there is none */
     bool has_gates;             /* attend will get gates */
     struct mixer_dims mixer;
 };
@@ -80,12 +91,32 @@ static inline uint32_t dims_widest_ff(const struct dims *d)
     return d->d_ff > d->d_shared ? d->d_ff : d->d_shared;
 }
 
+/* The heads of layers of one kind or the other. */
+static inline struct heads dims_heads(const struct dims *d, bool are_other)
+{
+    return are_other ? d->other : (struct heads){ d->n_heads, d->n_kv_heads, d->d_head };
+}
+
+/* The widest Q, and the widest K and V. */
+static inline uint32_t dims_widest_q(const struct dims *d)
+{
+    const uint32_t q = d->n_heads * d->d_head, other = d->other.n_heads * d->other.d_head;
+    return q > other ? q : other;
+}
+
+static inline uint32_t dims_widest_kv(const struct dims *d)
+{
+    const uint32_t kv = d->n_kv_heads * d->d_head, other = d->other.n_kv_heads * d->other.d_head;
+    return kv > other ? kv : other;
+}
+
 /* Layers that want the same KV memory have pages of their own. Group 0 keeps every position of a
  * stream; the others keep what their window lets the positions to come see. */
 struct kv_group {
     uint32_t window;            /* 0: of group 0 */
     uint32_t n_layers;          /* none of group 0, maybe: its pages only count positions then */
     uint32_t n_pages;
+    uint32_t n_other_layers;    /* of n_layers: with other heads */
 };
 
 enum { MAX_KV_GROUPS = 3 };
@@ -263,12 +294,14 @@ struct norm {
 };
 
 struct qkv_weights {
-    struct linear q, k, v;
+    struct linear q, k, v;          /* k and v: none where another layer's keys and values are
+                                     * read */
     struct norm norm_q, norm_k;     /* before heads are turned: of each, (d_head), or of all heads
                                      * of a column together, (n_heads * d_head) and likewise; both
                                      * are of one kind */
     const struct vector *sinks;     /* (n_heads) scores that join every softmax and stand for no
                                      * value; NULL: none */
+    struct norm norm_v;             /* of each head's values, (d_head) */
     struct linear gate;             /* (n_heads * d_head, d_model) attention's result is multiplied
                                      * by the sigmoid of H times it; no weight: it stays */
 };
@@ -280,7 +313,9 @@ struct attention_params {
     const struct vector *q_scales;  /* (n_positions); NULL: 1 */
     float score_cap;                /* scores become cap * tanh(score / cap); 0: they stay */
     uint32_t window;                /* positions that one sees, itself included; 0: all before it */
-    uint32_t kv_group, kv_layer;    /* whose pages K and V are in, and the place in them */
+    uint32_t kv_group, kv_layer;    /* whose pages K and V are in, and the place in them, among
+                                     * the group's layers of the same heads */
+    bool has_other_heads;           /* dims.other's */
 };
 
 /* The first position that one at `pos` sees. */
@@ -323,6 +358,8 @@ struct expert_weights {
     struct linear down;                     /* (n_experts * d_model, d_expert) */
     struct linear shared_gate, shared_up, shared_down;  /* for every column; no weight: none */
     const struct vector *shared_router;     /* (d_model); NULL: the shared expert counts whole */
+    const struct vector *scales;            /* (n_experts) what weights are multiplied by in the
+                                             * end; NULL: 1 */
 };
 
 /* Of a gate, times its up. ACTIVATION_SWIGLU_CLAMPED: g / (1 + exp(-SWIGLU_ALPHA g)) times
@@ -354,10 +391,31 @@ struct ffn_params {
     struct router_params router;    /* of a mixture */
 };
 
-/* How what a branch computes joins the residual: X += scale * y, with a norm of y before. */
+/* How what a branch computes joins the residual: X += scale * y, with a norm of y before. Of two
+ * branches side by side the first's y waits in HELD, and is added to the second's. */
 struct residual {
     struct norm norm;
     float scale;
+    bool is_held;               /* HELD = norm of y, and that is all */
+    struct norm norm_held;      /* y = this norm of y + HELD, after its own; no weight: it is not
+                                 * added */
+    float x_scale;              /* X is multiplied by this in the end; 0: it stays */
+};
+
+/* Whether X += y is all there is to it. */
+static inline bool residual_is_plain(const struct residual *r)
+{
+    return !r->norm.weight && r->scale == 1 && !r->is_held && !r->norm_held.weight &&
+           r->x_scale == 0;
+}
+
+/* What every layer gets of a token beside X: of its row of an embedding of their own, and of X as
+ * the token's embedding left it. */
+struct layer_inputs {
+    const struct matrix *embedding;     /* (n_vocab, n_layers * d_input) */
+    struct linear project;              /* (n_layers * d_input, d_model) */
+    struct norm norm;                   /* (d_input) of each layer's part of what that makes */
+    float embed_scale, project_scale, scale;
 };
 
 /* Logits become cap * tanh(scale * logit / cap); cap 0: scale * logit. */
@@ -442,6 +500,10 @@ struct backend_ops {
     void (*begin)(struct backend *b, const struct batch *batch);
     /* X = scale * rows of the embedding */
     void (*embed)(struct backend *b, const struct matrix *embedding, float scale);
+    /* After it, where layers have inputs: IN = scale * (norm of project_scale * project X +
+     * embed_scale * rows of the embedding). What X is afterwards makes no difference to it, and it
+     * stays for a second step recorded of the same batch. NULL: not run here */
+    void (*layer_inputs)(struct backend *b, const struct layer_inputs *w);
     /* Instead, where the layers before are another backend's: X = rows, (n_cols, d_model). With no
      * step started that is not finished */
     void (*put_x)(struct backend *b, const float *rows);
@@ -463,12 +525,15 @@ struct backend_ops {
     /* ACT = activation(H * gate + bias) * (H * up + bias) */
     void (*gate_up)(struct backend *b, const struct linear *gate, const struct linear *up,
                     const struct ffn_params *p);
+    /* ACT = activation(H * gate) * the layer's part of IN, d_input wide. NULL: not run here */
+    void (*gate_input)(struct backend *b, const struct linear *gate, uint32_t layer,
+                       const struct ffn_params *p);
     /* X += ACT * weight + bias, as the residual says */
     void (*down_add)(struct backend *b, const struct linear *w, const struct residual *r);
-    /* X += scale * sum over a column's experts of their weight times down(activation(H gate) *
-     * (H up)), biases included, weights being what the router makes of the column normalised by
-     * `norm`, from which H came too; and sigmoid(shared_router) times the shared expert's. The
-     * residual has no norm */
+    /* X += sum over a column's experts of their weight times down(activation(H gate) * (H up)),
+     * biases included, weights being what the router makes of the column normalised by `norm`; and
+     * sigmoid(shared_router) times the shared expert's; as the residual says. It is held by no
+     * other branch */
     void (*experts_add)(struct backend *b, const struct norm *norm, const struct expert_weights *w,
                         const struct ffn_params *p, const struct residual *r);
     /* LOGITS = norm(X of the output columns) * weight, scaled and capped */

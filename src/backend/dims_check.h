@@ -16,6 +16,26 @@ struct dims_fault {
     uint32_t value, max, multiple;
 };
 
+/* True: *out is the first dimension of these heads that is not run. */
+static inline bool dims_find_heads_fault(const struct heads *h, struct dims_fault *out)
+{
+    const struct dims_fault limits[] = {
+        { "attention.head_count", h->n_heads, BACKEND_MAX_N_HEADS, 1 },
+        { "attention.head_count_kv", h->n_kv_heads, h->n_heads, 1 },
+        { "attention.key_length", h->d_head, BACKEND_MAX_D_HEAD, 32 },
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const struct dims_fault *l = &limits[i];
+        if (l->value && l->value <= l->max && l->value % l->multiple == 0) continue;
+        *out = *l;
+        return true;
+    }
+    if (h->n_heads % h->n_kv_heads == 0) return false;
+    *out = (struct dims_fault){ "attention.head_count", h->n_heads, BACKEND_MAX_N_HEADS,
+                                h->n_kv_heads };
+    return true;
+}
+
 /* True: *out is the first dimension that is not run. */
 static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
 {
@@ -51,7 +71,7 @@ static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
         *out = *l;
         return true;
     }
-    return false;
+    return d->other.n_heads && dims_find_heads_fault(&d->other, out);
 }
 
 #endif

@@ -153,14 +153,15 @@ static void set_layer(struct self_model *m, uint32_t i)
     struct self_layer *l = &m->layer[i].ops;
     *l = (struct self_layer){
         .norm = { v[V_NORM], eps, false }, .ff_norm = { v[V_FF_NORM], eps, false },
-        .qkv = { { w[M_Q], v[V_BIAS_Q] }, { w[M_K], v[V_BIAS_K] }, { w[M_V], v[V_BIAS_V] },
-                 { v[V_NORM_Q], eps, false }, { v[V_NORM_K], eps, false }, NULL },
+        .qkv = { .q = { w[M_Q], v[V_BIAS_Q] }, .k = { w[M_K], v[V_BIAS_K] },
+                 .v = { w[M_V], v[V_BIAS_V] }, .norm_q = { v[V_NORM_Q], eps, false },
+                 .norm_k = { v[V_NORM_K], eps, false }, .norm_v = { NULL, eps, false } },
         .attention = { .q_scale = 1 / sqrtf(D_HEAD), .window = i ? 0 : m->params.window,
                        .kv_group = !i && m->params.window, .kv_layer = i && !m->params.window },
         .output = { w[M_O], v[V_BIAS_O] }, .gate = { w[M_GATE], v[V_BIAS_GATE] },
         .up = { w[M_UP], v[V_BIAS_UP] }, .down = { w[M_DOWN], v[V_BIAS_DOWN] },
-        .residual = { { v[V_POST], eps, false }, 1 },
-        .ff_residual = { { v[V_FF_POST], eps, false }, 1 },
+        .residual = { .norm = { v[V_POST], eps, false }, .scale = 1 },
+        .ff_residual = { .norm = { v[V_FF_POST], eps, false }, .scale = 1 },
         .ffn = { .activation = m->params.has_biases && !m->params.has_large_gates
                                    ? ACTIVATION_SILU : ACTIVATION_GELU_TANH },
     };

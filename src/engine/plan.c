@@ -203,7 +203,7 @@ pl_status plan_compute(struct plan *out, const pl_params *params, const struct g
     if (!st) st = longest_token(t, &longest, err);
     if (st) return st;
     st = set_limits(u, params, h, err);
-    if (!st) plan_homes_choose(out, params, h);
+    if (!st) st = plan_homes_choose(out, params, h, err);
     if (!st) st = plan_homes_check(out, h, err);
     if (!st) st = model_plan(&model, g, h, &out->homes, u->ctx_tokens, err);
     if (st) return st;

@@ -6,7 +6,8 @@
 #include "model/kv_groups.h"
 
 /* The last layers on the backend that was asked for; what is left of them on the CPU. */
-void plan_homes_choose(struct plan *out, const pl_params *p, const struct hparams *h)
+pl_status plan_homes_choose(struct plan *out, const pl_params *p, const struct hparams *h,
+                            pl_err *err)
 {
     const uint32_t n_layers = h->dims.n_layers;
     const uint32_t n_cpu = p->n_gpu_layers && p->n_gpu_layers < n_layers &&
@@ -16,6 +17,13 @@ void plan_homes_choose(struct plan *out, const pl_params *p, const struct hparam
         out->homes.home[out->homes.n++] = (struct home){ backend_find("cpu"), NULL, n_cpu };
     out->homes.home[out->homes.n++] = (struct home){ out->ops, NULL, n_layers - n_cpu };
     out->public.n_cpu_layers = n_cpu;
+    for (uint32_t i = n_cpu; i < n_layers; i++)
+        if (h->layer[i].kv_of < n_cpu)
+            return pl_fail(err, PL_E_PARAM, "n_gpu_layers (--n-gpu-layers): found %" PRIu32 "; "
+                           "layer %" PRIu32 " reads the keys of layer %" PRIu32 ": 0 (all) or %"
+                           PRIu32 " and more are wanted", p->n_gpu_layers, i, h->layer[i].kv_of,
+                           n_layers - h->layer[i].kv_of);
+    return PL_OK;
 }
 
 /* A window has pages of its own where so many suffice for all streams that they are fewer, and no
@@ -84,15 +92,24 @@ void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams 
     set_params(out, p, h);
 }
 
+/* All layers' KV in one group that keeps every position. */
+static struct kv_groups one_group(const struct kv_groups *groups, uint32_t n_pages)
+{
+    struct kv_groups all = { .n = 1, .group = { { .n_pages = n_pages } } };
+    for (uint32_t g = 0; g < groups->n; g++) {
+        all.group[0].n_layers += groups->group[g].n_layers;
+        all.group[0].n_other_layers += groups->group[g].n_other_layers;
+    }
+    return all;
+}
+
 /* KV of so many pages, if all layers kept every position. */
 static uint64_t bytes_of_all_layers(const struct plan *p, uint32_t n_pages)
 {
     uint64_t n = 0;
     for (uint32_t i = 0; i < p->homes.n; i++) {
         struct backend_params all = p->backend[i];
-        uint32_t n_layers = 0;
-        for (uint32_t g = 0; g < all.kv.n; g++) n_layers += all.kv.group[g].n_layers;
-        all.kv = (struct kv_groups){ .n = 1, .group = { { 0, n_layers, n_pages } } };
+        all.kv = one_group(&p->backend[i].kv, n_pages);
         n += p->homes.home[i].ops->plan(&all).kv;
     }
     return n;

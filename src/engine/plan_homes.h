@@ -6,8 +6,9 @@
 #include "engine/plan.h"
 
 /* The last layers on the backend that was asked for, what is left of them on the CPU: out->homes,
- * from out->ops. */
-void plan_homes_choose(struct plan *out, const pl_params *p, const struct hparams *h);
+ * from out->ops. PL_E_PARAM: a layer would read keys and values that lie in the other home. */
+pl_status plan_homes_choose(struct plan *out, const pl_params *p, const struct hparams *h,
+                            pl_err *err);
 
 /* PL_E_UNSUPPORTED: a home lacks an operation that the model wants. */
 pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err *err);

@@ -20,6 +20,12 @@ struct arch {
     enum presence qkv_bias;         /* other biases are optional everywhere */
     enum presence head_norms;       /* RMS norm of every query and key head before RoPE */
     bool norms_all_heads;           /* of a column together instead */
+    bool norms_values;              /* RMS norm of every value head, without weights */
+    bool may_lack_values;           /* where there is no attn_v, values are the keys' product */
+    bool has_layer_heads;           /* its head counts and widths of dense layers may differ from
+                                     * layer to layer: `read` says which; those of its last layer
+                                     * are the common ones until then */
+    enum presence layer_scale;      /* a number that X is multiplied by at a layer's end */
     enum presence sinks;            /* scores that join every softmax and stand for no value */
     bool has_layer_norms;           /* norms take the mean off first */
     bool is_parallel;               /* one norm before attention and feed-forward, whose results are
@@ -41,6 +47,7 @@ struct arch {
     bool normalises_experts;        /* weights of the experts chosen sum to 1 */
     enum router_score router_score; /* where the file does not say */
     bool may_lead_dense;            /* its first layers may be dense */
+    bool has_both_ffs;              /* layers with experts have a dense part beside them */
     bool has_wide_experts;          /* where the file does not say how wide they are: as wide as a
                                      * dense layer would be, not that over the number used */
     bool has_multipliers;           /* the file may scale embedding, residual and logits */
@@ -59,7 +66,7 @@ extern const struct arch arch_llama, arch_mistral3, arch_smollm3, arch_granite, 
 extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
 extern const struct arch arch_qwen35, arch_qwen35moe, arch_qwen3next;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
-extern const struct arch arch_gemma2, arch_gemma3, arch_phi3, arch_glm4, arch_glm4moe;
+extern const struct arch arch_gemma2, arch_gemma3, arch_gemma4, arch_phi3, arch_glm4, arch_glm4moe;
 extern const struct arch arch_exaone4;
 extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
 

@@ -11,49 +11,68 @@
 
 static pl_status bind_gate_up(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
-    const struct dims *d = &k->h->dims;
-    const struct fused_part parts[] = { { "gate", d->d_ff, &l->gate.weight },
-                                        { "up", d->d_ff, &l->up.weight } };
+    const uint32_t d_model = k->h->dims.d_model, d_ff = k->h->layer[i].d_ff;
+    const struct fused_part parts[] = { { "gate", d_ff, &l->gate.weight },
+                                        { "up", d_ff, &l->up.weight } };
     if (k->h->arch->has_fused_up)
-        return bind_fused(k, name_of(i, "ffn_up.weight").text, parts, 2, d->d_model, err);
-    const pl_status st = bind_matrix(k, name_of(i, "ffn_gate.weight").text, d->d_ff, d->d_model,
+        return bind_fused(k, name_of(i, "ffn_up.weight").text, parts, 2, d_model, err);
+    const pl_status st = bind_matrix(k, name_of(i, "ffn_gate.weight").text, d_ff, d_model,
                                      &l->gate.weight, err);
-    return st ? st : bind_matrix(k, name_of(i, "ffn_up.weight").text, d->d_ff, d->d_model,
+    return st ? st : bind_matrix(k, name_of(i, "ffn_up.weight").text, d_ff, d_model,
                                  &l->up.weight, err);
 }
 
 static pl_status bind_feed_forward(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
-    const struct dims *d = &k->h->dims;
+    const uint32_t d_model = k->h->dims.d_model, d_ff = k->h->layer[i].d_ff;
     pl_status st = bind_gate_up(k, i, l, err);
     if (!st)
-        st = bind_matrix(k, name_of(i, "ffn_down.weight").text, d->d_model, d->d_ff,
-                         &l->down.weight, err);
+        st = bind_matrix(k, name_of(i, "ffn_down.weight").text, d_model, d_ff, &l->down.weight,
+                         err);
+    if (!st) st = bind_vector(k, name_of(i, GATE_BIAS).text, d_ff, OPTIONAL, &l->gate.bias, err);
+    if (!st) st = bind_vector(k, name_of(i, UP_BIAS).text, d_ff, OPTIONAL, &l->up.bias, err);
     if (!st)
-        st = bind_vector(k, name_of(i, GATE_BIAS).text, d->d_ff, OPTIONAL, &l->gate.bias, err);
-    if (!st) st = bind_vector(k, name_of(i, UP_BIAS).text, d->d_ff, OPTIONAL, &l->up.bias, err);
-    if (!st)
-        st = bind_vector(k, name_of(i, "ffn_down.bias").text, d->d_model, OPTIONAL, &l->down.bias,
+        st = bind_vector(k, name_of(i, "ffn_down.bias").text, d_model, OPTIONAL, &l->down.bias,
                          err);
     return st;
+}
+
+static struct heads heads_of(const struct hparams *h, uint32_t i)
+{
+    return dims_heads(&h->dims, h->layer[i].attention.has_other_heads);
+}
+
+/* Tensors of keys and values may lie unused in a layer that reads another's. */
+static void skip_keys_and_values(struct binder *k, uint32_t i)
+{
+    find_tensor(k, name_of(i, "attn_k.weight").text);
+    find_tensor(k, name_of(i, "attn_v.weight").text);
+    find_tensor(k, name_of(i, "attn_k_norm.weight").text);
 }
 
 /* Queries, which may have their gates between them. */
 static pl_status bind_queries(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
-    const struct dims *d = &k->h->dims;
+    const struct heads heads = heads_of(k->h, i);
+    const uint32_t d_model = k->h->dims.d_model;
     const struct layer_name name = name_of(i, "attn_q.weight");
-    const struct fused_part of_head[] = { { "query", d->d_head, &l->qkv.q.weight },
-                                          { "gate", d->d_head, &l->qkv.gate.weight } };
+    const struct fused_part of_head[] = { { "query", heads.d_head, &l->qkv.q.weight },
+                                          { "gate", heads.d_head, &l->qkv.gate.weight } };
     if (k->h->arch->gates_attention)
-        return bind_turns(k, name.text, of_head, 2, d->n_heads, d->d_model, err);
-    return bind_matrix(k, name.text, d->n_heads * d->d_head, d->d_model, &l->qkv.q.weight, err);
+        return bind_turns(k, name.text, of_head, 2, heads.n_heads, d_model, err);
+    return bind_matrix(k, name.text, heads.n_heads * heads.d_head, d_model, &l->qkv.q.weight, err);
 }
 
 static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
-    const uint32_t q_rows = d->n_heads * d->d_head, kv_rows = d->n_kv_heads * d->d_head;
+    const struct heads heads = heads_of(k->h, i);
+    const uint32_t q_rows = heads.n_heads * heads.d_head;
+    const uint32_t kv_rows = heads.n_kv_heads * heads.d_head;
+    const bool has_kv = k->h->layer[i].kv_of == i;
+    const bool has_v = !k->h->arch->may_lack_values ||
+                       gguf_find(k->g, name_of(i, "attn_v.weight").text);
+    const int n_parts = !has_kv ? 1 : has_v ? 3 : 2;
     const struct fused_part parts[] = { { "q", q_rows, &l->qkv.q.weight },
                                         { "k", kv_rows, &l->qkv.k.weight },
                                         { "v", kv_rows, &l->qkv.v.weight } };
@@ -61,11 +80,13 @@ static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, p
     pl_status st = is_fused ? bind_fused(k, name_of(i, "attn_qkv.weight").text, parts, 3,
                                          d->d_model, err)
                             : bind_queries(k, i, l, err);
-    for (int p = 1; p < 3 && !st && !is_fused; p++) {
+    for (int p = 1; p < n_parts && !st && !is_fused; p++) {
         char name[32];
         snprintf(name, sizeof name, "attn_%s.weight", parts[p].name);
         st = bind_matrix(k, name_of(i, name).text, parts[p].n_rows, d->d_model, parts[p].out, err);
     }
+    if (!has_kv) skip_keys_and_values(k, i);
+    if (has_kv && !has_v) l->qkv.v.weight = l->qkv.k.weight;
     return st ? st : bind_matrix(k, name_of(i, "attn_output.weight").text, d->d_model, q_rows,
                                  &l->attention_output.weight, err);
 }
@@ -74,13 +95,16 @@ static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, p
 static void plan_layer(const struct hparams *h, uint32_t i, struct layer *l)
 {
     const struct norm no_weight = { NULL, h->norm_eps, h->arch->has_layer_norms };
-    const struct residual residual = { no_weight, h->residual_scale };
+    const struct residual residual = { .norm = no_weight, .scale = h->residual_scale,
+                                       .norm_held = no_weight };
     *l = (struct layer){
         .attention_norm = no_weight, .qkv.norm_q = no_weight, .qkv.norm_k = no_weight,
+        .qkv.norm_v = no_weight, .expert_norm = no_weight, .router_norm = no_weight,
         .attention = h->layer[i].attention, .attention_residual = residual,
         .attends = h->layer[i].attends, .mixer = h->layer[i].mixer,
         .is_parallel = h->arch->is_parallel, .feed_forward_norm = no_weight,
-        .ffn = h->layer[i].ffn, .feed_forward_residual = residual,
+        .ffn = h->layer[i].ffn, .feed_forward_residual = residual, .expert_residual = residual,
+        .input_residual = residual,
     };
 }
 
@@ -104,19 +128,24 @@ static pl_status bind_attention_vectors(struct binder *k, uint32_t i, struct lay
 {
     const struct dims *d = &k->h->dims;
     const struct arch *a = k->h->arch;
-    const uint32_t q_rows = d->n_heads * d->d_head, kv_rows = d->n_kv_heads * d->d_head;
+    const struct heads heads = heads_of(k->h, i);
+    const uint32_t q_rows = heads.n_heads * heads.d_head;
+    const uint32_t kv_rows = heads.n_kv_heads * heads.d_head;
+    const bool has_kv = k->h->layer[i].kv_of == i;
     const struct wanted_vector vectors[] = {
         { "attn_output.bias", d->d_model, OPTIONAL, &l->attention_output.bias },
         { "attn_q.bias", q_rows, a->qkv_bias, &l->qkv.q.bias },
         { "attn_k.bias", kv_rows, a->qkv_bias, &l->qkv.k.bias },
         { "attn_v.bias", kv_rows, a->qkv_bias, &l->qkv.v.bias },
-        { "attn_q_norm.weight", a->norms_all_heads ? q_rows : d->d_head, a->head_norms,
+        { "attn_q_norm.weight", a->norms_all_heads ? q_rows : heads.d_head, a->head_norms,
           &l->qkv.norm_q.weight },
-        { "attn_k_norm.weight", a->norms_all_heads ? kv_rows : d->d_head, a->head_norms,
-          &l->qkv.norm_k.weight },
-        { "attn_sinks.weight", d->n_heads, a->sinks, &l->qkv.sinks },
+        { "attn_k_norm.weight", a->norms_all_heads ? kv_rows : heads.d_head,
+          has_kv ? a->head_norms : ABSENT, &l->qkv.norm_k.weight },
+        { "attn_sinks.weight", heads.n_heads, a->sinks, &l->qkv.sinks },
     };
-    return bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    const pl_status st = bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    if (st || !a->norms_values || !has_kv) return st;
+    return bind_ones(k, heads.d_head, &l->qkv.norm_v.weight, err);
 }
 
 static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
@@ -141,8 +170,12 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
     if (!st && l->mixer.kind != MIXER_NONE) st = bind_mixer(k, i, l, err);
     if (st) return st;
     if (a->is_parallel) l->feed_forward_norm = l->attention_norm;
-    return k->h->layer[i].is_mixture ? bind_mixture(k, i, &l->experts, err)
-                                     : bind_feed_forward(k, i, l, err);
+    l->expert_norm = l->router_norm = l->feed_forward_norm;
+    const bool is_mixture = k->h->layer[i].is_mixture;
+    if (is_mixture) st = bind_mixture(k, i, &l->experts, err);
+    if (!st && (!is_mixture || d->has_both_ffs)) st = bind_feed_forward(k, i, l, err);
+    if (!st && is_mixture && d->has_both_ffs) st = bind_sides(k, i, l, err);
+    return st ? st : bind_layer_end(k, i, l, err);
 }
 
 /* An embedding that is the output head too is loaded once, or once in each of two homes. */
@@ -212,8 +245,9 @@ static pl_status check_all_bound(const struct binder *k, pl_err *err)
 static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
-    const size_t n_rope = (size_t)k->ctx_tokens * d->d_head;
-    const size_t n_attended = (size_t)d->n_heads * d->d_head;
+    const size_t n_rope = (size_t)k->ctx_tokens *
+                          (d->d_head > d->other.d_head ? d->d_head : d->other.d_head);
+    const size_t n_attended = dims_widest_q(d);
     const size_t n_experts = d->n_experts ? d->n_experts : 1;
     const size_t others[] = { n_experts * d->d_model, n_experts * d->d_expert, d->d_ff, n_rope,
                               2 * (size_t)d->mixer.n_taps * d->mixer.n_channels,
@@ -233,7 +267,8 @@ static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
     if (!st) st = bind_ends(k, m, err);
     for (uint32_t i = 0, first = 0; !st && i < k->homes->n; first += k->homes->home[i++].n_layers) {
         bind_at(k, &k->homes->home[i]);
-        st = bind_layers(k, m, first, first + k->homes->home[i].n_layers, err);
+        st = bind_inputs(k, &m->inputs[i], err);
+        if (!st) st = bind_layers(k, m, first, first + k->homes->home[i].n_layers, err);
     }
     if (!st) st = check_all_bound(k, err);
     for (uint32_t i = 0; !st && is_loading && i < k->homes->n; i++) {
@@ -256,16 +291,19 @@ pl_status model_plan(struct model_plan *out, const struct gguf *g, const struct 
 }
 
 /* Where each layer's K and V are kept. */
-static void place_layers(struct model *m, const struct kv_groups *kv)
+static void place_layers(struct model *m, const struct hparams *h, const struct kv_groups *kv)
 {
-    struct layer *l = m->layer;
-    for (uint32_t i = 0; i < m->homes.n; i++) {
-        uint32_t n_placed[MAX_KV_GROUPS] = { 0 }, n_states = 0;
-        for (const struct layer *end = l + m->homes.home[i].n_layers; l < end; l++) {
+    for (uint32_t i = 0, home = 0, end = 0; home < m->homes.n; home++) {
+        uint32_t n_placed[MAX_KV_GROUPS][2] = { { 0 } }, n_states = 0;
+        end += m->homes.home[home].n_layers;
+        for (; i < end; i++) {
+            struct layer *l = &m->layer[i];
+            struct attention_params *a = &l->attention;
+            const struct attention_params *of = &m->layer[h->layer[i].kv_of].attention;
             if (l->mixer.kind != MIXER_NONE) l->mixer.state_layer = n_states++;
             if (!l->attends) continue;
-            l->attention.kv_group = kv_group_of(kv, l->attention.window);
-            l->attention.kv_layer = n_placed[l->attention.kv_group]++;
+            a->kv_group = kv_group_of(kv, a->window);
+            a->kv_layer = of == a ? n_placed[a->kv_group][a->has_other_heads]++ : of->kv_layer;
         }
     }
 }
@@ -291,7 +329,7 @@ pl_status model_open(struct model **out, const struct gguf *g, const struct hpar
         model_close(m);
         return st;
     }
-    place_layers(m, kv);
+    place_layers(m, h, kv);
     *out = m;
     return PL_OK;
 }

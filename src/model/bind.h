@@ -45,6 +45,10 @@ pl_status load_rows(struct binder *k, const struct gguf_tensor *t, const char *n
 pl_status load_floats(struct binder *k, const struct gguf_tensor *t, uint32_t n,
                       const struct vector **out, pl_err *err);
 
+/* Likewise, times a scale. */
+pl_status load_scaled(struct binder *k, const struct gguf_tensor *t, uint32_t n, float scale,
+                      const struct vector **out, pl_err *err);
+
 /* A matrix that every step reads all of. */
 pl_status bind_matrix(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
                       const struct matrix **out, pl_err *err);
@@ -78,6 +82,18 @@ pl_status bind_temperature(struct binder *k, struct layer *layers, uint32_t firs
 
 /* A layer's mixer. */
 pl_status bind_mixer(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
+
+/* n ones: the weight of a norm that has none. */
+pl_status bind_ones(struct binder *k, uint32_t n, const struct vector **out, pl_err *err);
+
+/* What of a layer joins a mixture and its dense part: norms of each and of both (bind_sides.c). */
+pl_status bind_sides(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
+
+/* The layer's input, and what X is multiplied by in the end; after all else of it. */
+pl_status bind_layer_end(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
+
+/* What all layers' inputs are made of, for the home that binds now. */
+pl_status bind_inputs(struct binder *k, struct layer_inputs *out, pl_err *err);
 
 /* A layer's experts, router and, where the architecture has one, shared expert. */
 pl_status bind_mixture(struct binder *k, uint32_t layer, struct expert_weights *out, pl_err *err);

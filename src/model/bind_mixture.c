@@ -2,6 +2,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quant/quant.h"
 
 struct shape {
     char text[96];
@@ -38,6 +42,60 @@ static pl_status bind_expert_bias(struct binder *k, const char *name, uint32_t n
     return load_floats(k, t, n_rows * d->n_experts, out, err);
 }
 
+/* Rows first .. first + n_rows - 1 of every expert, of n_all each, copied out of their tensor: one
+ * expert's after the other's. NULL: no memory. The caller's to free. */
+static uint8_t *copy_rows(const struct binder *k, const struct gguf_tensor *t, uint32_t first,
+                          uint32_t n_rows, uint32_t n_all)
+{
+    const size_t row = quant_row_bytes(t->type, t->dim[0]);
+    uint8_t *all = malloc(k->h->dims.n_experts * n_rows * row);
+    for (size_t e = 0; all && e < k->h->dims.n_experts; e++)
+        memcpy(all + e * n_rows * row, (const uint8_t *)t->data + (e * n_all + first) * row,
+               n_rows * row);
+    return all;
+}
+
+static pl_status load_experts(struct binder *k, const struct gguf_tensor *t, const char *name,
+                              uint32_t n_rows, uint32_t n_k, struct linear *out, pl_err *err)
+{
+    const struct dims *d = &k->h->dims;
+    uint64_t n_bytes;
+    const pl_status st = load_rows(k, t, name, 0, n_rows * d->n_experts, n_k, &n_bytes,
+                                   &out->weight, err);
+    if (st) return st;
+    k->plan.expert_weight_bytes += n_bytes;
+    k->plan.macs_per_token += (uint64_t)n_rows * n_k * d->n_experts_used;
+    return PL_OK;
+}
+
+/* Gate and up of every expert out of one tensor, gate's rows first. */
+static pl_status bind_fused_experts(struct binder *k, uint32_t i, struct expert_weights *e,
+                                    pl_err *err)
+{
+    const struct dims *d = &k->h->dims;
+    const struct layer_name name = name_of(i, "ffn_gate_up_exps.weight");
+    const struct gguf_tensor *t = find_tensor(k, name.text);
+    struct linear *const to[] = { &e->gate, &e->up };
+    static const char *const part[] = { "gate", "up" };
+    pl_status st = PL_OK;
+    if (!has_shape(t, d->d_model, 2 * d->d_expert, d->n_experts))
+        return wrong_shape(k, t, name.text, d->d_model, 2 * d->d_expert, d->n_experts, err);
+    for (uint32_t p = 0; p < 2 && !st; p++) {
+        char of_part[96];
+        struct gguf_tensor rows = *t;
+        uint8_t *copy = k->b ? copy_rows(k, t, p * d->d_expert, d->d_expert, 2 * d->d_expert)
+                             : NULL;
+        if (k->b && !copy)
+            return pl_fail(err, PL_E_MEMORY, "%s: no memory to part %s", k->g->part[0].path,
+                           name.text);
+        snprintf(of_part, sizeof of_part, "%s.%s", name.text, part[p]);
+        rows.data = copy;
+        st = load_experts(k, &rows, of_part, d->d_expert, d->d_model, to[p], err);
+        free(copy);
+    }
+    return st;
+}
+
 /* n_rows rows of each expert, one expert after the other, and their biases; name: "gate". */
 static pl_status bind_experts(struct binder *k, uint32_t i, const char *name, uint32_t n_rows,
                               uint32_t n_k, struct linear *out, pl_err *err)
@@ -47,15 +105,11 @@ static pl_status bind_experts(struct binder *k, uint32_t i, const char *name, ui
     snprintf(text, sizeof text, "ffn_%s_exps.weight", name);
     const struct layer_name weight = name_of(i, text);
     const struct gguf_tensor *t = find_tensor(k, weight.text);
-    uint64_t n_bytes;
     if (!t) return missing_tensor(k, weight.text, err);
     if (!has_shape(t, n_k, n_rows, d->n_experts))
         return wrong_shape(k, t, weight.text, n_k, n_rows, d->n_experts, err);
-    const pl_status st = load_rows(k, t, weight.text, 0, n_rows * d->n_experts, n_k, &n_bytes,
-                                   &out->weight, err);
+    const pl_status st = load_experts(k, t, weight.text, n_rows, n_k, out, err);
     if (st) return st;
-    k->plan.expert_weight_bytes += n_bytes;
-    k->plan.macs_per_token += (uint64_t)n_rows * n_k * d->n_experts_used;
     snprintf(text, sizeof text, "ffn_%s" EXPERT_BIAS, name);
     return bind_expert_bias(k, name_of(i, text).text, n_rows, &out->bias, err);
 }
@@ -102,8 +156,10 @@ pl_status bind_mixture(struct binder *k, uint32_t i, struct expert_weights *e, p
     if (!st)
         st = bind_vector(k, name_of(i, "exp_probs_b.bias").text, d->n_experts, OPTIONAL,
                          &e->choice_bias, err);
-    if (!st) st = bind_experts(k, i, "gate", d->d_expert, d->d_model, &e->gate, err);
-    if (!st) st = bind_experts(k, i, "up", d->d_expert, d->d_model, &e->up, err);
+    const bool is_fused = gguf_find(k->g, name_of(i, "ffn_gate_up_exps.weight").text);
+    if (!st && is_fused) st = bind_fused_experts(k, i, e, err);
+    if (!st && !is_fused) st = bind_experts(k, i, "gate", d->d_expert, d->d_model, &e->gate, err);
+    if (!st && !is_fused) st = bind_experts(k, i, "up", d->d_expert, d->d_model, &e->up, err);
     if (!st) st = bind_experts(k, i, "down", d->d_model, d->d_expert, &e->down, err);
     return st || !d->d_shared ? st : bind_shared_expert(k, i, e, err);
 }

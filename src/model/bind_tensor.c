@@ -147,13 +147,28 @@ pl_status bind_turns(struct binder *k, const char *name, const struct fused_part
     return st;
 }
 
-/* Values of a tensor as f32. */
-pl_status load_floats(struct binder *k, const struct gguf_tensor *t, uint32_t n,
+pl_status load_scaled(struct binder *k, const struct gguf_tensor *t, uint32_t n, float scale,
                       const struct vector **out, pl_err *err)
 {
     k->plan.weights_bytes += memory_rounded((uint64_t)n * sizeof(float));
     if (!k->b) return PL_OK;
     quant_dequantise(t->type, t->data, k->scratch, n);
+    for (uint32_t i = 0; i < n && scale != 1; i++) k->scratch[i] *= scale;
+    return k->ops->load_vector(k->b, k->scratch, n, (struct vector **)out, err);
+}
+
+/* Values of a tensor as f32. */
+pl_status load_floats(struct binder *k, const struct gguf_tensor *t, uint32_t n,
+                      const struct vector **out, pl_err *err)
+{
+    return load_scaled(k, t, n, 1, out, err);
+}
+
+pl_status bind_ones(struct binder *k, uint32_t n, const struct vector **out, pl_err *err)
+{
+    k->plan.weights_bytes += memory_rounded((uint64_t)n * sizeof(float));
+    if (!k->b) return PL_OK;
+    for (uint32_t i = 0; i < n; i++) k->scratch[i] = 1;
     return k->ops->load_vector(k->b, k->scratch, n, (struct vector **)out, err);
 }
 

@@ -34,7 +34,8 @@ static pl_status read_others_than_experts(struct hparams *h, const struct gguf *
         st = pl_fail(err, PL_E_UNSUPPORTED, "%s: %" PRIu32 " leading dense layers; architecture %s "
                      "of %" PRIu32 " layers is run with %s", g->part[0].path, h->n_leading_dense,
                      a->name, d->n_layers, a->may_lead_dense ? "no more than these" : "none");
-    if (!h->n_leading_dense) d->d_ff = 0;
+    d->has_both_ffs = a->has_both_ffs;
+    if (!h->n_leading_dense && !a->has_both_ffs) d->d_ff = 0;
     if (st || a->shared_expert == ABSENT) return st;
     st = read_u32_or(h, g, "expert_shared_count", 0, &n_shared, err);
     if (n_shared && n_shared <= UINT32_MAX / (d->d_expert ? d->d_expert : 1))
@@ -65,6 +66,8 @@ static pl_status read_experts(struct hparams *h, const struct gguf *g, pl_err *e
 
 static pl_status read_feed_forward(struct hparams *h, const struct gguf *g, pl_err *err)
 {
+    if (h->arch->has_layer_heads)
+        return read_widest(h, g, "feed_forward_length", &h->dims.d_ff, err);
     return h->arch->experts == REQUIRED
                ? read_of_layers_or(h, g, "feed_forward_length", 0, &h->dims.d_ff, err)
                : read_of_layers(h, g, "feed_forward_length", &h->dims.d_ff, err);
@@ -91,7 +94,10 @@ static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
     if (!st) st = read_layers(h, g, err);
     if (!st) st = read_feed_forward(h, g, err);
     if (!st) st = read_of_layers(h, g, "attention.head_count", &d->n_heads, err);
-    if (!st)
+    if (!st && h->arch->has_layer_heads)
+        st = read_of_layer(h, g, "attention.head_count_kv", d->n_layers ? d->n_layers - 1 : 0,
+                           d->n_heads, &d->n_kv_heads, err);
+    else if (!st)
         st = read_of_layers_or(h, g, "attention.head_count_kv", d->n_heads, &d->n_kv_heads, err);
     if (!st) st = read_u32(h, g, "context_length", &h->ctx_tokens, err);
     if (st) return st;

@@ -27,11 +27,14 @@ struct kv_groups kv_groups_part(const struct kv_groups *groups, const struct hpa
 {
     struct kv_groups part = *groups;
     part.n_state_layers = 0;
-    for (uint32_t g = 0; g < part.n; g++) part.group[g].n_layers = 0;
+    for (uint32_t g = 0; g < part.n; g++) part.group[g].n_layers = part.group[g].n_other_layers = 0;
     for (uint32_t i = first; i < end; i++) {
         const struct layer_plan *l = &h->layer[i];
-        if (l->attends) part.group[kv_group_of(groups, l->attention.window)].n_layers++;
+        struct kv_group *group = &part.group[kv_group_of(groups, l->attention.window)];
         part.n_state_layers += l->mixer.kind != MIXER_NONE;
+        if (!l->attends || l->kv_of != i) continue;
+        group->n_layers++;
+        group->n_other_layers += l->attention.has_other_heads;
     }
     return part;
 }

@@ -13,7 +13,8 @@ void kv_groups_of(struct kv_groups *out, const struct hparams *h, uint32_t most_
 struct kv_groups kv_groups_part(const struct kv_groups *groups, const struct hparams *h,
                                 uint32_t first, uint32_t end);
 
-/* The group that a layer of this window is in. */
+/* The group that a layer of this window is in. A layer that reads another's keys and values has
+ * none of its own, and is counted nowhere. */
 uint32_t kv_group_of(const struct kv_groups *groups, uint32_t window);
 
 #endif

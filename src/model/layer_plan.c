@@ -58,7 +58,8 @@ static pl_status read_layer(struct hparams *h, const struct gguf *g, struct laye
                             pl_err *err)
 {
     *out = (struct layer_plan){ .attends = true, .ffn.activation = h->arch->activation,
-                                .is_mixture = h->dims.n_experts != 0 };
+                                .is_mixture = h->dims.n_experts != 0,
+                                .d_ff = h->dims.d_ff };
     out->attention.q_scale = 1 / sqrtf((float)h->dims.d_head);
     pl_status st = read_f32_or(h, g, "attn_logit_softcapping", h->arch->score_cap,
                                &out->attention.score_cap, err);
@@ -86,6 +87,7 @@ pl_status layers_read(struct hparams *h, const struct gguf *g, pl_err *err)
     for (uint32_t i = 0; i < h->dims.n_layers; i++) {
         h->layer[i] = of_all;
         h->layer[i].is_mixture &= i >= h->n_leading_dense;
+        h->layer[i].kv_of = i;
     }
     st = window_read(h, g, err);
     if (!st) st = mixers_read(h, g, err);

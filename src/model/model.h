@@ -38,7 +38,10 @@ struct layer_plan {
     struct attention_params attention;  /* its rope comes when weights are bound */
     uint32_t rope;              /* which of hparams.rope that is, or NO_ROPE */
     struct mixer_params mixer;  /* its state_layer comes when weights are bound */
+    uint32_t kv_of;             /* the layer whose keys and values it reads: itself, or one before
+                                 * it with the same heads, window and RoPE */
     bool is_mixture;            /* of experts */
+    uint32_t d_ff;              /* of its dense part */
     struct ffn_params ffn;
 };
 

@@ -17,10 +17,14 @@ struct layer {
     struct linear mixer_output;
     bool is_parallel;                       /* feed-forward reads X as attention did */
     struct norm feed_forward_norm;
-    struct linear gate, up, down;           /* no weights where there are experts */
-    struct expert_weights experts;          /* no router: a dense layer */
-    struct ffn_params ffn;
+    struct linear gate, up, down;           /* no weights where there are experts alone */
     struct residual feed_forward_residual;
+    struct norm expert_norm, router_norm;   /* of what experts read, and their router */
+    struct expert_weights experts;          /* no router: a dense layer */
+    struct residual expert_residual;
+    struct ffn_params ffn;
+    struct linear input_gate, input_down;   /* no weights: it has no input */
+    struct residual input_residual;
 };
 
 struct model {
@@ -28,6 +32,7 @@ struct model {
     const struct matrix *embedding; /* (n_vocab, d_model) */
     const struct matrix *output;    /* the embedding again where the file has none of its own */
     float embed_scale;
+    struct layer_inputs inputs[MAX_HOMES];      /* of each home; no embedding: layers have none */
     struct head_params head;
     struct layer *layer;            /* (n_layers of all homes) */
 };

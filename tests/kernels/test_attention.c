@@ -10,7 +10,7 @@ enum { MAX_TOKENS = 96, MAX_GROUP = 12, MAX_PAGES = MAX_TOKENS / PAGE_TOKENS, PO
 /* 0xffff is no number as half, bf16 and f32, 0xff none as f8 */
 static const int nan_byte = 0xff;
 
-static const uint32_t head_sizes[] = { 32, 64, 96, 128, 256 };
+static const uint32_t head_sizes[] = { 32, 64, 96, 128, 256, 512 };
 static const uint32_t group_sizes[] = { 1, 2, 3, 4, 6, 7, 8, 12 };
 
 /* One stream of one KV head: what it stored, what it asks, what each column gets when alone. */

@@ -202,7 +202,7 @@ static void what_cannot_run_is_refused(void **state)
     check_refused(p, PL_E_PARAM, "5000 threads");
     p = t->params;
     p.dims.n_layers = 1024;
-    p.kv = (struct kv_groups){ .n = 1, .group = { { 0, 1024, UINT32_MAX } } };
+    p.kv = (struct kv_groups){ .n = 1, .group = { { .n_layers = 1024, .n_pages = UINT32_MAX } } };
     check_refused(p, PL_E_MEMORY, "KV pages");
     tiny_free(t);
 }
@@ -223,7 +223,7 @@ static void every_dimension_has_a_bound(void **state)
         { "feed_forward_length", offsetof(struct dims, d_ff), { (1 << 20) + 32, 40 }, false },
         { "attention.head_count", offsetof(struct dims, n_heads), { 1025, UINT32_MAX }, true },
         { "attention.head_count_kv", offsetof(struct dims, n_kv_heads), { 5, UINT32_MAX }, true },
-        { "attention.key_length", offsetof(struct dims, d_head), { 288, 80, 16 }, true },
+        { "attention.key_length", offsetof(struct dims, d_head), { 544, 80, 16 }, true },
         { "vocabulary size", offsetof(struct dims, n_vocab), { (1 << 21) + 1, UINT32_MAX }, true },
         { "expert_count", offsetof(struct dims, n_experts), { 4097, UINT32_MAX }, false },
         { "expert_used_count", offsetof(struct dims, n_experts_used), { 10, UINT32_MAX }, true },

@@ -203,7 +203,8 @@ static void check_copies(const struct tiny_shape *shape)
             const uint32_t g = i / TINY_PAGES, k = i % TINY_PAGES;
             const uint32_t original = t->page[g][0][k], copy = t->page[g][7][k];
             backend_cpu.copy_page(t->b, g, copy, original);
-            memset(b->kv + kv_place(&b->places, g, uses_copies ? original : copy, 0), 0xff,
+            memset(b->kv + b->places.first[g] +
+                       (uses_copies ? original : copy) * b->places.page_bytes[g], 0xff,
                    b->places.page_bytes[g]);
             if (uses_copies) t->page[g][0][k] = copy;
         }

@@ -271,9 +271,8 @@ static struct bench *open_bench(uint32_t n_group)
         .max_cols = PLAN_COLS,
         .kv = { .n = 2, .group = { { 0, 1, PLAN_PAGES }, { 700, 1, PLAN_PAGES } } },
     };
-    t->b.kv_layout.head_bytes = 1024;
-    t->b.places = kv_places_of(&t->b.params.kv, 2 * 1024,
-                               &t->b.params.dims.mixer);
+    t->b.kv_layout[0].head_bytes = 1024;
+    t->b.places = kv_places_of(&t->b.params.kv, 2 * 1024, 0, &t->b.params.dims.mixer);
     n_taken = 0;
     n_taken_bytes = 0;
     assert_int_equal(metal_attention_open(&t->b, &err), PL_OK);

@@ -5,7 +5,7 @@
 enum { GUARD = 16, MAX_N = 4096 };
 
 static const uint32_t lengths[] = { 16, 32, 48, 64, 96, 256, 576, 896, MAX_N };
-static const uint32_t head_sizes[] = { 32, 64, 96, 128, 160, 192, 224, 256 };
+static const uint32_t head_sizes[] = { 32, 64, 96, 128, 160, 192, 224, 256, 512 };
 static const float guard_value = -12345.678f;
 
 typedef void check_fn(const struct cpu_kernels *k, struct rng *r);

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 
 enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_TOKENS,
-       TINY_STREAMS = 20, TINY_MATRICES = 10, TINY_BIASES = 7,
+       TINY_STREAMS = 20, TINY_MATRICES = 12, TINY_BIASES = 7,
        TINY_KV_GROUPS = 2,      /* the second where layers have a window, and for these */
        TINY_POOL = 2 * TINY_STREAMS * TINY_PAGES };     /* pages of each */
 
@@ -19,7 +19,11 @@ enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_
 
 /* Places in tiny_shape.type and tiny_layer.matrix */
 enum { IN_Q, IN_K, IN_V, IN_O, IN_GATE, IN_UP, IN_DOWN, IN_EXPERT_GATE, IN_EXPERT_UP,
-       IN_EXPERT_DOWN };
+       IN_EXPERT_DOWN, IN_INPUT_GATE, IN_INPUT_DOWN };
+
+/* Places in tiny_layer.side: vectors of what only some shapes have. */
+enum { SIDE_NORM_V, SIDE_DENSE_POST, SIDE_EXPERT_NORM, SIDE_EXPERT_POST, SIDE_ROUTER_NORM,
+       SIDE_EXPERT_SCALES, SIDE_INPUT_POST, TINY_SIDES };
 
 struct tiny_shape {
     const char *name;
@@ -44,6 +48,12 @@ struct tiny_shape {
     bool has_centred_norms;         /* all of them */
     bool is_parallel;               /* feed-forward reads X as attention did */
     uint32_t d_dense;               /* of a mixture: d_ff of the first layer, which is dense; 0 */
+    struct heads other;             /* of the second layer; n_heads 0: those of the first */
+    bool shares_kv;                 /* the second layer reads the first's keys and values */
+    bool norms_values;
+    bool has_both_ffs;              /* d_ff is that of a dense part beside the experts */
+    uint32_t d_input;
+    float x_scale;
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
@@ -93,6 +103,17 @@ static const struct tiny_shape tiny_shapes[] = {
       false, false, ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL, NULL, NULL,
       "Q8_0", "Q4_0", "Q8_0" }, "Q8_0", "Q8_0", 9, 4, 96, true, .has_row_norms = true,
       .has_centred_norms = true, .is_parallel = true },
+    { "two kinds of heads, experts beside a dense part", 256, 64, 320, 4, 2, 100, { 0, 0 }, true,
+      true, false, false, ACTIVATION_GELU_TANH, 16, { "Q4_K", "Q8_0", "Q8_0", "Q8_0", "Q8_0",
+      "Q5_1", "Q5_0", "Q6_K", "Q8_0", "Q5_0" }, "Q8_0", "Q6_K", 9, 3, 96, true, .n_rot = 32,
+      .other = { 6, 1, 96 }, .norms_values = true, .has_both_ffs = true, .x_scale = 0.8f },
+    { "another layer's keys, inputs of each", 96, 32, 160, 2, 1, 70, { 20, 20 }, true, true,
+      false, false, ACTIVATION_GELU_TANH, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1",
+      "Q8_0", "Q4_1", NULL, NULL, NULL, "Q8_0", "Q5_0" }, "Q8_0", "Q5_1", .shares_kv = true,
+      .norms_values = true, .d_input = 64, .x_scale = 1.3f },
+    { "heads of 512", 96, 512, 160, 4, 2, 70, { 20, 0 }, false, true, false, false,
+      ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
+      "Q8_0", "Q5_1", .other = { 3, 1, 32 }, .n_rot = 32 },
 };
 
 /* How many of them are run: an emulated processor has time for the first few. */
@@ -133,12 +154,13 @@ struct tiny_layer {
     struct tiny_vector bias[TINY_BIASES];   /* of matrix IN_Q to IN_DOWN */
     struct tiny_vector router, router_bias, choice_bias, shared_router, sinks, q_scales;
     struct tiny_vector expert_bias[3];      /* of matrix IN_EXPERT_GATE to IN_EXPERT_DOWN */
+    struct tiny_vector side[TINY_SIDES];
     /* the same, as the operations get them */
-    struct norm norm_in, norm_ff;
+    struct norm norm_in, norm_ff, norm_experts, norm_router;
     struct qkv_weights qkv;
     struct attention_params attention;
-    struct linear output, gate, up, down;
-    struct residual residual, ff_residual;
+    struct linear output, gate, up, down, input_gate, input_down;
+    struct residual residual, ff_residual, expert_residual, input_residual;
     struct expert_weights experts;
     struct ffn_params ffn;
 };
@@ -147,6 +169,9 @@ struct tiny {
     const struct tiny_shape *shape;
     struct tiny_layer layer[TINY_LAYERS];
     struct tiny_matrix embedding, head;
+    struct tiny_matrix input_embedding, input_project;
+    struct tiny_vector input_norm;
+    struct layer_inputs inputs;
     struct tiny_vector head_norm;
     float cos_sin[TINY_POSITIONS * BACKEND_MAX_D_HEAD];
     struct head_params head_params;
@@ -225,25 +250,49 @@ static inline bool tiny_has_ff_biases(const struct tiny_shape *s)
     return !s->n_experts && (s->has_biases || s->has_post_norms);
 }
 
+static inline struct heads tiny_heads(const struct tiny_shape *s, bool is_first)
+{
+    const struct heads own = { s->n_heads, s->n_kv_heads, s->d_head };
+    return is_first || !s->other.n_heads ? own : s->other;
+}
+
+static inline void tiny_make_sides(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r,
+                                   uint32_t d_head)
+{
+    const uint32_t n = s->d_model;
+    if (s->norms_values) l->side[SIDE_NORM_V] = tiny_random_vector(r, d_head, 1, 0.2f);
+    if (s->d_input) l->side[SIDE_INPUT_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
+    if (!s->has_both_ffs) return;
+    l->side[SIDE_DENSE_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
+    l->side[SIDE_EXPERT_NORM] = tiny_random_vector(r, n, 1, 0.2f);
+    l->side[SIDE_EXPERT_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
+    l->side[SIDE_ROUTER_NORM] = tiny_random_vector(r, n, 1, 0.2f);
+    l->side[SIDE_EXPERT_SCALES] = tiny_random_vector(r, s->n_experts, 1, 0.3f);
+}
+
 static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r,
                                    bool is_first)
 {
     const bool is_dense = is_first && s->d_dense;
-    const uint32_t n_q = s->n_heads * s->d_head, n_kv = s->n_kv_heads * s->d_head;
+    const struct heads heads = tiny_heads(s, is_first);
+    const uint32_t n_q = heads.n_heads * heads.d_head, n_kv = heads.n_kv_heads * heads.d_head;
+    const bool has_kv = is_first || !s->shares_kv;
     const uint32_t n_of_experts = s->n_experts * s->d_expert;
     const uint32_t d_ff = is_dense ? s->d_dense : s->d_ff;
     const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, d_ff, d_ff, s->d_model,
-                                n_of_experts, n_of_experts, s->n_experts * s->d_model };
+                                n_of_experts, n_of_experts, s->n_experts * s->d_model,
+                                s->d_input, s->d_model };
     const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model,
-                             d_ff, s->d_model, s->d_model, s->d_expert };
+                             d_ff, s->d_model, s->d_model, s->d_expert, s->d_model, s->d_input };
     const int n_matrices = is_dense ? IN_EXPERT_GATE : TINY_MATRICES;
 
     for (int i = 0; i < n_matrices; i++)
-        if (s->type[i]) l->matrix[i] = tiny_random_matrix(r, s->type[i], n_rows[i], n_k[i]);
+        if (s->type[i] && (has_kv || (i != IN_K && i != IN_V)))
+            l->matrix[i] = tiny_random_matrix(r, s->type[i], n_rows[i], n_k[i]);
     if (s->n_experts && !is_dense) {        /* scores spread by 2: few columns are near a tie */
         l->router = tiny_random_vector(r, s->n_experts * s->d_model, 0,
                                        2 / sqrtf((float)s->d_model));
-        if (s->d_ff && !s->counts_shared_whole)
+        if (s->d_ff && !s->counts_shared_whole && !s->has_both_ffs)
             l->shared_router = tiny_random_vector(r, s->d_model, 0, 0.1f);
     }
     if (s->has_choice_bias && !is_dense)
@@ -260,8 +309,8 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
         l->post_ff_norm = tiny_random_vector(r, s->d_model, 0.5f, 0.1f);
     }
     if (s->has_head_norms) {
-        l->norm_q = tiny_random_vector(r, s->has_row_norms ? n_q : s->d_head, 1.5f, 0.2f);
-        l->norm_k = tiny_random_vector(r, s->has_row_norms ? n_kv : s->d_head, 1.5f, 0.2f);
+        l->norm_q = tiny_random_vector(r, s->has_row_norms ? n_q : heads.d_head, 1.5f, 0.2f);
+        l->norm_k = tiny_random_vector(r, s->has_row_norms ? n_kv : heads.d_head, 1.5f, 0.2f);
     }
     if (s->has_sinks) l->sinks = tiny_random_vector(r, s->n_heads, 0, 1.5f);
     if (s->has_q_scales) l->q_scales = tiny_random_vector(r, TINY_POSITIONS, 1, 0.3f);
@@ -269,6 +318,7 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
         l->bias[i] = tiny_random_vector(r, n_rows[i], 0, 0.5f);
     for (int i = 3; i < TINY_BIASES && tiny_has_ff_biases(s); i++)
         l->bias[i] = tiny_random_vector(r, n_rows[i], 0, 0.5f);
+    tiny_make_sides(l, s, r, heads.d_head);
 }
 
 static inline uint32_t tiny_n_rot(const struct tiny_shape *s)
@@ -280,9 +330,12 @@ static inline struct kv_groups tiny_kv_groups(const struct tiny_shape *s, uint32
 {
     struct kv_groups kv = { .n = 1, .group = { { .n_pages = n_pages }, { .n_pages = n_pages } } };
     for (int i = 0; i < TINY_LAYERS; i++) {
+        struct kv_group *group = &kv.group[s->window[i] != 0];
         if (s->window[i]) kv.n = TINY_KV_GROUPS;
-        kv.group[s->window[i] != 0].window = s->window[i];
-        kv.group[s->window[i] != 0].n_layers++;
+        group->window = s->window[i];
+        if (i && s->shares_kv) continue;
+        group->n_layers++;
+        group->n_other_layers += i && s->other.n_heads;
     }
     return kv;
 }
@@ -303,6 +356,12 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
     t->embedding = tiny_random_matrix(&r, s->embedding_type, s->n_vocab, s->d_model);
     t->head = tiny_random_matrix(&r, s->head_type, s->n_vocab, s->d_model);
     t->head_norm = tiny_random_vector(&r, s->d_model, 1, 0.2f);
+    if (s->d_input) {
+        const uint32_t n = TINY_LAYERS * s->d_input;
+        t->input_embedding = tiny_random_matrix(&r, "Q8_0", s->n_vocab, n);
+        t->input_project = tiny_random_matrix(&r, "Q8_0", n, s->d_model);
+        t->input_norm = tiny_random_vector(&r, s->d_input, 1, 0.2f);
+    }
     for (uint32_t pos = 0; pos < TINY_POSITIONS; pos++)
         for (uint32_t i = 0; i < tiny_n_rot(s) / 2; i++) {
             const double angle = pos * pow(1e4, -2.0 * i / tiny_n_rot(s));
@@ -316,11 +375,16 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
     t->logits = calloc((size_t)TINY_STREAMS * TINY_POSITIONS * s->n_vocab, sizeof *t->logits);
     assert_non_null(t->logits);
     t->params = (struct backend_params){
-        .dims = { s->d_model, s->d_head, s->n_experts ? s->d_dense : s->d_ff, s->n_heads,
-                  s->n_kv_heads, TINY_LAYERS,
-                  s->n_vocab, s->n_experts, s->n_experts_used, s->d_expert,
-                  s->n_experts ? s->d_ff : 0,
-                  tiny_has_ff_biases(s), s->has_expert_biases },
+        .dims = { .d_model = s->d_model, .d_head = s->d_head,
+                  .d_ff = s->n_experts && !s->has_both_ffs ? s->d_dense : s->d_ff,
+                  .n_heads = s->n_heads, .n_kv_heads = s->n_kv_heads, .n_layers = TINY_LAYERS,
+                  .n_vocab = s->n_vocab, .n_experts = s->n_experts,
+                  .n_experts_used = s->n_experts_used, .d_expert = s->d_expert,
+                  .d_shared = s->n_experts && !s->has_both_ffs ? s->d_ff : 0,
+                  .has_ff_biases = tiny_has_ff_biases(s),
+                  .has_expert_biases = s->has_expert_biases, .other = s->other,
+                  .has_ff_widths = s->d_input != 0, .has_both_ffs = s->has_both_ffs,
+                  .d_input = s->d_input },
         .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
     };
     return t;
@@ -339,7 +403,9 @@ static inline void tiny_free(struct tiny *t)
         free(l->choice_bias.values);
         for (int k = 0; k < 3; k++) free(l->expert_bias[k].values);
         free(l->sinks.values), free(l->q_scales.values);
+        for (int k = 0; k < TINY_SIDES; k++) free(l->side[k].values);
     }
+    free(t->input_embedding.rows), free(t->input_project.rows), free(t->input_norm.values);
     free(t->embedding.rows), free(t->head.rows), free(t->head_norm.values), free(t->logits);
     free(t);
 }
@@ -367,6 +433,35 @@ static inline struct norm tiny_norm(const struct tiny_shape *s, const struct vec
     return (struct norm){ weight, tiny_eps, s->has_centred_norms };
 }
 
+/* What a mixture and its dense part get side by side. */
+static inline void tiny_set_sides(struct tiny_layer *l, const struct tiny_shape *s)
+{
+    l->expert_residual = l->ff_residual;
+    l->norm_experts = l->norm_router = l->norm_ff;
+    if (!s->has_both_ffs) return;
+    l->norm_experts = tiny_norm(s, l->side[SIDE_EXPERT_NORM].loaded);
+    l->norm_router = tiny_norm(s, l->side[SIDE_ROUTER_NORM].loaded);
+    l->expert_residual.norm_held = l->ff_residual.norm;
+    l->expert_residual.norm = tiny_norm(s, l->side[SIDE_EXPERT_POST].loaded);
+    l->ff_residual.norm = tiny_norm(s, l->side[SIDE_DENSE_POST].loaded);
+    l->ff_residual.is_held = true;
+    l->experts.scales = l->side[SIDE_EXPERT_SCALES].loaded;
+    l->experts.shared_gate = l->experts.shared_up = l->experts.shared_down =
+        (struct linear){ NULL, NULL };
+}
+
+/* The last thing a layer does is what X is scaled by. */
+static inline void tiny_set_end(struct tiny_layer *l, const struct tiny_shape *s)
+{
+    l->input_gate = (struct linear){ l->matrix[IN_INPUT_GATE].loaded, NULL };
+    l->input_down = (struct linear){ l->matrix[IN_INPUT_DOWN].loaded, NULL };
+    l->input_residual = (struct residual){
+        .norm = tiny_norm(s, l->side[SIDE_INPUT_POST].loaded), .scale = 1 };
+    struct residual *last = s->d_input ? &l->input_residual
+                            : s->n_experts ? &l->expert_residual : &l->ff_residual;
+    last->x_scale = s->x_scale;
+}
+
 /* What the operations of a layer get, its vectors and matrices being loaded. */
 static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape *s, uint32_t i,
                                   const struct rope *rope)
@@ -380,29 +475,36 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     l->qkv = (struct qkv_weights){
         .q = linear[IN_Q], .k = linear[IN_K], .v = linear[IN_V],
         .norm_q = tiny_norm(s, l->norm_q.loaded), .norm_k = tiny_norm(s, l->norm_k.loaded),
-        .sinks = l->sinks.loaded,
+        .sinks = l->sinks.loaded, .norm_v = tiny_norm(s, l->side[SIDE_NORM_V].loaded),
     };
-    l->attention = (struct attention_params){ s->is_unturned[i] ? NULL : rope,
-                                              1 / sqrtf((float)s->d_head), l->q_scales.loaded,
-                                              s->score_cap, s->window[i], s->window[i] != 0, 0 };
-    for (uint32_t k = 0; k < i; k++)
+    l->attention = (struct attention_params){
+        .rope = s->is_unturned[i] ? NULL : rope, .q_scale = 1 / sqrtf((float)s->d_head),
+        .q_scales = l->q_scales.loaded, .score_cap = s->score_cap, .window = s->window[i],
+        .kv_group = s->window[i] != 0, .has_other_heads = i && s->other.n_heads,
+    };
+    for (uint32_t k = 0; k < i && !s->shares_kv && !s->other.n_heads; k++)
         l->attention.kv_layer += (s->window[k] != 0) == (s->window[i] != 0);
     l->output = linear[IN_O];
     l->gate = linear[IN_GATE];
     l->up = linear[IN_UP];
     l->down = linear[IN_DOWN];
-    l->residual = (struct residual){ tiny_norm(s, l->post_norm.loaded), scale };
-    l->ff_residual = (struct residual){ tiny_norm(s, l->post_ff_norm.loaded), scale };
+    l->residual = (struct residual){ .norm = tiny_norm(s, l->post_norm.loaded), .scale = scale };
+    l->ff_residual = (struct residual){ .norm = tiny_norm(s, l->post_ff_norm.loaded),
+                                        .scale = scale };
     l->experts = (struct expert_weights){
-        l->router.loaded, l->router_bias.loaded, l->choice_bias.loaded,
-        { l->matrix[IN_EXPERT_GATE].loaded, l->expert_bias[0].loaded },
-        { l->matrix[IN_EXPERT_UP].loaded, l->expert_bias[1].loaded },
-        { l->matrix[IN_EXPERT_DOWN].loaded, l->expert_bias[2].loaded },
-        l->gate, l->up, l->down, l->shared_router.loaded,
+        .router = l->router.loaded, .router_bias = l->router_bias.loaded,
+        .choice_bias = l->choice_bias.loaded,
+        .gate = { l->matrix[IN_EXPERT_GATE].loaded, l->expert_bias[0].loaded },
+        .up = { l->matrix[IN_EXPERT_UP].loaded, l->expert_bias[1].loaded },
+        .down = { l->matrix[IN_EXPERT_DOWN].loaded, l->expert_bias[2].loaded },
+        .shared_gate = l->gate, .shared_up = l->up, .shared_down = l->down,
+        .shared_router = l->shared_router.loaded,
     };
     l->ffn = (struct ffn_params){ s->activation, s->router };
     l->ffn.router.is_normalised = s->is_normalised;
     l->ffn.router.scale = TINY_EXPERT_SCALE;
+    tiny_set_sides(l, s);
+    tiny_set_end(l, s);
 }
 
 /* Opens for t->params and loads everything. */
@@ -426,11 +528,20 @@ static inline void tiny_open(struct tiny *t)
         for (int k = 0; k < TINY_MATRICES; k++) tiny_load_matrix(t, &l->matrix[k]);
         for (size_t k = 0; k < COUNT(vectors); k++) tiny_load_vector(t, vectors[k]);
         for (int k = 0; k < TINY_BIASES; k++) tiny_load_vector(t, &l->bias[k]);
+        for (int k = 0; k < TINY_SIDES; k++) tiny_load_vector(t, &l->side[k]);
         tiny_set_layer(l, s, i, rope);
     }
     tiny_load_matrix(t, &t->embedding);
     tiny_load_matrix(t, &t->head);
     tiny_load_vector(t, &t->head_norm);
+    tiny_load_matrix(t, &t->input_embedding);
+    tiny_load_matrix(t, &t->input_project);
+    tiny_load_vector(t, &t->input_norm);
+    t->inputs = (struct layer_inputs){
+        .embedding = t->input_embedding.loaded, .project = { t->input_project.loaded, NULL },
+        .norm = { t->input_norm.loaded, tiny_eps, false }, .embed_scale = 8,
+        .project_scale = 0.1f, .scale = 0.7f,
+    };
     t->head_params = (struct head_params){ tiny_norm(s, t->head_norm.loaded),
                                            s->head_scale != 0 ? s->head_scale : 1, s->head_cap };
 }
@@ -438,12 +549,14 @@ static inline void tiny_open(struct tiny *t)
 /* Bytes of what tiny_open loads. */
 static inline uint64_t tiny_weights_bytes(const struct tiny *t)
 {
-    const struct tiny_matrix *all[TINY_LAYERS * TINY_MATRICES + 2] = { &t->embedding, &t->head };
+    const struct tiny_matrix *all[TINY_LAYERS * TINY_MATRICES + 4] = {
+        &t->embedding, &t->head, &t->input_embedding, &t->input_project };
     uint64_t n_bytes = memory_rounded(t->head_norm.n * sizeof(float)) +
+                       memory_rounded(t->input_norm.n * sizeof(float)) +
                        (uint64_t)TINY_POSITIONS * tiny_n_rot(t->shape) * sizeof(float);
 
     for (int i = 0; i < TINY_LAYERS * TINY_MATRICES; i++)
-        all[2 + i] = &t->layer[i / TINY_MATRICES].matrix[i % TINY_MATRICES];
+        all[4 + i] = &t->layer[i / TINY_MATRICES].matrix[i % TINY_MATRICES];
     for (size_t i = 0; i < COUNT(all); i++)
         if (all[i]->rows)
             n_bytes += t->ops->matrix_bytes(all[i]->type->type, all[i]->n_rows, all[i]->n_k);
@@ -459,6 +572,8 @@ static inline uint64_t tiny_weights_bytes(const struct tiny *t)
             n_bytes += memory_rounded(vectors[k]->n * sizeof(float));
         for (int k = 0; k < TINY_BIASES; k++)
             n_bytes += memory_rounded(l->bias[k].n * sizeof(float));
+        for (int k = 0; k < TINY_SIDES; k++)
+            n_bytes += memory_rounded(l->side[k].n * sizeof(float));
     }
     return n_bytes;
 }
@@ -504,12 +619,20 @@ static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
     ops->qkv(t->b, &l->qkv, &l->attention);
     ops->attend(t->b, &l->qkv, &l->attention);
     if (!t->shape->is_parallel) ops->attention_add(t->b, &l->output, &l->residual);
-    ops->norm(t->b, &l->norm_ff);
-    if (l->experts.router) {
-        ops->experts_add(t->b, &l->norm_ff, &l->experts, &l->ffn, &l->ff_residual);
-    } else {
+    if (!l->experts.router || t->shape->has_both_ffs) {
+        ops->norm(t->b, &l->norm_ff);
         ops->gate_up(t->b, &l->gate, &l->up, &l->ffn);
         ops->down_add(t->b, &l->down, &l->ff_residual);
+    }
+    if (l->experts.router) {
+        ops->norm(t->b, &l->norm_experts);
+        ops->experts_add(t->b, &l->norm_router, &l->experts, &l->ffn, &l->expert_residual);
+    }
+    if (l->input_gate.weight) {
+        static const struct norm none;
+        ops->norm(t->b, &none);
+        ops->gate_input(t->b, &l->input_gate, i, &l->ffn);
+        ops->down_add(t->b, &l->input_down, &l->input_residual);
     }
     if (t->shape->is_parallel) ops->attention_add(t->b, &l->output, &l->residual);
 }
@@ -532,6 +655,7 @@ static inline struct tiny *tiny_record(struct tiny *t, const struct batch *batch
 {
     t->ops->begin(t->b, batch);
     t->ops->embed(t->b, t->embedding.loaded, t->shape->embed_scale);
+    if (t->shape->d_input) t->ops->layer_inputs(t->b, &t->inputs);
     for (uint32_t i = 0; i < TINY_LAYERS; i++) {
         if (i == 1 && t->heir) {
             tiny_hand_over(t, t->heir, batch);

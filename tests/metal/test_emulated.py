@@ -37,7 +37,7 @@ def score(backend, model, *options):
 @pytest.mark.parametrize("arch", [
     "llama", "mixtral", "mistral3", "smollm3", "granite", "granitemoe", "qwen2", "qwen3",
     "qwen2moe", "qwen3moe", "gemma2", "gemma3", "phi3", "glm4", "exaone4", "olmo2", "gpt-oss",
-    "glm4moe", "cohere2"])
+    "glm4moe", "cohere2", "gemma4 dense", "gemma4 moe", "gemma4 small"])
 def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch.replace("mixtral", "llama"),
                              mixture=True if arch == "mixtral" else None,
@@ -65,6 +65,21 @@ def test_layers_on_the_cpu_before_those_on_the_gpu(tmp_path, arch):
     assert np.mean([abs(want[i][t] - p) for i, top in enumerate(whole["tops"])
                     for t, p in top]) < 0.08
     assert score("metal", path, "-ngl", 999) == score("metal", path) != whole
+
+
+def test_layers_that_read_keys_lie_with_them(tmp_path):
+    """Those of another home they cannot read: that is said, with the numbers that work."""
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch="gemma4 small")
+    want = forward.log_softmax(forward.forward(forward.Model(path), TOKENS))
+    whole = score("metal", path, "-ngl", 5)
+    for n in (7, 39):
+        assert score("metal", path, "-ngl", 5, "-ub", n) == whole
+    assert np.mean([abs(want[i][t] - p) for i, top in enumerate(whole["tops"])
+                    for t, p in top]) < 0.08
+    done = subprocess.run([PROGRAM, "score", "--backend", "metal", "--model", path, "--tokens",
+                           "1,2", "-ngl", "4"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "layer 5 reads the keys of layer 2: 0 (all) or 5 and more are wanted" in done.stderr
 
 
 def test_a_real_model_says_what_it_says_on_the_cpu(fetch_model):

@@ -187,7 +187,7 @@ static void run(struct bench *t, uint32_t first, uint32_t n)
     const struct norm norm = { t->norm, eps, false };
     backend_metal.norm(&b->base, &norm);
     backend_metal.experts_add(&b->base, &norm, &t->w, &t->ffn,
-                              &(struct residual){ { NULL, 0, false }, RESIDUAL_SCALE });
+                              &(struct residual){ .scale = RESIDUAL_SCALE });
     fixture_finish(b);
 }
 

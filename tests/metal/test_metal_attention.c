@@ -7,12 +7,12 @@
 #include "metal_fixture.h"
 
 enum {
-    MAX_D_HEAD = 256, N_KV_HEADS = 2, N_LAYERS = 3, LAYER = 1,
+    MAX_D_HEAD = 512, N_KV_HEADS = 2, N_LAYERS = 3, LAYER = 1,
     MAX_POSITIONS = 416, MAX_STREAMS = 60, MAX_COLS = 424, POOL_PAGES = 900,
     PAGES_A_STREAM = MAX_POSITIONS / PAGE_TOKENS,
 };
 
-static const uint32_t head_sizes[] = { 32, 64, 96, 128, 256 };
+static const uint32_t head_sizes[] = { 32, 64, 96, 128, 256, 512 };
 static const uint32_t group_sizes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 12 };
 
 /* One position's K or V of one head: what a page holds of it and what attention is to see. */
@@ -207,11 +207,12 @@ static void write_part(const struct bench *t, enum kv_type type, const struct to
 /* Positions [first, end) of a stream into its pages. */
 static void write_tokens(struct bench *t, const struct stream *s, uint32_t first, uint32_t end)
 {
-    const struct metal_kv *kv = &t->b->kv_layout;
+    const struct metal_kv *kv = &t->b->kv_layout[0];
     for (uint32_t pos = first; pos < end; pos++)
         for (uint32_t head = 0; head < N_KV_HEADS; head++) {
             uint8_t *part = (uint8_t *)t->b->kv.bytes +
-                            kv_place(&t->b->places, 1, s->page[pos / PAGE_TOKENS], LAYER) +
+                            kv_place(&t->b->places, &(struct attention_params){ .kv_group = 1,
+                                     .kv_layer = LAYER }, s->page[pos / PAGE_TOKENS]) +
                             head * kv->head_bytes;
             write_part(t, kv->k_type, &s->k[pos][head], true, pos % PAGE_TOKENS, part);
             write_part(t, kv->v_type, &s->v[pos][head], false, pos % PAGE_TOKENS, part + kv->v_at);

@@ -23,17 +23,19 @@ static void set_shape(struct cpu_backend *b)
 {
     const struct dims *d = &b->params.dims;
     b->ld_model = whole_panels(d->d_model);
-    b->ld_q = whole_panels((size_t)d->n_heads * d->d_head);
-    b->ld_kv = whole_panels((size_t)d->n_kv_heads * d->d_head);
+    b->ld_q = whole_panels(dims_widest_q(d));
+    b->ld_kv = whole_panels(dims_widest_kv(d));
+    b->ld_in = whole_panels((size_t)d->n_layers * d->d_input);
     b->ld_ff = whole_panels(dims_widest_ff(d));
     b->ld_expert = whole_panels(d->d_expert);
     b->mix.ld_in = whole_panels(d->mixer.n_channels);
     b->mix.ld_out = whole_panels(mixer_width(&d->mixer));
     b->ld_vocab = whole_panels(d->n_vocab);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
-    b->layout = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
-    b->places = kv_places_of(&b->params.kv, (uint64_t)d->n_kv_heads * b->layout.n_bytes,
-                             &d->mixer);
+    b->layout[0] = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
+    b->layout[1] = kv_layout_of(d->other.d_head, b->params.k_type, b->params.v_type);
+    b->places = kv_places_of(&b->params.kv, (uint64_t)d->n_kv_heads * b->layout[0].n_bytes,
+                             (uint64_t)d->other.n_kv_heads * b->layout[1].n_bytes, &d->mixer);
     /* a step has at most max_cols rows of outputs; two turns have more than max_outs together */
     const uint32_t max_outs = b->params.max_outs ? b->params.max_outs : 1;
     const uint32_t n_turns = 2 * ((b->params.max_cols + max_outs - 1) / max_outs);
@@ -57,6 +59,13 @@ static void want_act(struct workspace *w, struct act *act, const char *what, uin
                      uint64_t n_cols)
 {
     want_act_of(w, act, what, n_k, n_k, n_cols);
+}
+
+/* For rows of any length up to n_k, of which some may be whole blocks of 256. */
+static void want_act_up_to(struct workspace *w, struct act *act, const char *what, uint64_t n_k,
+                           uint64_t n_cols)
+{
+    want_act_of(w, act, what, n_k, n_k / 256 * 256, n_cols);
 }
 
 static void want_experts(struct workspace *w, struct cpu_backend *b)
@@ -98,6 +107,9 @@ static struct workspace scratch_of(struct cpu_backend *b)
     const struct dims *d = &b->params.dims;
     const uint64_t n_cols = b->params.max_cols, n_outs = b->params.max_outs, row = sizeof(float);
     const uint64_t n_threads = b->params.n_threads;
+    /* no model has mixers and other heads */
+    const uint64_t n_other_att = d->mixer.n_taps ? mixer_width(&d->mixer)
+                                                 : (uint64_t)d->other.n_heads * d->other.d_head;
     const uint64_t ld_attended = b->ld_q > b->mix.ld_out ? b->ld_q : b->mix.ld_out;
     const char *what = "activations", *phases = "the step's phases";
     struct workspace w = { 0 };
@@ -110,13 +122,16 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, what, (d->has_gates ? n_cols * b->ld_q : 0) * row, &b->gates);
     workspace_want(&w, what, n_cols * b->ld_ff * row, &b->gate);
     workspace_want(&w, what, n_cols * b->ld_ff * row, &b->up);
+    workspace_want(&w, what, d->has_both_ffs ? n_cols * b->ld_model * row : 0, &b->held);
+    workspace_want(&w, what, n_cols * b->ld_in * row, &b->layer_in);
+    workspace_want(&w, what, n_threads * b->ld_in * row, &b->layer_row);
     workspace_want(&w, "logits", n_outs * b->ld_vocab * row, &b->logit_rows);
     workspace_want(&w, "logits", n_outs * b->n_logit_blocks * row, &b->logit_largest);
     workspace_want(&w, what, n_threads * b->ld_model * row, &b->norm_row);
     want_act(&w, &b->h, what, d->d_model, 2 * n_cols);
-    want_act_of(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, mixer_width(&d->mixer),
-                n_cols);
-    want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
+    want_act_of(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_other_att, n_cols);
+    if (d->has_ff_widths) want_act_up_to(&w, &b->ff, what, dims_widest_ff(d), n_cols);
+    else want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
     want_act(&w, &b->head, what, d->d_model, n_outs);
     workspace_want(&w, "attention", n_threads * MAX_JOB_ROWS * sizeof *b->attend_state,
                    &b->attend_state);
@@ -259,6 +274,7 @@ const struct backend_ops backend_cpu = {
     .shared_bytes = cpu_shared_bytes,
     .begin = cpu_begin,
     .embed = cpu_embed,
+    .layer_inputs = cpu_layer_inputs,
     .put_x = cpu_put_x,
     .take_x = cpu_take_x,
     .norm = cpu_norm,
@@ -267,6 +283,7 @@ const struct backend_ops backend_cpu = {
     .mix = cpu_mix,
     .attention_add = cpu_attention_add,
     .gate_up = cpu_gate_up,
+    .gate_input = cpu_gate_input,
     .down_add = cpu_down_add,
     .experts_add = cpu_experts_add,
     .logits = cpu_logits,

@@ -64,6 +64,8 @@ struct phase {
     const struct mixer_weights *mixer;
     const struct mixer_params *mixer_params;
     const struct head_params *head;
+    const struct layer_inputs *inputs;
+    uint32_t layer;                 /* whose part of layer_in */
     const struct act *act;          /* what a product reads */
     float *out;                     /* what it writes, (n_cols, ld_out) */
     size_t ld_out;
@@ -105,7 +107,7 @@ struct cpu_backend {
     struct memory panels; /* apart: given back when panels are mapped. Counted in memory */
     struct pack_cache *pack;        /* NULL: none */
 
-    struct kv_layout layout;
+    struct kv_layout layout[2];     /* [1]: of layers with other heads */
     struct kv_places places;        /* of a layer of a page: (n_kv_heads) of layout.n_bytes */
     uint8_t *kv;
 
@@ -117,6 +119,10 @@ struct cpu_backend {
     float *attended;                /* (max_cols, ld_q), or of mixers (max_cols, mix.ld_out) */
     float *gates;                   /* (max_cols, ld_q) of what attention computes */
     float *gate, *up;               /* (max_cols, ld_ff) */
+    float *held;                    /* (max_cols, ld_model) what waits for another branch */
+    float *layer_in;                /* (max_cols, ld_in) every layer's part of the token itself */
+    float *layer_row;               /* (n_threads, ld_in) */
+    size_t ld_in;
     float *logit_rows;              /* (max_outs, ld_vocab) */
     float *logit_largest;           /* (max_outs, n_logit_blocks) */
     uint32_t n_logit_blocks;
@@ -157,6 +163,18 @@ static inline struct range range_of(uint32_t n, struct part part)
     return even_range(n, part.index, part.n);
 }
 
+/* Of a phase's layer. */
+static inline struct heads heads_of(const struct cpu_backend *b, const struct attention_params *a)
+{
+    return dims_heads(&b->params.dims, a->has_other_heads);
+}
+
+static inline const struct kv_layout *layout_of(const struct cpu_backend *b,
+                                                const struct attention_params *a)
+{
+    return &b->layout[a->has_other_heads];
+}
+
 static inline uint32_t act_form(const struct matrix *m)
 {
     return 1u << panel_act(m->format);
@@ -165,14 +183,13 @@ static inline uint32_t act_form(const struct matrix *m)
 /* Whether the layer's keys are stored without their bias. */
 static inline bool keeps_bias_out(const struct cpu_backend *b, const struct qkv_weights *w)
 {
-    return kv_keeps_bias_out(b->layout.k, w->k.bias, w->norm_k.weight);
+    return kv_keeps_bias_out(b->params.k_type, w->k.bias, w->norm_k.weight);
 }
 
 static inline uint8_t *kv_of(const struct cpu_backend *b, const struct attention_params *a,
                              uint32_t page, uint32_t head)
 {
-    return b->kv + kv_place(&b->places, a->kv_group, page, a->kv_layer) +
-           head * b->layout.n_bytes;
+    return b->kv + kv_place(&b->places, a, page) + head * layout_of(b, a)->n_bytes;
 }
 
 /* out = norm of n values, a multiple of 16; out may be x (ops_step.c) */
@@ -185,6 +202,9 @@ void norm_row(const struct cpu_backend *b, const struct norm *norm, const float 
 /* The operations of the seam; each file of ops_*.c records some. */
 void cpu_embed(struct backend *b, const struct matrix *embedding, float scale);
 void cpu_norm(struct backend *b, const struct norm *norm);
+void cpu_layer_inputs(struct backend *b, const struct layer_inputs *w);
+void cpu_gate_input(struct backend *b, const struct linear *gate, uint32_t layer,
+                    const struct ffn_params *p);
 void cpu_put_x(struct backend *b, const float *rows);
 void cpu_take_x(struct backend *b, float *rows);
 void cpu_qkv(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);

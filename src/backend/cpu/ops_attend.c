@@ -55,23 +55,22 @@ static uint32_t head_parts(uint32_t n_items, uint32_t n_group, uint32_t n_thread
 
 /* Enough rows (columns times heads) an item to share loads, small enough to split evenly; never
  * more than MAX_JOB_ROWS: 16, or the heads of one column's part. */
-static struct cut cut_of(const struct cpu_backend *b, uint32_t n_threads)
+static struct cut cut_of(const struct cpu_backend *b, struct heads d, uint32_t n_threads)
 {
-    const struct dims *d = &b->params.dims;
-    const uint32_t n_group = d->n_heads / d->n_kv_heads;
+    const uint32_t n_group = d.n_heads / d.n_kv_heads;
     struct cut cut = { n_group >= 16 ? 1 : 16 / n_group, 1 };
     uint32_t n_items = 0;
     for (uint32_t i = 0; i < b->batch.n_spans; i++)
-        n_items += d->n_kv_heads * n_col_items(&b->batch.span[i], &cut);
+        n_items += d.n_kv_heads * n_col_items(&b->batch.span[i], &cut);
     cut.head_parts = head_parts(n_items, n_group, n_threads);
     return cut;
 }
 
 /* Item c of a span's columns, for one of a layer's n_kv_heads * head_parts parts of query heads. */
-static struct item item_of(const struct dims *d, const struct span *s, const struct cut *cut,
+static struct item item_of(struct heads d, const struct span *s, const struct cut *cut,
                            uint32_t part, uint32_t c)
 {
-    const uint32_t n_group = d->n_heads / d->n_kv_heads;
+    const uint32_t n_group = d.n_heads / d.n_kv_heads;
     const uint32_t first = c * cut->cols_per_item, n_left = s->n_cols - first;
     const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
     return (struct item){
@@ -81,10 +80,9 @@ static struct item item_of(const struct dims *d, const struct span *s, const str
 }
 
 /* The first of an item's query heads, of all. */
-static uint32_t first_head(const struct cpu_backend *b, const struct item *item)
+static uint32_t first_head(struct heads d, const struct item *item)
 {
-    const struct dims *d = &b->params.dims;
-    return item->kv_head * (d->n_heads / d->n_kv_heads) + item->heads.first;
+    return item->kv_head * (d.n_heads / d.n_kv_heads) + item->heads.first;
 }
 
 static struct key_bias key_bias_of(const struct cpu_backend *b, const struct phase *p,
@@ -92,7 +90,8 @@ static struct key_bias key_bias_of(const struct cpu_backend *b, const struct pha
 {
     const struct rope *rope = p->attention->rope;
     if (!keeps_bias_out(b, p->qkv)) return (struct key_bias){ 0 };
-    struct key_bias bias = { .bias = p->qkv->k.bias->values + kv_head * b->layout.d_head };
+    struct key_bias bias = { .bias = p->qkv->k.bias->values +
+                                     kv_head * layout_of(b, p->attention)->d_head };
     if (!rope) return bias;
     bias.cos_sin = rope->cos_sin;
     bias.turn = rope->turn;
@@ -106,14 +105,15 @@ static void begin_job(const struct cpu_backend *b, const struct phase *p,
                       const struct prefix_group *group, const struct item *item,
                       struct attend_job *job)
 {
-    job->layout = &b->layout;
+    job->layout = layout_of(b, p->attention);
     job->key_bias = key_bias_of(b, p, item->kv_head);
     job->kv = kv_of(b, p->attention, 0, item->kv_head);
     job->page_stride = b->places.page_bytes[p->attention->kv_group];
     job->ld = b->ld_q;
     job->window = p->attention->window;
     job->score_cap = p->attention->score_cap * LOG2_E;
-    job->sinks = p->qkv->sinks ? p->qkv->sinks->values + first_head(b, item) : NULL;
+    job->sinks = p->qkv->sinks ? p->qkv->sinks->values + first_head(heads_of(b, p->attention),
+                                                                         item) : NULL;
     job->n_heads = item->heads.last - item->heads.first;
     job->n_shared = group->n_shared;
     job->n_parts = 0;
@@ -126,7 +126,8 @@ static void add_item(const struct cpu_backend *b, const struct phase *p, const s
     const struct span *s = item->span;
     const uint32_t *page = s->page[p->attention->kv_group];
     const uint32_t col = s->first_col + item->cols.first;
-    const size_t at = col * b->ld_q + (size_t)first_head(b, item) * b->params.dims.d_head;
+    const struct heads d = heads_of(b, p->attention);
+    const size_t at = col * b->ld_q + (size_t)first_head(d, item) * d.d_head;
     struct attend_part *last = job->n_parts ? &job->part[job->n_parts - 1] : NULL;
 
     if (last && last->q + last->n_cols * b->ld_q == b->q + at && last->page == page)
@@ -154,7 +155,8 @@ static uint64_t total_cost(const struct cpu_backend *b, const struct phase *p,
         for (uint32_t c = 0; c < s->n_cols; c += cut->cols_per_item) {
             const uint32_t n_left = s->n_cols - c;
             const uint32_t n = n_left < cut->cols_per_item ? n_left : cut->cols_per_item;
-            total += b->params.dims.n_heads * cost_of(s->first_pos + c, n, p->attention->window);
+            total += heads_of(b, p->attention).n_heads *
+                     cost_of(s->first_pos + c, n, p->attention->window);
         }
     }
     return total;
@@ -201,9 +203,9 @@ static void visit(const struct cpu_backend *b, const struct phase *p, struct att
 
 static void run_attend(struct cpu_backend *b, const struct phase *p, struct part mine)
 {
-    const struct dims *d = &b->params.dims;
+    const struct heads d = heads_of(b, p->attention);
     const struct prefix_groups *groups = &b->groups[p->attention->kv_group];
-    const struct cut cut = cut_of(b, b->params.n_threads);
+    const struct cut cut = cut_of(b, d, b->params.n_threads);
     struct attend_pass pass = {
         .runner = attend_begin(&b->k, b->attend_state + (size_t)mine.thread * MAX_JOB_ROWS),
         .total = total_cost(b, p, &cut),
@@ -211,7 +213,7 @@ static void run_attend(struct cpu_backend *b, const struct phase *p, struct part
 
     for (uint32_t i = 0; i < groups->n_groups; i++) {
         const struct prefix_group *group = &groups->group[i];
-        for (uint32_t part = 0; part < d->n_kv_heads * cut.head_parts; part++)
+        for (uint32_t part = 0; part < d.n_kv_heads * cut.head_parts; part++)
             for (uint32_t k = 0; k < group->n; k++) {
                 const struct span *s = &b->batch.span[groups->order[group->first + k]];
                 const uint32_t n_col = n_col_items(s, &cut);
@@ -227,7 +229,8 @@ static void run_attend(struct cpu_backend *b, const struct phase *p, struct part
 
 static void run_quantise_attended(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const uint32_t n = b->params.dims.n_heads * b->params.dims.d_head;
+    const struct heads d = heads_of(b, p->attention);
+    const uint32_t n = d.n_heads * d.d_head;
     const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         float *row = b->attended + c * b->ld_q;
@@ -243,11 +246,12 @@ void cpu_attend(struct backend *base, const struct qkv_weights *w, const struct 
     p->qkv = w;
     p->attention = a;
     if (b->batch.n_cols >= MANY_COLS) {     /* else its cost is not asked for */
-        const struct cut cut = cut_of(b, b->params.n_threads);
-        phase_set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * b->params.dims.d_head);
+        const struct cut cut = cut_of(b, heads_of(b, a), b->params.n_threads);
+        phase_set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * heads_of(b, a).d_head);
     }
     b->writer.att = b->n_phases;
     p = phase_add(b, run_quantise_attended, "quantise");
     p->qkv = w;
+    p->attention = a;
     phase_set_cost(b, p, QUANTISE_NS * b->batch.n_cols * b->ld_q);
 }

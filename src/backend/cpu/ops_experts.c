@@ -64,6 +64,13 @@ static void choose(const float *score, uint32_t n_experts, uint32_t n_used, uint
     }
 }
 
+/* What weights are multiplied by in the end. */
+static void scale_weights(const struct vector *scales, const uint32_t *chosen, uint32_t n_used,
+                          float *weight)
+{
+    for (uint32_t i = 0; i < n_used && scales; i++) weight[i] *= scales->values[chosen[i]];
+}
+
 /* Weights: the softmax of all scores, or, normalised, of those chosen; scaled. */
 static void weigh(const float *score, uint32_t n_experts, const uint32_t *chosen, uint32_t n_used,
                   const struct router_params *p, float *weight)
@@ -117,10 +124,11 @@ static void run_choose(struct cpu_backend *b, const struct phase *p, struct part
         uint32_t *chosen = b->moe.chosen + (size_t)c * n_used;
         if (!router_ranks_scores(&p->ffn->router, p->experts->choice_bias)) {
             choose_by_shares(b, p, score, b->moe.rank + (size_t)c * n_experts, chosen, weight);
-            continue;
+        } else {
+            choose(score, n_experts, n_used, chosen);
+            weigh(score, n_experts, chosen, n_used, &p->ffn->router, weight);
         }
-        choose(score, n_experts, n_used, chosen);
-        weigh(score, n_experts, chosen, n_used, &p->ffn->router, weight);
+        scale_weights(p->experts->scales, chosen, n_used, weight);
     }
 }
 
@@ -261,6 +269,25 @@ static void add_weighted(float *x, const float *y, float weight, uint32_t n)
     for (uint32_t i = 0; i < n; i++) x[i] += weight * y[i];
 }
 
+/* A column's sum, the shared expert's result first, in b->y, from where it joins X. */
+static void sum_apart(struct cpu_backend *b, const struct phase *p, uint32_t c)
+{
+    const uint32_t n_used = b->params.dims.n_experts_used, d_model = b->params.dims.d_model;
+    float *y = b->y + c * b->ld_model;
+    if (p->experts->shared_down.weight) b->k.cap(y, d_model, b->moe.shared_weight[c], 0);
+    else memset(y, 0, d_model * sizeof *y);
+    for (uint32_t i = 0; i < n_used; i++)
+        add_weighted(y, b->moe.out + b->moe.pair[c * n_used + i] * b->ld_model,
+                     b->moe.weight[c * n_used + i], d_model);
+    product_join(b, p->residual, c);
+}
+
+static void run_expert_sum_apart(struct cpu_backend *b, const struct phase *p, struct part part)
+{
+    const struct range cols = range_of(b->batch.n_cols, part);
+    for (uint32_t c = cols.first; c < cols.last; c++) sum_apart(b, p, c);
+}
+
 /* The shared expert's result, if there is one, stands in b->y. */
 static void run_expert_sum(struct cpu_backend *b, const struct phase *p, struct part part)
 {
@@ -290,7 +317,8 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     const uint32_t forms = act_form(w->gate.weight) | act_form(w->up.weight);
-    assert(!r->norm.weight);
+    const bool is_apart = r->norm.weight || r->norm_held.weight || r->x_scale != 0;
+    assert(!r->is_held);
     phase_want_forms(b, b->writer.h, forms);
 
     add_expert_phase(b, run_route_norm, "route", w)->norm = norm;
@@ -311,5 +339,6 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
     p->forms = act_form(w->down.weight);
     phase_set_cost(b, p, ACTIVATION_NS * n_pairs_of(b) * b->params.dims.d_expert);
     phase_set_cost(b, add_expert_phase(b, run_expert_down, "down", w), product_ns);
-    add_expert_phase(b, run_expert_sum, "expert sum", w)->residual = r;
+    add_expert_phase(b, is_apart ? run_expert_sum_apart : run_expert_sum, "expert sum",
+                     w)->residual = r;
 }

@@ -1,4 +1,6 @@
 /* The operations that are mostly a matrix product: attention_add, gate_up, down_add. */
+#include <string.h>
+
 #include "backend/cpu/phase.h"
 #include "backend/cpu/product.h"
 
@@ -12,25 +14,36 @@ static void run_product_add(struct cpu_backend *b, const struct phase *p, struct
     product_add_bias_of_panels(b, p->linear->bias, panels, b->x, b->ld_model);
 }
 
-/* X += scale * norm of Y */
+void product_join(const struct cpu_backend *b, const struct residual *r, uint32_t col)
+{
+    const uint32_t d_model = b->params.dims.d_model;
+    const size_t at = col * b->ld_model;
+    float *x = b->x + at, *y = b->y + at;
+    if (r->norm.weight) norm_values(b, &r->norm, y, d_model, y);
+    if (r->is_held) {
+        memcpy(b->held + at, y, d_model * sizeof *y);
+        return;
+    }
+    if (r->norm_held.weight) {
+        b->k.add(y, b->held + at, d_model);
+        norm_values(b, &r->norm_held, y, d_model, y);
+    }
+    if (r->scale != 1) b->k.cap(y, d_model, r->scale, 0);
+    b->k.add(x, y, d_model);
+    if (r->x_scale != 0) b->k.cap(x, d_model, r->x_scale, 0);
+}
+
 static void run_residual(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct range cols = range_of(b->batch.n_cols, part);
-    const uint32_t d_model = b->params.dims.d_model;
-    const struct residual *r = p->residual;
-    for (uint32_t c = cols.first; c < cols.last; c++) {
-        float *y = b->y + c * b->ld_model;
-        if (r->norm.weight) norm_values(b, &r->norm, y, d_model, y);
-        if (r->scale != 1) b->k.cap(y, d_model, r->scale, 0);
-        b->k.add(b->x + c * b->ld_model, y, d_model);
-    }
+    for (uint32_t c = cols.first; c < cols.last; c++) product_join(b, p->residual, c);
 }
 
 static void record_add(struct cpu_backend *b, const char *name, const struct linear *w,
                        const struct act *act, const struct residual *r)
 {
     struct phase *p = product_record(b, name, w, act, b->y, b->ld_model);
-    if (!r->norm.weight && r->scale == 1) {
+    if (residual_is_plain(r)) {
         p->run = run_product_add;
         return;
     }

@@ -17,10 +17,11 @@ static void run_qkv_product(struct cpu_backend *b, const struct phase *p, struct
         { p->qkv->v.weight, b->v_rows, b->ld_kv },
     };
     const uint32_t n_cols = p->has_leftovers ? 2 * b->batch.n_cols : b->batch.n_cols;
-    const uint32_t n_all = parts[0].m->n_panels + parts[1].m->n_panels + parts[2].m->n_panels;
+    const int n_parts = parts[1].m ? 3 : 1;
+    uint32_t n_all = 0, start = 0;
+    for (int i = 0; i < n_parts; i++) n_all += parts[i].m->n_panels;
     const struct range all = range_of(n_all, part);
-    uint32_t start = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < n_parts; i++) {
         const uint32_t end = start + parts[i].m->n_panels;
         const struct range mine = { (all.first > start ? all.first : start) - start,
                                     (all.last < end ? all.last : end) - start };
@@ -54,19 +55,19 @@ static void turn_pairs(float *x, const float *cos_sin, const struct rope *rope, 
 
 /* What rope leaves alone is scaled all the same. */
 static void turn_head(const struct cpu_backend *b, const struct rope *rope, float *head,
-                      uint32_t pos, float scale)
+                      uint32_t d_head, uint32_t pos, float scale)
 {
     const uint32_t n_rot = rope ? rope->n_rot : 0;
     const float *cos_sin = rope ? rope->cos_sin + (size_t)pos * n_rot : NULL;
     if (n_rot % 32) turn_pairs(head, cos_sin, rope, scale);
     else if (rope) b->k.rope(head, cos_sin, n_rot, rope->is_interleaved, scale);
-    for (uint32_t i = n_rot; i < b->params.dims.d_head; i++) head[i] *= scale;
+    for (uint32_t i = n_rot; i < d_head; i++) head[i] *= scale;
 }
 
 /* Whether norms are of all heads together: these come before, in a phase of their own. */
-static bool has_row_norms(const struct cpu_backend *b, const struct qkv_weights *w)
+static bool has_row_norms(const struct qkv_weights *w, uint32_t d_head)
 {
-    return w->norm_q.weight && w->norm_q.weight->n != b->params.dims.d_head;
+    return w->norm_q.weight && w->norm_q.weight->n != d_head;
 }
 
 static void norm_row_of(const struct cpu_backend *b, const struct phase *p, float *row, size_t ld,
@@ -81,6 +82,7 @@ static void run_row_norms(struct cpu_backend *b, const struct phase *p, struct p
     const struct range cols = range_of(b->batch.n_cols, part);
     for (uint32_t c = cols.first; c < cols.last; c++) {
         norm_row_of(b, p, b->q + c * b->ld_q, b->ld_q, w->q.bias, &w->norm_q);
+        if (!w->k.weight) continue;
         norm_row_of(b, p, b->k_rows + c * b->ld_kv, b->ld_kv, w->k.bias, &w->norm_k);
     }
 }
@@ -88,8 +90,9 @@ static void run_row_norms(struct cpu_backend *b, const struct phase *p, struct p
 static void prepare_head(const struct cpu_backend *b, const struct phase *p, float *head, size_t ld,
                          const float *bias, const struct norm *norm, uint32_t pos, float scale)
 {
-    if (!has_row_norms(b, p->qkv)) complete(b, p, head, ld, bias, norm, b->params.dims.d_head);
-    turn_head(b, p->attention->rope, head, pos, scale);
+    const uint32_t d_head = heads_of(b, p->attention).d_head;
+    if (!has_row_norms(p->qkv, d_head)) complete(b, p, head, ld, bias, norm, d_head);
+    turn_head(b, p->attention->rope, head, d_head, pos, scale);
 }
 
 static const struct span *span_of(const struct batch *batch, uint32_t col)
@@ -102,7 +105,7 @@ static const struct span *span_of(const struct batch *batch, uint32_t col)
 static void write_kv(struct cpu_backend *b, const struct phase *p, uint32_t head, uint32_t col,
                      const struct span *span)
 {
-    const uint32_t d_head = b->params.dims.d_head, pos = b->batch.pos[col];
+    const uint32_t d_head = heads_of(b, p->attention).d_head, pos = b->batch.pos[col];
     float *k = b->k_rows + col * b->ld_kv + head * d_head;
     float *v = b->v_rows + col * b->ld_kv + head * d_head;
     const struct vector *bias_k = p->qkv->k.bias, *bias_v = p->qkv->v.bias;
@@ -110,9 +113,10 @@ static void write_kv(struct cpu_backend *b, const struct phase *p, uint32_t head
     if (keeps_bias_out(b, p->qkv)) bias_k = NULL;
     prepare_head(b, p, k, b->ld_kv, bias_k ? bias_k->values + head * d_head : NULL,
                  &p->qkv->norm_k, pos, 1);
-    complete(b, p, v, b->ld_kv, bias_v ? bias_v->values + head * d_head : NULL, NULL, d_head);
+    complete(b, p, v, b->ld_kv, bias_v ? bias_v->values + head * d_head : NULL,
+             &p->qkv->norm_v, d_head);
     const struct attention_params *a = p->attention;
-    b->k.kv_write(kv_of(b, a, span->page[a->kv_group][pos / PAGE_TOKENS], head), &b->layout,
+    b->k.kv_write(kv_of(b, a, span->page[a->kv_group][pos / PAGE_TOKENS], head), layout_of(b, a),
                   pos % PAGE_TOKENS, k, v);
 }
 
@@ -126,21 +130,21 @@ static float scale_at(const struct phase *p, uint32_t pos)
  * the split allows, since neighbouring tokens share cache lines of a page. */
 static void run_heads(struct cpu_backend *b, const struct phase *p, struct part part)
 {
-    const struct dims *d = &b->params.dims;
-    const uint32_t n_cols = b->batch.n_cols;
+    const struct heads d = heads_of(b, p->attention);
+    const uint32_t n_cols = b->batch.n_cols, n_kv_heads = p->qkv->k.weight ? d.n_kv_heads : 0;
     const struct vector *bias_q = p->qkv->q.bias;
-    const struct range items = range_of((d->n_heads + d->n_kv_heads) * n_cols, part);
+    const struct range items = range_of((d.n_heads + n_kv_heads) * n_cols, part);
     const struct span *span = NULL;
 
     for (uint32_t i = items.first; i < items.last; i++) {
         const uint32_t head = i / n_cols, col = i % n_cols;
-        if (head < d->n_heads) {
-            prepare_head(b, p, b->q + col * b->ld_q + head * d->d_head, b->ld_q,
-                         bias_q ? bias_q->values + head * d->d_head : NULL, &p->qkv->norm_q,
+        if (head < d.n_heads) {
+            prepare_head(b, p, b->q + col * b->ld_q + head * d.d_head, b->ld_q,
+                         bias_q ? bias_q->values + head * d.d_head : NULL, &p->qkv->norm_q,
                          b->batch.pos[col], scale_at(p, b->batch.pos[col]));
         } else {
             if (!span || col - span->first_col >= span->n_cols) span = span_of(&b->batch, col);
-            write_kv(b, p, head - d->n_heads, col, span);
+            write_kv(b, p, head - d.n_heads, col, span);
         }
     }
 }
@@ -153,7 +157,7 @@ void cpu_qkv(struct backend *base, const struct qkv_weights *w, const struct att
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     const struct matrix *q = w->q.weight, *k = w->k.weight, *v = w->v.weight;
-    const uint32_t forms = act_form(q) | act_form(k) | act_form(v);
+    const uint32_t forms = act_form(q) | (k ? act_form(k) | act_form(v) : 0);
     const bool has_leftovers = forms == ACT_FORM_X32;
     if (w->gate.weight) {
         phase_want_forms(b, b->writer.h, act_form(w->gate.weight));
@@ -165,9 +169,9 @@ void cpu_qkv(struct backend *base, const struct qkv_weights *w, const struct att
     p->qkv = w;
     p->has_leftovers = has_leftovers;
     const uint32_t n_cols = has_leftovers ? 2 * b->batch.n_cols : b->batch.n_cols;
-    phase_set_cost(b, p,
-                   product_cost(q, n_cols) + product_cost(k, n_cols) + product_cost(v, n_cols));
-    if (has_row_norms(b, w)) {
+    const double kv_cost = k ? product_cost(k, n_cols) + product_cost(v, n_cols) : 0;
+    phase_set_cost(b, p, product_cost(q, n_cols) + kv_cost);
+    if (has_row_norms(w, heads_of(b, a).d_head)) {
         p = phase_add(b, run_row_norms, "norm");
         p->qkv = w;
         p->has_leftovers = has_leftovers;

@@ -34,6 +34,9 @@ void product_add_bias_of_panels(const struct cpu_backend *b, const struct vector
 /* What a product takes of one core, in ns. */
 double product_cost(const struct matrix *m, uint32_t n_cols);
 
+/* The column's Y joins X as the residual says (ops_product.c). */
+void product_join(const struct cpu_backend *b, const struct residual *r, uint32_t col);
+
 /* The phase that makes it: out = act * w + bias, (n_cols, ld_out). */
 struct phase *product_record(struct cpu_backend *b, const char *name, const struct linear *w,
                              const struct act *act, float *out, size_t ld_out);

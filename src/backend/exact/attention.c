@@ -11,9 +11,9 @@ static float *kv_at(const struct exact_backend *b, const struct attention_params
                     uint32_t kv_head, enum kv_part part, uint32_t col, uint32_t pos)
 {
     const uint32_t page = b->span[col]->page[a->kv_group][pos / PAGE_TOKENS];
-    const uint64_t layer = kv_place(&b->places, a->kv_group, page, a->kv_layer) / sizeof *b->kv;
+    const uint64_t layer = kv_place(&b->places, a, page) / sizeof *b->kv;
     const size_t row = ((size_t)kv_head * 2 + part) * PAGE_TOKENS + pos % PAGE_TOKENS;
-    return b->kv + layer + row * b->params.dims.d_head;
+    return b->kv + layer + row * dims_heads(&b->params.dims, a->has_other_heads).d_head;
 }
 
 /* ---- Q, K, V -------------------------------------------------------------------------------- */
@@ -40,16 +40,14 @@ static void turn(float *x, uint32_t d_head, const struct rope *rope, uint32_t po
     for (uint32_t i = n_rot; i < d_head; i++) x[i] *= scale;
 }
 
-static void prepare_heads(const struct exact_backend *b, const struct attention *l,
-                          const struct norm *norm, uint32_t n_heads, uint32_t pos, float scale,
-                          float *x)
+static void prepare_heads(const struct rope *rope, const struct norm *norm, uint32_t n_heads,
+                          uint32_t d_head, uint32_t pos, float scale, float *x)
 {
-    const uint32_t d_head = b->params.dims.d_head;
     const bool is_of_heads = norm->weight && norm->weight->n == d_head;
     if (norm->weight && !is_of_heads) exact_normed(x, norm, x);
     for (uint32_t head = 0; head < n_heads; head++, x += d_head) {
         if (is_of_heads) exact_normed(x, norm, x);
-        turn(x, d_head, l->params->rope, pos, scale);
+        turn(x, d_head, rope, pos, scale);
     }
 }
 
@@ -61,19 +59,21 @@ static float q_scale_of(const struct attention_params *a, uint32_t pos)
 static void prepare_column(struct exact_backend *b, const void *arg, uint32_t c)
 {
     const struct attention *l = arg;
-    const struct dims *d = &b->params.dims;
+    const struct rope *rope = l->params->rope;
+    const struct heads d = dims_heads(&b->params.dims, l->params->has_other_heads);
     const uint32_t pos = b->batch.pos[c];
-    float *q = b->q + (size_t)c * d->n_heads * d->d_head;
-    float *k = b->k + (size_t)c * d->n_kv_heads * d->d_head;
-    float *v = b->v + (size_t)c * d->n_kv_heads * d->d_head;
+    float *q = b->q + (size_t)c * d.n_heads * d.d_head;
+    float *k = b->k + (size_t)c * d.n_kv_heads * d.d_head;
+    float *v = b->v + (size_t)c * d.n_kv_heads * d.d_head;
 
-    prepare_heads(b, l, &l->w->norm_q, d->n_heads, pos, q_scale_of(l->params, pos), q);
-    prepare_heads(b, l, &l->w->norm_k, d->n_kv_heads, pos, 1, k);
-    for (uint32_t head = 0; head < d->n_kv_heads; head++) {
-        memcpy(kv_at(b, l->params, head, KEYS, c, pos), k + head * d->d_head,
-               d->d_head * sizeof *k);
-        memcpy(kv_at(b, l->params, head, VALUES, c, pos), v + head * d->d_head,
-               d->d_head * sizeof *v);
+    prepare_heads(rope, &l->w->norm_q, d.n_heads, d.d_head, pos, q_scale_of(l->params, pos), q);
+    if (!l->w->k.weight) return;
+    prepare_heads(rope, &l->w->norm_k, d.n_kv_heads, d.d_head, pos, 1, k);
+    prepare_heads(NULL, &l->w->norm_v, d.n_kv_heads, d.d_head, pos, 1, v);
+    for (uint32_t head = 0; head < d.n_kv_heads; head++) {
+        memcpy(kv_at(b, l->params, head, KEYS, c, pos), k + head * d.d_head, d.d_head * sizeof *k);
+        memcpy(kv_at(b, l->params, head, VALUES, c, pos), v + head * d.d_head,
+               d.d_head * sizeof *v);
     }
 }
 
@@ -83,8 +83,8 @@ void exact_qkv(struct backend *base, const struct qkv_weights *w,
     struct exact_backend *b = (struct exact_backend *)base;
     const uint32_t n_cols = b->batch.n_cols;
     exact_product(b, "qkv", all_rows(&w->q), b->h, n_cols, b->q);
-    exact_product(b, "qkv", all_rows(&w->k), b->h, n_cols, b->k);
-    exact_product(b, "qkv", all_rows(&w->v), b->h, n_cols, b->v);
+    if (w->k.weight) exact_product(b, "qkv", all_rows(&w->k), b->h, n_cols, b->k);
+    if (w->v.weight) exact_product(b, "qkv", all_rows(&w->v), b->h, n_cols, b->v);
     if (w->gate.weight) exact_product(b, "qkv", all_rows(&w->gate), b->h, n_cols, b->gates);
     exact_run(b, "rope", n_cols, prepare_column, &(struct attention){ w, a });
 }
@@ -98,32 +98,32 @@ static void attend_head(struct exact_backend *b, const void *arg, uint32_t item)
 {
     const struct attention *l = arg;
     const struct attention_params *a = l->params;
-    const struct dims *d = &b->params.dims;
-    const uint32_t c = item / d->n_heads, head = item % d->n_heads, pos = b->batch.pos[c];
-    const uint32_t kv_head = head / (d->n_heads / d->n_kv_heads);
+    const struct heads d = dims_heads(&b->params.dims, a->has_other_heads);
+    const uint32_t c = item / d.n_heads, head = item % d.n_heads, pos = b->batch.pos[c];
+    const uint32_t kv_head = head / (d.n_heads / d.n_kv_heads);
     const uint32_t first = window_start(pos, a->window);
-    const float *q = b->q + (size_t)item * d->d_head;
+    const float *q = b->q + (size_t)item * d.d_head;
     const struct vector *sinks = l->w->sinks;
     double largest = sinks ? (double)sinks->values[head] : -INFINITY;
     double total = sinks ? 1 : 0, sum[BACKEND_MAX_D_HEAD] = { 0 };
 
     for (uint32_t p = first; p <= pos; p++) {
         const float *k = kv_at(b, a, kv_head, KEYS, c, p);
-        const double score = exact_capped(exact_dot(q, k, d->d_head), a->score_cap);
+        const double score = exact_capped(exact_dot(q, k, d.d_head), a->score_cap);
         const float *v = kv_at(b, a, kv_head, VALUES, c, p);
         if (score > largest) {
             const double shrink = exp(largest - score);
             total *= shrink;
-            for (uint32_t i = 0; i < d->d_head; i++) sum[i] *= shrink;
+            for (uint32_t i = 0; i < d.d_head; i++) sum[i] *= shrink;
             largest = score;
         }
         const double weight = exp(score - largest);
         total += weight;
-        for (uint32_t i = 0; i < d->d_head; i++) sum[i] += weight * (double)v[i];
+        for (uint32_t i = 0; i < d.d_head; i++) sum[i] += weight * (double)v[i];
     }
-    float *out = b->attended + (size_t)item * d->d_head;
-    const float *gate = l->w->gate.weight ? b->gates + (size_t)item * d->d_head : NULL;
-    for (uint32_t i = 0; i < d->d_head; i++)
+    float *out = b->attended + (size_t)item * d.d_head;
+    const float *gate = l->w->gate.weight ? b->gates + (size_t)item * d.d_head : NULL;
+    for (uint32_t i = 0; i < d.d_head; i++)
         out[i] = (float)(sum[i] / total * (gate ? 1 / (1 + exp(-(double)gate[i])) : 1));
 }
 
@@ -131,6 +131,6 @@ void exact_attend(struct backend *base, const struct qkv_weights *w,
                   const struct attention_params *a)
 {
     struct exact_backend *b = (struct exact_backend *)base;
-    exact_run(b, "attend", b->batch.n_cols * b->params.dims.n_heads, attend_head,
-              &(struct attention){ w, a });
+    const uint32_t n_heads = dims_heads(&b->params.dims, a->has_other_heads).n_heads;
+    exact_run(b, "attend", b->batch.n_cols * n_heads, attend_head, &(struct attention){ w, a });
 }

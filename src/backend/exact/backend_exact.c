@@ -14,8 +14,8 @@ static struct workspace scratch_of(struct exact_backend *b)
 {
     const struct dims *d = &b->params.dims;
     const uint64_t n_cols = b->params.max_cols, n_outs = b->params.max_outs, row = sizeof(float);
-    const uint64_t n_q = (uint64_t)d->n_heads * d->d_head,
-                   n_kv = (uint64_t)d->n_kv_heads * d->d_head;
+    const uint64_t n_q = dims_widest_q(d), n_kv = dims_widest_kv(d);
+    const uint64_t n_in = (uint64_t)d->n_layers * d->d_input;
     const uint64_t d_ff = dims_widest_ff(d), d_widest = d_ff > d->d_expert ? d_ff : d->d_expert;
     const uint64_t n_routed = d->n_experts ? n_cols : 0, n_mixed = mixer_width(&d->mixer);
     const char *what = "activations", *experts = "experts";
@@ -33,6 +33,9 @@ static struct workspace scratch_of(struct exact_backend *b)
     workspace_want(&w, what, n_cols * n_kv * row, &b->v);
     workspace_want(&w, what, n_cols * d_widest * row, &b->gate);
     workspace_want(&w, what, n_cols * d_widest * row, &b->up);
+    workspace_want(&w, what, d->has_both_ffs ? n_cols * d->d_model * row : 0, &b->held);
+    workspace_want(&w, what, n_cols * n_in * row, &b->layer_in);
+    workspace_want(&w, what, n_cols * n_in * row, &b->layer_row);
     workspace_want(&w, "logits", n_outs * d->n_vocab * row, &b->logits);
     workspace_want(&w, "logits", n_outs * b->n_logit_blocks * row, &b->largest);
     workspace_want(&w, "page tables", n_cols * sizeof *b->span, &b->span);
@@ -42,16 +45,22 @@ static struct workspace scratch_of(struct exact_backend *b)
     workspace_want(&w, experts, n_routed * row, &b->shared_weight);
     workspace_want(&w, experts, n_routed * sizeof *b->expert_col, &b->expert_col);
     workspace_want(&w, experts, n_routed * d->d_model * row, &b->expert_h);
+    workspace_want(&w, experts, d->has_both_ffs ? n_cols * d->d_model * row : 0, &b->expert_sum);
     return w;
+}
+
+/* Of a page, for one layer of these heads. */
+static uint64_t page_bytes(struct heads heads)
+{
+    return (uint64_t)heads.n_kv_heads * 2 * PAGE_TOKENS * heads.d_head * sizeof(float);
 }
 
 static void set_params(struct exact_backend *b, const struct backend_params *params)
 {
     const struct dims *d = &params->dims;
     b->params = *params;
-    const uint64_t layer_bytes =
-        (uint64_t)d->n_kv_heads * 2 * PAGE_TOKENS * d->d_head * sizeof *b->kv;
-    b->places = kv_places_of(&params->kv, layer_bytes, &d->mixer);
+    b->places = kv_places_of(&params->kv, page_bytes(dims_heads(d, false)),
+                             page_bytes(d->other), &d->mixer);
     if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
 }
@@ -146,6 +155,7 @@ const struct backend_ops backend_exact = {
     .shared_bytes = exact_shared_bytes,
     .begin = exact_begin,
     .embed = exact_embed,
+    .layer_inputs = exact_layer_inputs,
     .put_x = exact_put_x,
     .take_x = exact_take_x,
     .norm = exact_norm,
@@ -154,6 +164,7 @@ const struct backend_ops backend_exact = {
     .mix = exact_mix,
     .attention_add = exact_attention_add,
     .gate_up = exact_gate_up,
+    .gate_input = exact_gate_input,
     .down_add = exact_down_add,
     .experts_add = exact_experts_add,
     .logits = exact_logits,

@@ -36,6 +36,9 @@ struct exact_backend {
     struct memory records;          /* the structs above, a few bytes a weight: not counted */
 
     struct kv_places places;        /* of a layer of a page: (n_kv_heads, K then V, 16, d_head) */
+    float *held;                    /* (max_cols, d_model) what waits for another branch */
+    float *layer_in;                /* (max_cols, n_layers * d_input) */
+    float *layer_row;               /* likewise: rows of the embedding it is made of */
     float *kv;
     float *x, *h;                   /* (max_cols, d_model) */
     float *y;                       /* likewise: what is yet to be added to x */
@@ -59,7 +62,8 @@ struct exact_backend {
     float *expert_weight;           /* likewise; 0: not chosen */
     float *shared_weight;           /* (max_cols) */
     uint32_t *expert_col;           /* (max_cols) columns that chose one expert */
-    float *expert_h;                /* (max_cols, d_model) their H */
+    float *expert_h;                /* (max_cols, d_model) their H; what the router reads before */
+    float *expert_sum;              /* (max_cols, d_model) where it does not go to x at once */
 
     struct batch batch;
     const struct head_params *head; /* logits, as recorded; sample runs it in turns */
@@ -79,6 +83,9 @@ void exact_run(struct exact_backend *b, const char *name, uint32_t n_items, exac
 
 /* a . b: eight sums, of places i % 8, added up in a tree */
 double exact_dot(const float *a, const float *b, uint32_t n);
+
+/* An activation of a gate, times its up (products.c) */
+double exact_activated(enum activation activation, double gate, double up);
 
 /* out = norm of x, which may be out */
 void exact_normed(const float *x, const struct norm *norm, float *out);
@@ -101,6 +108,9 @@ static inline struct rows all_rows(const struct linear *l)
 /* out (n_cols, w.n) = x (n_cols, n_k) * w + bias (products.c) */
 void exact_product(struct exact_backend *b, const char *name, struct rows w, const float *x,
                    uint32_t n_cols, float *out);
+
+/* What a branch made of the columns, in rows of d_model, joins X (products.c) */
+void exact_join(struct exact_backend *b, float *y, const struct residual *r);
 
 /* b->gate (n_cols, gate.n) = activation(h * gate) * (h * up), biases included (products.c) */
 void exact_gated(struct exact_backend *b, struct rows gate, struct rows up,
@@ -126,6 +136,9 @@ void exact_timing(struct backend *b, bool on);
 uint32_t exact_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
 
 void exact_embed(struct backend *b, const struct matrix *embedding, float scale);
+void exact_layer_inputs(struct backend *b, const struct layer_inputs *w);
+void exact_gate_input(struct backend *b, const struct linear *gate, uint32_t layer,
+                      const struct ffn_params *p);
 void exact_put_x(struct backend *b, const float *rows);
 void exact_take_x(struct backend *b, float *rows);
 void exact_norm(struct backend *b, const struct norm *norm);

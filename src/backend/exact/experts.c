@@ -33,18 +33,21 @@ static void share(enum router_score kind, float *score, uint32_t n)
         score[e] = (float)(exp((double)score[e] - largest) / total);
 }
 
-/* Weights of the chosen: their shares; normalised; scaled. */
-static void weigh(const struct router_params *p, const float *share_of, float *weight,
-                  uint32_t n_experts)
+/* Weights of the chosen: their shares; normalised; scaled, by scales of their own too. */
+static void weigh(const struct router_params *p, const struct vector *scales,
+                  const float *share_of, float *weight, uint32_t n_experts)
 {
     double total = p->is_normalised ? 0 : 1;
     for (uint32_t e = 0; e < n_experts && p->is_normalised; e++)
         if (weight[e] != 0) total += (double)share_of[e];
     for (uint32_t e = 0; e < n_experts; e++)
-        if (weight[e] != 0) weight[e] = (float)((double)share_of[e] / total * (double)p->scale);
+        if (weight[e] != 0)
+            weight[e] = (float)((double)share_of[e] / total * (double)p->scale *
+                                (scales ? (double)scales->values[e] : 1));
 }
 
 struct route {
+    const struct norm *norm;
     const struct expert_weights *w;
     const struct ffn_params *p;
 };
@@ -54,11 +57,13 @@ static void route_column(struct exact_backend *b, const void *arg, uint32_t c)
     const struct route *r = arg;
     const struct expert_weights *w = r->w;
     const struct dims *d = &b->params.dims;
-    const float *h = b->h + (size_t)c * d->d_model;
+    float *h = b->expert_h + (size_t)c * d->d_model;
     float *score = b->expert_score + (size_t)c * d->n_experts;
     float *rank = b->expert_rank + (size_t)c * d->n_experts;
     float *weight = b->expert_weight + (size_t)c * d->n_experts;
 
+    if (r->norm->weight) exact_normed(b->x + (size_t)c * d->d_model, r->norm, h);
+    else memcpy(h, b->x + (size_t)c * d->d_model, d->d_model * sizeof *h);
     for (uint32_t e = 0; e < d->n_experts; e++) {
         const double bias = w->router_bias ? (double)w->router_bias->values[e] : 0;
         score[e] = (float)(bias + exact_dot(h, w->router->values + (size_t)e * d->d_model,
@@ -74,7 +79,7 @@ static void route_column(struct exact_backend *b, const void *arg, uint32_t c)
     expert_groups_drop(&r->p->router, rank, d->n_experts);
     for (uint32_t i = 0; i < d->n_experts_used; i++)
         weight[best_left(rank, weight, d->n_experts)] = 1;
-    weigh(&r->p->router, score, weight, d->n_experts);
+    weigh(&r->p->router, w->scales, score, weight, d->n_experts);
     b->shared_weight[c] = 1;
     if (w->shared_router)
         b->shared_weight[c] = (float)(1 / (1 + exp(-exact_dot(h, w->shared_router->values,
@@ -90,9 +95,9 @@ struct expert {
     size_t weight_stride;
 };
 
-/* X += scale * weight * down(activation(H gate) * (H up)) of the columns that chose it. */
+/* to += scale * weight * down(activation(H gate) * (H up)) of the columns that chose it. */
 static void add_expert(struct exact_backend *b, const struct expert *e, enum activation activation,
-                       float scale)
+                       float scale, float *to)
 {
     const size_t d_model = b->params.dims.d_model;
     uint32_t n = 0;
@@ -108,19 +113,22 @@ static void add_expert(struct exact_backend *b, const struct expert *e, enum act
         const size_t c = b->expert_col[i];
         const float weight = scale * e->weight[c * e->weight_stride];
         for (size_t k = 0; k < d_model; k++)
-            b->x[c * d_model + k] += weight * b->y[i * d_model + k];
+            to[c * d_model + k] += weight * b->y[i * d_model + k];
     }
 }
 
-/* The router reads the normalised column as all else does: H is exact here. */
+/* Where the residual is no plain sum, theirs is made apart. */
 void exact_experts_add(struct backend *base, const struct norm *norm,
                        const struct expert_weights *w, const struct ffn_params *p,
                        const struct residual *r)
 {
     struct exact_backend *b = (struct exact_backend *)base;
     const struct dims *d = &b->params.dims;
-    (void)norm;
-    exact_run(b, "route", b->batch.n_cols, route_column, &(struct route){ w, p });
+    const bool is_apart = r->norm.weight || r->norm_held.weight || r->x_scale != 0;
+    const float scale = is_apart ? 1 : r->scale;
+    float *to = is_apart ? b->expert_sum : b->x;
+    exact_run(b, "route", b->batch.n_cols, route_column, &(struct route){ norm, w, p });
+    if (is_apart) memset(to, 0, (size_t)b->batch.n_cols * d->d_model * sizeof *to);
     for (uint32_t i = 0; i < d->n_experts; i++) {
         const uint32_t first = i * d->d_expert;
         const struct expert e = {
@@ -129,10 +137,12 @@ void exact_experts_add(struct backend *base, const struct norm *norm,
             { w->down.weight, w->down.bias, i * d->d_model, d->d_model },
             b->expert_weight + i, d->n_experts,
         };
-        add_expert(b, &e, p->activation, r->scale);
+        add_expert(b, &e, p->activation, scale, to);
     }
-    if (!w->shared_down.weight) return;
-    const struct expert shared = { all_rows(&w->shared_gate), all_rows(&w->shared_up),
-                                   all_rows(&w->shared_down), b->shared_weight, 1 };
-    add_expert(b, &shared, p->activation, r->scale);
+    if (w->shared_down.weight) {
+        const struct expert shared = { all_rows(&w->shared_gate), all_rows(&w->shared_up),
+                                       all_rows(&w->shared_down), b->shared_weight, 1 };
+        add_expert(b, &shared, p->activation, scale, to);
+    }
+    if (is_apart) exact_join(b, to, r);
 }

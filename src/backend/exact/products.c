@@ -3,6 +3,7 @@
  * A row is dequantised in pieces of 256 weights, each for a handful of columns at a time. Its sum
  * with a column is that of its pieces, in their order, each as exact_dot has it. */
 #include <math.h>
+#include <string.h>
 
 #include "backend/exact/exact_internal.h"
 #include "quant/quant.h"
@@ -52,32 +53,54 @@ void exact_product(struct exact_backend *b, const char *name, struct rows w, con
 
 /* ---- X += product --------------------------------------------------------------------------- */
 
+struct join {
+    float *y;                       /* (n_cols, d_model) */
+    const struct residual *r;
+};
+
 static void add_column(struct exact_backend *b, const void *arg, uint32_t c)
 {
-    const struct residual *r = arg;
+    const struct join *j = arg;
+    const struct residual *r = j->r;
     const uint32_t d_model = b->params.dims.d_model;
-    float *x = b->x + (size_t)c * d_model, *y = b->y + (size_t)c * d_model;
+    const size_t at = (size_t)c * d_model;
+    float *x = b->x + at, *y = j->y + at;
+    float *held = r->is_held || r->norm_held.weight ? b->held + at : NULL;
     if (r->norm.weight) exact_normed(y, &r->norm, y);
+    if (r->is_held) {
+        memcpy(held, y, d_model * sizeof *held);
+        return;
+    }
+    if (r->norm_held.weight) {
+        for (uint32_t i = 0; i < d_model; i++) y[i] += held[i];
+        exact_normed(y, &r->norm_held, y);
+    }
     for (uint32_t i = 0; i < d_model; i++) x[i] += r->scale * y[i];
+    for (uint32_t i = 0; i < d_model && r->x_scale != 0; i++) x[i] *= r->x_scale;
+}
+
+void exact_join(struct exact_backend *b, float *y, const struct residual *r)
+{
+    exact_run(b, "add", b->batch.n_cols, add_column, &(struct join){ y, r });
 }
 
 void exact_attention_add(struct backend *base, const struct linear *w, const struct residual *r)
 {
     struct exact_backend *b = (struct exact_backend *)base;
     exact_product(b, "attention out", all_rows(w), b->attended, b->batch.n_cols, b->y);
-    exact_run(b, "add", b->batch.n_cols, add_column, r);
+    exact_join(b, b->y, r);
 }
 
 void exact_down_add(struct backend *base, const struct linear *w, const struct residual *r)
 {
     struct exact_backend *b = (struct exact_backend *)base;
     exact_product(b, "down", all_rows(w), b->gate, b->batch.n_cols, b->y);
-    exact_run(b, "add", b->batch.n_cols, add_column, r);
+    exact_join(b, b->y, r);
 }
 
 /* ---- gated activation ----------------------------------------------------------------------- */
 
-static double activated(enum activation activation, double x, double up)
+double exact_activated(enum activation activation, double x, double up)
 {
     const double alpha = (double)SWIGLU_ALPHA, limit = (double)SWIGLU_LIMIT;
     switch (activation) {
@@ -102,7 +125,7 @@ static void activate_column(struct exact_backend *b, const void *arg, uint32_t c
     float *gate = b->gate + (size_t)c * g->d;
     const float *up = b->up + (size_t)c * g->d;
     for (uint32_t i = 0; i < g->d; i++)
-        gate[i] = (float)activated(g->activation, (double)gate[i], (double)up[i]);
+        gate[i] = (float)exact_activated(g->activation, (double)gate[i], (double)up[i]);
 }
 
 void exact_gated(struct exact_backend *b, struct rows gate, struct rows up,

@@ -7,7 +7,7 @@
  * memory as halves, whatever its type. Nothing that a row does not see enters its sums: S is
  * replaced there, and V is staged as zeros where nothing was written. */
 
-enum { SPLIT_PAGES = SPLIT / 16, STAGE_DIMS = 64, MAX_O = 8 /* fragments of a simdgroup */ };
+enum { SPLIT_PAGES = SPLIT / 16, STAGE_DIMS = 64 /* of keys */ };
 
 /* Of what a row does not see. Finite, so that no mode of arithmetic takes liberties with it; no
  * score of halves comes near. */
@@ -101,7 +101,7 @@ struct attend_place {
     threadgroup float *scores;      /* (8 RT, SPLIT) */
     threadgroup half *weights;      /* (8 RT, SPLIT) */
     threadgroup half *queries;      /* (8 RT, d_head) */
-    threadgroup half *stage;        /* (16, STAGE_DIMS), this simdgroup's */
+    threadgroup half *stage;        /* (16, STAGE_DIMS or more), this simdgroup's */
     threadgroup float *row_max, *row_sum, *row_old, *row_more;  /* (8 RT) */
     device const uchar *kv;
     device const uint *page;        /* of the item's streams */
@@ -184,8 +184,8 @@ static inline void soften_row(thread const attend_place<RT> &p, float score_cap,
 }
 
 /* O of one split for this simdgroup's quarter of the dimensions, merged into what earlier ones
- * gave. */
-template <int RT>
+ * gave. MAX_O: fragments of that. */
+template <int RT, int MAX_O>
 static inline void add_values(thread const attend_place<RT> &p, constant attend_args &a, uint split,
                               uint simd, uint lane, uint row_in_fragment,
                               thread simdgroup_float8x8 (&o)[RT][MAX_O])
@@ -237,7 +237,7 @@ static inline void put_attended(device half *att, ulong at, float o, float sum)
 }
 
 /* This simdgroup's O to where it belongs: ATT, or the item's partial results. */
-template <int RT>
+template <int RT, int MAX_O>
 static inline void put_rows(thread const attend_place<RT> &p, constant attend_args &a,
                             attend_item item, device const attend_row *rows, device half *att,
                             device float *partial, uint head, uint simd, uchar4 mine,
@@ -267,7 +267,7 @@ static inline void put_rows(thread const attend_place<RT> &p, constant attend_ar
 
 /* Grid: (items, KV heads). shared: scores, weights, queries, four stages, four numbers of each row.
  */
-template <int RT>
+template <int RT, int MAX_O>
 [[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void attend(device const attend_item *items [[buffer(0)]],
                    device const attend_row *rows [[buffer(1)]],
@@ -294,11 +294,11 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
     threadgroup half *halves_at = (threadgroup half *)(shared + n_rows * SPLIT + 4 * n_rows);
     const attend_place<RT> p = {
         shared, halves_at, halves_at + n_rows * SPLIT,
-        halves_at + n_rows * (SPLIT + d_head()) + simd * PAGE_TOKENS * STAGE_DIMS,
+        halves_at + n_rows * (SPLIT + d_head()) + simd * PAGE_TOKENS * 8 * MAX_O,
         shared + n_rows * SPLIT, shared + n_rows * (SPLIT + 1), shared + n_rows * (SPLIT + 2),
         shared + n_rows * (SPLIT + 3),
-        kv + ulong(a.first_head + head) * a.head_bytes, pages + item.page_at,
-        ulong(a.n_page_heads) * a.head_bytes, item.n_positions,
+        kv + ulong(a.first_unit) * KV_UNIT + ulong(head) * a.head_bytes, pages + item.page_at,
+        ulong(a.page_units) * KV_UNIT, item.n_positions,
     };
     const uchar4 mine = lanes[lane];
     simdgroup_float8x8 o[RT][MAX_O];
@@ -328,9 +328,9 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
             soften_row<RT>(p, a.score_cap, row, split, r->first_pos, r->pos + 1, lane);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        add_values<RT>(p, a, split, simd, lane, mine.x, o);
+        add_values<RT, MAX_O>(p, a, split, simd, lane, mine.x, o);
     }
-    put_rows<RT>(p, a, item, rows, att, partial, head, simd, mine, o);
+    put_rows<RT, MAX_O>(p, a, item, rows, att, partial, head, simd, mine, o);
     if (item.partial == NO_PARTIAL || thread_index >= item.n_rows) return;
     device float *to =
         partial + (ulong(item.partial + thread_index) * a.n_kv_heads + head) * (2 + d_head());
@@ -338,8 +338,10 @@ kernel void attend(device const attend_item *items [[buffer(0)]],
     to[1] = p.row_sum[thread_index];
 }
 
-template [[host_name("attend_1")]] kernel decltype(attend<1>) attend<1>;
-template [[host_name("attend_2")]] kernel decltype(attend<2>) attend<2>;
+template [[host_name("attend_1")]] kernel decltype(attend<1, 8>) attend<1, 8>;
+template [[host_name("attend_2")]] kernel decltype(attend<2, 8>) attend<2, 8>;
+/* Of heads of more than 256 dimensions: for two tiles of rows there is no room. */
+template [[host_name("attend_wide")]] kernel decltype(attend<1, 16>) attend<1, 16>;
 
 /* Merges a row's partial results in the order of their splits. Grid: (rows, KV heads), a simdgroup.
  */

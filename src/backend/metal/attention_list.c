@@ -71,9 +71,9 @@ static void add_row(struct open_item *o, struct attend_row row)
     o->item.n_rows++;
 }
 
-static uint32_t tiles_for(uint32_t n_rows)
+static uint32_t tiles_for(uint32_t n_rows, uint32_t max_tiles)
 {
-    return n_rows > ATTEND_ROWS ? MAX_ROW_TILES : 1;
+    return n_rows > ATTEND_ROWS ? max_tiles : 1;
 }
 
 /* One span's rows, each item through all its splits. */
@@ -83,7 +83,7 @@ static void walk_span(struct attention_spans *all, struct attention_list *l, uin
     const struct span_work *w = &all->work[index];
     const uint32_t group = all->group, n_rows = s->n_cols * group;
     struct open_item o = {
-        .list = l, .n_tiles = tiles_for(n_rows),
+        .list = l, .n_tiles = tiles_for(n_rows, all->max_tiles),
         .item = { .first_row = l->n_rows, .first_split = w->first_split,
                   .n_splits = w->end_split - w->first_split, .page_at = w->page_at,
                   .n_positions = end_of(s), .partial = NO_PARTIAL },
@@ -133,7 +133,7 @@ static void add_split(struct attention_spans *all, struct attention_list *l, uin
         n_positions = end_of(s) > n_positions ? end_of(s) : n_positions;
     }
     struct open_item o = {
-        .list = l, .n_tiles = tiles_for(n_rows),
+        .list = l, .n_tiles = tiles_for(n_rows, all->max_tiles),
         .item = { .first_row = l->n_rows, .first_split = split, .n_splits = 1,
                   .page_at = all->work[all->member[0]].page_at, .n_positions = n_positions,
                   .partial = l->n_partials },
@@ -191,11 +191,13 @@ static void add_splits(struct attention_spans *all, struct attention_list *l)
 }
 
 void attention_list_build(struct attention_list *l, struct attention_spans *all, uint32_t window,
-                          uint32_t kv_group)
+                          uint32_t kv_group, uint32_t group, uint32_t max_tiles)
 {
     l->is_built = true;
     l->window = window;
     l->kv_group = kv_group;
+    l->group = all->group = group;
+    l->max_tiles = all->max_tiles = max_tiles;
     memset(l->n_items, 0, sizeof l->n_items);
     memset(l->n_splits, 0, sizeof l->n_splits);
     l->n_rows = l->n_combined = l->n_places = l->n_partials = 0;

@@ -14,10 +14,11 @@
 
 enum { MAX_PARTIALS = 16384 };  /* rows times splits that may be items of their own */
 
-/* Of the layers of one window and KV group. The arrays are the caller's. */
+/* Of the layers of one window, KV group and number of query heads of a KV head. The arrays are the
+ * caller's. */
 struct attention_list {
     bool is_built;
-    uint32_t window, kv_group;
+    uint32_t window, kv_group, group, max_tiles;
     struct attend_item *item[MAX_ROW_TILES];    /* (max_rows) of that many row tiles */
     struct attend_row *row;                     /* (max_rows) */
     struct combine_row *combine;                /* (max_cols * group) */
@@ -37,7 +38,7 @@ struct span_work {
 /* The spans of a step, with room to arrange them. */
 struct attention_spans {
     const struct batch *batch;
-    uint32_t group;                 /* query heads of a KV head */
+    uint32_t group, max_tiles;      /* of the list that is being built */
     struct span_work *work;         /* (max_cols) of the spans */
     uint32_t *member;               /* (max_cols) */
 };
@@ -49,8 +50,9 @@ uint64_t attention_list_max_rows(uint32_t max_cols, uint32_t group);
 void attention_spans_begin(struct attention_spans *all, uint32_t *const *page,
                            uint32_t n_kv_groups);
 
-/* Of the step's spans, for layers of that window, 0 for none. */
+/* Of the step's spans, for layers of that window, 0 for none. group: query heads of a KV head;
+ * max_tiles: of rows that an item may have. */
 void attention_list_build(struct attention_list *l, struct attention_spans *all, uint32_t window,
-                          uint32_t kv_group);
+                          uint32_t kv_group, uint32_t group, uint32_t max_tiles);
 
 #endif

@@ -31,26 +31,33 @@ static uint32_t codes_bytes(enum kv_type type, uint32_t d_head)
     return d_head * PAGE_TOKENS * (type == KV_F16 || type == KV_BF16 ? 2 : 1);
 }
 
+static struct metal_kv layout_of(const struct backend_params *p, uint32_t d_head)
+{
+    const uint32_t v_at = scales_bytes(p->k_type, d_head) + codes_bytes(p->k_type, d_head);
+    return (struct metal_kv){
+        p->k_type, p->v_type, v_at,
+        v_at + scales_bytes(p->v_type, d_head) + codes_bytes(p->v_type, d_head),
+    };
+}
+
 /* b->base.ops is set: it says in how many columns products read and store. */
 static void set_shape(struct metal_backend *b, const struct backend_params *params)
 {
     const struct dims *d = &params->dims;
-    struct metal_kv *kv = &b->kv_layout;
     b->params = *params;
     if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
     b->n_col_rows = whole(params->max_cols, b->base.ops->column_unit);
     b->ld_model = whole(d->d_model, TILE_ROWS);
-    b->ld_q = whole(d->n_heads * d->d_head, TILE_ROWS);
-    b->ld_kv = whole(d->n_kv_heads * d->d_head, TILE_ROWS);
+    b->ld_q = whole(dims_widest_q(d), TILE_ROWS);
+    b->ld_kv = whole(dims_widest_kv(d), TILE_ROWS);
+    b->ld_in = whole(d->n_layers * d->d_input, TILE_ROWS);
     b->ld_ff = whole(dims_widest_ff(d), TILE_ROWS);
     b->ld_vocab = whole(d->n_vocab, TILE_ROWS);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
-    kv->k_type = params->k_type;
-    kv->v_type = params->v_type;
-    kv->v_at = scales_bytes(kv->k_type, d->d_head) + codes_bytes(kv->k_type, d->d_head);
-    kv->head_bytes = kv->v_at + scales_bytes(kv->v_type, d->d_head) +
-                     codes_bytes(kv->v_type, d->d_head);
-    b->places = kv_places_of(&params->kv, (uint64_t)d->n_kv_heads * kv->head_bytes, &d->mixer);
+    b->kv_layout[0] = layout_of(params, d->d_head);
+    b->kv_layout[1] = layout_of(params, d->other.d_head);
+    b->places = kv_places_of(&params->kv, (uint64_t)d->n_kv_heads * b->kv_layout[0].head_bytes,
+                             (uint64_t)d->other.n_kv_heads * b->kv_layout[1].head_bytes, &d->mixer);
 }
 
 /* All but the KV pages and what the parts of the backend want. */
@@ -78,6 +85,12 @@ static struct workspace workspace_of(struct metal_backend *b)
         for (uint32_t g = 0; g < b->params.kv.n; g++)
             workspace_want(&w, "the batch", cols * 4, &t->col_page[g]);
         workspace_want(&w, "the batch", cols * 4, &t->row_col);
+    }
+    if (b->params.dims.has_both_ffs)
+        workspace_want(&w, "activations", cols * b->ld_model * 4, &b->held);
+    if (b->params.dims.d_input) {
+        workspace_want(&w, "activations", cols * b->ld_in * 4, &b->layer_in);
+        workspace_want(&w, "activations", cols * b->ld_in * 4, &b->layer_row);
     }
     if (b->params.dims.has_ff_biases)
         workspace_want(&w, "activations", cols * b->ld_ff * 4, &b->up);
@@ -124,6 +137,10 @@ static pl_status get_kernels(struct metal_backend *b, pl_err *err)
         { "norm_rows", NULL, &k->norm_rows },
         { "finish_queries", NULL, &k->finish_queries },
         { "finish_kv", NULL, &k->finish_kv },
+        { "add_rows", NULL, &k->add_rows },  { "scale_rows", NULL, &k->scale_rows },
+        { "shrink_rows", NULL, &k->shrink_rows },
+        { "layer_inputs", NULL, &k->layer_inputs },
+        { "gate_input", NULL, &k->gate_input },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const pl_status st = metal_pipeline_get(b->device, all[i].name, all[i].constant,
@@ -274,9 +291,10 @@ static pl_status open_tensors(struct backend **out, const struct backend_params 
     .load_matrix = metal_load_matrix, .load_vector = metal_load_vector,                            \
     .load_rope = metal_load_rope, .load_done = metal_load_done,                                    \
     .shared_bytes = metal_shared_bytes, .begin = metal_begin_step, .embed = metal_embed,           \
-    .put_x = metal_put_x, .take_x = metal_take_x,                                                  \
+    .layer_inputs = metal_layer_inputs, .put_x = metal_put_x, .take_x = metal_take_x,              \
     .norm = metal_norm, .qkv = metal_qkv, .attend = metal_attend,                                  \
-    .attention_add = metal_attention_add, .gate_up = metal_gate_up, .down_add = metal_down_add,    \
+    .attention_add = metal_attention_add, .gate_up = metal_gate_up,                                \
+    .gate_input = metal_gate_input, .down_add = metal_down_add,                                    \
     .experts_add = metal_experts_add, .logits = metal_logits, .sample = metal_sample,              \
     .submit = metal_submit, .start = metal_start, .finish = metal_finish,                          \
     .copy_page = metal_copy_page, .timing = metal_timing, .timings = metal_timings

@@ -165,6 +165,12 @@ pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_forma
 
 /* ---- the router ----------------------------------------------------------------------------- */
 
+/* Whether the sum is made in Y, from where it joins X. */
+static bool is_apart(const struct residual *r)
+{
+    return r->norm.weight || r->norm_held.weight || r->x_scale != 0;
+}
+
 static struct route_args route_args_of(const struct metal_backend *b,
                                        const struct norm *norm, const struct expert_weights *w,
                                        const struct ffn_params *p, const struct residual *r)
@@ -180,7 +186,8 @@ static struct route_args route_args_of(const struct metal_backend *b,
         .has_choice_bias = w->choice_bias != NULL, .is_sigmoid = p->router.score == ROUTER_SIGMOID,
         .n_groups = p->router.n_groups, .n_groups_used = p->router.n_groups_used,
         .scale = p->router.scale,
-        .residual_scale = r->scale, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
+        .residual_scale = is_apart(r) ? 1 : r->scale, .is_apart = is_apart(r),
+        .has_scales = w->scales != NULL, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
         .eps = norm->eps, .is_centred = norm->weight && norm->is_centred,
     };
 }
@@ -211,7 +218,8 @@ static void record_routing(struct metal_backend *b, const struct vector *norm,
     const struct metal_buffer *of_scores[] = { &b->y, &w->router->values, &x->score,
                                                w->router_bias ? &w->router_bias->values : any };
     const struct metal_buffer *of_choice[] = { &x->score, &x->chosen, &x->weight,
-                                               w->choice_bias ? &w->choice_bias->values : any };
+                                               w->choice_bias ? &w->choice_bias->values : any,
+                                               w->scales ? &w->scales->values : any };
     const struct metal_buffer *of_gather[] = { &b->h, &x->block, &x->row_col, &x->h };
 
     metal_record(b, x->norm, of_norm, 5, args, sizeof *args, n_cols, 1, GROUP_THREADS);
@@ -220,7 +228,7 @@ static void record_routing(struct metal_backend *b, const struct vector *norm,
                  (args->n_experts + ROUTE_EXPERTS - 1) / ROUTE_EXPERTS,
                  (n_cols + ROUTE_COLUMNS - 1) / ROUTE_COLUMNS, ROUTE_EXPERTS * METAL_SIMDGROUP);
     metal_end_operation(b, "route");
-    metal_record(b, x->choose, of_choice, 4, args, sizeof *args, n_cols, 1, METAL_SIMDGROUP);
+    metal_record(b, x->choose, of_choice, 5, args, sizeof *args, n_cols, 1, METAL_SIMDGROUP);
     metal_end_operation(b, "route");
     group_pairs(b, args);
     metal_end_operation(b, "route");
@@ -348,7 +356,8 @@ void metal_experts_add(struct backend *base, const struct norm *norm,
         .ld_out = b->ld_model, .epilogue = EPILOGUE_STORE, .scale = 1 / ACT_SCALE,
     };
     const struct metal_buffer *of_sum[] = { &x->out, &x->pair_row, &x->weight, &b->y,
-                                            &x->shared_weight, &b->x, &x->chosen,
+                                            &x->shared_weight, args.is_apart ? &b->y : &b->x,
+                                            &x->chosen,
                                             w->down.bias ? &w->down.bias->values : &b->y };
 
     record_routing(b, norm->weight, w, &args);
@@ -357,4 +366,5 @@ void metal_experts_add(struct backend *base, const struct norm *norm,
     record_product(b, &down, b->params.dims.d_model, "down");
     metal_record(b, x->sum, of_sum, 8, &args, sizeof args, b->batch.n_cols, 1, GROUP_THREADS);
     metal_end_operation(b, "expert sum");
+    if (args.is_apart) metal_join(b, r);
 }

@@ -125,7 +125,8 @@ kernel void choose_experts(device float *score [[buffer(0)]],
                    device uint *chosen [[buffer(1)]],
                    device float *weight [[buffer(2)]],
                    device const float *bias [[buffer(3)]],
-                   constant route_args &a [[buffer(4)]],
+                   device const float *scales [[buffer(4)]],
+                   constant route_args &a [[buffer(5)]],
                    uint group [[threadgroup_position_in_grid]],
                    uint lane [[thread_index_in_simdgroup]])
 {
@@ -169,7 +170,10 @@ kernel void choose_experts(device float *score [[buffer(0)]],
         total = is_by_score ? simd_sum(total) : 1.0f;
     }
     if (lane) return;
-    for (uint rank = 0; rank < a.n_used; rank++) weights[rank] = weights[rank] / total * a.scale;
+    for (uint rank = 0; rank < a.n_used; rank++) {
+        const float scaled = weights[rank] / total * a.scale;
+        weights[rank] = a.has_scales ? scaled * scales[to[rank]] : scaled;
+    }
 }
 
 /* ---- pairs by expert ------------------------------------------------------------------------ */
@@ -348,12 +352,12 @@ kernel void gate_pairs(device const float *gate [[buffer(0)]],
     }
 }
 
-/* X += scale times weight times result, over the column's experts by rank, then the shared one's.
- * Grid: columns, 128 threads each. */
+/* X += scale times weight times result, over the column's experts by rank, then the shared one's;
+ * or, apart, Y, where the shared one's stands, in X's place. Grid: columns, 128 threads each. */
 kernel void expert_sum(device const float *out [[buffer(0)]],
                        device const uint *pair_row [[buffer(1)]],
                        device const float *weight [[buffer(2)]],
-                       device const float *shared_out [[buffer(3)]],
+                       device const float *shared_out [[buffer(3)]],    /* apart: x */
                        device const float *shared_weight [[buffer(4)]],
                        device float *x [[buffer(5)]],
                        device const uint *chosen [[buffer(6)]],
@@ -365,7 +369,8 @@ kernel void expert_sum(device const float *out [[buffer(0)]],
     const ulong column = ulong(group) * a.ld_model;
     const uint first_pair = group * a.n_used;
     for (uint i = thread_index; i < a.d_model; i += NORM_THREADS) {
-        float sum = x[column + i];
+        const float shared = a.has_shared ? shared_out[column + i] : 0.0f;
+        float sum = a.is_apart ? 0.0f : x[column + i];
         for (uint rank = 0; rank < a.n_used; rank++) {
             const ulong row = pair_row[first_pair + rank];
             float y = out[row * a.ld_model + i];
@@ -373,7 +378,7 @@ kernel void expert_sum(device const float *out [[buffer(0)]],
             sum = fma(weight[first_pair + rank] * a.residual_scale, y, sum);
         }
         if (a.has_shared)
-            sum = fma(shared_weight[group] * a.residual_scale, shared_out[column + i], sum);
+            sum = fma(shared_weight[group] * a.residual_scale, shared, sum);
         x[column + i] = sum;
     }
 }

@@ -59,7 +59,8 @@ struct metal_kernels {
     struct metal_pipeline *tensor[N_FRAGMENT_FORMATS];  /* where has_tensors, instead of those */
     struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
     struct metal_pipeline *norm, *norm_indexed, *add_norm, *norm_rows, *add_bias, *gate_rows,
-        *largest, *finish_queries, *finish_kv;
+        *largest, *finish_queries, *finish_kv, *add_rows, *scale_rows,
+        *shrink_rows, *layer_inputs, *gate_input;
 };
 
 struct metal_attention;             /* attention.h: its work list, partial results and kernels */
@@ -97,12 +98,12 @@ struct metal_backend {
     bool has_few;                   /* products of few columns give the same bits, as probed */
     struct metal_kernels kernel;
 
-    struct metal_kv kv_layout;
+    struct metal_kv kv_layout[2];   /* [1]: of layers with other heads */
     struct kv_places places;        /* of a layer of a page: (n_kv_heads) of head_bytes */
     struct metal_buffer kv;
 
     uint32_t n_col_rows;            /* max_cols in whole fragments */
-    uint32_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab;
+    uint32_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab, ld_in;
     struct metal_buffer x, y;       /* (n_col_rows, ld_model) f32; y: before a post norm */
     struct metal_buffer h;          /* (n_col_rows, ld_model) f16 */
     struct metal_buffer q, k, v;    /* (n_col_rows, ld_q) and (n_col_rows, ld_kv) f32 */
@@ -111,6 +112,9 @@ struct metal_backend {
     struct metal_buffer gate;       /* (n_col_rows, ld_ff) f32: gates, of ups of another format */
     struct metal_buffer up;         /* (n_col_rows, ld_ff) f32: ups, where the model has biases */
     struct metal_buffer act;        /* (n_col_rows, ld_ff) f16, scaled by ACT_SCALE */
+    struct metal_buffer held;       /* (n_col_rows, ld_model) f32: waits for another branch */
+    struct metal_buffer layer_in, layer_row;    /* (n_col_rows, ld_in) f32: every layer's part of
+                                                 * the token itself; rows it is made of */
     struct metal_buffer head_in;    /* (max_outs in whole fragments, ld_model) f16 */
     struct metal_buffer logit_rows; /* (max_outs in whole fragments, ld_vocab) f32 */
     struct metal_buffer largest;    /* (max_outs, n_logit_blocks) f32 */
@@ -165,26 +169,35 @@ struct product {
 };
 void metal_product(struct metal_backend *b, const struct product *p);
 
+/* Y, where a branch's result stands, joins X: by its norms, HELD and scales. */
+void metal_join(struct metal_backend *b, const struct residual *r);
+
 #define LOG2_E 1.44269504089f       /* softmax runs in base 2 */
 
 /* Whether the layer's keys lie in pages without their bias. */
 static inline bool metal_keeps_bias_out(const struct metal_backend *b, const struct qkv_weights *w)
 {
-    return kv_keeps_bias_out(b->kv_layout.k_type, w->k.bias, w->norm_k.weight);
+    return kv_keeps_bias_out(b->kv_layout[0].k_type, w->k.bias, w->norm_k.weight);
 }
 
-/* Heads of a page of the layer's KV group, and the first of the layer's own in page 0, counted from
- * the beginning of the KV memory. */
-static inline uint32_t metal_page_heads(const struct metal_backend *b,
+/* Units of a page of the layer's KV group, and before the layer's part of page 0, counted from the
+ * beginning of the KV memory. */
+static inline uint32_t metal_page_units(const struct metal_backend *b,
                                         const struct attention_params *a)
 {
-    return (uint32_t)(b->places.page_bytes[a->kv_group] / b->kv_layout.head_bytes);
+    return (uint32_t)(b->places.page_bytes[a->kv_group] / KV_UNIT);
 }
 
-static inline uint32_t metal_first_head(const struct metal_backend *b,
+static inline uint32_t metal_first_unit(const struct metal_backend *b,
                                         const struct attention_params *a)
 {
-    return (uint32_t)(kv_place(&b->places, a->kv_group, 0, a->kv_layer) / b->kv_layout.head_bytes);
+    return (uint32_t)(kv_place(&b->places, a, 0) / KV_UNIT);
+}
+
+static inline struct heads metal_heads(const struct metal_backend *b,
+                                       const struct attention_params *a)
+{
+    return dims_heads(&b->params.dims, a->has_other_heads);
 }
 
 static inline uint32_t whole(uint32_t n, uint32_t unit)
@@ -195,6 +208,9 @@ static inline uint32_t whole(uint32_t n, uint32_t unit)
 /* The seam's operations, by file. */
 void metal_begin_step(struct backend *b, const struct batch *batch);
 void metal_embed(struct backend *b, const struct matrix *embedding, float scale);
+void metal_layer_inputs(struct backend *b, const struct layer_inputs *w);
+void metal_gate_input(struct backend *b, const struct linear *gate, uint32_t layer,
+                      const struct ffn_params *p);
 void metal_put_x(struct backend *b, const float *rows);
 void metal_take_x(struct backend *b, float *rows);
 void metal_norm(struct backend *b, const struct norm *norm);

@@ -24,6 +24,7 @@ enum {
     PRODUCT_SIMDGROUPS = 4, /* share a tile's chunks: chunk c is simdgroup c % 4's */
     TENSOR_COLUMNS = 32,    /* of a product by tensor operations */
     NORM_THREADS = 128,     /* of a column's norm */
+    KV_UNIT = 32,           /* bytes of which all that lies in pages is a multiple */
     SPLIT = 128, /* positions of a part of attention's sum: a multiple of the page's 16 */
 };
 
@@ -49,6 +50,20 @@ struct row_args {
     U32 has_norm;           /* norm: 0, a column stays as it is */
     F32 eps, scale;         /* scale: of what is added */
     U32 is_centred;         /* of the norm: the mean is taken off before */
+    F32 x_scale;            /* add_norm: the sum is multiplied by this; 0: it stays */
+};
+
+/* What every layer gets of a token: rows of n_parts of d_input each. */
+struct input_args {
+    U32 d_input, ld_in;
+    F32 eps, scale;         /* of the norm; of all in the end */
+};
+
+/* ACT = activation(gate) * in, the activations scaled. */
+struct gate_args {
+    U32 n, ld_gate, ld_in, first;   /* first: of the layer's part of a row of IN */
+    U32 activation;
+    F32 scale;
 };
 
 /* By row of logits, which are capped before: cap * tanh(logit / cap); 0: they are not. */
@@ -64,8 +79,8 @@ struct heads_args {
     U32 flags;              /* HEADS_* */
     F32 scale, eps;         /* scale: of queries */
     U32 kv_type, part_at;   /* METAL_KV_*; bytes from a page head's start to its K or V */
-    U32 n_page_heads;       /* of a page: layers times KV heads */
-    U32 first_head, head_bytes; /* the layer's first of them; bytes of one */
+    U32 page_units;         /* of a page, of KV_UNIT bytes */
+    U32 first_unit, head_bytes; /* where the layer's part of page 0 begins; bytes of a head */
 };
 
 enum {
@@ -100,7 +115,7 @@ enum { ATTEND_ROWS = 8, MAX_ROW_TILES = 2, NO_PARTIAL = 0x7fffffff };
 
 struct attend_args {
     U32 d_head, group, n_kv_heads, ld_q;    /* group: query heads of a KV head */
-    U32 n_page_heads, first_head, head_bytes, v_at;
+    U32 page_units, first_unit, head_bytes, v_at;   /* as of heads_args */
     U32 has_bias, is_interleaved, n_rot, has_sinks;
     F32 score_cap;          /* in units of log 2, as scores are; 0: none */
 };
@@ -114,6 +129,8 @@ struct route_args {
     U32 n_blocks, block_pairs;  /* blocks of pairs at most, and pairs of one */
     F32 eps;
     U32 is_centred;
+    U32 has_scales;             /* experts' weights have scales of their own */
+    U32 is_apart;               /* the sum goes to Y, not on top of X */
 };
 
 /* Pairs of one expert, in rows block_pairs * index .. of what the products read and write. */

@@ -47,7 +47,7 @@ static void record_head(const struct turn *t)
     const uint32_t n = batch_n_rows(batch, t->first, t->end);
     const uint64_t first_row = batch->output[t->first].first_row;
     const struct row_args norm = { b->params.dims.d_model, b->ld_model, b->ld_model, 1,
-                                    b->head->norm.eps, 1, b->head->norm.is_centred };
+                                    b->head->norm.eps, 1, b->head->norm.is_centred, 0 };
     const struct largest_args largest = { backend_n_tokens(&b->params), b->ld_vocab,
                                           b->n_logit_blocks, b->head->cap };
     const struct product head = {

@@ -69,35 +69,72 @@ static void add_bias(struct metal_backend *b, const struct vector *bias, float s
                      const struct metal_buffer *rows, uint32_t ld)
 {
     if (!bias) return;
-    const struct row_args args = { bias->n, ld, ld, 0, 0, scale, false };
+    const struct row_args args = { bias->n, ld, ld, 0, 0, scale, false, 0 };
     const struct metal_buffer *buffers[] = { rows, &bias->values };
     metal_record(b, b->kernel.add_bias, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
                  NORM_THREADS);
     metal_end_operation(b, "bias");
 }
 
-/* X += residual of (in_scale * in) * w + bias; where the residual has a norm, by way of Y. */
+/* rows = norm of rows: of all of a row together. */
+static void norm_rows(struct metal_backend *b, const struct norm *norm,
+                      const struct metal_buffer *rows, uint32_t ld)
+{
+    const struct row_args args = { norm->weight->n, ld, ld, 1, norm->eps, 1, norm->is_centred, 0 };
+    const struct metal_buffer *buffers[] = { rows, &norm->weight->values };
+    metal_record(b, b->kernel.norm_rows, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "norm");
+}
+
+/* to += scale * from, or, with no `from`, to *= scale: rows of d_model. */
+static void add_rows(struct metal_backend *b, const struct metal_buffer *to,
+                     const struct metal_buffer *from, float scale)
+{
+    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, 0, 0, scale,
+                                   false, 0 };
+    const struct metal_buffer *buffers[] = { to, from };
+    metal_record(b, from ? b->kernel.add_rows : b->kernel.scale_rows, buffers, from ? 2 : 1, &args,
+                 sizeof args, b->batch.n_cols, 1, NORM_THREADS);
+    metal_end_operation(b, "residual");
+}
+
+void metal_join(struct metal_backend *b, const struct residual *r)
+{
+    const bool takes_held = r->norm_held.weight != NULL;
+    const struct norm *last = takes_held ? &r->norm_held : &r->norm;
+    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, 1, last->eps,
+                                   r->scale, last->is_centred, r->x_scale };
+    if (takes_held && r->norm.weight) norm_rows(b, &r->norm, &b->y, b->ld_model);
+    if (takes_held) add_rows(b, &b->y, &b->held, 1);
+    if (!last->weight) {
+        add_rows(b, &b->x, &b->y, r->scale);
+        if (r->x_scale != 0) add_rows(b, &b->x, NULL, r->x_scale);
+        return;
+    }
+    const struct metal_buffer *buffers[] = { &b->y, &last->weight->values, &b->x };
+    metal_record(b, b->kernel.add_norm, buffers, 3, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "norm");
+}
+
+/* X += residual of (in_scale * in) * w + bias; where it is more than a scaled sum, by way of Y. */
 static void add_product(struct metal_backend *b, const struct linear *w,
                         const struct metal_buffer *in, uint32_t ld_in, float in_scale,
                         const struct residual *r, const char *name)
 {
-    const struct norm *norm = &r->norm;
-    const float scale = norm->weight ? 1 : r->scale;
+    const bool is_sum = !r->norm.weight && !r->norm_held.weight && !r->is_held && r->x_scale == 0;
+    const float scale = is_sum ? r->scale : 1;
     const struct product p = {
-        .matrix = w->weight, .in = in, .out = norm->weight ? &b->y : &b->x, .ld_in = ld_in,
-        .ld_out = b->ld_model, .n_cols = b->batch.n_cols,
-        .epilogue = norm->weight ? EPILOGUE_STORE : EPILOGUE_ADD, .scale = scale * in_scale,
+        .matrix = w->weight, .in = in, .out = is_sum ? &b->x : r->is_held ? &b->held : &b->y,
+        .ld_in = ld_in, .ld_out = b->ld_model, .n_cols = b->batch.n_cols,
+        .epilogue = is_sum ? EPILOGUE_ADD : EPILOGUE_STORE, .scale = scale * in_scale,
     };
     metal_product(b, &p);
     metal_end_operation(b, name);
     add_bias(b, w->bias, scale, p.out, b->ld_model);
-    if (!norm->weight) return;
-    const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, 1, norm->eps,
-                                   r->scale, norm->is_centred };
-    const struct metal_buffer *buffers[] = { &b->y, &norm->weight->values, &b->x };
-    metal_record(b, b->kernel.add_norm, buffers, 3, &args, sizeof args, b->batch.n_cols, 1,
-                 NORM_THREADS);
-    metal_end_operation(b, "norm");
+    if (r->is_held && r->norm.weight) norm_rows(b, &r->norm, &b->held, b->ld_model);
+    if (!is_sum && !r->is_held) metal_join(b, r);
 }
 
 void metal_attention_add(struct backend *base, const struct linear *w, const struct residual *r)
@@ -177,12 +214,12 @@ struct finish {
     const struct metal_buffer *bias, *norm, *cos_sin;
 };
 
-static struct finish finish_of(const struct metal_backend *b, const struct vector *bias,
+static struct finish finish_of(uint32_t d_head, const struct vector *bias,
                                const struct norm *norm, const struct rope *rope,
                                const struct metal_buffer *any)
 {
     return (struct finish){
-        .args = { .d_head = b->params.dims.d_head, .eps = norm->eps,
+        .args = { .d_head = d_head, .eps = norm->eps,
                   .n_rot = rope ? rope->n_rot : 0,
                   .flags = (bias ? HEADS_BIAS : 0) | (norm->weight ? HEADS_NORM : 0) |
                            (norm->weight && norm->is_centred ? HEADS_CENTRED : 0) |
@@ -195,7 +232,8 @@ static struct finish finish_of(const struct metal_backend *b, const struct vecto
 static void finish_queries(struct metal_backend *b, const struct qkv_weights *w,
                            const struct attention_params *a)
 {
-    struct finish f = finish_of(b, w->q.bias, &w->norm_q, a->rope, &b->q);
+    const struct heads heads = metal_heads(b, a);
+    struct finish f = finish_of(heads.d_head, w->q.bias, &w->norm_q, a->rope, &b->q);
     const struct metal_buffer *buffers[] = { &b->q, &b->q_half, f.bias, f.norm, f.cos_sin,
                                              &b->step[b->at].pos,
                                              a->q_scales ? &a->q_scales->values : &b->q };
@@ -203,15 +241,14 @@ static void finish_queries(struct metal_backend *b, const struct qkv_weights *w,
     f.args.flags |= a->q_scales ? HEADS_SCALES : 0;
     f.args.scale = a->q_scale * LOG2_E;
     metal_record(b, b->kernel.finish_queries, buffers, 7, &f.args, sizeof f.args,
-                 b->params.dims.n_heads, b->batch.n_cols, METAL_SIMDGROUP);
+                 heads.n_heads, b->batch.n_cols, METAL_SIMDGROUP);
 }
 
 /* Keys, or values, to their pages. */
 static void finish_kv(struct metal_backend *b, const struct attention_params *a,
                       const struct metal_buffer *rows, struct finish f, bool are_values)
 {
-    const struct dims *d = &b->params.dims;
-    const struct metal_kv *kv = &b->kv_layout;
+    const struct metal_kv *kv = &b->kv_layout[a->has_other_heads];
     const struct metal_step *step = &b->step[b->at];
     const struct metal_buffer *buffers[] = { rows, &b->kv, f.bias, f.norm, f.cos_sin, &step->pos,
                                              &step->col_page[a->kv_group] };
@@ -219,45 +256,42 @@ static void finish_kv(struct metal_backend *b, const struct attention_params *a,
     f.args.flags |= are_values ? HEADS_ARE_VALUES : 0;
     f.args.kv_type = are_values ? kv->v_type : kv->k_type;
     f.args.part_at = are_values ? kv->v_at : 0;
-    f.args.n_page_heads = metal_page_heads(b, a);
-    f.args.first_head = metal_first_head(b, a);
+    f.args.page_units = metal_page_units(b, a);
+    f.args.first_unit = metal_first_unit(b, a);
     f.args.head_bytes = kv->head_bytes;
-    metal_record(b, b->kernel.finish_kv, buffers, 7, &f.args, sizeof f.args, d->n_kv_heads,
-                 b->batch.n_cols, METAL_SIMDGROUP);
+    metal_record(b, b->kernel.finish_kv, buffers, 7, &f.args, sizeof f.args,
+                 metal_heads(b, a).n_kv_heads, b->batch.n_cols, METAL_SIMDGROUP);
 }
 
-/* rows = norm of rows + bias: of all heads of a column together. */
-static void norm_rows(struct metal_backend *b, const struct vector *bias, const struct norm *norm,
-                      const struct metal_buffer *rows, uint32_t ld)
+/* Biases and norms of all heads of a column together; what is left for each is in `of_heads`. */
+static void norm_columns(struct metal_backend *b, const struct qkv_weights *w,
+                         struct qkv_weights *of_heads)
 {
-    const struct row_args args = { norm->weight->n, ld, ld, 1, norm->eps, 1,
-                                   norm->is_centred };
-    const struct metal_buffer *buffers[] = { rows, &norm->weight->values };
-    add_bias(b, bias, 1, rows, ld);
-    metal_record(b, b->kernel.norm_rows, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
-                 NORM_THREADS);
-    metal_end_operation(b, "norm");
+    add_bias(b, w->q.bias, 1, &b->q, b->ld_q);
+    norm_rows(b, &w->norm_q, &b->q, b->ld_q);
+    if (w->k.weight) add_bias(b, w->k.bias, 1, &b->k, b->ld_kv);
+    if (w->k.weight) norm_rows(b, &w->norm_k, &b->k, b->ld_kv);
+    of_heads->q.bias = of_heads->k.bias = NULL;
+    of_heads->norm_q = of_heads->norm_k = (struct norm){ 0 };
 }
 
 void metal_qkv(struct backend *base, const struct qkv_weights *w, const struct attention_params *a)
 {
     struct metal_backend *b = (struct metal_backend *)base;
-    const struct norm none = { NULL, 0, false };
-    const bool is_normed = w->norm_q.weight && w->norm_q.weight->n != b->params.dims.d_head;
+    const uint32_t d_head = metal_heads(b, a).d_head;
+    const bool is_normed = w->norm_q.weight && w->norm_q.weight->n != d_head;
     struct qkv_weights of_heads = *w;       /* what is left for each head */
     if (metal_keeps_bias_out(b, w)) of_heads.k.bias = NULL;
     store_rows(b, w->q.weight, &b->q, b->ld_q);
-    store_rows(b, w->k.weight, &b->k, b->ld_kv);
-    store_rows(b, w->v.weight, &b->v, b->ld_kv);
+    if (w->k.weight) store_rows(b, w->k.weight, &b->k, b->ld_kv);
+    if (w->v.weight) store_rows(b, w->v.weight, &b->v, b->ld_kv);
     metal_end_operation(b, "qkv");
-    if (is_normed) {
-        norm_rows(b, w->q.bias, &w->norm_q, &b->q, b->ld_q);
-        norm_rows(b, w->k.bias, &w->norm_k, &b->k, b->ld_kv);
-        of_heads.q.bias = of_heads.k.bias = NULL;
-        of_heads.norm_q = of_heads.norm_k = none;
-    }
+    if (is_normed) norm_columns(b, w, &of_heads);
     finish_queries(b, &of_heads, a);
-    finish_kv(b, a, &b->k, finish_of(b, of_heads.k.bias, &of_heads.norm_k, a->rope, &b->k), false);
-    finish_kv(b, a, &b->v, finish_of(b, w->v.bias, &none, NULL, &b->v), true);
+    if (w->k.weight) {
+        finish_kv(b, a, &b->k, finish_of(d_head, of_heads.k.bias, &of_heads.norm_k, a->rope, &b->k),
+                  false);
+        finish_kv(b, a, &b->v, finish_of(d_head, w->v.bias, &w->norm_v, NULL, &b->v), true);
+    }
     metal_end_operation(b, "rope");
 }

@@ -67,7 +67,7 @@ void metal_norm(struct backend *base, const struct norm *norm)
     struct metal_backend *b = (struct metal_backend *)base;
     const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model,
                                    norm->weight != NULL, norm->eps, 1,
-                                   norm->weight && norm->is_centred };
+                                   norm->weight && norm->is_centred, 0 };
     const struct metal_buffer *buffers[] = { &b->x, norm->weight ? &norm->weight->values : &b->x,
                                              &b->h, &b->step[b->at].row_col };
     metal_record(b, b->kernel.norm, buffers, 4, &args, sizeof args, b->batch.n_cols, 1,

@@ -172,8 +172,44 @@ kernel void add_norm(device const float *y [[buffer(0)]],
         mean_of(from, a.n, a.is_centred != 0, sums, thread_index, simd, lane);
     const float scale =
         inverse_rms(from, a.n, mean, a.eps, shared, thread_index, simd, lane) * a.scale;
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS) {
+        const float sum = fma((from[i] - mean) * scale, weight[i], to[i]);
+        to[i] = a.x_scale != 0 ? sum * a.x_scale : sum;
+    }
+}
+
+/* to += scale * from, row by row. */
+kernel void add_rows(device float *to [[buffer(0)]],
+                     device const float *from [[buffer(1)]],
+                     constant row_args &a [[buffer(2)]],
+                     uint group [[threadgroup_position_in_grid]],
+                     uint thread_index [[thread_index_in_threadgroup]])
+{
+    const ulong first = ulong(group) * a.ld_out;
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        to[i] = fma((from[i] - mean) * scale, weight[i], to[i]);
+        to[first + i] = fma(a.scale, from[first + i], to[first + i]);
+}
+
+/* out = scale * x as halves, row by row. */
+kernel void shrink_rows(device const float *x [[buffer(0)]],
+                        device half *out [[buffer(1)]],
+                        constant row_args &a [[buffer(2)]],
+                        uint group [[threadgroup_position_in_grid]],
+                        uint thread_index [[thread_index_in_threadgroup]])
+{
+    const ulong first = ulong(group) * a.ld_out;
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS)
+        out[first + i] = half(bounded(a.scale * x[first + i]));
+}
+
+/* x *= scale, row by row. */
+kernel void scale_rows(device float *x [[buffer(0)]],
+                       constant row_args &a [[buffer(1)]],
+                       uint group [[threadgroup_position_in_grid]],
+                       uint thread_index [[thread_index_in_threadgroup]])
+{
+    const ulong first = ulong(group) * a.ld_out;
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS) x[first + i] *= a.scale;
 }
 
 /* x = x / rms(x) * weight, in place. */
@@ -218,6 +254,37 @@ kernel void gate_rows(device const float *gate [[buffer(0)]],
         act[first + i] = gated(a, gate[first + i], up[first + i]);
 }
 
+/* IN = scale * (norm of each layer's part + row). Grid: (layers, columns), 128 threads each. */
+kernel void layer_inputs(device float *in [[buffer(0)]],
+                         device const float *row [[buffer(1)]],
+                         device const float *weight [[buffer(2)]],
+                         constant input_args &a [[buffer(3)]],
+                         uint2 group [[threadgroup_position_in_grid]],
+                         uint thread_index [[thread_index_in_threadgroup]],
+                         uint simd [[simdgroup_index_in_threadgroup]],
+                         uint lane [[thread_index_in_simdgroup]])
+{
+    threadgroup float shared[4];
+    const ulong first = ulong(group.y) * a.ld_in + group.x * a.d_input;
+    device float *part = in + first;
+    const float inverse = inverse_rms(part, a.d_input, 0, a.eps, shared, thread_index, simd, lane);
+    for (uint i = thread_index; i < a.d_input; i += NORM_THREADS)
+        part[i] = a.scale * fma(part[i] * inverse, weight[i], row[first + i]);
+}
+
+/* ACT out of gates and a layer's part of IN. Grid: columns, 128 threads each. */
+kernel void gate_input(device const float *gate [[buffer(0)]],
+                       device const float *in [[buffer(1)]],
+                       device half *act [[buffer(2)]],
+                       constant gate_args &a [[buffer(3)]],
+                       uint group [[threadgroup_position_in_grid]],
+                       uint thread_index [[thread_index_in_threadgroup]])
+{
+    const ulong first = ulong(group) * a.ld_gate, from = ulong(group) * a.ld_in + a.first;
+    for (uint i = thread_index; i < a.n; i += NORM_THREADS)
+        act[first + i] = gated(a, gate[first + i], in[from + i]);
+}
+
 /* Caps every 256 logits, and the largest of those that have a token, NaN counting as minus
  * infinity. Grid: (blocks, rows), a simdgroup each. */
 kernel void largest(device float *logits [[buffer(0)]],
@@ -240,7 +307,7 @@ kernel void largest(device float *logits [[buffer(0)]],
 
 /* ---- Q, K and V ----------------------------------------------------------------------------- */
 
-enum { MAX_D_HEAD = 256, PAGE_TOKENS = 16, KV_BLOCK = 32 };
+enum { MAX_D_HEAD = 512, PAGE_TOKENS = 16, KV_BLOCK = 32 };
 
 /* Adds a bias, applies the head's norm, in threadgroup memory that this simdgroup alone uses. */
 static inline void prepare_head(threadgroup float *values, constant heads_args &a,
@@ -365,8 +432,8 @@ kernel void finish_kv(device const float *rows [[buffer(0)]],
     for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
     prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
     if (!are_values) turn(values, a, cos_sin + ulong(pos[group.y]) * a.n_rot, lane);
-    device uchar *part = kv + (ulong(page[group.y]) * a.n_page_heads + a.first_head + group.x) *
-                              a.head_bytes + a.part_at;
+    device uchar *part = kv + (ulong(page[group.y]) * a.page_units + a.first_unit) * KV_UNIT +
+                         ulong(group.x) * a.head_bytes + a.part_at;
     write_kv(values, a.d_head, a.kv_type, part, at, are_values ? 1 : PAGE_TOKENS,
              are_values ? at * a.d_head : at, lane);
 }
