@@ -161,7 +161,8 @@ typedef struct pl_plan {
     char cache_type_k[12], cache_type_v[12];
     uint32_t n_vocab, d_model, n_layers, n_heads, n_kv_heads, d_head;
     uint32_t n_head_rows;       /* of the output head: n_vocab, or more, which have no token */
-    uint32_t n_state_layers;    /* layers that remember a state and keep no positions */
+    uint32_t n_state_layers;    /* layers that remember a state */
+    uint32_t n_kv_layers;       /* layers that keep keys and values of their own */
     uint32_t n_window_layers, window_tokens;    /* layers that look back so many tokens alone */
     uint32_t n_cpu_layers;      /* the first of them, where the backend has not all */
     char gpu_refusal[256];      /* of an open engine whose backend nobody chose by name: why the CPU

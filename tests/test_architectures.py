@@ -54,6 +54,13 @@ CASES = {
     "qwen35": dict(arch="qwen35"),
     "qwen35moe": dict(arch="qwen35moe"),
     "qwen3next": dict(arch="qwen3next"),
+    "granitehybrid": dict(arch="granitehybrid"),
+    "granitehybrid turned": dict(arch="granitehybrid",
+                                 keys={"rope.scaling.finetuned": (BOOL, True)}),
+    "granitehybrid moe": dict(arch="granitehybrid moe"),
+    "nemotron_h": dict(arch="nemotron_h"),
+    "falcon-h1": dict(arch="falcon-h1"),
+    "lfm2": dict(arch="lfm2"),
     "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),
@@ -77,10 +84,10 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
     nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]]
     print(f"{name}: mean distance {total / n:.4f}, worst {worst:.3f}")
     # 8-bit activations alone; a wrong pass is off by whole units. What a delta net knows was made
-    # with them too, column after column
-    is_hybrid = CASES[name]["arch"] in tiny_models.HYBRIDS
-    assert total / n < (0.3 if is_hybrid else 0.08)
-    assert abs(np.mean(got["nll"]) / nll.mean() - 1) < (0.02 if is_hybrid else 0.005)
+    # with them too, column after column, and LFM2 multiplies three results of them
+    is_rough = CASES[name]["arch"] in (*tiny_models.DELTA_NETS, "lfm2")
+    assert total / n < (0.13 if is_rough else 0.08)
+    assert abs(np.mean(got["nll"]) / nll.mean() - 1) < (0.01 if is_rough else 0.005)
 
 
 @pytest.mark.parametrize("wrong,piece", [

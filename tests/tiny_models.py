@@ -7,12 +7,14 @@ from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 
 import tiny_gemma4
+import tiny_hybrids
 
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
 N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
 # delta nets and attention that is gated; of these, heads of states, values and keys of each, heads
 # that have keys
-HYBRIDS = ("qwen35", "qwen35moe", "qwen3next")
+DELTA_NETS = ("qwen35", "qwen35moe", "qwen3next")
+HYBRIDS = (*DELTA_NETS, "granitehybrid", "granitehybrid moe", "nemotron_h", "falcon-h1", "lfm2")
 N_STATE_HEADS, D_STATE_VALUE, D_STATE_KEY, N_STATE_KEY_HEADS, N_TAPS = 6, 64, 48, 2, 4
 
 
@@ -47,13 +49,15 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     (or the whole name): (type, value), a GGUFValueType, or None: left out. biases: of which
     products, such as "ffn_up". tensors: changes (name, array) before it is written. n_dense: of
     glm4moe, layers before those with experts."""
+    if arch.split()[0] in tiny_hybrids.LAYERS:
+        return tiny_hybrids.write(path, arch, seed, keys, add_vocabulary)
     if arch.startswith("gemma4"):
         return tiny_gemma4.write(path, arch, seed, keys)
     keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
             for k, v in dict(keys).items()}
     is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next") if mixture is None \
         else mixture
-    is_hybrid = arch in HYBRIDS
+    is_hybrid = arch in DELTA_NETS
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
     rng = np.random.default_rng(seed)
     w = GGUFWriter(path, arch)
@@ -230,7 +234,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
                 vector(p + name + ".bias", n, 0.0, 0.5)
         if arch not in ("exaone4", "olmo2"):
             vector(p + "attn_norm.weight", D_MODEL)
-            is_named_post = arch in ("seed_oss", "gpt-oss", "glm4moe", *HYBRIDS)
+            is_named_post = arch in ("seed_oss", "gpt-oss", "glm4moe", *DELTA_NETS)
             ffn_norm = "post_attention_norm" if is_named_post else "ffn_norm"
             if arch != "cohere2":
                 vector(p + ffn_norm + ".weight", D_MODEL)

@@ -324,14 +324,20 @@ static inline uint32_t window_start(uint32_t pos, uint32_t window)
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
 
-enum mixer_kind { MIXER_NONE, MIXER_DELTA_NET };
+enum mixer_kind { MIXER_NONE, MIXER_DELTA_NET, MIXER_STATE_SPACE, MIXER_SHORT_CONVOLUTION };
 
-/* How a layer's mixer computes. c = silu(convolution of in) of a column.
+/* How a layer's mixer computes. c = silu(convolution of in, conv_bias added) of a column; dt =
+ * softplus(decay + decay_bias) of each head, whose matrix S shrinks by exp(a * dt) before anything
+ * else.
  *
  * Delta net (Yang, Kautz and Hatamizadeh, 2024): c is q, k (n_key_heads, d_key) and v (n_heads,
- * d_value); q and k are divided by their lengths, q by sqrt(d_key) too. Of each head, with its
- * matrix S: S *= exp(a * softplus(decay + decay_bias)); S += k (sigmoid(beta) (v - S^T k))^T; what
- * comes out is norm(S^T q) * silu(gate). */
+ * d_value); q and k are divided by their lengths, q by sqrt(d_key) too; S += k (sigmoid(beta)
+ * (v - S^T k))^T; what comes out is norm(S^T q) * silu(gate), the norm of each head.
+ *
+ * State space (Mamba-2: Dao and Gu, 2024): c is v, k and q, in this order; S += k (dt v)^T; what
+ * comes out is (S^T q + skip v) * silu(gate), normed in n_key_heads parts.
+ *
+ * Short convolution: c is the convolution itself, of before * in; what comes out is c * gate. */
 struct mixer_params {
     enum mixer_kind kind;           /* MIXER_NONE: the layer has no mixer */
     bool keys_are_in_turn;          /* head j has key head j % n_key_heads; else neighbours share
@@ -341,11 +347,14 @@ struct mixer_params {
 
 struct mixer_weights {
     struct linear in;               /* (n_channels, d_model) */
-    struct linear gate;             /* (n_heads * d_value, d_model) */
+    struct linear before;           /* likewise */
+    struct linear gate;             /* (mixer_width, d_model) */
     const struct vector *conv;      /* (n_taps, n_channels) the last is the column's own */
+    const struct vector *conv_bias; /* (n_channels); NULL: none */
     const struct vector *beta, *decay;  /* (n_heads, d_model) */
-    const struct vector *decay_bias, *a;    /* (n_heads) */
-    struct norm norm;               /* (d_value) of what each head computes */
+    const struct vector *decay_bias, *a, *skip;     /* (n_heads) */
+    struct norm norm;               /* (d_value) of heads, or (mixer_width) of parts; no weight: it
+                                     * stays */
 };
 
 /* A mixture of experts: every column goes through the n_experts_used experts that its router scores
@@ -364,7 +373,9 @@ struct expert_weights {
 
 /* Of a gate, times its up. ACTIVATION_SWIGLU_CLAMPED: g / (1 + exp(-SWIGLU_ALPHA g)) times
  * (up + 1), g being the gate held below SWIGLU_LIMIT, up being held between it and its negative. */
-enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_SWIGLU_CLAMPED };
+enum activation {
+    ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_SWIGLU_CLAMPED, ACTIVATION_RELU
+};
 
 #define SWIGLU_ALPHA 1.702f
 #define SWIGLU_LIMIT 7.0f

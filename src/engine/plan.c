@@ -114,6 +114,7 @@ static void describe(pl_plan *out, const pl_params *p, const struct gguf *g,
         if (window) out->window_tokens = window;
         out->n_window_layers += window != 0;
         out->n_state_layers += h->layer[i].mixer.kind != MIXER_NONE;
+        out->n_kv_layers += h->layer[i].attends && h->layer[i].kv_of == i;
     }
 }
 

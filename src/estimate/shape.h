@@ -13,7 +13,8 @@ struct shape {
     uint32_t n_dense_layers;    /* of a mixture: the first, without experts; d_ff is theirs */
     uint32_t d_shared;          /* of the expert that all columns go through; 0: none */
     uint32_t n_window_layers, window;   /* layers that look back `window` tokens and no more; 0 */
-    uint32_t n_state_layers;    /* layers that remember a state and keep no positions */
+    uint32_t n_state_layers;    /* layers that remember a state */
+    uint32_t n_layers_without_kv;   /* layers that keep no keys and values */
     double state_bytes;         /* of a stream: of all these */
     uint32_t ctx_tokens;        /* the model's own limit */
     bool is_tied;               /* the output head is the embedding */
@@ -26,7 +27,7 @@ struct shape {
 
 static inline uint32_t shape_kv_layers(const struct shape *m)
 {
-    return m->n_layers - m->n_state_layers;
+    return m->n_layers - m->n_layers_without_kv;
 }
 
 extern const struct shape shapes[];

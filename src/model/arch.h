@@ -9,6 +9,9 @@
 
 enum presence { ABSENT, OPTIONAL, REQUIRED };
 
+/* Layers that have a mixer: those that the file calls recurrent, those without KV heads, all. */
+enum mixer_place { MIXERS_WHERE_RECURRENT, MIXERS_WITHOUT_KV_HEADS, MIXERS_BESIDE_ATTENTION };
+
 /* Tensors of a layer of which a backend wants to know beforehand whether there are any. */
 #define GATE_BIAS "ffn_gate.bias"
 #define UP_BIAS "ffn_up.bias"
@@ -34,7 +37,13 @@ struct arch {
     bool has_no_pre_norms;          /* attention and feed-forward read X as it is */
     const char *ffn_norm;           /* what feed-forward's norm is called; NULL: ffn_norm.weight */
     enum presence post_norms;       /* RMS norm of what attention and feed-forward add to X */
-    enum mixer_kind mixer;          /* what the file's recurrent layers have for attention */
+    enum mixer_kind mixer;          /* what some layers have for attention: */
+    enum mixer_place mixer_place;
+    bool is_single;                 /* a layer is attention, a mixer or feed-forward, after one norm
+                                     */
+    bool has_rope_switch;           /* rope.scaling.finetuned false: positions do not turn */
+    bool has_no_ffn_gate;           /* what is activated is up itself, whose square it then is */
+    const char *output_norm;        /* what the last norm is called; NULL: output_norm.weight */
     bool keys_are_in_turn;          /* as struct mixer_params has it */
     bool has_grouped_decay;         /* a mixer's beta and decay are one tensor, ssm_ba */
     bool gates_attention;           /* attn_q has of every head the query, then its gate */
@@ -64,6 +73,7 @@ struct arch {
 
 extern const struct arch arch_llama, arch_mistral3, arch_smollm3, arch_granite, arch_granitemoe;
 extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
+extern const struct arch arch_granitehybrid, arch_nemotron_h, arch_falcon_h1, arch_lfm2;
 extern const struct arch arch_qwen35, arch_qwen35moe, arch_qwen3next;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
 extern const struct arch arch_gemma2, arch_gemma3, arch_gemma4, arch_phi3, arch_glm4, arch_glm4moe;

@@ -1,16 +1,6 @@
 /* Granite 3 and 4: Llama's layer with a scale at each of its joints, dense and as mixtures of
- * experts beside one that all columns go through. */
-#include "model/hparams_read.h"
-
-/* The key that elsewhere tells how a context was stretched is Granite's switch for RoPE. */
-static pl_status read_granite(struct hparams *h, const struct gguf *g, pl_err *err)
-{
-    bool is_turned;
-    const pl_status st =
-        gguf_bool_or(g, key_of(h, "rope.scaling.finetuned").text, true, &is_turned, err);
-    for (uint32_t i = 0; i < h->dims.n_layers && !is_turned; i++) h->layer[i].rope = NO_ROPE;
-    return st;
-}
+ * experts beside one that all columns go through; and with most layers state spaces. */
+#include "model/arch.h"
 
 const struct arch arch_granite = {
     .name = "granite",
@@ -18,7 +8,7 @@ const struct arch arch_granite = {
     .qkv_bias = OPTIONAL,
     .activation = ACTIVATION_SILU,
     .has_multipliers = true,
-    .read = read_granite,
+    .has_rope_switch = true,
 };
 
 const struct arch arch_granitemoe = {
@@ -31,5 +21,20 @@ const struct arch arch_granitemoe = {
     .normalises_experts = true,
     .has_wide_experts = true,
     .has_multipliers = true,
-    .read = read_granite,
+    .has_rope_switch = true,
+};
+
+const struct arch arch_granitehybrid = {
+    .name = "granitehybrid",
+    .rope_interleaved = true,
+    .qkv_bias = OPTIONAL,
+    .mixer = MIXER_STATE_SPACE,
+    .mixer_place = MIXERS_WITHOUT_KV_HEADS,
+    .activation = ACTIVATION_SILU,
+    .experts = OPTIONAL,
+    .shared_expert = OPTIONAL,
+    .normalises_experts = true,
+    .has_wide_experts = true,
+    .has_multipliers = true,
+    .has_rope_switch = true,
 };

@@ -16,10 +16,13 @@ static pl_status bind_gate_up(struct binder *k, uint32_t i, struct layer *l, pl_
                                         { "up", d_ff, &l->up.weight } };
     if (k->h->arch->has_fused_up)
         return bind_fused(k, name_of(i, "ffn_up.weight").text, parts, 2, d_model, err);
-    const pl_status st = bind_matrix(k, name_of(i, "ffn_gate.weight").text, d_ff, d_model,
-                                     &l->gate.weight, err);
-    return st ? st : bind_matrix(k, name_of(i, "ffn_up.weight").text, d_ff, d_model,
-                                 &l->up.weight, err);
+    const bool has_gate = !k->h->arch->has_no_ffn_gate;
+    pl_status st = has_gate ? bind_matrix(k, name_of(i, "ffn_gate.weight").text, d_ff, d_model,
+                                          &l->gate.weight, err) : PL_OK;
+    if (!st)
+        st = bind_matrix(k, name_of(i, "ffn_up.weight").text, d_ff, d_model, &l->up.weight, err);
+    if (!has_gate) l->gate.weight = l->up.weight;
+    return st;
 }
 
 static pl_status bind_feed_forward(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
@@ -101,7 +104,8 @@ static void plan_layer(const struct hparams *h, uint32_t i, struct layer *l)
         .attention_norm = no_weight, .qkv.norm_q = no_weight, .qkv.norm_k = no_weight,
         .qkv.norm_v = no_weight, .expert_norm = no_weight, .router_norm = no_weight,
         .attention = h->layer[i].attention, .attention_residual = residual,
-        .attends = h->layer[i].attends, .mixer = h->layer[i].mixer,
+        .attends = h->layer[i].attends, .feeds_forward = h->layer[i].feeds_forward,
+        .mixer = h->layer[i].mixer,
         .is_parallel = h->arch->is_parallel, .feed_forward_norm = no_weight,
         .ffn = h->layer[i].ffn, .feed_forward_residual = residual, .expert_residual = residual,
         .input_residual = residual,
@@ -153,9 +157,12 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
     const struct dims *d = &k->h->dims;
     const struct arch *a = k->h->arch;
     const enum presence pre_norms = a->has_no_pre_norms ? ABSENT : REQUIRED;
-    const enum presence ffn_norm = a->is_parallel ? ABSENT : pre_norms;
+    const struct layer_plan *plan = &k->h->layer[i];
+    const bool looks_back = plan->attends || plan->mixer.kind != MIXER_NONE;
+    const enum presence ffn_norm = a->is_parallel || !plan->feeds_forward ? ABSENT : pre_norms;
     const struct wanted_vector vectors[] = {
-        { "attn_norm.weight", d->d_model, pre_norms, &l->attention_norm.weight },
+        { "attn_norm.weight", d->d_model, looks_back ? pre_norms : ABSENT,
+          &l->attention_norm.weight },
         { "post_attention_norm.weight", d->d_model, a->post_norms,
           &l->attention_residual.norm.weight },
         { a->ffn_norm ? a->ffn_norm : "ffn_norm.weight", d->d_model, ffn_norm,
@@ -171,9 +178,10 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
     if (st) return st;
     if (a->is_parallel) l->feed_forward_norm = l->attention_norm;
     l->expert_norm = l->router_norm = l->feed_forward_norm;
-    const bool is_mixture = k->h->layer[i].is_mixture;
+    const bool is_mixture = plan->is_mixture && plan->feeds_forward;
     if (is_mixture) st = bind_mixture(k, i, &l->experts, err);
-    if (!st && (!is_mixture || d->has_both_ffs)) st = bind_feed_forward(k, i, l, err);
+    if (!st && plan->feeds_forward && (!is_mixture || d->has_both_ffs))
+        st = bind_feed_forward(k, i, l, err);
     if (!st && is_mixture && d->has_both_ffs) st = bind_sides(k, i, l, err);
     return st ? st : bind_layer_end(k, i, l, err);
 }
@@ -196,8 +204,9 @@ static pl_status bind_ends(struct binder *k, struct model *m, pl_err *err)
         st = bind_matrix(k, is_tied ? embedding : "output.weight", d->n_vocab, d->d_model,
                          &m->output, err);
     }
-    if (!st)
-        st = bind_vector(k, "output_norm.weight", d->d_model, REQUIRED, &m->head.norm.weight, err);
+    const char *usual = "output_norm.weight", *norm = k->h->arch->output_norm;
+    if (!norm || !gguf_find(k->g, norm)) norm = usual;
+    if (!st) st = bind_vector(k, norm, d->d_model, REQUIRED, &m->head.norm.weight, err);
     return st;
 }
 

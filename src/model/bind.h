@@ -65,6 +65,10 @@ struct fused_part {
 pl_status bind_fused(struct binder *k, const char *name, const struct fused_part *part,
                      uint32_t n_parts, uint32_t n_k, pl_err *err);
 
+/* The first parts of a tensor whose shape has been checked, which may have more rows. */
+pl_status bind_parts(struct binder *k, const struct gguf_tensor *t, const char *name,
+                     const struct fused_part *part, uint32_t n_parts, uint32_t n_k, pl_err *err);
+
 /* Runs of n_rows rows each, taken by turns from the rows of one tensor. */
 pl_status bind_turns(struct binder *k, const char *name, const struct fused_part *part,
                      uint32_t n_parts, uint32_t n_turns, uint32_t n_k, pl_err *err);

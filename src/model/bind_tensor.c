@@ -96,19 +96,26 @@ pl_status bind_matrix(struct binder *k, const char *name, uint32_t n_rows, uint3
     return st ? st : bind_part(k, t, name, 0, n_rows, n_k, out, err);
 }
 
-pl_status bind_fused(struct binder *k, const char *name, const struct fused_part *part,
-                     uint32_t n_parts, uint32_t n_k, pl_err *err)
+pl_status bind_parts(struct binder *k, const struct gguf_tensor *t, const char *name,
+                     const struct fused_part *part, uint32_t n_parts, uint32_t n_k, pl_err *err)
 {
-    const struct gguf_tensor *t;
     char of_part[96];
-    uint32_t n_rows = 0, first = 0;
-    for (uint32_t i = 0; i < n_parts; i++) n_rows += part[i].n_rows;
-    pl_status st = find_matrix(k, name, n_rows, n_k, &t, err);
-    for (uint32_t i = 0; i < n_parts && !st; first += part[i++].n_rows) {
+    pl_status st = PL_OK;
+    for (uint32_t i = 0, first = 0; i < n_parts && !st; first += part[i++].n_rows) {
         snprintf(of_part, sizeof of_part, "%s.%s", name, part[i].name);
         st = bind_part(k, t, of_part, first, part[i].n_rows, n_k, part[i].out, err);
     }
     return st;
+}
+
+pl_status bind_fused(struct binder *k, const char *name, const struct fused_part *part,
+                     uint32_t n_parts, uint32_t n_k, pl_err *err)
+{
+    const struct gguf_tensor *t;
+    uint32_t n_rows = 0;
+    for (uint32_t i = 0; i < n_parts; i++) n_rows += part[i].n_rows;
+    const pl_status st = find_matrix(k, name, n_rows, n_k, &t, err);
+    return st ? st : bind_parts(k, t, name, part, n_parts, n_k, err);
 }
 
 /* The rows of one part, gathered. */

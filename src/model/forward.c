@@ -29,12 +29,13 @@ static void add_input(struct backend *b, const struct layer *l, uint32_t layer)
     b->ops->down_add(b, &l->input_down, &l->input_residual);
 }
 
-/* In a parallel layer both branches read the X that the layer began with, so attention's result,
- * which waits in ATT, is added last. */
+/* A mixer and attention that stand side by side both read H. In a parallel layer both branches read
+ * the X that the layer began with, so attention's result, which waits in ATT, is added last. */
 static void record_layer(struct backend *b, const struct layer *l, uint32_t layer)
 {
-    b->ops->norm(b, &l->attention_norm);
-    if (l->mixer.kind != MIXER_NONE) {
+    const bool has_mixer = l->mixer.kind != MIXER_NONE;
+    if (l->attends || has_mixer) b->ops->norm(b, &l->attention_norm);
+    if (has_mixer) {
         b->ops->mix(b, &l->attention_norm, &l->mixer_weights, &l->mixer);
         b->ops->attention_add(b, &l->mixer_output, &l->attention_residual);
     }

@@ -66,7 +66,7 @@ static pl_status read_experts(struct hparams *h, const struct gguf *g, pl_err *e
 
 static pl_status read_feed_forward(struct hparams *h, const struct gguf *g, pl_err *err)
 {
-    if (h->arch->has_layer_heads)
+    if (h->arch->has_layer_heads || h->arch->is_single)
         return read_widest(h, g, "feed_forward_length", &h->dims.d_ff, err);
     return h->arch->experts == REQUIRED
                ? read_of_layers_or(h, g, "feed_forward_length", 0, &h->dims.d_ff, err)
@@ -97,6 +97,8 @@ static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
     if (!st && h->arch->has_layer_heads)
         st = read_of_layer(h, g, "attention.head_count_kv", d->n_layers ? d->n_layers - 1 : 0,
                            d->n_heads, &d->n_kv_heads, err);
+    else if (!st && h->arch->mixer_place == MIXERS_WITHOUT_KV_HEADS)
+        st = read_widest(h, g, "attention.head_count_kv", &d->n_kv_heads, err);
     else if (!st)
         st = read_of_layers_or(h, g, "attention.head_count_kv", d->n_heads, &d->n_kv_heads, err);
     if (!st) st = read_u32(h, g, "context_length", &h->ctx_tokens, err);

@@ -57,13 +57,25 @@ static pl_status read_router(struct hparams *h, const struct gguf *g, struct rou
 static pl_status read_layer(struct hparams *h, const struct gguf *g, struct layer_plan *out,
                             pl_err *err)
 {
-    *out = (struct layer_plan){ .attends = true, .ffn.activation = h->arch->activation,
+    *out = (struct layer_plan){ .attends = true, .feeds_forward = true,
+                                .ffn.activation = h->arch->activation,
                                 .is_mixture = h->dims.n_experts != 0,
                                 .d_ff = h->dims.d_ff };
     out->attention.q_scale = 1 / sqrtf((float)h->dims.d_head);
     pl_status st = read_f32_or(h, g, "attn_logit_softcapping", h->arch->score_cap,
                                &out->attention.score_cap, err);
     return !st && out->is_mixture ? read_router(h, g, &out->ffn.router, err) : st;
+}
+
+/* The key that elsewhere tells how a context was stretched is a switch for RoPE in some. */
+static pl_status read_rope_switch(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    bool is_turned = true;
+    if (!h->arch->has_rope_switch) return PL_OK;
+    const pl_status st =
+        gguf_bool_or(g, key_of(h, "rope.scaling.finetuned").text, true, &is_turned, err);
+    for (uint32_t i = 0; i < h->dims.n_layers && !is_turned; i++) h->layer[i].rope = NO_ROPE;
+    return st;
 }
 
 /* What of the plan a file may state for all layers, and has the last word on. */
@@ -91,6 +103,7 @@ pl_status layers_read(struct hparams *h, const struct gguf *g, pl_err *err)
     }
     st = window_read(h, g, err);
     if (!st) st = mixers_read(h, g, err);
+    if (!st) st = read_rope_switch(h, g, err);
     if (!st && h->arch->read) st = h->arch->read(h, g, err);
     return st ? st : override_layers(h, g, err);
 }

@@ -1,13 +1,13 @@
-/* Mixers out of a file's keys: their shape, and which layers have one in attention's place. */
+/* Mixers out of a file's keys: their shape, and which layers have one. */
 #include "model/hparams_read.h"
 
 #include <inttypes.h>
 
-pl_status mixer_dims_read(struct hparams *h, const struct gguf *g, pl_err *err)
+/* Channels of the convolution: of keys and queries of n_key_heads, and of what heads read. */
+static pl_status read_matrices(struct hparams *h, const struct gguf *g, pl_err *err)
 {
     struct mixer_dims *m = &h->dims.mixer;
     uint32_t d_inner = 0;
-    if (h->arch->mixer == MIXER_NONE) return PL_OK;
     pl_status st = read_u32(h, g, "ssm.conv_kernel", &m->n_taps, err);
     if (!st) st = read_u32(h, g, "ssm.state_size", &m->d_key, err);
     if (!st) st = read_u32(h, g, "ssm.group_count", &m->n_key_heads, err);
@@ -26,8 +26,20 @@ pl_status mixer_dims_read(struct hparams *h, const struct gguf *g, pl_err *err)
     return PL_OK;
 }
 
+pl_status mixer_dims_read(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    struct mixer_dims *m = &h->dims.mixer;
+    if (h->arch->mixer == MIXER_NONE) return PL_OK;
+    if (h->arch->mixer != MIXER_SHORT_CONVOLUTION) return read_matrices(h, g, err);
+    const pl_status st = read_u32(h, g, "shortconv.l_cache", &m->n_taps, err);
+    m->n_channels = h->dims.d_model;
+    if (st || m->n_taps) return st;
+    return pl_fail(err, PL_E_FORMAT, "%s: shortconv.l_cache is 0; 1 and more is wanted",
+                   g->part[0].path);
+}
+
 /* Newer files list them; others say how often attention comes. */
-static pl_status find_mixers(struct hparams *h, const struct gguf *g, pl_err *err)
+static pl_status find_recurrent(struct hparams *h, const struct gguf *g, pl_err *err)
 {
     const struct key list = key_of(h, "attention.recurrent_layers");
     if (gguf_has_array(g, list.text)) {
@@ -39,24 +51,64 @@ static pl_status find_mixers(struct hparams *h, const struct gguf *g, pl_err *er
                            "for each of %" PRIu32 " layers is wanted", g->part[0].path, list.text,
                            is_recurrent.n, h->n_blocks);
         for (uint32_t i = 0; i < h->dims.n_layers; i++)
-            if (gguf_array_integer(&is_recurrent, i)) h->layer[i].mixer.kind = h->arch->mixer;
+            h->layer[i].attends = !gguf_array_integer(&is_recurrent, i);
         return PL_OK;
     }
     uint32_t period;
     const pl_status st = read_u32_or(h, g, "full_attention_interval", 4, &period, err);
     for (uint32_t i = 0; i < h->dims.n_layers && !st; i++)
-        if (!period || (i + 1) % period) h->layer[i].mixer.kind = h->arch->mixer;
+        h->layer[i].attends = period && (i + 1) % period == 0;
+    return st;
+}
+
+/* Layers without KV heads do not attend; the others have equally many. */
+static pl_status find_without_kv_heads(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    const uint32_t n_usual = h->dims.n_kv_heads;
+    pl_status st = PL_OK;
+    for (uint32_t i = 0; i < h->dims.n_layers && !st; i++) {
+        uint32_t n;
+        st = read_of_layer(h, g, "attention.head_count_kv", i, n_usual, &n, err);
+        h->layer[i].attends = n != 0;
+        if (!st && n && n != n_usual)
+            st = pl_fail(err, PL_E_UNSUPPORTED, "%s: layer %" PRIu32 " has %" PRIu32 " KV heads, "
+                         "another %" PRIu32 "; 0 or equally many are run", g->part[0].path, i, n,
+                         n_usual);
+    }
+    return st;
+}
+
+/* A layer is attention, a mixer or feed-forward, and nothing beside it. */
+static pl_status find_single(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (uint32_t i = 0; i < h->dims.n_layers && !st; i++) {
+        struct layer_plan *l = &h->layer[i];
+        st = read_of_layer(h, g, "feed_forward_length", i, h->dims.d_ff, &l->d_ff, err);
+        l->feeds_forward = l->d_ff != 0;
+        if (!st && l->feeds_forward && (l->attends || l->d_ff != h->dims.d_ff))
+            st = pl_fail(err, PL_E_UNSUPPORTED, "%s: layer %" PRIu32 " of %" PRIu32 " KV heads and "
+                         "feed_forward_length %" PRIu32 ", another of %" PRIu32 "; one of both is "
+                         "0, or equally much", g->part[0].path, i,
+                         l->attends ? h->dims.n_kv_heads : 0, l->d_ff, h->dims.d_ff);
+    }
     return st;
 }
 
 pl_status mixers_read(struct hparams *h, const struct gguf *g, pl_err *err)
 {
-    if (h->arch->mixer == MIXER_NONE) return PL_OK;
-    const pl_status st = find_mixers(h, g, err);
+    const struct arch *a = h->arch;
+    if (a->mixer == MIXER_NONE) return PL_OK;
+    pl_status st = PL_OK;
+    if (a->mixer_place == MIXERS_WHERE_RECURRENT) st = find_recurrent(h, g, err);
+    if (a->mixer_place == MIXERS_WITHOUT_KV_HEADS) st = find_without_kv_heads(h, g, err);
+    if (!st && a->is_single) st = find_single(h, g, err);
     for (uint32_t i = 0; i < h->dims.n_layers && !st; i++) {
         struct layer_plan *l = &h->layer[i];
-        l->mixer.keys_are_in_turn = h->arch->keys_are_in_turn;
-        l->attends = l->mixer.kind == MIXER_NONE;
+        const bool is_beside = a->mixer_place == MIXERS_BESIDE_ATTENTION;
+        const bool has_mixer = is_beside || (!l->attends && !(a->is_single && l->feeds_forward));
+        l->mixer.kind = has_mixer ? a->mixer : MIXER_NONE;
+        l->mixer.keys_are_in_turn = a->keys_are_in_turn;
     }
     return st;
 }

@@ -34,7 +34,7 @@ enum { MAX_ROPES = 2, NO_ROPE = MAX_ROPES };
 
 /* What may differ from one layer to the next: the operations' own parameters. */
 struct layer_plan {
-    bool attends;               /* else the mixer alone looks back */
+    bool attends, feeds_forward;        /* layers that do not attend may have a mixer */
     struct attention_params attention;  /* its rope comes when weights are bound */
     uint32_t rope;              /* which of hparams.rope that is, or NO_ROPE */
     struct mixer_params mixer;  /* its state_layer comes when weights are bound */

@@ -11,7 +11,7 @@ struct layer {
     struct attention_params attention;
     struct linear attention_output;
     struct residual attention_residual;     /* a mixer's too */
-    bool attends;
+    bool attends, feeds_forward;
     struct mixer_weights mixer_weights;
     struct mixer_params mixer;              /* MIXER_NONE: there is none */
     struct linear mixer_output;

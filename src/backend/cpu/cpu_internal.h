@@ -67,6 +67,7 @@ struct phase {
     const struct layer_inputs *inputs;
     uint32_t layer;                 /* whose part of layer_in */
     const struct act *act;          /* what a product reads */
+    uint32_t writer;                /* of H, if that is it: its phase; else UINT32_MAX */
     float *out;                     /* what it writes, (n_cols, ld_out) */
     size_t ld_out;
     float scale;

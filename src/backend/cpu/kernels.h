@@ -82,11 +82,13 @@ struct attend_walk {
 
 enum { STATE_BLOCK = 32 };      /* values of a mixer's matrix that lie together */
 
-/* A column of a head of a delta net, but for its values. */
-struct delta_column {
+/* A column of a head, but for its values. */
+struct state_column {
     const float *query, *key;   /* (n_key) */
     uint32_t n_key;
-    float shrink, rate;         /* of what is known; of what it was wrong by */
+    float shrink, rate;         /* of what is known; of values, or, where it corrects, of what they
+                                 * differ from what is known by */
+    bool corrects;
 };
 
 struct cpu_kernels {
@@ -112,13 +114,17 @@ struct cpu_kernels {
     /* x *= 1 / (1 + e^-gate) */
     void (*times_sigmoid)(float *x, const float *gate, uint32_t n);
 
-    /* out = the sum over taps t of in[t] times the t-th n of `taps`; in[t] NULL: nothing */
-    void (*convolve)(const float *const *in, const float *taps, uint32_t n_taps, uint32_t n,
-                     float *out);
+    /* out = the sum over taps t of in[t] times the t-th n of `taps`, and bias; in[t], bias NULL:
+     * nothing */
+    void (*convolve)(const float *const *in, const float *taps, const float *bias, uint32_t n_taps,
+                     uint32_t n, float *out);
 
-    /* A block (n_key, STATE_BLOCK) of a delta net's matrix goes on by one column, whose values
-     * value (STATE_BLOCK) are; out (STATE_BLOCK): what the query finds in it then. */
-    void (*delta_step)(float *block, const struct delta_column *c, const float *value, float *out);
+    /* A block (n_key, STATE_BLOCK) of a mixer's matrix goes on by one column, whose values value
+     * (STATE_BLOCK) are; out (STATE_BLOCK): what the query finds in it then. */
+    void (*state_step)(float *block, const struct state_column *c, const float *value, float *out);
+
+    /* x *= y */
+    void (*multiply)(float *x, const float *y, uint32_t n);
 
     /* a . b: 64 partial sums, of places i % 64, added up in a tree */
     float (*dot)(const float *a, const float *b, uint32_t n);

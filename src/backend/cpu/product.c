@@ -118,8 +118,10 @@ void product_add_bias_of_panels(const struct cpu_backend *b, const struct vector
 static void run_product(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct matrix *m = p->linear->weight;
-    const struct range panels = range_of(m->n_panels, part);
-    product_panels(b, m, p->act, b->batch.n_cols, panels, p->out, p->ld_out);
+    const struct range panels = range_of(m->n_panels, part), cols = { 0, b->batch.n_cols };
+    const bool has_leftovers = p->writer != UINT32_MAX && b->phase[p->writer].has_leftovers;
+    product_columns(b, m, p->act, cols, has_leftovers ? 2 * cols.last : cols.last, panels,
+                    p->out + (size_t)panels.first * PANEL_ROWS, p->ld_out);
     product_add_bias_of_panels(b, p->linear->bias, panels, p->out, p->ld_out);
 }
 
@@ -136,6 +138,7 @@ struct phase *product_record(struct cpu_backend *b, const char *name, const stru
     struct phase *p = phase_add(b, run_product, name);
     p->linear = w;
     p->act = act;
+    p->writer = act == &b->h ? b->writer.h : UINT32_MAX;
     p->out = out;
     p->ld_out = ld_out;
     phase_set_cost(b, p, product_cost(w->weight, b->batch.n_cols));

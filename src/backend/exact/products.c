@@ -110,6 +110,7 @@ double exact_activated(enum activation activation, double x, double up)
         x = x > limit ? limit : x;
         up = up > limit ? limit : up < -limit ? -limit : up;
         return x / (1 + exp(-alpha * x)) * (up + 1);
+    case ACTIVATION_RELU: return x > 0 ? x * up : 0;
     default: return x / (1 + exp(-x)) * up;
     }
 }

@@ -87,7 +87,8 @@ static void set_kv(struct plan_memory *m, const struct plan_subject *s,
                    const struct plan_load *load)
 {
     const struct shape *shape = &s->shape;
-    const double per_layer = m->kv_per_token / shape_kv_layers(shape);
+    const uint32_t n_kv_layers = shape_kv_layers(shape);
+    const double per_layer = n_kv_layers ? m->kv_per_token / n_kv_layers : 0;
     const double n_tokens = (double)load->n_streams * ((load->ctx_tokens + 15) / 16 * 16);
     const double n_kept = shape->n_window_layers
         ? kv_window_tokens(shape, s->machine.backend, load->n_streams, load->ctx_tokens,
@@ -166,7 +167,9 @@ static struct shape shape_of_file(const pl_plan *p)
         .n_kv_heads = p->n_kv_heads, .d_head = p->d_head, .n_vocab = p->n_head_rows,
         .n_experts = p->n_experts, .n_experts_used = p->n_experts_used,
         .window = p->window_tokens, .n_window_layers = p->n_window_layers,
-        .n_state_layers = p->n_state_layers, .state_bytes = (double)p->stream_state_bytes,
+        .n_state_layers = p->n_state_layers,
+        .n_layers_without_kv = p->n_layers - p->n_kv_layers,
+        .state_bytes = (double)p->stream_state_bytes,
         .ctx_tokens = p->model_ctx_tokens,
     };
 }

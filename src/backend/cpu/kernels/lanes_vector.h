@@ -69,14 +69,22 @@ INLINE vf swiglu_clamped(vf g, vf up)
     return mul_f(div_f(x, below), add_f(y, set1_f(1.0f)));
 }
 
+INLINE vf activated(vf x, vf up, enum activation activation)
+{
+    switch (activation) {
+    case ACTIVATION_SILU: return mul_f(silu(x), up);
+    case ACTIVATION_GELU_TANH: return mul_f(gelu(x), up);
+    case ACTIVATION_RELU: return mul_f(max_f(x, set1_f(0)), up);
+    default: return swiglu_clamped(x, up);
+    }
+}
+
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
                  float *out)
 {
     for (uint32_t i = 0; i < n; i += LANES) {
         const vf x = load_f(g + i), y = load_f(up + i);
-        store_f(out + i, activation == ACTIVATION_SILU        ? mul_f(silu(x), y)
-                         : activation == ACTIVATION_GELU_TANH ? mul_f(gelu(x), y)
-                                                              : swiglu_clamped(x, y));
+        store_f(out + i, activated(x, y, activation));
     }
 }
 
@@ -160,7 +168,8 @@ static void set_vector(struct cpu_kernels *k)
     k->gate = gate;
     k->times_sigmoid = times_sigmoid;
     k->convolve = convolve;
-    k->delta_step = delta_step;
+    k->state_step = state_step;
+    k->multiply = multiply;
     k->dot = dot;
     k->largest = largest;
     k->take_off = take_off;

@@ -56,6 +56,8 @@ static void gate(const float *g, const float *up, uint32_t n, enum activation ac
 {
     if (activation == ACTIVATION_SILU)
         for (uint32_t i = 0; i < n; i++) out[i] = silu(g[i]) * up[i];
+    else if (activation == ACTIVATION_RELU)
+        for (uint32_t i = 0; i < n; i++) out[i] = fmaxf(g[i], 0) * up[i];
     else if (activation == ACTIVATION_GELU_TANH)
         for (uint32_t i = 0; i < n; i++) out[i] = gelu(g[i]) * up[i];
     else
@@ -120,7 +122,8 @@ void cpu_vector_scalar(struct cpu_kernels *k)
     k->gate = gate;
     k->times_sigmoid = times_sigmoid;
     k->convolve = convolve;
-    k->delta_step = delta_step;
+    k->state_step = state_step;
+    k->multiply = multiply;
     k->dot = dot;
     k->largest = largest;
     k->take_off = take_off;

@@ -74,15 +74,22 @@ static inline __m512 swiglu_clamped(__m512 g, __m512 up)
     return _mm512_mul_ps(_mm512_div_ps(x, below), _mm512_add_ps(y, one));
 }
 
+static inline __m512 activated(__m512 x, __m512 up, enum activation activation)
+{
+    switch (activation) {
+    case ACTIVATION_SILU: return _mm512_mul_ps(silu(x), up);
+    case ACTIVATION_GELU_TANH: return _mm512_mul_ps(gelu(x), up);
+    case ACTIVATION_RELU: return _mm512_mul_ps(_mm512_max_ps(x, _mm512_setzero_ps()), up);
+    default: return swiglu_clamped(x, up);
+    }
+}
+
 static void gate(const float *g, const float *up, uint32_t n, enum activation activation,
                  float *out)
 {
     for (uint32_t i = 0; i < n; i += 16) {
         const __m512 x = _mm512_loadu_ps(g + i), y = _mm512_loadu_ps(up + i);
-        _mm512_storeu_ps(out + i, activation == ACTIVATION_SILU ? _mm512_mul_ps(silu(x), y)
-                                  : activation == ACTIVATION_GELU_TANH
-                                      ? _mm512_mul_ps(gelu(x), y)
-                                      : swiglu_clamped(x, y));
+        _mm512_storeu_ps(out + i, activated(x, y, activation));
     }
 }
 
@@ -181,7 +188,8 @@ void cpu_vector_avx512(struct cpu_kernels *k)
     k->gate = gate;
     k->times_sigmoid = times_sigmoid;
     k->convolve = convolve;
-    k->delta_step = delta_step;
+    k->state_step = state_step;
+    k->multiply = multiply;
     k->dot = dot;
     k->largest = largest;
     k->take_off = take_off;
