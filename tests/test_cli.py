@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+import tiny_models
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -424,6 +426,23 @@ def test_bench_says_where_the_time_goes(paceline, fetch_model):
     assert sum(float(r[2]) for r in rows) == pytest.approx(step_ms, abs=0.02)
     assert sum(float(r[3]) for r in rows) == pytest.approx(100, abs=1)
     assert all(float(r[3]) == pytest.approx(100 * float(r[2]) / step_ms, abs=0.2) for r in rows)
+
+
+def test_bench_counts_all_that_a_step_reads(paceline, tmp_path):
+    """Of a mixture: every matrix but the experts and the embedding, routers, norms; in bytes of 32
+    or of 16 weights, as they are packed."""
+    t = tiny_models
+    path = t.write(str(tmp_path / "model.gguf"), arch="qwen3moe")
+    done = paceline("bench", path, "--json", "--streams", 1, "--prompt-tokens", 2, "--gen-tokens",
+                    2)
+    machine = json.loads(done.stdout)["machine"]
+    d_q, d_kv = t.N_HEADS * t.D_HEAD, t.N_KV_HEADS * t.D_HEAD
+    matrices = t.N_LAYERS * (2 * d_q + 2 * d_kv) * t.D_MODEL + t.N_VOCAB * t.D_MODEL
+    routers = t.N_LAYERS * t.N_EXPERTS * t.D_MODEL
+    used = 3 * t.D_EXPERT * t.D_MODEL * t.N_EXPERTS_USED * t.N_LAYERS
+    assert machine["macs_per_token"] == matrices + routers + used
+    least = matrices * 34 / 32 + routers * 4
+    assert least <= machine["step_weight_bytes"] < 1.07 * least
 
 
 @pytest.mark.parametrize("text,is_taken", [("1,4096", True), ("4097", False), ("0", False),

@@ -227,8 +227,9 @@ def test_servers_that_give_no_figures(once, start_server):
         assert done.returncode == 1 and "404" in done.stdout
 
 
-def answer_with(body, status=b"200 OK", n_answers=50):
-    """A server that answers every request so; (port, stop)."""
+def answer_with(body, status=b"200 OK", n_answers=50, asked=None):
+    """A server that answers every request so; (port, stop). asked: a list that gets the requests.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.2)
     done = threading.Event()
@@ -246,7 +247,9 @@ def answer_with(body, status=b"200 OK", n_answers=50):
             with c:
                 c.settimeout(5)
                 try:
-                    c.recv(65536)
+                    request = c.recv(65536)
+                    if asked is not None:
+                        asked.append(request.split(b"\r\n")[0])
                     c.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" %
                               (status, len(body)) + body)
                 except OSError:
@@ -310,6 +313,21 @@ def test_the_screen(terminal, build_dir, busy):
         assert int(n) == round(int(told) / 2 ** 20)
     t.wait(lambda s: any(c in s for c in "▁▂▃▄▅▆▇█"))
     assert "q quit" in t.lines()[-1]
+
+
+def test_a_server_is_asked_once_an_interval(terminal, build_dir):
+    asked = []
+    port, stop = answer_with(b"paceline_slots 9\n", asked=asked)
+    try:
+        t = terminal(build_dir / "paceline", "top", f"http://127.0.0.1:{port}", "--interval", "600")
+        t.wait(lambda s: "of 9 in use" in s)
+        n = len(asked)
+        for columns in range(90, 100):      # each is a round of the screen's
+            t.resize(columns, 24)
+            t.wait(lambda s: "of 9 in use" in s)
+        assert len(asked) == n and len(set(asked)) == n, asked
+    finally:
+        stop()
 
 
 def test_resizing_and_keys(terminal, build_dir, server):
