@@ -29,6 +29,9 @@ static void test_windows_are_the_schedulers(void **state)
 static void test_chunks_are_the_backends(void **state)
 {
     (void)state;
+    /* those that this version has not read pages one by one */
+    assert_int_equal(estimate_backend_traits(ESTIMATE_CUDA)->chunk_pages, 1);
+    assert_int_equal(estimate_backend_traits(ESTIMATE_ROCM)->chunk_pages, 1);
     for (int b = ESTIMATE_CPU; b <= ESTIMATE_METAL_TENSORS; b++) {
         const struct estimate_backend_traits *traits =
             estimate_backend_traits((enum estimate_backend)b);
@@ -38,11 +41,20 @@ static void test_chunks_are_the_backends(void **state)
     }
 }
 
+static void test_states_are_the_schedulers(void **state)
+{
+    (void)state;
+    for (uint32_t n = 1; n < 300; n++)
+        assert_true(kv_states(n) ==
+                    scheduler_n_states(&(struct scheduler_params){ .n_slots = n }));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows_are_the_schedulers),
         cmocka_unit_test(test_chunks_are_the_backends),
+        cmocka_unit_test(test_states_are_the_schedulers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
