@@ -65,6 +65,7 @@ CASES = {
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),
     "gemma3": dict(arch="gemma3", tied=True),
+    "gemma3n": dict(arch="gemma3n"),
     "gemma4 dense": dict(arch="gemma4 dense"),
     "gemma4 moe": dict(arch="gemma4 moe", seed=3),
     "gemma4 small": dict(arch="gemma4 small"),

@@ -14,6 +14,7 @@
  *     ACT     gated activation, as products read it   (n_cols, d_ff or d_shared)
  *     HELD    what a branch waits with for another    (n_cols, d_model) f32
  *     IN      every layer's part of the token itself  (n_cols, n_layers * d_input) f32
+ *     TRACKS  residuals side by side                  (n_tracks, n_cols, d_model) f32
  *     LOGITS                                          (max_outs, n_vocab) f32
  *
  * Law: what an operation computes for a column is the same bytes whatever the other columns of the
@@ -81,6 +82,7 @@ struct dims {
     bool has_ff_widths;         /* d_ff is the widest of several ACT */
     bool has_both_ffs;          /* layers of a mixture have a dense part beside it, of d_ff */
     uint32_t d_input;           /* of a layer's part of the token itself; 0: there is none */
+    uint32_t n_tracks, d_low;   /* residuals side by side, and how wide low_rank is; 0: X alone */
     bool has_gates;             /* attend will get gates */
     struct mixer_dims mixer;
 };
@@ -400,6 +402,9 @@ struct router_params {
 struct ffn_params {
     enum activation activation;
     struct router_params router;    /* of a mixture */
+    bool has_cut;                   /* of a dense part: before the activation gates become what they
+                                     * are above their mean and `cut` times their deviation, or 0 */
+    float cut;
 };
 
 /* How what a branch computes joins the residual: X += scale * y, with a norm of y before. Of two
@@ -408,17 +413,36 @@ struct residual {
     struct norm norm;
     float scale;
     bool is_held;               /* HELD = norm of y, and that is all */
-    struct norm norm_held;      /* y = this norm of y + HELD, after its own; no weight: it is not
-                                 * added */
+    bool takes_held;            /* y = norm_held of y + HELD, after its own norm */
+    struct norm norm_held;
     float x_scale;              /* X is multiplied by this in the end; 0: it stays */
+    bool joins_tracks;          /* y joins all TRACKS but the first instead of X */
 };
 
 /* Whether X += y is all there is to it. */
 static inline bool residual_is_plain(const struct residual *r)
 {
-    return !r->norm.weight && r->scale == 1 && !r->is_held && !r->norm_held.weight &&
-           r->x_scale == 0;
+    return !r->norm.weight && r->scale == 1 && !r->is_held && !r->takes_held && r->x_scale == 0 &&
+           !r->joins_tracks;
 }
+
+enum { MAX_TRACKS = 8 };
+
+/* Residuals side by side (Baykal et al., "Alternating Updates for Efficient Transformers", 2023): a
+ * layer computes with the first, and the others follow it. What they begin as and end in: of each
+ * but the first, (d_model, d_model). */
+struct track_ends {
+    struct linear in[MAX_TRACKS], out[MAX_TRACKS];
+};
+
+/* What a layer does to them. m(x): the tanh of router * norm of x, n_tracks numbers. */
+struct track_layer {
+    const struct vector *router;        /* (n_tracks, d_model) */
+    struct norm norm;
+    const struct vector *predict;       /* (n_tracks * n_tracks, n_tracks) */
+    const struct vector *correct;       /* (n_tracks, n_tracks) */
+    const struct vector *scale;         /* (d_model) of what the layer's input is made with */
+};
 
 /* What every layer gets of a token beside X: of its row of an embedding of their own, and of X as
  * the token's embedding left it. */
@@ -515,6 +539,20 @@ struct backend_ops {
      * embed_scale * rows of the embedding). What X is afterwards makes no difference to it, and it
      * stays for a second step recorded of the same batch. NULL: not run here */
     void (*layer_inputs)(struct backend *b, const struct layer_inputs *w);
+    /* Where dims.n_tracks says so; NULL, these four and low_rank: not run here. After the
+     * embedding: TRACKS = X, and in[k] * X scaled to be as long as X */
+    void (*tracks_begin)(struct backend *b, const struct track_ends *w);
+    /* A layer begins: TRACK j += sum over i of (predict * m(TRACK 0))[j, i] * TRACK i; X = TRACK 0
+     */
+    void (*tracks_predict)(struct backend *b, const struct track_layer *w);
+    /* TRACK j += (X - TRACK 0) * (1 + (correct * m(X))[j]); X = scale * TRACK 0 */
+    void (*tracks_correct)(struct backend *b, const struct track_layer *w);
+    /* X = the mean of TRACK 0 and of out[k] * TRACK k, scaled to be as long as it */
+    void (*tracks_end)(struct backend *b, const struct track_ends *w);
+    /* HELD = X normed by `norm`, from which H came too, + post norm of up * (down * H). H is this
+     * operation's alone */
+    void (*low_rank)(struct backend *b, const struct norm *norm, const struct linear *down,
+                     const struct linear *up, const struct norm *post);
     /* Instead, where the layers before are another backend's: X = rows, (n_cols, d_model). With no
      * step started that is not finished */
     void (*put_x)(struct backend *b, const float *rows);

@@ -17,6 +17,10 @@ pl_status plan_homes_choose(struct plan *out, const pl_params *p, const struct h
         out->homes.home[out->homes.n++] = (struct home){ backend_find("cpu"), NULL, n_cpu };
     out->homes.home[out->homes.n++] = (struct home){ out->ops, NULL, n_layers - n_cpu };
     out->public.n_cpu_layers = n_cpu;
+    if (n_cpu && h->dims.n_tracks)
+        return pl_fail(err, PL_E_PARAM, "n_gpu_layers (--n-gpu-layers): found %" PRIu32 "; "
+                       "layers with residuals side by side lie on one backend: 0 (all) is wanted",
+                       p->n_gpu_layers);
     for (uint32_t i = n_cpu; i < n_layers; i++)
         if (h->layer[i].kv_of < n_cpu)
             return pl_fail(err, PL_E_PARAM, "n_gpu_layers (--n-gpu-layers): found %" PRIu32 "; "

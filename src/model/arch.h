@@ -76,7 +76,8 @@ extern const struct arch arch_qwen2, arch_qwen3, arch_qwen2moe, arch_qwen3moe;
 extern const struct arch arch_granitehybrid, arch_nemotron_h, arch_falcon_h1, arch_lfm2;
 extern const struct arch arch_qwen35, arch_qwen35moe, arch_qwen3next;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
-extern const struct arch arch_gemma2, arch_gemma3, arch_gemma4, arch_phi3, arch_glm4, arch_glm4moe;
+extern const struct arch arch_gemma2, arch_gemma3, arch_gemma3n, arch_gemma4;
+extern const struct arch arch_phi3, arch_glm4, arch_glm4moe;
 extern const struct arch arch_exaone4;
 extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
 

@@ -183,7 +183,8 @@ static pl_status bind_layer(struct binder *k, uint32_t i, struct layer *l, pl_er
     if (!st && plan->feeds_forward && (!is_mixture || d->has_both_ffs))
         st = bind_feed_forward(k, i, l, err);
     if (!st && is_mixture && d->has_both_ffs) st = bind_sides(k, i, l, err);
-    return st ? st : bind_layer_end(k, i, l, err);
+    if (!st) st = bind_layer_end(k, i, l, err);
+    return st ? st : bind_track_layer(k, i, l, err);
 }
 
 /* An embedding that is the output head too is loaded once, or once in each of two homes. */
@@ -260,7 +261,9 @@ static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
     const size_t n_experts = d->n_experts ? d->n_experts : 1;
     const size_t others[] = { n_experts * d->d_model, n_experts * d->d_expert, d->d_ff, n_rope,
                               2 * (size_t)d->mixer.n_taps * d->mixer.n_channels,
-                              (size_t)d->mixer.n_heads * d->d_model };
+                              (size_t)d->mixer.n_heads * d->d_model,
+                              (size_t)d->n_tracks * d->d_model,
+                              (size_t)d->n_tracks * d->n_tracks * d->n_tracks };
     const bool is_loading = k->homes->home[0].backend;
     size_t longest = n_attended;
     pl_status st = PL_OK;
@@ -277,6 +280,7 @@ static pl_status bind_all(struct binder *k, struct model *m, pl_err *err)
     for (uint32_t i = 0, first = 0; !st && i < k->homes->n; first += k->homes->home[i++].n_layers) {
         bind_at(k, &k->homes->home[i]);
         st = bind_inputs(k, &m->inputs[i], err);
+        if (!st && i == 0) st = bind_track_ends(k, &m->tracks, err);
         if (!st) st = bind_layers(k, m, first, first + k->homes->home[i].n_layers, err);
     }
     if (!st) st = check_all_bound(k, err);

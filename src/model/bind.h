@@ -96,6 +96,11 @@ pl_status bind_sides(struct binder *k, uint32_t layer, struct layer *l, pl_err *
 /* The layer's input, and what X is multiplied by in the end; after all else of it. */
 pl_status bind_layer_end(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
 
+/* The narrow product beside attention, and what a layer does to residuals side by side; and what
+ * these begin as and end in (bind_tracks.c). Nothing where the model has none. */
+pl_status bind_track_layer(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
+pl_status bind_track_ends(struct binder *k, struct track_ends *out, pl_err *err);
+
 /* What all layers' inputs are made of, for the home that binds now. */
 pl_status bind_inputs(struct binder *k, struct layer_inputs *out, pl_err *err);
 

@@ -22,6 +22,7 @@ pl_status bind_sides(struct binder *k, uint32_t i, struct layer *l, pl_err *err)
 {
     const struct dims *d = &k->h->dims;
     struct residual *dense = &l->feed_forward_residual, *experts = &l->expert_residual;
+    experts->takes_held = true;
     experts->norm_held = dense->norm;       /* what follows a layer that is dense alone */
     dense->is_held = true;
     pl_status st = bind_vector(k, name_of(i, "post_ffw_norm_1.weight").text, d->d_model, REQUIRED,

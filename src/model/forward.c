@@ -34,6 +34,7 @@ static void add_input(struct backend *b, const struct layer *l, uint32_t layer)
 static void record_layer(struct backend *b, const struct layer *l, uint32_t layer)
 {
     const bool has_mixer = l->mixer.kind != MIXER_NONE;
+    if (l->tracks.router) b->ops->tracks_predict(b, &l->tracks);
     if (l->attends || has_mixer) b->ops->norm(b, &l->attention_norm);
     if (has_mixer) {
         b->ops->mix(b, &l->attention_norm, &l->mixer_weights, &l->mixer);
@@ -41,8 +42,13 @@ static void record_layer(struct backend *b, const struct layer *l, uint32_t laye
     }
     if (l->attends) attention(b, l);
     if (l->is_parallel) feed_forward(b, l);
+    if (l->low_down.weight) {
+        b->ops->norm(b, &l->attention_norm);    /* H may have been another's in between */
+        b->ops->low_rank(b, &l->attention_norm, &l->low_down, &l->low_up, &l->low_norm);
+    }
     if (l->attends) b->ops->attention_add(b, &l->attention_output, &l->attention_residual);
     if (!l->is_parallel) feed_forward(b, l);
+    if (l->tracks.router) b->ops->tracks_correct(b, &l->tracks);
     if (l->input_gate.weight) add_input(b, l, layer);
 }
 
@@ -58,6 +64,7 @@ static pl_status record_beginning(struct model *m, uint32_t home, const struct b
         b->ops->embed(b, home ? m->output : m->embedding, m->embed_scale);
         if (inputs->embedding) b->ops->layer_inputs(b, inputs);
     }
+    if (m->tracks.in[1].weight) b->ops->tracks_begin(b, &m->tracks);
     if (!home) return PL_OK;
     if (inputs->embedding) {
         const pl_status st = b->ops->submit(b, err);
@@ -86,6 +93,7 @@ pl_status model_record(struct model *m, const struct batch *batch, float *x, sam
             record_layer(b, l, (uint32_t)(l - m->layer));
     }
     if (batch->n_outputs) {
+        if (m->tracks.in[1].weight) b->ops->tracks_end(b, &m->tracks);
         b->ops->logits(b, &m->head, m->output);
         b->ops->sample(b, fn, arg);
     }

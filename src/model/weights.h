@@ -23,6 +23,9 @@ struct layer {
     struct expert_weights experts;          /* no router: a dense layer */
     struct residual expert_residual;
     struct ffn_params ffn;
+    struct track_layer tracks;              /* no router: X is the only residual */
+    struct linear low_down, low_up;         /* beside attention; no weights: none */
+    struct norm low_norm;
     struct linear input_gate, input_down;   /* no weights: it has no input */
     struct residual input_residual;
 };
@@ -32,6 +35,7 @@ struct model {
     const struct matrix *embedding; /* (n_vocab, d_model) */
     const struct matrix *output;    /* the embedding again where the file has none of its own */
     float embed_scale;
+    struct track_ends tracks;       /* in[1] without a weight: X is the only residual */
     struct layer_inputs inputs[MAX_HOMES];      /* of each home; no embedding: layers have none */
     struct head_params head;
     struct layer *layer;            /* (n_layers of all homes) */

@@ -18,7 +18,7 @@ class Gemma4:
     def __init__(self, m, ids):
         self.m, self.ids = m, np.asarray(ids)
         self.pos = np.arange(len(ids), dtype=np.float64)
-        get = lambda key, default=None: m.meta.get(f"gemma4.{key}", default)
+        get = lambda key, default=None: m.meta.get(f"{m.arch}.{key}", default)
         self.n_own = m.n_layer - get("attention.shared_kv_layers", 0)
         self.d_local = get("attention.key_length_swa", m.head_dim)
         self.d_input = get("embedding_length_per_layer_input", 0)

@@ -69,6 +69,7 @@ static void logits_are_near_exact(void **state)
     for (uint32_t i = 0; i < n; i++)
         for (size_t s = 0; s < TINY_N_SHAPES; s++) check_near_exact(&tiny_shapes[s], names[i]);
     check_near_exact(&tiny_wide_group, names[n - 1]);
+    for (uint32_t i = 0; i < n; i++) check_near_exact(&tiny_tracks, names[i]);
 }
 
 /* Errors as above, but for what a KV type adds; keys with and without a bias. 8-bit floats have 3

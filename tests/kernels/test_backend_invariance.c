@@ -30,6 +30,7 @@ static void a_column_gets_the_same_bytes(void **state)
             if (i + 1 == n || !tiny_shapes[s].n_experts)
                 check_shape(&tiny_shapes[s], names[i], i + 1 == n ? 3 : i == 0 ? 1 : 2);
     check_shape(&tiny_wide_group, names[n - 1], 1);
+    check_shape(&tiny_tracks, names[n - 1], 3);
 }
 
 /* One stream and many threads: its few heads are shared out among them, in other ways for each

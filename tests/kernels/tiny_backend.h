@@ -11,7 +11,7 @@
 #include "base/memory.h"
 
 enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_TOKENS,
-       TINY_STREAMS = 20, TINY_MATRICES = 12, TINY_BIASES = 7,
+       TINY_STREAMS = 20, TINY_MATRICES = 14, TINY_BIASES = 7,
        TINY_KV_GROUPS = 2,      /* the second where layers have a window, and for these */
        TINY_POOL = 2 * TINY_STREAMS * TINY_PAGES };     /* pages of each */
 
@@ -19,11 +19,12 @@ enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_
 
 /* Places in tiny_shape.type and tiny_layer.matrix */
 enum { IN_Q, IN_K, IN_V, IN_O, IN_GATE, IN_UP, IN_DOWN, IN_EXPERT_GATE, IN_EXPERT_UP,
-       IN_EXPERT_DOWN, IN_INPUT_GATE, IN_INPUT_DOWN };
+       IN_EXPERT_DOWN, IN_INPUT_GATE, IN_INPUT_DOWN, IN_LOW_DOWN, IN_LOW_UP };
 
 /* Places in tiny_layer.side: vectors of what only some shapes have. */
 enum { SIDE_NORM_V, SIDE_DENSE_POST, SIDE_EXPERT_NORM, SIDE_EXPERT_POST, SIDE_ROUTER_NORM,
-       SIDE_EXPERT_SCALES, SIDE_INPUT_POST, TINY_SIDES };
+       SIDE_EXPERT_SCALES, SIDE_INPUT_POST, SIDE_TRACK_ROUTER, SIDE_TRACK_NORM, SIDE_PREDICT,
+       SIDE_CORRECT, SIDE_TRACK_SCALE, SIDE_LOW_POST, TINY_SIDES };
 
 struct tiny_shape {
     const char *name;
@@ -54,6 +55,8 @@ struct tiny_shape {
     bool has_both_ffs;              /* d_ff is that of a dense part beside the experts */
     uint32_t d_input;
     float x_scale;
+    uint32_t n_tracks, d_low;
+    float cut;                      /* of gates; 0: none */
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
@@ -133,6 +136,14 @@ static const struct tiny_shape tiny_wide_group = {
     "Q8_0", .n_experts = 0,
 };
 
+/* Residuals side by side, which not every backend runs. */
+static const struct tiny_shape tiny_tracks = {
+    "residuals side by side", 96, 32, 160, 6, 2, 70, { 20, 20 }, true, true, false, false,
+    ACTIVATION_GELU_TANH, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1",
+    NULL, NULL, NULL, "Q8_0", "Q5_0", "Q8_0", "Q4_0" }, "Q8_0", "Q5_1", .shares_kv = true,
+    .norms_values = true, .d_input = 64, .n_tracks = 3, .d_low = 32, .cut = 0.4f,
+};
+
 static const float tiny_eps = 1e-6f;
 
 struct tiny_matrix {
@@ -160,6 +171,9 @@ struct tiny_layer {
     struct qkv_weights qkv;
     struct attention_params attention;
     struct linear output, gate, up, down, input_gate, input_down;
+    struct linear low_down, low_up;
+    struct norm low_post;
+    struct track_layer tracks;
     struct residual residual, ff_residual, expert_residual, input_residual;
     struct expert_weights experts;
     struct ffn_params ffn;
@@ -172,6 +186,8 @@ struct tiny {
     struct tiny_matrix input_embedding, input_project;
     struct tiny_vector input_norm;
     struct layer_inputs inputs;
+    struct tiny_matrix track_in[MAX_TRACKS], track_out[MAX_TRACKS];
+    struct track_ends tracks;
     struct tiny_vector head_norm;
     float cos_sin[TINY_POSITIONS * BACKEND_MAX_D_HEAD];
     struct head_params head_params;
@@ -262,6 +278,15 @@ static inline void tiny_make_sides(struct tiny_layer *l, const struct tiny_shape
     const uint32_t n = s->d_model;
     if (s->norms_values) l->side[SIDE_NORM_V] = tiny_random_vector(r, d_head, 1, 0.2f);
     if (s->d_input) l->side[SIDE_INPUT_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
+    const uint32_t k = s->n_tracks;
+    if (k) {
+        l->side[SIDE_TRACK_ROUTER] = tiny_random_vector(r, k * n, 0, 0.1f);
+        l->side[SIDE_TRACK_NORM] = tiny_random_vector(r, n, 1, 0.2f);
+        l->side[SIDE_PREDICT] = tiny_random_vector(r, k * k * k, 0, 0.3f);
+        l->side[SIDE_CORRECT] = tiny_random_vector(r, k * k, 0, 0.3f);
+        l->side[SIDE_TRACK_SCALE] = tiny_random_vector(r, n, 1, 0.2f);
+        l->side[SIDE_LOW_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
+    }
     if (!s->has_both_ffs) return;
     l->side[SIDE_DENSE_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
     l->side[SIDE_EXPERT_NORM] = tiny_random_vector(r, n, 1, 0.2f);
@@ -281,9 +306,10 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
     const uint32_t d_ff = is_dense ? s->d_dense : s->d_ff;
     const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, d_ff, d_ff, s->d_model,
                                 n_of_experts, n_of_experts, s->n_experts * s->d_model,
-                                s->d_input, s->d_model };
+                                s->d_input, s->d_model, s->d_low, s->d_model };
     const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model,
-                             d_ff, s->d_model, s->d_model, s->d_expert, s->d_model, s->d_input };
+                             d_ff, s->d_model, s->d_model, s->d_expert, s->d_model, s->d_input,
+                             s->d_model, s->d_low };
     const int n_matrices = is_dense ? IN_EXPERT_GATE : TINY_MATRICES;
 
     for (int i = 0; i < n_matrices; i++)
@@ -362,6 +388,10 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
         t->input_project = tiny_random_matrix(&r, "Q8_0", n, s->d_model);
         t->input_norm = tiny_random_vector(&r, s->d_input, 1, 0.2f);
     }
+    for (uint32_t k = 1; k < s->n_tracks; k++) {
+        t->track_in[k] = tiny_random_matrix(&r, "Q8_0", s->d_model, s->d_model);
+        t->track_out[k] = tiny_random_matrix(&r, "Q4_0", s->d_model, s->d_model);
+    }
     for (uint32_t pos = 0; pos < TINY_POSITIONS; pos++)
         for (uint32_t i = 0; i < tiny_n_rot(s) / 2; i++) {
             const double angle = pos * pow(1e4, -2.0 * i / tiny_n_rot(s));
@@ -384,7 +414,7 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
                   .has_ff_biases = tiny_has_ff_biases(s),
                   .has_expert_biases = s->has_expert_biases, .other = s->other,
                   .has_ff_widths = s->d_input != 0, .has_both_ffs = s->has_both_ffs,
-                  .d_input = s->d_input },
+                  .d_input = s->d_input, .n_tracks = s->n_tracks, .d_low = s->d_low },
         .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
     };
     return t;
@@ -405,6 +435,7 @@ static inline void tiny_free(struct tiny *t)
         free(l->sinks.values), free(l->q_scales.values);
         for (int k = 0; k < TINY_SIDES; k++) free(l->side[k].values);
     }
+    for (int k = 0; k < MAX_TRACKS; k++) free(t->track_in[k].rows), free(t->track_out[k].rows);
     free(t->input_embedding.rows), free(t->input_project.rows), free(t->input_norm.values);
     free(t->embedding.rows), free(t->head.rows), free(t->head_norm.values), free(t->logits);
     free(t);
@@ -441,6 +472,7 @@ static inline void tiny_set_sides(struct tiny_layer *l, const struct tiny_shape 
     if (!s->has_both_ffs) return;
     l->norm_experts = tiny_norm(s, l->side[SIDE_EXPERT_NORM].loaded);
     l->norm_router = tiny_norm(s, l->side[SIDE_ROUTER_NORM].loaded);
+    l->expert_residual.takes_held = true;
     l->expert_residual.norm_held = l->ff_residual.norm;
     l->expert_residual.norm = tiny_norm(s, l->side[SIDE_EXPERT_POST].loaded);
     l->ff_residual.norm = tiny_norm(s, l->side[SIDE_DENSE_POST].loaded);
@@ -457,9 +489,26 @@ static inline void tiny_set_end(struct tiny_layer *l, const struct tiny_shape *s
     l->input_down = (struct linear){ l->matrix[IN_INPUT_DOWN].loaded, NULL };
     l->input_residual = (struct residual){
         .norm = tiny_norm(s, l->side[SIDE_INPUT_POST].loaded), .scale = 1 };
+    l->input_residual.joins_tracks = s->n_tracks;
     struct residual *last = s->d_input ? &l->input_residual
                             : s->n_experts ? &l->expert_residual : &l->ff_residual;
     last->x_scale = s->x_scale;
+}
+
+static inline void tiny_set_tracks(struct tiny_layer *l, const struct tiny_shape *s)
+{
+    if (!s->n_tracks) return;
+    l->low_down = (struct linear){ l->matrix[IN_LOW_DOWN].loaded, NULL };
+    l->low_up = (struct linear){ l->matrix[IN_LOW_UP].loaded, NULL };
+    l->low_post = tiny_norm(s, l->side[SIDE_LOW_POST].loaded);
+    l->tracks = (struct track_layer){
+        .router = l->side[SIDE_TRACK_ROUTER].loaded,
+        .norm = tiny_norm(s, l->side[SIDE_TRACK_NORM].loaded),
+        .predict = l->side[SIDE_PREDICT].loaded, .correct = l->side[SIDE_CORRECT].loaded,
+        .scale = l->side[SIDE_TRACK_SCALE].loaded,
+    };
+    l->residual.takes_held = true;
+    l->residual.x_scale = 0.7f;
 }
 
 /* What the operations of a layer get, its vectors and matrices being loaded. */
@@ -500,11 +549,14 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
         .shared_gate = l->gate, .shared_up = l->up, .shared_down = l->down,
         .shared_router = l->shared_router.loaded,
     };
-    l->ffn = (struct ffn_params){ s->activation, s->router };
+    l->ffn = (struct ffn_params){ .activation = s->activation, .router = s->router };
     l->ffn.router.is_normalised = s->is_normalised;
     l->ffn.router.scale = TINY_EXPERT_SCALE;
     tiny_set_sides(l, s);
+    l->ffn.cut = s->cut;
+    l->ffn.has_cut = s->cut != 0;
     tiny_set_end(l, s);
+    tiny_set_tracks(l, s);
 }
 
 /* Opens for t->params and loads everything. */
@@ -537,6 +589,12 @@ static inline void tiny_open(struct tiny *t)
     tiny_load_matrix(t, &t->input_embedding);
     tiny_load_matrix(t, &t->input_project);
     tiny_load_vector(t, &t->input_norm);
+    for (uint32_t k = 1; k < s->n_tracks; k++) {
+        tiny_load_matrix(t, &t->track_in[k]);
+        tiny_load_matrix(t, &t->track_out[k]);
+        t->tracks.in[k].weight = t->track_in[k].loaded;
+        t->tracks.out[k].weight = t->track_out[k].loaded;
+    }
     t->inputs = (struct layer_inputs){
         .embedding = t->input_embedding.loaded, .project = { t->input_project.loaded, NULL },
         .norm = { t->input_norm.loaded, tiny_eps, false }, .embed_scale = 8,
@@ -549,14 +607,19 @@ static inline void tiny_open(struct tiny *t)
 /* Bytes of what tiny_open loads. */
 static inline uint64_t tiny_weights_bytes(const struct tiny *t)
 {
-    const struct tiny_matrix *all[TINY_LAYERS * TINY_MATRICES + 4] = {
+    enum { TINY_OTHERS = 4 + 2 * MAX_TRACKS };
+    const struct tiny_matrix *all[TINY_LAYERS * TINY_MATRICES + TINY_OTHERS] = {
         &t->embedding, &t->head, &t->input_embedding, &t->input_project };
+    for (int k = 0; k < MAX_TRACKS; k++) {
+        all[4 + 2 * k] = &t->track_in[k];
+        all[5 + 2 * k] = &t->track_out[k];
+    }
     uint64_t n_bytes = memory_rounded(t->head_norm.n * sizeof(float)) +
                        memory_rounded(t->input_norm.n * sizeof(float)) +
                        (uint64_t)TINY_POSITIONS * tiny_n_rot(t->shape) * sizeof(float);
 
     for (int i = 0; i < TINY_LAYERS * TINY_MATRICES; i++)
-        all[4 + i] = &t->layer[i / TINY_MATRICES].matrix[i % TINY_MATRICES];
+        all[TINY_OTHERS + i] = &t->layer[i / TINY_MATRICES].matrix[i % TINY_MATRICES];
     for (size_t i = 0; i < COUNT(all); i++)
         if (all[i]->rows)
             n_bytes += t->ops->matrix_bytes(all[i]->type->type, all[i]->n_rows, all[i]->n_k);
@@ -615,9 +678,14 @@ static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
 {
     const struct backend_ops *ops = t->ops;
     const struct tiny_layer *l = &t->layer[i];
+    if (l->tracks.router) ops->tracks_predict(t->b, &l->tracks);
     ops->norm(t->b, &l->norm_in);
     ops->qkv(t->b, &l->qkv, &l->attention);
     ops->attend(t->b, &l->qkv, &l->attention);
+    if (l->low_down.weight) {
+        ops->norm(t->b, &l->norm_in);
+        ops->low_rank(t->b, &l->norm_in, &l->low_down, &l->low_up, &l->low_post);
+    }
     if (!t->shape->is_parallel) ops->attention_add(t->b, &l->output, &l->residual);
     if (!l->experts.router || t->shape->has_both_ffs) {
         ops->norm(t->b, &l->norm_ff);
@@ -628,6 +696,7 @@ static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
         ops->norm(t->b, &l->norm_experts);
         ops->experts_add(t->b, &l->norm_router, &l->experts, &l->ffn, &l->expert_residual);
     }
+    if (l->tracks.router) ops->tracks_correct(t->b, &l->tracks);
     if (l->input_gate.weight) {
         static const struct norm none;
         ops->norm(t->b, &none);
@@ -656,6 +725,7 @@ static inline struct tiny *tiny_record(struct tiny *t, const struct batch *batch
     t->ops->begin(t->b, batch);
     t->ops->embed(t->b, t->embedding.loaded, t->shape->embed_scale);
     if (t->shape->d_input) t->ops->layer_inputs(t->b, &t->inputs);
+    if (t->shape->n_tracks) t->ops->tracks_begin(t->b, &t->tracks);
     for (uint32_t i = 0; i < TINY_LAYERS; i++) {
         if (i == 1 && t->heir) {
             tiny_hand_over(t, t->heir, batch);
@@ -663,6 +733,7 @@ static inline struct tiny *tiny_record(struct tiny *t, const struct batch *batch
         }
         tiny_record_layer(t, i);
     }
+    if (t->shape->n_tracks) t->ops->tracks_end(t->b, &t->tracks);
     t->ops->logits(t->b, &t->head_params, t->head.loaded);
     return t;
 }

@@ -12,7 +12,7 @@
 #include "base/cpu_isa.h"
 #include "base/workspace.h"
 
-enum { PHASES_PER_LAYER = 24, OTHER_PHASES = 8 };
+enum { PHASES_PER_LAYER = 24, OTHER_PHASES = 8, PHASES_PER_TRACK = 8 };
 
 static size_t whole_panels(size_t n)
 {
@@ -26,6 +26,7 @@ static void set_shape(struct cpu_backend *b)
     b->ld_q = whole_panels(dims_widest_q(d));
     b->ld_kv = whole_panels(dims_widest_kv(d));
     b->ld_in = whole_panels((size_t)d->n_layers * d->d_input);
+    b->ld_low = whole_panels(d->d_low);
     b->ld_ff = whole_panels(dims_widest_ff(d));
     b->ld_expert = whole_panels(d->d_expert);
     b->mix.ld_in = whole_panels(d->mixer.n_channels);
@@ -39,7 +40,8 @@ static void set_shape(struct cpu_backend *b)
     /* a step has at most max_cols rows of outputs; two turns have more than max_outs together */
     const uint32_t max_outs = b->params.max_outs ? b->params.max_outs : 1;
     const uint32_t n_turns = 2 * ((b->params.max_cols + max_outs - 1) / max_outs);
-    b->max_phases = PHASES_PER_LAYER * d->n_layers + 3 * n_turns + OTHER_PHASES;
+    b->max_phases = PHASES_PER_LAYER * d->n_layers + 3 * n_turns + OTHER_PHASES +
+                    PHASES_PER_TRACK * (d->n_tracks ? d->n_tracks + d->n_layers : 0);
 }
 
 /* For rows of two lengths. */
@@ -122,7 +124,10 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, what, (d->has_gates ? n_cols * b->ld_q : 0) * row, &b->gates);
     workspace_want(&w, what, n_cols * b->ld_ff * row, &b->gate);
     workspace_want(&w, what, n_cols * b->ld_ff * row, &b->up);
-    workspace_want(&w, what, d->has_both_ffs ? n_cols * b->ld_model * row : 0, &b->held);
+    workspace_want(&w, what, d->has_both_ffs || d->n_tracks ? n_cols * b->ld_model * row : 0,
+                   &b->held);
+    workspace_want(&w, what, d->n_tracks * n_cols * b->ld_model * row, &b->tracks);
+    workspace_want(&w, what, n_cols * b->ld_low * row, &b->low);
     workspace_want(&w, what, n_cols * b->ld_in * row, &b->layer_in);
     workspace_want(&w, what, n_threads * b->ld_in * row, &b->layer_row);
     workspace_want(&w, "logits", n_outs * b->ld_vocab * row, &b->logit_rows);
@@ -133,6 +138,7 @@ static struct workspace scratch_of(struct cpu_backend *b)
     if (d->has_ff_widths) want_act_up_to(&w, &b->ff, what, dims_widest_ff(d), n_cols);
     else want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
     want_act(&w, &b->head, what, d->d_model, n_outs);
+    if (d->d_low) want_act(&w, &b->narrow, what, d->d_low, n_cols);
     workspace_want(&w, "attention", n_threads * MAX_JOB_ROWS * sizeof *b->attend_state,
                    &b->attend_state);
     for (struct prefix_groups *g = b->groups; g < b->groups + b->params.kv.n; g++) {
@@ -275,6 +281,11 @@ const struct backend_ops backend_cpu = {
     .begin = cpu_begin,
     .embed = cpu_embed,
     .layer_inputs = cpu_layer_inputs,
+    .tracks_begin = cpu_tracks_begin,
+    .tracks_predict = cpu_tracks_predict,
+    .tracks_correct = cpu_tracks_correct,
+    .tracks_end = cpu_tracks_end,
+    .low_rank = cpu_low_rank,
     .put_x = cpu_put_x,
     .take_x = cpu_take_x,
     .norm = cpu_norm,

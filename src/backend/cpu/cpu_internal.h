@@ -55,7 +55,7 @@ struct phase {
     uint32_t n_parts;
     const struct matrix *matrix;    /* embedding or output head */
     const struct linear *linear, *linear2;  /* of a product */
-    const struct norm *norm;
+    const struct norm *norm, *norm_after;
     const struct residual *residual;
     const struct qkv_weights *qkv;
     const struct attention_params *attention;
@@ -65,7 +65,9 @@ struct phase {
     const struct mixer_params *mixer_params;
     const struct head_params *head;
     const struct layer_inputs *inputs;
+    const struct track_layer *tracks;
     uint32_t layer;                 /* whose part of layer_in */
+    uint32_t track;
     const struct act *act;          /* what a product reads */
     uint32_t writer;                /* of H, if that is it: its phase; else UINT32_MAX */
     float *out;                     /* what it writes, (n_cols, ld_out) */
@@ -123,12 +125,14 @@ struct cpu_backend {
     float *held;                    /* (max_cols, ld_model) what waits for another branch */
     float *layer_in;                /* (max_cols, ld_in) every layer's part of the token itself */
     float *layer_row;               /* (n_threads, ld_in) */
-    size_t ld_in;
+    float *tracks;                  /* (n_tracks, max_cols, ld_model) */
+    float *low;                     /* (max_cols, ld_low) */
+    size_t ld_in, ld_low;
     float *logit_rows;              /* (max_outs, ld_vocab) */
     float *logit_largest;           /* (max_outs, n_logit_blocks) */
     uint32_t n_logit_blocks;
     float *norm_row;                /* (n_threads, ld_model) */
-    struct act h, att, ff, head;    /* quantised */
+    struct act h, att, ff, head, narrow;    /* quantised; narrow: of low */
     struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */
     struct prefix_groups groups[MAX_KV_GROUPS];     /* of the step, by KV group */
     struct moe moe;
@@ -176,6 +180,12 @@ static inline const struct kv_layout *layout_of(const struct cpu_backend *b,
     return &b->layout[a->has_other_heads];
 }
 
+/* A column of a track. */
+static inline float *track_at(const struct cpu_backend *b, uint32_t track, uint32_t col)
+{
+    return b->tracks + ((size_t)track * b->params.max_cols + col) * b->ld_model;
+}
+
 static inline uint32_t act_form(const struct matrix *m)
 {
     return 1u << panel_act(m->format);
@@ -206,6 +216,12 @@ void cpu_norm(struct backend *b, const struct norm *norm);
 void cpu_layer_inputs(struct backend *b, const struct layer_inputs *w);
 void cpu_gate_input(struct backend *b, const struct linear *gate, uint32_t layer,
                     const struct ffn_params *p);
+void cpu_tracks_begin(struct backend *b, const struct track_ends *w);
+void cpu_tracks_predict(struct backend *b, const struct track_layer *w);
+void cpu_tracks_correct(struct backend *b, const struct track_layer *w);
+void cpu_tracks_end(struct backend *b, const struct track_ends *w);
+void cpu_low_rank(struct backend *b, const struct norm *norm, const struct linear *down,
+                  const struct linear *up, const struct norm *post);
 void cpu_put_x(struct backend *b, const float *rows);
 void cpu_take_x(struct backend *b, float *rows);
 void cpu_qkv(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);

@@ -317,7 +317,7 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     const uint32_t forms = act_form(w->gate.weight) | act_form(w->up.weight);
-    const bool is_apart = r->norm.weight || r->norm_held.weight || r->x_scale != 0;
+    const bool is_apart = r->norm.weight || r->takes_held || r->x_scale != 0;
     assert(!r->is_held);
     phase_want_forms(b, b->writer.h, forms);
 

@@ -1,4 +1,5 @@
 /* The operations that are mostly a matrix product: attention_add, gate_up, down_add. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/phase.h"
@@ -24,11 +25,12 @@ void product_join(const struct cpu_backend *b, const struct residual *r, uint32_
         memcpy(b->held + at, y, d_model * sizeof *y);
         return;
     }
-    if (r->norm_held.weight) {
-        b->k.add(y, b->held + at, d_model);
-        norm_values(b, &r->norm_held, y, d_model, y);
-    }
+    if (r->takes_held) b->k.add(y, b->held + at, d_model);
+    if (r->takes_held && r->norm_held.weight) norm_values(b, &r->norm_held, y, d_model, y);
     if (r->scale != 1) b->k.cap(y, d_model, r->scale, 0);
+    for (uint32_t k = 1; k < b->params.dims.n_tracks && r->joins_tracks; k++)
+        b->k.add(track_at(b, k, col), y, d_model);
+    if (r->joins_tracks) return;
     b->k.add(x, y, d_model);
     if (r->x_scale != 0) b->k.cap(x, d_model, r->x_scale, 0);
 }
@@ -118,12 +120,48 @@ static void run_fused_gate_up(struct cpu_backend *b, const struct phase *p, stru
     }
 }
 
+/* Sums of n values, and of their squares about a mean: 16 of each, added up in a tree. */
+static float sum_about(const float *x, uint32_t n, float mean, bool are_squares)
+{
+    float part[16] = { 0 };
+    for (uint32_t i = 0; i < n; i += 16)
+        for (uint32_t k = 0; k < 16; k++)
+            part[k] += are_squares ? (x[i + k] - mean) * (x[i + k] - mean) : x[i + k];
+    for (int width = 8; width > 0; width /= 2)
+        for (int k = 0; k < width; k++) part[k] += part[k + width];
+    return part[0];
+}
+
+/* What gates are above their mean and some deviations. */
+static void run_cut(struct cpu_backend *b, const struct phase *p, struct part part)
+{
+    const uint32_t d_ff = p->linear->weight->n_rows;
+    const struct range cols = range_of(b->batch.n_cols, part);
+    for (uint32_t c = cols.first; c < cols.last; c++) {
+        float *gate = b->gate + c * b->ld_ff;
+        const float mean = sum_about(gate, d_ff, 0, false) / (float)d_ff;
+        const float deviation = sqrtf(sum_about(gate, d_ff, mean, true) / (float)d_ff);
+        const float from = mean + p->ffn->cut * deviation;
+        for (uint32_t i = 0; i < d_ff; i++) gate[i] = gate[i] > from ? gate[i] - from : 0;
+    }
+}
+
+static void record_cut(struct cpu_backend *b, const struct linear *gate,
+                       const struct ffn_params *params)
+{
+    struct phase *p = phase_add(b, run_cut, "activation");
+    p->linear = gate;
+    p->ffn = params;
+    phase_set_cost(b, p, ACTIVATION_NS * b->batch.n_cols * gate->weight->n_rows);
+}
+
 void cpu_gate_up(struct backend *base, const struct linear *gate, const struct linear *up,
                  const struct ffn_params *params)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     const uint32_t n_cols = b->batch.n_cols;
-    const bool is_fused = n_cols >= MANY_COLS && b->params.n_threads * 256 <= b->ld_ff;
+    const bool is_fused = n_cols >= MANY_COLS && b->params.n_threads * 256 <= b->ld_ff &&
+                          !params->has_cut;
     phase_want_forms(b, b->writer.h, act_form(gate->weight) | act_form(up->weight));
     b->writer.ff = b->n_phases;
     struct phase *p = phase_add(b, is_fused ? run_fused_gate_up : run_gate_up, "gate up");
@@ -132,6 +170,7 @@ void cpu_gate_up(struct backend *base, const struct linear *gate, const struct l
     p->ffn = params;
     phase_set_cost(b, p, product_cost(gate->weight, n_cols) + product_cost(up->weight, n_cols));
     if (is_fused) return;
+    if (params->has_cut) record_cut(b, gate, params);
     b->writer.ff = b->n_phases;
     p = phase_add(b, run_activation, "activation");
     p->linear = gate;

@@ -19,14 +19,14 @@ double exact_dot(const float *a, const float *b, uint32_t n)
     return total(part);
 }
 
-static double mean_of(const float *x, uint32_t n)
+double exact_mean(const float *x, uint32_t n)
 {
     double part[8] = { 0 };
     for (uint32_t i = 0; i < n; i++) part[i % 8] += (double)x[i];
     return total(part) / n;
 }
 
-static double squares_about(const float *x, double mean, uint32_t n)
+double exact_squares(const float *x, double mean, uint32_t n)
 {
     double part[8] = { 0 };
     for (uint32_t i = 0; i < n; i++)
@@ -37,8 +37,8 @@ static double squares_about(const float *x, double mean, uint32_t n)
 void exact_normed(const float *x, const struct norm *norm, float *out)
 {
     const uint32_t n = norm->weight->n;
-    const double mean = norm->is_centred ? mean_of(x, n) : 0;
-    const double scale = 1 / sqrt(squares_about(x, mean, n) / n + (double)norm->eps);
+    const double mean = norm->is_centred ? exact_mean(x, n) : 0;
+    const double scale = 1 / sqrt(exact_squares(x, mean, n) / n + (double)norm->eps);
     for (uint32_t i = 0; i < n; i++)
         out[i] = (float)(((double)x[i] - mean) * scale * (double)norm->weight->values[i]);
 }

@@ -33,7 +33,10 @@ static struct workspace scratch_of(struct exact_backend *b)
     workspace_want(&w, what, n_cols * n_kv * row, &b->v);
     workspace_want(&w, what, n_cols * d_widest * row, &b->gate);
     workspace_want(&w, what, n_cols * d_widest * row, &b->up);
-    workspace_want(&w, what, d->has_both_ffs ? n_cols * d->d_model * row : 0, &b->held);
+    workspace_want(&w, what, d->has_both_ffs || d->n_tracks ? n_cols * d->d_model * row : 0,
+                   &b->held);
+    workspace_want(&w, what, d->n_tracks * n_cols * d->d_model * row, &b->tracks);
+    workspace_want(&w, what, n_cols * d->d_low * row, &b->low);
     workspace_want(&w, what, n_cols * n_in * row, &b->layer_in);
     workspace_want(&w, what, n_cols * n_in * row, &b->layer_row);
     workspace_want(&w, "logits", n_outs * d->n_vocab * row, &b->logits);
@@ -156,6 +159,11 @@ const struct backend_ops backend_exact = {
     .begin = exact_begin,
     .embed = exact_embed,
     .layer_inputs = exact_layer_inputs,
+    .tracks_begin = exact_tracks_begin,
+    .tracks_predict = exact_tracks_predict,
+    .tracks_correct = exact_tracks_correct,
+    .tracks_end = exact_tracks_end,
+    .low_rank = exact_low_rank,
     .put_x = exact_put_x,
     .take_x = exact_take_x,
     .norm = exact_norm,

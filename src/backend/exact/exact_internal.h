@@ -39,6 +39,8 @@ struct exact_backend {
     float *held;                    /* (max_cols, d_model) what waits for another branch */
     float *layer_in;                /* (max_cols, n_layers * d_input) */
     float *layer_row;               /* likewise: rows of the embedding it is made of */
+    float *tracks;                  /* (n_tracks, max_cols, d_model) */
+    float *low;                     /* (max_cols, d_low) */
     float *kv;
     float *x, *h;                   /* (max_cols, d_model) */
     float *y;                       /* likewise: what is yet to be added to x */
@@ -87,6 +89,16 @@ double exact_dot(const float *a, const float *b, uint32_t n);
 /* An activation of a gate, times its up (products.c) */
 double exact_activated(enum activation activation, double gate, double up);
 
+/* Of n values of x, and of their squares about a mean, in the order of exact_dot's sums. */
+double exact_mean(const float *x, uint32_t n);
+double exact_squares(const float *x, double mean, uint32_t n);
+
+/* (n_cols, d_model) of a track */
+static inline float *exact_track(const struct exact_backend *b, uint32_t track)
+{
+    return b->tracks + (size_t)track * b->params.max_cols * b->params.dims.d_model;
+}
+
 /* out = norm of x, which may be out */
 void exact_normed(const float *x, const struct norm *norm, float *out);
 
@@ -112,9 +124,10 @@ void exact_product(struct exact_backend *b, const char *name, struct rows w, con
 /* What a branch made of the columns, in rows of d_model, joins X (products.c) */
 void exact_join(struct exact_backend *b, float *y, const struct residual *r);
 
-/* b->gate (n_cols, gate.n) = activation(h * gate) * (h * up), biases included (products.c) */
+/* b->gate (n_cols, gate.n) = activation(h * gate) * (h * up), biases and the cut included
+ * (products.c) */
 void exact_gated(struct exact_backend *b, struct rows gate, struct rows up,
-                 enum activation activation, const float *h, uint32_t n_cols);
+                 const struct ffn_params *p, const float *h, uint32_t n_cols);
 
 /* ---- the seam's operations ------------------------------------------------------------------ */
 
@@ -139,6 +152,12 @@ void exact_embed(struct backend *b, const struct matrix *embedding, float scale)
 void exact_layer_inputs(struct backend *b, const struct layer_inputs *w);
 void exact_gate_input(struct backend *b, const struct linear *gate, uint32_t layer,
                       const struct ffn_params *p);
+void exact_tracks_begin(struct backend *b, const struct track_ends *w);
+void exact_tracks_predict(struct backend *b, const struct track_layer *w);
+void exact_tracks_correct(struct backend *b, const struct track_layer *w);
+void exact_tracks_end(struct backend *b, const struct track_ends *w);
+void exact_low_rank(struct backend *b, const struct norm *norm, const struct linear *down,
+                    const struct linear *up, const struct norm *post);
 void exact_put_x(struct backend *b, const float *rows);
 void exact_take_x(struct backend *b, float *rows);
 void exact_norm(struct backend *b, const struct norm *norm);

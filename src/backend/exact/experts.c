@@ -96,8 +96,8 @@ struct expert {
 };
 
 /* to += scale * weight * down(activation(H gate) * (H up)) of the columns that chose it. */
-static void add_expert(struct exact_backend *b, const struct expert *e, enum activation activation,
-                       float scale, float *to)
+static void add_expert(struct exact_backend *b, const struct expert *e,
+                       const struct ffn_params *p, float scale, float *to)
 {
     const size_t d_model = b->params.dims.d_model;
     uint32_t n = 0;
@@ -107,7 +107,7 @@ static void add_expert(struct exact_backend *b, const struct expert *e, enum act
         b->expert_col[n++] = c;
     }
     if (!n) return;
-    exact_gated(b, e->gate, e->up, activation, b->expert_h, n);
+    exact_gated(b, e->gate, e->up, p, b->expert_h, n);
     exact_product(b, "down", e->down, b->gate, n, b->y);
     for (uint32_t i = 0; i < n; i++) {
         const size_t c = b->expert_col[i];
@@ -124,7 +124,7 @@ void exact_experts_add(struct backend *base, const struct norm *norm,
 {
     struct exact_backend *b = (struct exact_backend *)base;
     const struct dims *d = &b->params.dims;
-    const bool is_apart = r->norm.weight || r->norm_held.weight || r->x_scale != 0;
+    const bool is_apart = r->norm.weight || r->takes_held || r->x_scale != 0;
     const float scale = is_apart ? 1 : r->scale;
     float *to = is_apart ? b->expert_sum : b->x;
     exact_run(b, "route", b->batch.n_cols, route_column, &(struct route){ norm, w, p });
@@ -137,12 +137,12 @@ void exact_experts_add(struct backend *base, const struct norm *norm,
             { w->down.weight, w->down.bias, i * d->d_model, d->d_model },
             b->expert_weight + i, d->n_experts,
         };
-        add_expert(b, &e, p->activation, scale, to);
+        add_expert(b, &e, p, scale, to);
     }
     if (w->shared_down.weight) {
         const struct expert shared = { all_rows(&w->shared_gate), all_rows(&w->shared_up),
                                        all_rows(&w->shared_down), b->shared_weight, 1 };
-        add_expert(b, &shared, p->activation, scale, to);
+        add_expert(b, &shared, p, scale, to);
     }
     if (is_apart) exact_join(b, to, r);
 }

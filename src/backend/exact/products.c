@@ -65,16 +65,17 @@ static void add_column(struct exact_backend *b, const void *arg, uint32_t c)
     const uint32_t d_model = b->params.dims.d_model;
     const size_t at = (size_t)c * d_model;
     float *x = b->x + at, *y = j->y + at;
-    float *held = r->is_held || r->norm_held.weight ? b->held + at : NULL;
+    float *held = r->is_held || r->takes_held ? b->held + at : NULL;
     if (r->norm.weight) exact_normed(y, &r->norm, y);
     if (r->is_held) {
         memcpy(held, y, d_model * sizeof *held);
         return;
     }
-    if (r->norm_held.weight) {
-        for (uint32_t i = 0; i < d_model; i++) y[i] += held[i];
-        exact_normed(y, &r->norm_held, y);
-    }
+    for (uint32_t i = 0; i < d_model && r->takes_held; i++) y[i] += held[i];
+    if (r->takes_held && r->norm_held.weight) exact_normed(y, &r->norm_held, y);
+    for (uint32_t k = 1; k < b->params.dims.n_tracks && r->joins_tracks; k++)
+        for (uint32_t i = 0; i < d_model; i++) exact_track(b, k)[at + i] += r->scale * y[i];
+    if (r->joins_tracks) return;
     for (uint32_t i = 0; i < d_model; i++) x[i] += r->scale * y[i];
     for (uint32_t i = 0; i < d_model && r->x_scale != 0; i++) x[i] *= r->x_scale;
 }
@@ -117,29 +118,39 @@ double exact_activated(enum activation activation, double x, double up)
 
 struct gated {
     uint32_t d;
-    enum activation activation;
+    const struct ffn_params *p;
 };
+
+/* What gates are above their mean and some deviations. */
+static void cut_gates(float *gate, uint32_t n, double cut)
+{
+    const double mean = exact_mean(gate, n);
+    const double from = mean + cut * sqrt(exact_squares(gate, mean, n) / n);
+    for (uint32_t i = 0; i < n; i++)
+        gate[i] = (double)gate[i] > from ? (float)((double)gate[i] - from) : 0;
+}
 
 static void activate_column(struct exact_backend *b, const void *arg, uint32_t c)
 {
     const struct gated *g = arg;
     float *gate = b->gate + (size_t)c * g->d;
     const float *up = b->up + (size_t)c * g->d;
+    if (g->p->has_cut) cut_gates(gate, g->d, (double)g->p->cut);
     for (uint32_t i = 0; i < g->d; i++)
-        gate[i] = (float)exact_activated(g->activation, (double)gate[i], (double)up[i]);
+        gate[i] = (float)exact_activated(g->p->activation, (double)gate[i], (double)up[i]);
 }
 
 void exact_gated(struct exact_backend *b, struct rows gate, struct rows up,
-                 enum activation activation, const float *h, uint32_t n_cols)
+                 const struct ffn_params *p, const float *h, uint32_t n_cols)
 {
     exact_product(b, "gate up", gate, h, n_cols, b->gate);
     exact_product(b, "gate up", up, h, n_cols, b->up);
-    exact_run(b, "activation", n_cols, activate_column, &(struct gated){ gate.n, activation });
+    exact_run(b, "activation", n_cols, activate_column, &(struct gated){ gate.n, p });
 }
 
 void exact_gate_up(struct backend *base, const struct linear *gate, const struct linear *up,
                    const struct ffn_params *p)
 {
     struct exact_backend *b = (struct exact_backend *)base;
-    exact_gated(b, all_rows(gate), all_rows(up), p->activation, b->h, b->batch.n_cols);
+    exact_gated(b, all_rows(gate), all_rows(up), p, b->h, b->batch.n_cols);
 }

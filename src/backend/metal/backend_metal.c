@@ -119,6 +119,9 @@ static pl_status check_params(const struct backend_params *p, pl_err *err)
     if (p->isa)
         return pl_fail(err, PL_E_PARAM, "instruction set \"%.20s\" is of the CPU backend: leave it "
                        "out, or choose that backend", p->isa);
+    if (p->dims.n_tracks)
+        return pl_fail(err, PL_E_UNSUPPORTED, "residuals side by side (altup.num_inputs) are not "
+                       "run by this backend: use --backend cpu");
     return backend_params_check(p, err);
 }
 

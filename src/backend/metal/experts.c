@@ -168,7 +168,7 @@ pl_status metal_experts_get_kernels(struct metal_backend *b, enum fragment_forma
 /* Whether the sum is made in Y, from where it joins X. */
 static bool is_apart(const struct residual *r)
 {
-    return r->norm.weight || r->norm_held.weight || r->x_scale != 0;
+    return r->norm.weight || r->takes_held || r->x_scale != 0;
 }
 
 static struct route_args route_args_of(const struct metal_backend *b,

@@ -101,7 +101,7 @@ static void add_rows(struct metal_backend *b, const struct metal_buffer *to,
 
 void metal_join(struct metal_backend *b, const struct residual *r)
 {
-    const bool takes_held = r->norm_held.weight != NULL;
+    const bool takes_held = r->takes_held;
     const struct norm *last = takes_held ? &r->norm_held : &r->norm;
     const struct row_args args = { b->params.dims.d_model, b->ld_model, b->ld_model, 1, last->eps,
                                    r->scale, last->is_centred, r->x_scale };
@@ -123,7 +123,7 @@ static void add_product(struct metal_backend *b, const struct linear *w,
                         const struct metal_buffer *in, uint32_t ld_in, float in_scale,
                         const struct residual *r, const char *name)
 {
-    const bool is_sum = !r->norm.weight && !r->norm_held.weight && !r->is_held && r->x_scale == 0;
+    const bool is_sum = !r->norm.weight && !r->takes_held && !r->is_held && r->x_scale == 0;
     const float scale = is_sum ? r->scale : 1;
     const struct product p = {
         .matrix = w->weight, .in = in, .out = is_sum ? &b->x : r->is_held ? &b->held : &b->y,
