@@ -65,6 +65,8 @@ CASES = {
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),
     "gemma3": dict(arch="gemma3", tied=True),
+    "deepseek2": dict(arch="deepseek2", seed=3),
+    "deepseek2 v2": dict(arch="deepseek2 v2"),
     "gemma3n": dict(arch="gemma3n"),
     "gemma4 dense": dict(arch="gemma4 dense"),
     "gemma4 moe": dict(arch="gemma4 moe", seed=3),

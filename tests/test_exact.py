@@ -26,12 +26,13 @@ OTHERS_RUN = ["llama", "llama3", "ministral3", "smollm3", "granite", "granitemoe
               "qwen3moe", "qwen3vl", "seedoss", "gemma2", "gemma3", "phi3", "phi3_swa", "glm4",
               "exaone4", "exaone4_swa", "olmo2", "gptoss", "glm4moe",
               "cohere2", "qwen35", "qwen35_mtp", "qwen35moe", "qwen3next", "gemma3n", "gemma4",
-              "gemma4_dense", "gemma4_moe", "granitehybrid", "nemotronh", "falconh1", "lfm2"]
+              "gemma4_dense", "gemma4_moe", "granitehybrid", "nemotronh", "falconh1", "lfm2",
+              "deepseek2", "deepseek2_lite"]
 
 ARCHITECTURES = ["llama", "smollm3", "granitemoe", "qwen2", "qwen3", "qwen2moe", "qwen3moe",
                  "gemma2", "gemma3", "phi3", "exaone4", "olmo2", "gpt-oss", "glm4moe",
                  "cohere2", "gemma3n", "gemma4 dense", "gemma4 moe", "gemma4 small",
-                 *tiny_models.HYBRIDS]
+                 "deepseek2", "deepseek2 v2", *tiny_models.HYBRIDS]
 
 
 def paceline(build_dir, *words):

@@ -6,6 +6,7 @@ import numpy as np
 from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 
+import tiny_deepseek2
 import tiny_gemma3n
 import tiny_gemma4
 import tiny_hybrids
@@ -52,6 +53,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     glm4moe, layers before those with experts."""
     if arch.split()[0] in tiny_hybrids.LAYERS:
         return tiny_hybrids.write(path, arch, seed, keys, add_vocabulary)
+    if arch.startswith("deepseek2"):
+        return tiny_deepseek2.write(path, arch, add_vocabulary, seed)
     if arch == "gemma3n":
         return tiny_gemma3n.write(path, seed)
     if arch.startswith("gemma4"):

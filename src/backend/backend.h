@@ -38,7 +38,7 @@
 enum { PAGE_TOKENS = 16 };  /* positions of a KV page */
 #define NO_PAGE UINT32_MAX
 #define NO_STATE UINT32_MAX
-enum { BACKEND_MAX_D_HEAD = 512, BACKEND_MAX_D_STATE = 256, BACKEND_MAX_TAPS = 16 };
+enum { BACKEND_MAX_D_HEAD = 576, BACKEND_MAX_D_STATE = 256, BACKEND_MAX_TAPS = 16 };
 enum { MAX_IN_FLIGHT = 2 }; /* steps that are started and not finished */
 
 /* The heads of a layer's attention. */
@@ -70,6 +70,16 @@ static inline uint64_t mixer_state_floats(const struct mixer_dims *m)
     return (uint64_t)(m->n_taps - 1) * m->n_channels + (uint64_t)m->n_heads * m->d_key * m->d_value;
 }
 
+/* Keys and values made of one latent row a token (multi-head latent attention: DeepSeek-AI,
+ * "DeepSeek-V2", 2024). The one KV head is that row, d_latent wide, with d_turned more behind it
+ * that turn by position, and zeros up to d_head; a token's values are its keys' first d_latent. */
+struct latent_dims {
+    uint32_t d_latent, d_turned;    /* d_latent 0: keys and values are the heads' own */
+    uint32_t d_plain, d_value;      /* of a query head before it meets latents, beside d_turned; of
+                                     * what a head's sum of latents becomes */
+    uint32_t d_query;               /* of the narrow row that queries are made of; 0: of H */
+};
+
 /* What every buffer's size follows from. */
 struct dims {
     uint32_t d_model, d_head, d_ff, n_heads, n_kv_heads, n_layers, n_vocab;
@@ -83,6 +93,7 @@ struct dims {
     bool has_both_ffs;          /* layers of a mixture have a dense part beside it, of d_ff */
     uint32_t d_input;           /* of a layer's part of the token itself; 0: there is none */
     uint32_t n_tracks, d_low;   /* residuals side by side, and how wide low_rank is; 0: X alone */
+    struct latent_dims latent;
     bool has_gates;             /* attend will get gates */
     struct mixer_dims mixer;
 };
@@ -110,6 +121,14 @@ static inline uint32_t dims_widest_kv(const struct dims *d)
 {
     const uint32_t kv = d->n_kv_heads * d->d_head, other = d->other.n_kv_heads * d->other.d_head;
     return kv > other ? kv : other;
+}
+
+/* What a column's heads take before they meet latents, or after. */
+static inline uint32_t dims_latent_rows(const struct dims *d)
+{
+    const struct latent_dims *l = &d->latent;
+    const uint32_t of_head = l->d_plain + l->d_turned;
+    return d->n_heads * (of_head > l->d_value ? of_head : l->d_value);
 }
 
 /* Layers that want the same KV memory have pages of their own. Group 0 keeps every position of a
@@ -308,6 +327,17 @@ struct qkv_weights {
                                      * by the sigmoid of H times it; no weight: it stays */
 };
 
+/* Instead of struct qkv_weights, where keys and values are latents. */
+struct latent_weights {
+    struct linear q_down;           /* (d_query, d_model); no weight: q reads H */
+    struct norm norm_q;             /* of what it makes */
+    struct linear q;                /* (n_heads * (d_plain + d_turned), d_query or d_model) */
+    struct linear kv;               /* (d_latent + d_turned, d_model) */
+    struct norm norm_kv;            /* of the first d_latent of that */
+    struct linear absorb;           /* (n_heads * d_latent, d_plain) of each head's queries */
+    struct linear value;            /* (n_heads * d_value, d_latent) of each head's sum */
+};
+
 /* How a layer attends. */
 struct attention_params {
     const struct rope *rope;        /* turns queries and keys; NULL: positions do not turn them */
@@ -390,12 +420,13 @@ enum { MAX_EXPERT_GROUPS = 32 };
 /* How a column's experts are chosen and weighed. Those with the highest shares (what scores are
  * turned into) plus choice_bias are chosen, the first among equals; not a number is lowest. A share
  * is also the weight, without that bias. Of experts in groups of neighbours, only those can be
- * chosen whose group's two highest add up to most. */
+ * chosen whose group's two highest add up to most, or whose highest is. */
 struct router_params {
     enum router_score score;
     uint32_t n_groups, n_groups_used;   /* up to 1: all experts are one group */
     bool is_normalised;             /* weights of a column's experts sum to 1, */
     float scale;                    /* times this */
+    bool ranks_by_best;             /* of groups: their highest counts alone, not the two */
 };
 
 /* How a layer's feed-forward part computes. */
@@ -561,6 +592,13 @@ struct backend_ops {
     /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K; Q *= q_scale; K and V
      * go to the batch's pages */
     void (*qkv)(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
+    /* Instead, where keys and values are latents: Q = each head's first d_plain of q by way of
+     * absorb, then its turned rest, times q_scale; keys, the latent normed and its rest turned, go
+     * to the batch's pages. NULL, and latent_values: not run here */
+    void (*latent_qkv)(struct backend *b, const struct latent_weights *w,
+                       const struct attention_params *a);
+    /* After attend: ATT = each head's first d_latent times value, (n_cols, n_heads * d_value) */
+    void (*latent_values)(struct backend *b, const struct latent_weights *w);
     /* ATT = softmax(capped Q K^T) V over the stream's positions that the window leaves, gated. w
      * and a: those of the layer's qkv */
     void (*attend)(struct backend *b, const struct qkv_weights *w,

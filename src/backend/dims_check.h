@@ -39,7 +39,8 @@ static inline bool dims_find_heads_fault(const struct heads *h, struct dims_faul
 /* True: *out is the first dimension that is not run. */
 static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
 {
-    const bool is_mixture = d->n_experts != 0;
+    const bool is_mixture = d->n_experts != 0, has_latents = d->latent.d_latent != 0;
+    const struct latent_dims *latent = &d->latent;
     const struct mixer_dims *m = &d->mixer;
     const bool has_mixers = m->n_taps != 0, has_matrices = has_mixers && m->n_heads;
     const struct {
@@ -53,6 +54,11 @@ static inline bool dims_find_fault(const struct dims *d, struct dims_fault *out)
         { { "attention.head_count", d->n_heads, BACKEND_MAX_N_HEADS, 1 }, false },
         { { "attention.head_count_kv", d->n_kv_heads, d->n_heads, 1 }, false },
         { { "attention.key_length", d->d_head, BACKEND_MAX_D_HEAD, 32 }, false },
+        { { "attention.kv_lora_rank", latent->d_latent, d->d_head, 32 }, !has_latents },
+        { { "attention.q_lora_rank", latent->d_query, 1 << 16, 32 }, latent->d_query == 0 },
+        { { "attention.key_length_mla that is not turned", latent->d_plain, 1 << 12, 32 },
+          !has_latents },
+        { { "attention.value_length_mla", latent->d_value, d->d_head, 32 }, !has_latents },
         { { "vocabulary size", d->n_vocab, 1 << 21, 1 }, false },
         { { "expert_count", d->n_experts, BACKEND_MAX_N_EXPERTS, 1 }, !is_mixture },
         { { "expert_used_count", d->n_experts_used, d->n_experts, 1 }, !is_mixture },

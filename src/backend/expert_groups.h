@@ -12,8 +12,8 @@ static inline bool router_ranks_scores(const struct router_params *p, const stru
     return p->score == ROUTER_SOFTMAX && !bias && p->n_groups <= 1;
 }
 
-/* The two highest of n ranks together. */
-static inline float expert_group_rank(const float *rank, uint32_t n)
+/* The two highest of n ranks together, or the highest alone. */
+static inline float expert_group_rank(const float *rank, uint32_t n, bool is_by_best)
 {
     float first = -INFINITY, second = -INFINITY;
     for (uint32_t i = 0; i < n; i++) {
@@ -24,7 +24,7 @@ static inline float expert_group_rank(const float *rank, uint32_t n)
             second = rank[i];
         }
     }
-    return first + second;
+    return is_by_best ? first : first + second;
 }
 
 /* rank: (n_experts). Those of groups that are left out become minus infinity. */
@@ -35,7 +35,8 @@ static inline void expert_groups_drop(const struct router_params *p, float *rank
     uint32_t kept = 0;
     if (p->n_groups <= 1) return;
     const uint32_t n = n_experts / p->n_groups;
-    for (uint32_t g = 0; g < p->n_groups; g++) of_group[g] = expert_group_rank(rank + g * n, n);
+    for (uint32_t g = 0; g < p->n_groups; g++) 
+        of_group[g] = expert_group_rank(rank + g * n, n, p->ranks_by_best);
     for (uint32_t i = 0; i < p->n_groups_used; i++) {
         uint32_t best = MAX_EXPERT_GROUPS;
         for (uint32_t g = 0; g < p->n_groups; g++)

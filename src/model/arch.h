@@ -25,6 +25,7 @@ struct arch {
     bool norms_all_heads;           /* of a column together instead */
     bool norms_values;              /* RMS norm of every value head, without weights */
     bool may_lack_values;           /* where there is no attn_v, values are the keys' product */
+    bool has_latents;               /* keys and values are made of one latent row a token */
     bool has_layer_heads;           /* its head counts and widths of dense layers may differ from
                                      * layer to layer: `read` says which; those of its last layer
                                      * are the common ones until then */
@@ -77,7 +78,7 @@ extern const struct arch arch_granitehybrid, arch_nemotron_h, arch_falcon_h1, ar
 extern const struct arch arch_qwen35, arch_qwen35moe, arch_qwen3next;
 extern const struct arch arch_qwen3vl, arch_qwen3vlmoe, arch_seed_oss;
 extern const struct arch arch_gemma2, arch_gemma3, arch_gemma3n, arch_gemma4;
-extern const struct arch arch_phi3, arch_glm4, arch_glm4moe;
+extern const struct arch arch_deepseek2, arch_phi3, arch_glm4, arch_glm4moe;
 extern const struct arch arch_exaone4;
 extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
 

@@ -72,6 +72,12 @@ static pl_status bind_attention(struct binder *k, uint32_t i, struct layer *l, p
     const struct heads heads = heads_of(k->h, i);
     const uint32_t q_rows = heads.n_heads * heads.d_head;
     const uint32_t kv_rows = heads.n_kv_heads * heads.d_head;
+    if (k->h->arch->has_latents) {
+        const pl_status st = bind_latents(k, i, &l->latent, err);
+        return st ? st : bind_matrix(k, name_of(i, "attn_output.weight").text, d->d_model,
+                                     d->n_heads * d->latent.d_value, &l->attention_output.weight,
+                                     err);
+    }
     const bool has_kv = k->h->layer[i].kv_of == i;
     const bool has_v = !k->h->arch->may_lack_values ||
                        gguf_find(k->g, name_of(i, "attn_v.weight").text);

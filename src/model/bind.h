@@ -93,6 +93,9 @@ pl_status bind_ones(struct binder *k, uint32_t n, const struct vector **out, pl_
 /* What of a layer joins a mixture and its dense part: norms of each and of both (bind_sides.c). */
 pl_status bind_sides(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
 
+/* Weights of attention over latents, its output apart (bind_latents.c). */
+pl_status bind_latents(struct binder *k, uint32_t layer, struct latent_weights *out, pl_err *err);
+
 /* The layer's input, and what X is multiplied by in the end; after all else of it. */
 pl_status bind_layer_end(struct binder *k, uint32_t layer, struct layer *l, pl_err *err);
 

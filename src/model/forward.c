@@ -3,8 +3,11 @@
 
 static void attention(struct backend *b, const struct layer *l)
 {
-    b->ops->qkv(b, &l->qkv, &l->attention);
+    const bool has_latents = l->latent.q.weight != NULL;
+    if (has_latents) b->ops->latent_qkv(b, &l->latent, &l->attention);
+    else b->ops->qkv(b, &l->qkv, &l->attention);
     b->ops->attend(b, &l->qkv, &l->attention);
+    if (has_latents) b->ops->latent_values(b, &l->latent);
 }
 
 /* A dense part, a mixture of experts, or both side by side. */

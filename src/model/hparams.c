@@ -112,6 +112,7 @@ static pl_status read_dims(struct hparams *h, const struct gguf *g, pl_err *err)
     if (!st) st = read_experts(h, g, err);
     if (!st) st = mixer_dims_read(h, g, err);
     d->has_gates = h->arch->gates_attention;
+    if (!st && h->arch->has_latents) return latents_read(h, g, err);
     if (!st && d_value != d->d_head)
         st = pl_fail(err, PL_E_UNSUPPORTED, "%s: key and value lengths %" PRIu32 " and %" PRIu32
                      " differ; this version wants them equal", g->part[0].path, d->d_head, d_value);

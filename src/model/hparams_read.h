@@ -7,6 +7,9 @@
 /* After the dimensions are known. */
 pl_status rope_params_read(struct hparams *h, const struct gguf *g, pl_err *err);
 
+/* The dimensions of attention over latents, once the heads are known. */
+pl_status latents_read(struct hparams *h, const struct gguf *g, pl_err *err);
+
 /* The window of local layers and which they are, into the plan of the layers. */
 pl_status window_read(struct hparams *h, const struct gguf *g, pl_err *err);
 

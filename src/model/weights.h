@@ -8,6 +8,7 @@
 struct layer {
     struct norm attention_norm;
     struct qkv_weights qkv;
+    struct latent_weights latent;           /* q without a weight: qkv's are the layer's */
     struct attention_params attention;
     struct linear attention_output;
     struct residual attention_residual;     /* a mixer's too */

@@ -31,6 +31,8 @@ static void a_column_gets_the_same_bytes(void **state)
                 check_shape(&tiny_shapes[s], names[i], i + 1 == n ? 3 : i == 0 ? 1 : 2);
     check_shape(&tiny_wide_group, names[n - 1], 1);
     check_shape(&tiny_tracks, names[n - 1], 3);
+    for (uint32_t i = 0; i < n; i++)
+        check_shape(&tiny_latents[i % COUNT(tiny_latents)], names[i], i + 1 == n ? 3 : 1);
 }
 
 /* One stream and many threads: its few heads are shared out among them, in other ways for each

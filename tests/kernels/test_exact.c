@@ -23,7 +23,8 @@ static void a_column_gets_the_same_bytes(void **state)
 {
     (void)state;
     /* between them all operations; the others only take longer */
-    const struct tiny_shape *shapes[] = { &tiny_shapes[1], &tiny_shapes[2], &tiny_tracks };
+    const struct tiny_shape *shapes[] = { &tiny_shapes[1], &tiny_shapes[2], &tiny_tracks,
+                                          &tiny_latents[1] };
     for (size_t i = 0; i < COUNT(shapes); i++) {
         struct tiny *t = make(shapes[i]);
         check_model(t, 2);

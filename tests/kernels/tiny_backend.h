@@ -11,7 +11,7 @@
 #include "base/memory.h"
 
 enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_TOKENS,
-       TINY_STREAMS = 20, TINY_MATRICES = 14, TINY_BIASES = 7,
+       TINY_STREAMS = 20, TINY_MATRICES = 15, TINY_BIASES = 7,
        TINY_KV_GROUPS = 2,      /* the second where layers have a window, and for these */
        TINY_POOL = 2 * TINY_STREAMS * TINY_PAGES };     /* pages of each */
 
@@ -19,12 +19,15 @@ enum { TINY_LAYERS = 2, TINY_POSITIONS = 64, TINY_PAGES = TINY_POSITIONS / PAGE_
 
 /* Places in tiny_shape.type and tiny_layer.matrix */
 enum { IN_Q, IN_K, IN_V, IN_O, IN_GATE, IN_UP, IN_DOWN, IN_EXPERT_GATE, IN_EXPERT_UP,
-       IN_EXPERT_DOWN, IN_INPUT_GATE, IN_INPUT_DOWN, IN_LOW_DOWN, IN_LOW_UP };
+       IN_EXPERT_DOWN, IN_INPUT_GATE, IN_INPUT_DOWN, IN_LOW_DOWN, IN_LOW_UP,
+       /* of latents IN_Q, IN_K and IN_V are q, absorb and value, IN_LOW_DOWN is kv */
+       IN_Q_DOWN };
 
 /* Places in tiny_layer.side: vectors of what only some shapes have. */
 enum { SIDE_NORM_V, SIDE_DENSE_POST, SIDE_EXPERT_NORM, SIDE_EXPERT_POST, SIDE_ROUTER_NORM,
        SIDE_EXPERT_SCALES, SIDE_INPUT_POST, SIDE_TRACK_ROUTER, SIDE_TRACK_NORM, SIDE_PREDICT,
-       SIDE_CORRECT, SIDE_TRACK_SCALE, SIDE_LOW_POST, TINY_SIDES };
+       SIDE_CORRECT, SIDE_TRACK_SCALE, SIDE_LOW_POST, SIDE_QUERY_NORM, SIDE_LATENT_NORM,
+       TINY_SIDES };
 
 struct tiny_shape {
     const char *name;
@@ -57,6 +60,7 @@ struct tiny_shape {
     float x_scale;
     uint32_t n_tracks, d_low;
     float cut;                      /* of gates; 0: none */
+    struct latent_dims latent;
 };
 
 /* Between them: every panel format, every form of activations, rows that are no whole panels. */
@@ -144,6 +148,18 @@ static const struct tiny_shape tiny_tracks = {
     .norms_values = true, .d_input = 64, .n_tracks = 3, .d_low = 32, .cut = 0.4f,
 };
 
+/* Keys that are latents, of V3's widths but for the number of heads; and narrow ones. */
+static const struct tiny_shape tiny_latents[] = {
+    { "latents", 96, 576, 160, 3, 1, 70, { 0, 0 }, false, false, false, true, ACTIVATION_SILU,
+      9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1", NULL, NULL, NULL, NULL,
+      NULL, "Q8_0", NULL, "Q8_0" }, "Q8_0", "Q5_1", .n_rot = 64,
+      .latent = { 512, 64, 128, 128, 64 } },
+    { "narrow latents, queries of H", 256, 64, 160, 4, 1, 70, { 0, 0 }, false, false, false, true,
+      ACTIVATION_SILU, 9.797959f, { "Q4_K", "Q8_0", "Q4_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1", NULL,
+      NULL, NULL, NULL, NULL, "Q6_K" }, "Q8_0", "Q5_1", .n_rot = 16,
+      .latent = { 32, 16, 64, 32, 0 } },
+};
+
 static const float tiny_eps = 1e-6f;
 
 struct tiny_matrix {
@@ -169,6 +185,7 @@ struct tiny_layer {
     /* the same, as the operations get them */
     struct norm norm_in, norm_ff, norm_experts, norm_router;
     struct qkv_weights qkv;
+    struct latent_weights latent;
     struct attention_params attention;
     struct linear output, gate, up, down, input_gate, input_down;
     struct linear low_down, low_up;
@@ -279,6 +296,10 @@ static inline void tiny_make_sides(struct tiny_layer *l, const struct tiny_shape
     if (s->norms_values) l->side[SIDE_NORM_V] = tiny_random_vector(r, d_head, 1, 0.2f);
     if (s->d_input) l->side[SIDE_INPUT_POST] = tiny_random_vector(r, n, 0.5f, 0.1f);
     const uint32_t k = s->n_tracks;
+    if (s->latent.d_query)
+        l->side[SIDE_QUERY_NORM] = tiny_random_vector(r, s->latent.d_query, 1, 0.2f);
+    if (s->latent.d_latent)
+        l->side[SIDE_LATENT_NORM] = tiny_random_vector(r, s->latent.d_latent, 1, 0.2f);
     if (k) {
         l->side[SIDE_TRACK_ROUTER] = tiny_random_vector(r, k * n, 0, 0.1f);
         l->side[SIDE_TRACK_NORM] = tiny_random_vector(r, n, 1, 0.2f);
@@ -295,6 +316,24 @@ static inline void tiny_make_sides(struct tiny_layer *l, const struct tiny_shape
     l->side[SIDE_EXPERT_SCALES] = tiny_random_vector(r, s->n_experts, 1, 0.3f);
 }
 
+/* Of attention over latents: rows and columns of what differs. */
+static inline void tiny_latent_sizes(const struct tiny_shape *s, uint32_t n_rows[TINY_MATRICES],
+                                     uint32_t n_k[TINY_MATRICES])
+{
+    const struct latent_dims *l = &s->latent;
+    if (!l->d_latent) return;
+    n_rows[IN_Q] = s->n_heads * (l->d_plain + l->d_turned);
+    n_k[IN_Q] = l->d_query ? l->d_query : s->d_model;
+    n_rows[IN_K] = s->n_heads * l->d_latent;
+    n_k[IN_K] = l->d_plain;
+    n_rows[IN_V] = s->n_heads * l->d_value;
+    n_k[IN_V] = l->d_latent;
+    n_k[IN_O] = s->n_heads * l->d_value;
+    n_rows[IN_LOW_DOWN] = l->d_latent + l->d_turned;
+    n_rows[IN_Q_DOWN] = l->d_query;
+    n_k[IN_Q_DOWN] = s->d_model;
+}
+
 static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape *s, struct rng *r,
                                    bool is_first)
 {
@@ -304,12 +343,13 @@ static inline void tiny_make_layer(struct tiny_layer *l, const struct tiny_shape
     const bool has_kv = is_first || !s->shares_kv;
     const uint32_t n_of_experts = s->n_experts * s->d_expert;
     const uint32_t d_ff = is_dense ? s->d_dense : s->d_ff;
-    const uint32_t n_rows[] = { n_q, n_kv, n_kv, s->d_model, d_ff, d_ff, s->d_model,
+    uint32_t n_rows[TINY_MATRICES] = { n_q, n_kv, n_kv, s->d_model, d_ff, d_ff, s->d_model,
                                 n_of_experts, n_of_experts, s->n_experts * s->d_model,
                                 s->d_input, s->d_model, s->d_low, s->d_model };
-    const uint32_t n_k[] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model,
+    uint32_t n_k[TINY_MATRICES] = { s->d_model, s->d_model, s->d_model, n_q, s->d_model, s->d_model,
                              d_ff, s->d_model, s->d_model, s->d_expert, s->d_model, s->d_input,
                              s->d_model, s->d_low };
+    tiny_latent_sizes(s, n_rows, n_k);
     const int n_matrices = is_dense ? IN_EXPERT_GATE : TINY_MATRICES;
 
     for (int i = 0; i < n_matrices; i++)
@@ -414,7 +454,8 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
                   .has_ff_biases = tiny_has_ff_biases(s),
                   .has_expert_biases = s->has_expert_biases, .other = s->other,
                   .has_ff_widths = s->d_input != 0, .has_both_ffs = s->has_both_ffs,
-                  .d_input = s->d_input, .n_tracks = s->n_tracks, .d_low = s->d_low },
+                  .d_input = s->d_input, .n_tracks = s->n_tracks, .d_low = s->d_low,
+                  .latent = s->latent },
         .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
     };
     return t;
@@ -497,6 +538,14 @@ static inline void tiny_set_end(struct tiny_layer *l, const struct tiny_shape *s
 
 static inline void tiny_set_tracks(struct tiny_layer *l, const struct tiny_shape *s)
 {
+    if (s->latent.d_latent)
+        l->latent = (struct latent_weights){
+            .q_down = { l->matrix[IN_Q_DOWN].loaded, NULL },
+            .norm_q = tiny_norm(s, l->side[SIDE_QUERY_NORM].loaded),
+            .q = { l->matrix[IN_Q].loaded, NULL }, .kv = { l->matrix[IN_LOW_DOWN].loaded, NULL },
+            .norm_kv = tiny_norm(s, l->side[SIDE_LATENT_NORM].loaded),
+            .absorb = { l->matrix[IN_K].loaded, NULL }, .value = { l->matrix[IN_V].loaded, NULL },
+        };
     if (!s->n_tracks) return;
     l->low_down = (struct linear){ l->matrix[IN_LOW_DOWN].loaded, NULL };
     l->low_up = (struct linear){ l->matrix[IN_LOW_UP].loaded, NULL };
@@ -680,8 +729,10 @@ static inline void tiny_record_layer(const struct tiny *t, uint32_t i)
     const struct tiny_layer *l = &t->layer[i];
     if (l->tracks.router) ops->tracks_predict(t->b, &l->tracks);
     ops->norm(t->b, &l->norm_in);
-    ops->qkv(t->b, &l->qkv, &l->attention);
+    if (l->latent.q.weight) ops->latent_qkv(t->b, &l->latent, &l->attention);
+    else ops->qkv(t->b, &l->qkv, &l->attention);
     ops->attend(t->b, &l->qkv, &l->attention);
+    if (l->latent.q.weight) ops->latent_values(t->b, &l->latent);
     if (l->low_down.weight) {
         ops->norm(t->b, &l->norm_in);
         ops->low_rank(t->b, &l->norm_in, &l->low_down, &l->low_up, &l->low_post);

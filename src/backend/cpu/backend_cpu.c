@@ -12,7 +12,7 @@
 #include "base/cpu_isa.h"
 #include "base/workspace.h"
 
-enum { PHASES_PER_LAYER = 24, OTHER_PHASES = 8, PHASES_PER_TRACK = 8 };
+enum { PHASES_PER_LAYER = 24, OTHER_PHASES = 8, PHASES_PER_TRACK = 8, LATENT_PHASES = 8 };
 
 static size_t whole_panels(size_t n)
 {
@@ -26,14 +26,19 @@ static void set_shape(struct cpu_backend *b)
     b->ld_q = whole_panels(dims_widest_q(d));
     b->ld_kv = whole_panels(dims_widest_kv(d));
     b->ld_in = whole_panels((size_t)d->n_layers * d->d_input);
-    b->ld_low = whole_panels(d->d_low);
+    b->ld_low = whole_panels(d->d_low + d->latent.d_query);
+    b->ld_raw = whole_panels(dims_latent_rows(d));
+    b->ld_head = whole_panels(d->latent.d_latent > d->latent.d_value ? d->latent.d_latent
+                                                                     : d->latent.d_value);
     b->ld_ff = whole_panels(dims_widest_ff(d));
     b->ld_expert = whole_panels(d->d_expert);
     b->mix.ld_in = whole_panels(d->mixer.n_channels);
     b->mix.ld_out = whole_panels(mixer_width(&d->mixer));
     b->ld_vocab = whole_panels(d->n_vocab);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
-    b->layout[0] = kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
+    b->layout[0] = d->latent.d_latent
+                       ? kv_latent_layout_of(d->d_head, b->params.k_type)
+                       : kv_layout_of(d->d_head, b->params.k_type, b->params.v_type);
     b->layout[1] = kv_layout_of(d->other.d_head, b->params.k_type, b->params.v_type);
     b->places = kv_places_of(&b->params.kv, (uint64_t)d->n_kv_heads * b->layout[0].n_bytes,
                              (uint64_t)d->other.n_kv_heads * b->layout[1].n_bytes, &d->mixer);
@@ -41,7 +46,8 @@ static void set_shape(struct cpu_backend *b)
     const uint32_t max_outs = b->params.max_outs ? b->params.max_outs : 1;
     const uint32_t n_turns = 2 * ((b->params.max_cols + max_outs - 1) / max_outs);
     b->max_phases = PHASES_PER_LAYER * d->n_layers + 3 * n_turns + OTHER_PHASES +
-                    PHASES_PER_TRACK * (d->n_tracks ? d->n_tracks + d->n_layers : 0);
+                    PHASES_PER_TRACK * (d->n_tracks ? d->n_tracks + d->n_layers : 0) +
+                    LATENT_PHASES * (d->latent.d_latent ? d->n_layers : 0);
 }
 
 /* For rows of two lengths. */
@@ -68,6 +74,15 @@ static void want_act_up_to(struct workspace *w, struct act *act, const char *wha
                            uint64_t n_cols)
 {
     want_act_of(w, act, what, n_k, n_k / 256 * 256, n_cols);
+}
+
+static void want_latents(struct workspace *w, struct cpu_backend *b)
+{
+    const struct dims *d = &b->params.dims;
+    const uint64_t n_cols = b->params.max_cols, n_slices = n_cols * d->n_heads;
+    workspace_want(w, "latents", n_cols * b->ld_raw * sizeof(float), &b->q_raw);
+    workspace_want(w, "latents", n_slices * b->ld_head * sizeof(float), &b->head_rows);
+    want_act_of(w, &b->heads, "latents", d->latent.d_plain, d->latent.d_latent, n_slices);
 }
 
 static void want_experts(struct workspace *w, struct cpu_backend *b)
@@ -134,11 +149,16 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, "logits", n_outs * b->n_logit_blocks * row, &b->logit_largest);
     workspace_want(&w, what, n_threads * b->ld_model * row, &b->norm_row);
     want_act(&w, &b->h, what, d->d_model, 2 * n_cols);
-    want_act_of(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_other_att, n_cols);
+    if (d->latent.d_latent)
+        want_act_up_to(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
+    else
+        want_act_of(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_other_att, n_cols);
     if (d->has_ff_widths) want_act_up_to(&w, &b->ff, what, dims_widest_ff(d), n_cols);
     else want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
     want_act(&w, &b->head, what, d->d_model, n_outs);
-    if (d->d_low) want_act(&w, &b->narrow, what, d->d_low, n_cols);
+    if (d->d_low + d->latent.d_query)
+        want_act(&w, &b->narrow, what, d->d_low + d->latent.d_query, n_cols);
+    if (d->latent.d_latent) want_latents(&w, b);
     workspace_want(&w, "attention", n_threads * MAX_JOB_ROWS * sizeof *b->attend_state,
                    &b->attend_state);
     for (struct prefix_groups *g = b->groups; g < b->groups + b->params.kv.n; g++) {
@@ -286,6 +306,8 @@ const struct backend_ops backend_cpu = {
     .tracks_correct = cpu_tracks_correct,
     .tracks_end = cpu_tracks_end,
     .low_rank = cpu_low_rank,
+    .latent_qkv = cpu_latent_qkv,
+    .latent_values = cpu_latent_values,
     .put_x = cpu_put_x,
     .take_x = cpu_take_x,
     .norm = cpu_norm,

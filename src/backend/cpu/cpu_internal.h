@@ -66,6 +66,7 @@ struct phase {
     const struct head_params *head;
     const struct layer_inputs *inputs;
     const struct track_layer *tracks;
+    const struct latent_weights *latent;
     uint32_t layer;                 /* whose part of layer_in */
     uint32_t track;
     const struct act *act;          /* what a product reads */
@@ -127,12 +128,15 @@ struct cpu_backend {
     float *layer_row;               /* (n_threads, ld_in) */
     float *tracks;                  /* (n_tracks, max_cols, ld_model) */
     float *low;                     /* (max_cols, ld_low) */
-    size_t ld_in, ld_low;
+    float *q_raw;                   /* (max_cols, ld_raw) of heads before latents, or after */
+    float *head_rows;               /* (n_heads, n_cols of the step, ld_head) of head products */
+    size_t ld_in, ld_low, ld_raw, ld_head;
     float *logit_rows;              /* (max_outs, ld_vocab) */
     float *logit_largest;           /* (max_outs, n_logit_blocks) */
     uint32_t n_logit_blocks;
     float *norm_row;                /* (n_threads, ld_model) */
-    struct act h, att, ff, head, narrow;    /* quantised; narrow: of low */
+    struct act h, att, ff, head;    /* quantised */
+    struct act narrow, heads;       /* of low; of (n_heads, n_cols) slices of heads */
     struct attend_state *attend_state;  /* (n_threads, MAX_JOB_ROWS) */
     struct prefix_groups groups[MAX_KV_GROUPS];     /* of the step, by KV group */
     struct moe moe;
@@ -210,6 +214,16 @@ void norm_values(const struct cpu_backend *b, const struct norm *norm, const flo
 /* row = norm of x; without a weight, x. (d_model) (ops_step.c) */
 void norm_row(const struct cpu_backend *b, const struct norm *norm, const float *x, float *row);
 
+/* Turns a head of d_head as its position wants, and scales all of it (ops_qkv.c). */
+void turn_head(const struct cpu_backend *b, const struct rope *rope, float *head, uint32_t d_head,
+               uint32_t pos, float scale);
+
+/* The span that a column is in (ops_qkv.c). */
+const struct span *span_of(const struct batch *batch, uint32_t col);
+
+/* What a query at a position is scaled by, p->scale being common to all (ops_qkv.c). */
+float scale_at(const struct phase *p, uint32_t pos);
+
 /* The operations of the seam; each file of ops_*.c records some. */
 void cpu_embed(struct backend *b, const struct matrix *embedding, float scale);
 void cpu_norm(struct backend *b, const struct norm *norm);
@@ -222,6 +236,9 @@ void cpu_tracks_correct(struct backend *b, const struct track_layer *w);
 void cpu_tracks_end(struct backend *b, const struct track_ends *w);
 void cpu_low_rank(struct backend *b, const struct norm *norm, const struct linear *down,
                   const struct linear *up, const struct norm *post);
+void cpu_latent_qkv(struct backend *b, const struct latent_weights *w,
+                    const struct attention_params *a);
+void cpu_latent_values(struct backend *b, const struct latent_weights *w);
 void cpu_put_x(struct backend *b, const float *rows);
 void cpu_take_x(struct backend *b, float *rows);
 void cpu_qkv(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);

@@ -145,7 +145,8 @@ struct cpu_kernels {
      * multiplies them by scale. */
     void (*rope)(float *x, const float *cos_sin, uint32_t d, bool interleaved, float scale);
 
-    /* Writes one token's K and V of one KV head to place `at` (0 .. 15) of its page. */
+    /* Writes one token's K and V of one KV head to place `at` (0 .. 15) of its page. v is not
+     * looked at where the layout is of latents. */
     void (*kv_write)(uint8_t *kv, const struct kv_layout *layout, uint32_t at, const float *k,
                      const float *v);
 

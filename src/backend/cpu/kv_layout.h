@@ -9,6 +9,8 @@
  * across lanes. A value is its code times its scale. Values are bounded to +-65504 with NaN as 0
  * before they are written, so a page never holds what could spoil a sum.
  *
+ * Where keys are latents V is read out of K's part.
+ *
  * Attention adds the turned bias of keys that kv_keeps_bias_out back (struct key_bias). */
 #ifndef BACKEND_CPU_KV_LAYOUT_H
 #define BACKEND_CPU_KV_LAYOUT_H
@@ -26,6 +28,7 @@ struct kv_layout {
     enum kv_type k, v;
     uint32_t v_at;          /* bytes from K's part to V's */
     uint32_t n_bytes;       /* of both */
+    bool is_latent;         /* there is K's part alone, whose dimensions are V's too */
 };
 
 static inline uint32_t v_part(uint32_t d_head)
@@ -53,6 +56,13 @@ static inline struct kv_layout kv_layout_of(uint32_t d_head, enum kv_type k, enu
         .d_head = d_head, .k = k, .v = v, .v_at = k_bytes,
         .n_bytes = k_bytes + kv_scale_bytes(v, d_head) + n * kv_code_bytes(v),
     };
+}
+
+static inline struct kv_layout kv_latent_layout_of(uint32_t d_head, enum kv_type type)
+{
+    const struct kv_layout both = kv_layout_of(d_head, type, type);
+    return (struct kv_layout){ .d_head = d_head, .k = type, .v = type, .n_bytes = both.v_at,
+                               .is_latent = true };
 }
 
 #endif

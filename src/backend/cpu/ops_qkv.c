@@ -54,8 +54,8 @@ static void turn_pairs(float *x, const float *cos_sin, const struct rope *rope, 
 }
 
 /* What rope leaves alone is scaled all the same. */
-static void turn_head(const struct cpu_backend *b, const struct rope *rope, float *head,
-                      uint32_t d_head, uint32_t pos, float scale)
+void turn_head(const struct cpu_backend *b, const struct rope *rope, float *head, uint32_t d_head,
+               uint32_t pos, float scale)
 {
     const uint32_t n_rot = rope ? rope->n_rot : 0;
     const float *cos_sin = rope ? rope->cos_sin + (size_t)pos * n_rot : NULL;
@@ -95,7 +95,7 @@ static void prepare_head(const struct cpu_backend *b, const struct phase *p, flo
     turn_head(b, p->attention->rope, head, d_head, pos, scale);
 }
 
-static const struct span *span_of(const struct batch *batch, uint32_t col)
+const struct span *span_of(const struct batch *batch, uint32_t col)
 {
     const struct span *s = batch->span;
     while (col - s->first_col >= s->n_cols) s++;    /* spans come in any order */
@@ -120,7 +120,7 @@ static void write_kv(struct cpu_backend *b, const struct phase *p, uint32_t head
                   pos % PAGE_TOKENS, k, v);
 }
 
-static float scale_at(const struct phase *p, uint32_t pos)
+float scale_at(const struct phase *p, uint32_t pos)
 {
     const struct vector *scales = p->attention->q_scales;
     return scales ? p->scale * scales->values[pos] : p->scale;

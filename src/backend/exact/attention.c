@@ -4,15 +4,15 @@
 
 #include "backend/exact/exact_internal.h"
 
-enum kv_part { KEYS, VALUES };
-
-/* (d_head) of a position of a column's stream. */
-static float *kv_at(const struct exact_backend *b, const struct attention_params *a,
-                    uint32_t kv_head, enum kv_part part, uint32_t col, uint32_t pos)
+/* Of latents there are keys alone, whose beginning is the values. */
+float *exact_kv_at(const struct exact_backend *b, const struct attention_params *a,
+                   uint32_t kv_head, enum kv_part part, uint32_t col, uint32_t pos)
 {
     const uint32_t page = b->span[col]->page[a->kv_group][pos / PAGE_TOKENS];
     const uint64_t layer = kv_place(&b->places, a, page) / sizeof *b->kv;
-    const size_t row = ((size_t)kv_head * 2 + part) * PAGE_TOKENS + pos % PAGE_TOKENS;
+    const bool are_latents = b->params.dims.latent.d_latent != 0;
+    const size_t at = are_latents ? kv_head : (size_t)kv_head * 2 + part;
+    const size_t row = at * PAGE_TOKENS + pos % PAGE_TOKENS;
     return b->kv + layer + row * dims_heads(&b->params.dims, a->has_other_heads).d_head;
 }
 
@@ -25,7 +25,7 @@ struct attention {
 };
 
 /* Turns a head as its position wants, and scales it. */
-static void turn(float *x, uint32_t d_head, const struct rope *rope, uint32_t pos, float scale)
+void exact_turn(float *x, uint32_t d_head, const struct rope *rope, uint32_t pos, float scale)
 {
     const uint32_t n_rot = rope ? rope->n_rot : 0;
     const float *cos_sin = rope ? rope->cos_sin + (size_t)pos * n_rot : NULL;
@@ -47,11 +47,11 @@ static void prepare_heads(const struct rope *rope, const struct norm *norm, uint
     if (norm->weight && !is_of_heads) exact_normed(x, norm, x);
     for (uint32_t head = 0; head < n_heads; head++, x += d_head) {
         if (is_of_heads) exact_normed(x, norm, x);
-        turn(x, d_head, rope, pos, scale);
+        exact_turn(x, d_head, rope, pos, scale);
     }
 }
 
-static float q_scale_of(const struct attention_params *a, uint32_t pos)
+float exact_q_scale(const struct attention_params *a, uint32_t pos)
 {
     return a->q_scales ? a->q_scale * a->q_scales->values[pos] : a->q_scale;
 }
@@ -66,13 +66,14 @@ static void prepare_column(struct exact_backend *b, const void *arg, uint32_t c)
     float *k = b->k + (size_t)c * d.n_kv_heads * d.d_head;
     float *v = b->v + (size_t)c * d.n_kv_heads * d.d_head;
 
-    prepare_heads(rope, &l->w->norm_q, d.n_heads, d.d_head, pos, q_scale_of(l->params, pos), q);
+    prepare_heads(rope, &l->w->norm_q, d.n_heads, d.d_head, pos, exact_q_scale(l->params, pos), q);
     if (!l->w->k.weight) return;
     prepare_heads(rope, &l->w->norm_k, d.n_kv_heads, d.d_head, pos, 1, k);
     prepare_heads(NULL, &l->w->norm_v, d.n_kv_heads, d.d_head, pos, 1, v);
     for (uint32_t head = 0; head < d.n_kv_heads; head++) {
-        memcpy(kv_at(b, l->params, head, KEYS, c, pos), k + head * d.d_head, d.d_head * sizeof *k);
-        memcpy(kv_at(b, l->params, head, VALUES, c, pos), v + head * d.d_head,
+        memcpy(exact_kv_at(b, l->params, head, KEYS, c, pos), k + head * d.d_head,
+               d.d_head * sizeof *k);
+        memcpy(exact_kv_at(b, l->params, head, VALUES, c, pos), v + head * d.d_head,
                d.d_head * sizeof *v);
     }
 }
@@ -108,9 +109,9 @@ static void attend_head(struct exact_backend *b, const void *arg, uint32_t item)
     double total = sinks ? 1 : 0, sum[BACKEND_MAX_D_HEAD] = { 0 };
 
     for (uint32_t p = first; p <= pos; p++) {
-        const float *k = kv_at(b, a, kv_head, KEYS, c, p);
+        const float *k = exact_kv_at(b, a, kv_head, KEYS, c, p);
         const double score = exact_capped(exact_dot(q, k, d.d_head), a->score_cap);
-        const float *v = kv_at(b, a, kv_head, VALUES, c, p);
+        const float *v = exact_kv_at(b, a, kv_head, VALUES, c, p);
         if (score > largest) {
             const double shrink = exp(largest - score);
             total *= shrink;

@@ -36,7 +36,8 @@ static struct workspace scratch_of(struct exact_backend *b)
     workspace_want(&w, what, d->has_both_ffs || d->n_tracks ? n_cols * d->d_model * row : 0,
                    &b->held);
     workspace_want(&w, what, d->n_tracks * n_cols * d->d_model * row, &b->tracks);
-    workspace_want(&w, what, n_cols * d->d_low * row, &b->low);
+    workspace_want(&w, what, n_cols * (d->d_low + d->latent.d_query) * row, &b->low);
+    workspace_want(&w, what, n_cols * dims_latent_rows(d) * row, &b->q_raw);
     workspace_want(&w, what, n_cols * n_in * row, &b->layer_in);
     workspace_want(&w, what, n_cols * n_in * row, &b->layer_row);
     workspace_want(&w, "logits", n_outs * d->n_vocab * row, &b->logits);
@@ -52,18 +53,19 @@ static struct workspace scratch_of(struct exact_backend *b)
     return w;
 }
 
-/* Of a page, for one layer of these heads. */
-static uint64_t page_bytes(struct heads heads)
+/* Of a page, for one layer of these heads: keys and values, or what is both. */
+static uint64_t page_bytes(struct heads heads, uint32_t n_parts)
 {
-    return (uint64_t)heads.n_kv_heads * 2 * PAGE_TOKENS * heads.d_head * sizeof(float);
+    return (uint64_t)heads.n_kv_heads * n_parts * PAGE_TOKENS * heads.d_head * sizeof(float);
 }
 
 static void set_params(struct exact_backend *b, const struct backend_params *params)
 {
     const struct dims *d = &params->dims;
     b->params = *params;
-    b->places = kv_places_of(&params->kv, page_bytes(dims_heads(d, false)),
-                             page_bytes(d->other), &d->mixer);
+    b->places = kv_places_of(&params->kv,
+                             page_bytes(dims_heads(d, false), d->latent.d_latent ? 1 : 2),
+                             page_bytes(d->other, 2), &d->mixer);
     if (!b->params.n_threads) b->params.n_threads = cpu_performance_cores();
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
 }
@@ -164,6 +166,8 @@ const struct backend_ops backend_exact = {
     .tracks_correct = exact_tracks_correct,
     .tracks_end = exact_tracks_end,
     .low_rank = exact_low_rank,
+    .latent_qkv = exact_latent_qkv,
+    .latent_values = exact_latent_values,
     .put_x = exact_put_x,
     .take_x = exact_take_x,
     .norm = exact_norm,

@@ -40,7 +40,9 @@ struct exact_backend {
     float *layer_in;                /* (max_cols, n_layers * d_input) */
     float *layer_row;               /* likewise: rows of the embedding it is made of */
     float *tracks;                  /* (n_tracks, max_cols, d_model) */
-    float *low;                     /* (max_cols, d_low) */
+    float *low;                     /* (max_cols, d_low or d_query) */
+    float *q_raw;                   /* (max_cols, n_heads * (d_plain + d_turned)), then the values
+                                     * that latents become, (max_cols, n_heads * d_value) */
     float *kv;
     float *x, *h;                   /* (max_cols, d_model) */
     float *y;                       /* likewise: what is yet to be added to x */
@@ -102,6 +104,17 @@ static inline float *exact_track(const struct exact_backend *b, uint32_t track)
 /* out = norm of x, which may be out */
 void exact_normed(const float *x, const struct norm *norm, float *out);
 
+enum kv_part { KEYS, VALUES };
+
+/* (d_head) of a position of a column's stream (attention.c) */
+float *exact_kv_at(const struct exact_backend *b, const struct attention_params *a,
+                   uint32_t kv_head, enum kv_part part, uint32_t col, uint32_t pos);
+
+/* Turns the first of the d values of a head as their position wants, and scales all
+ * (attention.c). */
+void exact_turn(float *x, uint32_t d, const struct rope *rope, uint32_t pos, float scale);
+float exact_q_scale(const struct attention_params *a, uint32_t pos);
+
 /* x bounded to +-cap, smoothly; cap 0: x */
 double exact_capped(double x, float cap);
 
@@ -120,6 +133,9 @@ static inline struct rows all_rows(const struct linear *l)
 /* out (n_cols, w.n) = x (n_cols, n_k) * w + bias (products.c) */
 void exact_product(struct exact_backend *b, const char *name, struct rows w, const float *x,
                    uint32_t n_cols, float *out);
+
+/* out (n) = rows first .. first + n - 1 of a matrix times x, by the calling thread (products.c) */
+void exact_rows_of(const struct matrix *m, uint32_t first, uint32_t n, const float *x, float *out);
 
 /* What a branch made of the columns, in rows of d_model, joins X (products.c) */
 void exact_join(struct exact_backend *b, float *y, const struct residual *r);
@@ -158,6 +174,9 @@ void exact_tracks_correct(struct backend *b, const struct track_layer *w);
 void exact_tracks_end(struct backend *b, const struct track_ends *w);
 void exact_low_rank(struct backend *b, const struct norm *norm, const struct linear *down,
                     const struct linear *up, const struct norm *post);
+void exact_latent_qkv(struct backend *b, const struct latent_weights *w,
+                      const struct attention_params *a);
+void exact_latent_values(struct backend *b, const struct latent_weights *w);
 void exact_put_x(struct backend *b, const float *rows);
 void exact_take_x(struct backend *b, float *rows);
 void exact_norm(struct backend *b, const struct norm *norm);

@@ -37,6 +37,12 @@ static void product_of_few(const struct product *p, uint32_t row, uint32_t first
         p->out[(size_t)(first + c) * p->w.n + row] = (float)(sum[c] + bias);
 }
 
+void exact_rows_of(const struct matrix *m, uint32_t first, uint32_t n, const float *x, float *out)
+{
+    const struct product p = { { m, NULL, first, n }, x, 1, out };
+    for (uint32_t row = 0; row < n; row++) product_of_few(&p, row, 0, 1);
+}
+
 static void product_row(struct exact_backend *b, const void *arg, uint32_t row)
 {
     const struct product *p = arg;

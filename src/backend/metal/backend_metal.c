@@ -122,6 +122,12 @@ static pl_status check_params(const struct backend_params *p, pl_err *err)
     if (p->dims.n_tracks)
         return pl_fail(err, PL_E_UNSUPPORTED, "residuals side by side (altup.num_inputs) are not "
                        "run by this backend: use --backend cpu");
+    if (p->dims.latent.d_latent)
+        return pl_fail(err, PL_E_UNSUPPORTED, "keys that are latents (attention.kv_lora_rank) are "
+                       "not run by this backend: use --backend cpu");
+    if (p->dims.d_head > METAL_MAX_D_HEAD || p->dims.other.d_head > METAL_MAX_D_HEAD)
+        return pl_fail(err, PL_E_UNSUPPORTED, "heads of more than %d are not run by this backend: "
+                       "use --backend cpu", METAL_MAX_D_HEAD);
     return backend_params_check(p, err);
 }
 

@@ -187,7 +187,8 @@ static struct route_args route_args_of(const struct metal_backend *b,
         .n_groups = p->router.n_groups, .n_groups_used = p->router.n_groups_used,
         .scale = p->router.scale,
         .residual_scale = is_apart(r) ? 1 : r->scale, .is_apart = is_apart(r),
-        .has_scales = w->scales != NULL, .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
+        .has_scales = w->scales != NULL, .ranks_by_best = p->router.ranks_by_best,
+        .n_blocks = cut.n_blocks, .block_pairs = cut.block_pairs,
         .eps = norm->eps, .is_centred = norm->weight && norm->is_centred,
     };
 }

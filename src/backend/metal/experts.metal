@@ -110,6 +110,7 @@ static inline uint kept_groups(device const float *mine, device const float *bia
         second = max(second, min(first, rank));
         first = max(first, rank);
     }
+    if (a.ranks_by_best) second = 0;
     for (uint i = 0; i < a.n_groups_used; i++) {
         const bool is_out = lane >= a.n_groups || (kept >> lane & 1) != 0;
         const float best = simd_max(is_out ? -INFINITY : first + second);

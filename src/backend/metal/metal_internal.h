@@ -17,6 +17,7 @@
 #include "base/thread_pool.h"
 #include "base/workspace.h"
 
+enum { METAL_MAX_D_HEAD = 512 };    /* as in vectors.metal */
 enum { METAL_SIMDGROUP = 32, METAL_STEPS = MAX_IN_FLIGHT };
 _Static_assert((int)METAL_STEPS <= METAL_MAX_COMMITTED, "a step is a command buffer");
 _Static_assert(METAL_STEPS == 2, "the one that is not `at` is the step before it");

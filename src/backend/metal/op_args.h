@@ -131,6 +131,7 @@ struct route_args {
     U32 is_centred;
     U32 has_scales;             /* experts' weights have scales of their own */
     U32 is_apart;               /* the sum goes to Y, not on top of X */
+    U32 ranks_by_best;          /* groups: by their highest alone */
 };
 
 /* Pairs of one expert, in rows block_pairs * index .. of what the products read and write. */

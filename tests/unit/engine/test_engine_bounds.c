@@ -37,7 +37,7 @@ static void header_numbers_are_bounded(void **state)
         { "llama.feed_forward_length", { 0, 33, (1u << 20) + 32, UINT32_MAX } },
         { "llama.attention.head_count", { 0, 1025, 1u << 31, UINT32_MAX } },
         { "llama.attention.head_count_kv", { 0, 3, 1u << 31, UINT32_MAX } },
-        { "llama.attention.key_length", { 0, 16, 544, UINT32_MAX } },
+        { "llama.attention.key_length", { 0, 16, 608, UINT32_MAX } },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int k = 0; k < 4; k++) check_refused(cases[i].key, cases[i].wrong[k]);

@@ -46,10 +46,11 @@ static void read_page(const struct attend_walk *w, uint32_t page, struct tile *t
 
     for (uint32_t i = 0; i < n && w->layout->k == KV_F16; i++)
         tile->k[i] = f32_of_f16(half_at(from + 2 * i));
-    for (uint32_t i = 0; i < n && w->layout->v == KV_F16; i++)
+    const bool are_halves = w->layout->v == KV_F16 && !w->layout->is_latent;
+    for (uint32_t i = 0; i < n && are_halves; i++)
         v[i] = f32_of_f16(half_at(from + w->layout->v_at + 2 * i));
     if (w->layout->k != KV_F16) read_k_page(w, page, from, tile->k);
-    if (w->layout->v != KV_F16) read_v_page(w, page, from, PAGE_TOKENS, v);
+    if (!are_halves) read_v_page(w, page, from, PAGE_TOKENS, v);
     for (uint32_t d = 0; d < d_head; d++)
         for (uint32_t t = 0; t < PAGE_TOKENS; t++)
             tile->v[t * d_head + d] = v[(d / part * PAGE_TOKENS + t) * part + d % part];

@@ -113,10 +113,29 @@ static void read_k_page(const struct attend_walk *w, uint32_t page, const uint8_
     if (w->key_bias.bias) add_key_bias(&w->key_bias, w->layout->d_head, page * PAGE_TOKENS, tile);
 }
 
+/* Values that are the keys: these as floats, [d_head][16], then in the places of values. */
+static void read_latent_page(const struct attend_walk *w, uint32_t page, const uint8_t *ahead,
+                             int n_tokens, float *tile)
+{
+    const uint32_t d_head = w->layout->d_head, width = v_part(d_head);
+    const uint8_t *part = page_of(w, page);
+    float keys[MAX_D_HEAD * PAGE_TOKENS] __attribute__((aligned(64)));
+    if (w->layout->k != KV_F16) read_k_page(w, page, ahead, keys);
+    for (uint32_t i = 0; i < d_head * PAGE_TOKENS && w->layout->k == KV_F16; i++)
+        keys[i] = f32_of_f16((uint16_t)(part[2 * i] | part[2 * i + 1] << 8));
+    for (uint32_t d = 0; d < d_head; d++)
+        for (uint32_t t = 0; t < (uint32_t)n_tokens; t++)
+            tile[(d / width * PAGE_TOKENS + t) * width + d % width] = keys[d * PAGE_TOKENS + t];
+}
+
 /* Values of a page's first n_tokens tokens as floats in the places of f16. */
 static void read_v_page(const struct attend_walk *w, uint32_t page, const uint8_t *ahead,
                         int n_tokens, float *tile)
 {
+    if (w->layout->is_latent) {
+        read_latent_page(w, page, ahead, n_tokens, tile);
+        return;
+    }
     const uint32_t d_head = w->layout->d_head, at = w->layout->v_at;
     const uint8_t *part = page_of(w, page) + at;
     switch (w->layout->v) {

@@ -179,7 +179,7 @@ INLINE void walk_chunk(const struct attend_walk *w, struct rows *r, uint32_t pag
     }
     for (int row = 0; row < n_rows; row++)
         soften(r, page * PAGE_TOKENS, row, l->d_head, w->score_cap);
-    if (l->v == KV_F16) {
+    if (l->v == KV_F16 && !l->is_latent) {
         add_chunk_values(r, &values, l->d_head, false, n_rows);
         return;
     }

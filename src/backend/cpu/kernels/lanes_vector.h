@@ -158,6 +158,7 @@ static void kv_write(uint8_t *kv, const struct kv_layout *l, uint32_t at, const 
 {
     if (l->k == KV_F16) write_k_f16((uint16_t *)kv, l->d_head, at, k);
     else write_k_codes(l, kv, at, k);
+    if (l->is_latent) return;
     if (l->v == KV_F16) write_v_f16((uint16_t *)(kv + l->v_at), l->d_head, at, v);
     else write_v_codes(l, kv + l->v_at, at, v);
 }

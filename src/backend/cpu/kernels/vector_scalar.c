@@ -110,10 +110,10 @@ static void kv_write(uint8_t *kv, const struct kv_layout *l, uint32_t at, const 
 
     for (uint32_t i = 0; i < l->d_head && l->k == KV_F16; i++)
         k_page[i * PAGE_TOKENS + at] = f16_finite(k[i]);
-    for (uint32_t i = 0; i < l->d_head && l->v == KV_F16; i++)
+    for (uint32_t i = 0; i < l->d_head && l->v == KV_F16 && !l->is_latent; i++)
         v_page[(i / part * PAGE_TOKENS + at) * part + i % part] = f16_finite(v[i]);
     if (l->k != KV_F16) write_k_codes(l, kv, at, k);
-    if (l->v != KV_F16) write_v_codes(l, kv + l->v_at, at, v);
+    if (l->v != KV_F16 && !l->is_latent) write_v_codes(l, kv + l->v_at, at, v);
 }
 
 void cpu_vector_scalar(struct cpu_kernels *k)

@@ -190,7 +190,7 @@ INLINE void walk_chunk(const struct attend_walk *w, const struct rows *r, uint32
         }
     }
     for (int row = 0; row < n_rows; row++) soften(w, r, p, page, values.n_pages, row);
-    if (l->v == KV_F16) {
+    if (l->v == KV_F16 && !l->is_latent) {
         add_chunk_values(r, p, &values, l->d_head, false, n_rows);
         return;
     }
