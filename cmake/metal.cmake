@@ -12,7 +12,7 @@ function(kernels name)
         DEPENDS ${sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 endfunction()
 kernels(metal_source op_args.h common.metal products.metal vectors.metal attention.metal
-        experts.metal sampling.metal probs.metal rates.metal)
+        experts.metal tracks.metal sampling.metal probs.metal rates.metal)
 # Of Metal 4, compiled by themselves
 kernels(metal_tensor_source tensor_headers.metal op_args.h common.metal tensors.metal)
 

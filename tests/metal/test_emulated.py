@@ -37,7 +37,8 @@ def score(backend, model, *options):
 @pytest.mark.parametrize("arch", [
     "llama", "mixtral", "mistral3", "smollm3", "granite", "granitemoe", "qwen2", "qwen3",
     "qwen2moe", "qwen3moe", "gemma2", "gemma3", "phi3", "glm4", "exaone4", "olmo2", "gpt-oss",
-    "glm4moe", "cohere2", "gemma4 dense", "gemma4 moe", "gemma4 small"])
+    "glm4moe", "cohere2", "gemma3n", "gemma4 dense", "gemma4 moe",
+    "gemma4 small"])
 def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch.replace("mixtral", "llama"),
                              mixture=True if arch == "mixtral" else None,

@@ -51,6 +51,7 @@ static void set_shape(struct metal_backend *b, const struct backend_params *para
     b->ld_q = whole(dims_widest_q(d), TILE_ROWS);
     b->ld_kv = whole(dims_widest_kv(d), TILE_ROWS);
     b->ld_in = whole(d->n_layers * d->d_input, TILE_ROWS);
+    b->ld_low = whole(d->d_low, TILE_ROWS);
     b->ld_ff = whole(dims_widest_ff(d), TILE_ROWS);
     b->ld_vocab = whole(d->n_vocab, TILE_ROWS);
     b->n_logit_blocks = (d->n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
@@ -86,7 +87,13 @@ static struct workspace workspace_of(struct metal_backend *b)
             workspace_want(&w, "the batch", cols * 4, &t->col_page[g]);
         workspace_want(&w, "the batch", cols * 4, &t->row_col);
     }
-    if (b->params.dims.has_both_ffs)
+    if (b->params.dims.n_tracks) {
+        workspace_want(&w, "activations", b->params.dims.n_tracks * cols * b->ld_model * 4,
+                       &b->tracks);
+        workspace_want(&w, "activations", cols * b->ld_low * 4, &b->low);
+        workspace_want(&w, "activations", cols * b->ld_low * 2, &b->low_half);
+    }
+    if (b->params.dims.has_both_ffs || b->params.dims.n_tracks)
         workspace_want(&w, "activations", cols * b->ld_model * 4, &b->held);
     if (b->params.dims.d_input) {
         workspace_want(&w, "activations", cols * b->ld_in * 4, &b->layer_in);
@@ -119,9 +126,6 @@ static pl_status check_params(const struct backend_params *p, pl_err *err)
     if (p->isa)
         return pl_fail(err, PL_E_PARAM, "instruction set \"%.20s\" is of the CPU backend: leave it "
                        "out, or choose that backend", p->isa);
-    if (p->dims.n_tracks)
-        return pl_fail(err, PL_E_UNSUPPORTED, "residuals side by side (altup.num_inputs) are not "
-                       "run by this backend: use --backend cpu");
     if (p->dims.latent.d_latent)
         return pl_fail(err, PL_E_UNSUPPORTED, "keys that are latents (attention.kv_lora_rank) are "
                        "not run by this backend: use --backend cpu");
@@ -150,6 +154,13 @@ static pl_status get_kernels(struct metal_backend *b, pl_err *err)
         { "shrink_rows", NULL, &k->shrink_rows },
         { "layer_inputs", NULL, &k->layer_inputs },
         { "gate_input", NULL, &k->gate_input },
+        { "copy_track", NULL, &k->copy_track },
+        { "shrink_track", NULL, &k->shrink_track },
+        { "match_track", NULL, &k->match_track },
+        { "predict_tracks", NULL, &k->predict_tracks },
+        { "correct_tracks", NULL, &k->correct_tracks },
+        { "join_tracks", NULL, &k->join_tracks },
+        { "hold_rows", NULL, &k->hold_rows }, { "cut_gates", NULL, &k->cut_gates },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const pl_status st = metal_pipeline_get(b->device, all[i].name, all[i].constant,
@@ -300,6 +311,9 @@ static pl_status open_tensors(struct backend **out, const struct backend_params 
     .load_matrix = metal_load_matrix, .load_vector = metal_load_vector,                            \
     .load_rope = metal_load_rope, .load_done = metal_load_done,                                    \
     .shared_bytes = metal_shared_bytes, .begin = metal_begin_step, .embed = metal_embed,           \
+    .tracks_begin = metal_tracks_begin, .tracks_predict = metal_tracks_predict,                    \
+    .tracks_correct = metal_tracks_correct, .tracks_end = metal_tracks_end,                        \
+    .low_rank = metal_low_rank,                                                                    \
     .layer_inputs = metal_layer_inputs, .put_x = metal_put_x, .take_x = metal_take_x,              \
     .norm = metal_norm, .qkv = metal_qkv, .attend = metal_attend,                                  \
     .attention_add = metal_attention_add, .gate_up = metal_gate_up,                                \

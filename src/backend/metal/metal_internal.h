@@ -61,7 +61,8 @@ struct metal_kernels {
     struct metal_pipeline *embed[N_FRAGMENT_FORMATS];
     struct metal_pipeline *norm, *norm_indexed, *add_norm, *norm_rows, *add_bias, *gate_rows,
         *largest, *finish_queries, *finish_kv, *add_rows, *scale_rows,
-        *shrink_rows, *layer_inputs, *gate_input;
+        *shrink_rows, *layer_inputs, *gate_input, *copy_track, *shrink_track, *match_track,
+        *predict_tracks, *correct_tracks, *join_tracks, *hold_rows, *cut_gates;
 };
 
 struct metal_attention;             /* attention.h: its work list, partial results and kernels */
@@ -104,7 +105,7 @@ struct metal_backend {
     struct metal_buffer kv;
 
     uint32_t n_col_rows;            /* max_cols in whole fragments */
-    uint32_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab, ld_in;
+    uint32_t ld_model, ld_q, ld_kv, ld_ff, ld_vocab, ld_in, ld_low;
     struct metal_buffer x, y;       /* (n_col_rows, ld_model) f32; y: before a post norm */
     struct metal_buffer h;          /* (n_col_rows, ld_model) f16 */
     struct metal_buffer q, k, v;    /* (n_col_rows, ld_q) and (n_col_rows, ld_kv) f32 */
@@ -116,6 +117,8 @@ struct metal_backend {
     struct metal_buffer held;       /* (n_col_rows, ld_model) f32: waits for another branch */
     struct metal_buffer layer_in, layer_row;    /* (n_col_rows, ld_in) f32: every layer's part of
                                                  * the token itself; rows it is made of */
+    struct metal_buffer tracks;     /* (n_tracks, n_col_rows, ld_model) f32 */
+    struct metal_buffer low, low_half;  /* (n_col_rows, ld_low) f32 and f16 */
     struct metal_buffer head_in;    /* (max_outs in whole fragments, ld_model) f16 */
     struct metal_buffer logit_rows; /* (max_outs in whole fragments, ld_vocab) f32 */
     struct metal_buffer largest;    /* (max_outs, n_logit_blocks) f32 */
@@ -170,6 +173,14 @@ struct product {
 };
 void metal_product(struct metal_backend *b, const struct product *p);
 
+/* Of an operation on one track, or, 0, on all. */
+static inline struct track_args metal_track_args(const struct metal_backend *b, uint32_t track)
+{
+    const struct dims *d = &b->params.dims;
+    return (struct track_args){ .n = d->d_model, .ld = b->ld_model, .n_tracks = d->n_tracks,
+                                .n_rows = b->n_col_rows, .track = track, .scale = 1 };
+}
+
 /* Y, where a branch's result stands, joins X: by its norms, HELD and scales. */
 void metal_join(struct metal_backend *b, const struct residual *r);
 
@@ -212,6 +223,12 @@ void metal_embed(struct backend *b, const struct matrix *embedding, float scale)
 void metal_layer_inputs(struct backend *b, const struct layer_inputs *w);
 void metal_gate_input(struct backend *b, const struct linear *gate, uint32_t layer,
                       const struct ffn_params *p);
+void metal_tracks_begin(struct backend *b, const struct track_ends *w);
+void metal_tracks_predict(struct backend *b, const struct track_layer *w);
+void metal_tracks_correct(struct backend *b, const struct track_layer *w);
+void metal_tracks_end(struct backend *b, const struct track_ends *w);
+void metal_low_rank(struct backend *b, const struct norm *norm, const struct linear *down,
+                    const struct linear *up, const struct norm *post);
 void metal_put_x(struct backend *b, const float *rows);
 void metal_take_x(struct backend *b, float *rows);
 void metal_norm(struct backend *b, const struct norm *norm);

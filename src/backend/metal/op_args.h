@@ -59,6 +59,20 @@ struct input_args {
     F32 eps, scale;         /* of the norm; of all in the end */
 };
 
+/* Residuals side by side: element d of column c of track k is at (k * n_rows + c) * ld + d. */
+struct track_args {
+    U32 n, ld, n_tracks, n_rows;
+    U32 track;              /* of copies and sums; 0: none of a layer's */
+    U32 adds, to_x;         /* match_track: to X, on top of it; copy_track: to X */
+    F32 eps, scale;         /* of the router's norm; of what is written */
+};
+
+/* Gates of a column, cut at their mean and some deviations. */
+struct cut_args {
+    U32 n, ld;
+    F32 cut;
+};
+
 /* ACT = activation(gate) * in, the activations scaled. */
 struct gate_args {
     U32 n, ld_gate, ld_in, first;   /* first: of the layer's part of a row of IN */

@@ -99,6 +99,17 @@ static void add_rows(struct metal_backend *b, const struct metal_buffer *to,
     metal_end_operation(b, "residual");
 }
 
+/* Y joins all tracks but the first. */
+static void join_tracks(struct metal_backend *b, float scale)
+{
+    struct track_args args = metal_track_args(b, 0);
+    const struct metal_buffer *buffers[] = { &b->y, &b->tracks };
+    args.scale = scale;
+    metal_record(b, b->kernel.join_tracks, buffers, 2, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "tracks");
+}
+
 void metal_join(struct metal_backend *b, const struct residual *r)
 {
     const bool takes_held = r->takes_held;
@@ -107,6 +118,11 @@ void metal_join(struct metal_backend *b, const struct residual *r)
                                    r->scale, last->is_centred, r->x_scale };
     if (takes_held && r->norm.weight) norm_rows(b, &r->norm, &b->y, b->ld_model);
     if (takes_held) add_rows(b, &b->y, &b->held, 1);
+    if (r->joins_tracks) {
+        if (last->weight) norm_rows(b, last, &b->y, b->ld_model);
+        join_tracks(b, r->scale);
+        return;
+    }
     if (!last->weight) {
         add_rows(b, &b->x, &b->y, r->scale);
         if (r->x_scale != 0) add_rows(b, &b->x, NULL, r->x_scale);
@@ -123,7 +139,8 @@ static void add_product(struct metal_backend *b, const struct linear *w,
                         const struct metal_buffer *in, uint32_t ld_in, float in_scale,
                         const struct residual *r, const char *name)
 {
-    const bool is_sum = !r->norm.weight && !r->takes_held && !r->is_held && r->x_scale == 0;
+    const bool is_sum = !r->norm.weight && !r->takes_held && !r->is_held && r->x_scale == 0 &&
+                        !r->joins_tracks;
     const float scale = is_sum ? r->scale : 1;
     const struct product p = {
         .matrix = w->weight, .in = in, .out = is_sum ? &b->x : r->is_held ? &b->held : &b->y,
@@ -176,6 +193,15 @@ static void gate_up_with_biases(struct metal_backend *b, const struct linear *ga
     metal_end_operation(b, "bias");
 }
 
+static void cut_gates(struct metal_backend *b, uint32_t n, float cut)
+{
+    const struct cut_args args = { n, b->ld_ff, cut };
+    const struct metal_buffer *buffers[] = { &b->gate };
+    metal_record(b, b->kernel.cut_gates, buffers, 1, &args, sizeof args, b->batch.n_cols, 1,
+                 NORM_THREADS);
+    metal_end_operation(b, "gate");
+}
+
 void metal_gate_up(struct backend *base, const struct linear *gate_w, const struct linear *up_w,
                    const struct ffn_params *params)
 {
@@ -185,7 +211,7 @@ void metal_gate_up(struct backend *base, const struct linear *gate_w, const stru
         return;
     }
     const struct matrix *gate = gate_w->weight, *up = up_w->weight;
-    const bool is_one_kernel = gate->format == up->format;
+    const bool is_one_kernel = gate->format == up->format && !params->has_cut;
     struct product p = {
         .matrix = up, .gate = is_one_kernel ? gate : NULL, .in = &b->h, .out = &b->act,
         .gate_rows = &b->gate, .ld_in = b->ld_model, .ld_out = b->ld_ff, .n_cols = b->batch.n_cols,
@@ -201,6 +227,7 @@ void metal_gate_up(struct backend *base, const struct linear *gate_w, const stru
         metal_product(b, &first);
         metal_end_operation(b, "gate");
     }
+    if (params->has_cut) cut_gates(b, gate->n_rows, params->cut);
     metal_product(b, &p);
     metal_end_operation(b, "gate_up");
 }
