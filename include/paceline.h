@@ -29,6 +29,7 @@ extern "C" {
     X(PL_E_PARAM, 400, "invalid_parameter")        /* a value out of range or of the wrong kind */ \
     X(PL_E_CONTEXT, 400, "context_length_exceeded") /* the prompt does not fit a stream */         \
     X(PL_E_TEMPLATE, 400, "chat_template_error")   /* no template, or it refused the messages */   \
+    X(PL_E_GRAMMAR, 400, "invalid_grammar")        /* it is none, or asks for what there is not */ \
     X(PL_E_BUSY, 429, "queue_full")                /* nothing was kept: try again later */         \
     X(PL_E_CLOSING, 503, "shutting_down")                                                          \
     X(PL_E_CANCELLED, 503, "cancelled")            /* whoever asked for it said to stop */         \
@@ -290,6 +291,28 @@ typedef struct pl_sampling {
 /* The neutral sampling: temperature 1 and every filter off, penalty_last_n 64. */
 PL_API pl_sampling pl_sampling_default(void);
 
+/* What a reply is held to. */
+typedef enum pl_grammar_kind {
+    PL_GRAMMAR_NONE,
+    PL_GRAMMAR_JSON_SCHEMA,     /* a JSON document that is valid under the schema, draft 2020-12 */
+    PL_GRAMMAR_REGEX,           /* in the syntax of Rust's regex crate; matches the whole reply */
+    PL_GRAMMAR_GBNF,            /* llama.cpp's; begins with the rule root */
+    PL_GRAMMAR_LARK,            /* llguidance's; begins with the rule start */
+} pl_grammar_kind;
+
+/* The reply ends where the grammar takes nothing more; a model may end it wherever the grammar
+ * lets it. */
+typedef struct pl_grammar {
+    pl_grammar_kind kind;       /* NONE: anything may come */
+    const char *source;
+    size_t n_bytes;
+    const char *const *trigger; /* the reply is free until it writes one of these, which is where
+                                 * the grammar begins; what does not fit the grammar then is free */
+    size_t n_triggers;          /* at most 8, of at most 64 bytes each; 0: all is grammar */
+    bool triggers_at_start;     /* they count at the reply's beginning alone, spaces aside */
+    bool must_begin;            /* the reply does not end before a trigger */
+} pl_grammar;
+
 /* Told that a stream has new events. Engine thread; must not block nor call the library, except
  * pl_stream_cancel. Called at most once per stream and step. */
 typedef void pl_wake_fn(void *arg);
@@ -301,6 +324,8 @@ typedef struct pl_request {
     pl_sampling sampling;
     const char *const *stop;    /* the reply ends before any of these; not part of the text */
     size_t n_stop;              /* at most 16, of at most 256 bytes each */
+    pl_grammar grammar;
+    bool control_text;          /* names of control tokens are part of the text, but for ends */
     bool ignore_eos;            /* go on after the model's end tokens (benchmarks) */
     bool computes_prompt;       /* all of it, whatever of it is in KV already (benchmarks) */
     bool logprobs;              /* report the log-probability of every reply token */
@@ -312,7 +337,7 @@ typedef struct pl_request {
 
 typedef enum pl_finish {
     PL_FINISH_NONE,
-    PL_FINISH_STOP,             /* an end token or a stop string */
+    PL_FINISH_STOP,             /* an end token, a stop string, or the grammar is complete */
     PL_FINISH_LENGTH,           /* max_tokens or the context is used up */
     PL_FINISH_CANCELLED,
     PL_FINISH_ERROR,
@@ -351,7 +376,9 @@ typedef struct pl_event {
 } pl_event;
 
 /* Queues a prompt, copying it. PL_E_BUSY: the queue is full and nothing was kept. PL_E_CONTEXT: the
- * prompt leaves no room for a reply. Release with pl_stream_close. */
+ * prompt leaves no room for a reply. PL_E_GRAMMAR: err names what the grammar asks and cannot be
+ * had. Compiling a grammar may take seconds, and is done once for equal ones. Release with
+ * pl_stream_close. */
 PL_API pl_status pl_submit(pl_engine *engine, const pl_request *request, pl_stream **out,
                            pl_err *err);
 

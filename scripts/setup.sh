@@ -16,7 +16,7 @@ case ${1:-} in
     *) fail "unknown option $1; usage: scripts/setup.sh [--tests]" ;;
 esac
 
-MIN_RUST=85                     # 1.85: what the crates of rust/Cargo.lock ask for
+MIN_RUST=87                     # 1.87: what the crates of rust/Cargo.lock ask for
 wanted=()                       # packages to install
 reasons=()                      # "package: why", in the same order
 
@@ -79,7 +79,7 @@ apt_want_rust() {
     for suffix in "" -web; do
         minor=$(apt_offers "cargo$suffix")
         if [ -n "$minor" ] && [ "$minor" -ge $MIN_RUST ]; then
-            want "cargo$suffix" "builds the Rust shim (chat templates), 1.$MIN_RUST or newer"
+            want "cargo$suffix" "builds the Rust shim (templates, grammars), 1.$MIN_RUST or newer"
             want "rustc$suffix" "the Rust compiler"
             return
         fi
@@ -177,7 +177,7 @@ setup_brew() {
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
         brew_need python "scripts, and fetching the models"
     if rust_is_missing; then
-        want rust "builds the Rust shim (chat templates), 1.$MIN_RUST or newer"
+        want rust "builds the Rust shim (templates, grammars), 1.$MIN_RUST or newer"
     fi
     if $tests; then
         brew_need cmocka "C unit tests"

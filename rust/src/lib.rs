@@ -1,9 +1,11 @@
-//! The C face of minijinja: src/text/text_shim.h declares what is exported here. No panic crosses
-//! it, nothing prints, and what C is given it gives back through `pl_shim_free`.
+//! The C face of minijinja and llguidance: src/text/text_shim.h declares what is exported here. No
+//! panic crosses it, nothing prints, and what C is given it gives back through `pl_shim_free`.
 
 mod bounds;
 mod environment;
 mod filters;
+mod gbnf;
+mod grammar;
 mod guard;
 mod lexer;
 mod methods;
@@ -21,6 +23,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr;
 use std::sync::Once;
 
+use grammar::{Kind, Next, Reply, Vocabulary};
 use template::{Failure, Prompt, Source, Template};
 
 #[global_allocator]
@@ -166,4 +169,130 @@ pub unsafe extern "C" fn pl_shim_free(text: *mut ShimText) {
         drop(Box::from_raw(ptr::slice_from_raw_parts_mut(text.bytes, text.n)));
         *text = ShimText::EMPTY;
     }
+}
+
+// ---- constrained decoding ----------------------------------------------------------------------
+
+/// # Safety
+/// bytes holds the tokens one after another, offsets (n + 1) where each begins, kinds (n) what each
+/// is; out and text may be written to.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_vocabulary_open(
+    out: *mut *const Vocabulary,
+    bytes: *const u8,
+    offsets: *const usize,
+    kinds: *const u8,
+    n: usize,
+    text: *mut ShimText,
+) -> c_int {
+    *out = ptr::null();
+    at_boundary(&mut *text, || {
+        let offsets = std::slice::from_raw_parts(offsets, n + 1);
+        let kinds = std::slice::from_raw_parts(kinds, n);
+        let bytes = std::slice::from_raw_parts(bytes, offsets[n]);
+        let tokens: Vec<(&[u8], u8)> =
+            (0..n).map(|i| (&bytes[offsets[i]..offsets[i + 1]], kinds[i])).collect();
+        *out = Box::into_raw(Box::new(Vocabulary::open(&tokens)?));
+        Ok(String::new())
+    })
+}
+
+/// # Safety
+/// v is from pl_shim_vocabulary_open, or null, and not used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_vocabulary_close(v: *const Vocabulary) {
+    if !v.is_null() {
+        drop(Box::from_raw(v.cast_mut()));
+    }
+}
+
+/// # Safety
+/// source is as long as said; out and text may be written to.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_matcher_open(
+    out: *mut *mut Reply,
+    v: *const Vocabulary,
+    kind: c_int,
+    source: *const c_char,
+    n_source: usize,
+    text: *mut ShimText,
+) -> c_int {
+    *out = ptr::null_mut();
+    at_boundary(&mut *text, || {
+        let source = text_of(source, n_source).map_err(Failure::Input)?;
+        let kind = match kind {
+            1 => Kind::JsonSchema,
+            2 => Kind::Regex,
+            3 => Kind::Gbnf,
+            4 => Kind::Lark,
+            _ => return Err(Failure::Input("its kind is none".into())),
+        };
+        *out = Box::into_raw(Box::new((*v).matcher(kind, source)?));
+        Ok(String::new())
+    })
+}
+
+/// # Safety
+/// m is from pl_shim_matcher_open, or null, and not used afterwards.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_matcher_close(m: *mut Reply) {
+    if !m.is_null() {
+        drop(Box::from_raw(m));
+    }
+}
+
+/// What a push comes to: SHIM_BAD_INPUT where the grammar does not take it.
+fn taken(pushed: Result<bool, String>) -> Result<String, Failure> {
+    match pushed {
+        Ok(true) => Ok(String::new()),
+        Ok(false) => Err(Failure::Input(String::new())),
+        Err(why) => Err(Failure::Template(why)),
+    }
+}
+
+/// # Safety
+/// m is an open matcher that no other thread uses; text may be written to.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_matcher_push(
+    m: *mut Reply,
+    token: u32,
+    text: *mut ShimText,
+) -> c_int {
+    at_boundary(&mut *text, || taken((*m).push(token)))
+}
+
+/// # Safety
+/// As for pl_shim_matcher_push; bytes are as many as said.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_matcher_push_text(
+    m: *mut Reply,
+    bytes: *const u8,
+    n: usize,
+    text: *mut ShimText,
+) -> c_int {
+    at_boundary(&mut *text, || {
+        let bytes = if n == 0 { &[][..] } else { std::slice::from_raw_parts(bytes, n) };
+        taken((*m).push_text(bytes))
+    })
+}
+
+/// # Safety
+/// As for pl_shim_matcher_push; mask has n_words, next may be written to.
+#[no_mangle]
+pub unsafe extern "C" fn pl_shim_matcher_mask(
+    m: *mut Reply,
+    mask: *mut u32,
+    n_words: usize,
+    next: *mut c_int,
+    text: *mut ShimText,
+) -> c_int {
+    at_boundary(&mut *text, || {
+        let mask = std::slice::from_raw_parts_mut(mask, n_words);
+        *next = match (*m).mask(mask).map_err(Failure::Template)? {
+            Next::Tokens { may_end: false } => 0,
+            Next::Tokens { may_end: true } => 1,
+            Next::Complete => 2,
+        };
+        Ok(String::new())
+    })
 }

@@ -236,8 +236,8 @@ struct touch {
 enum { NO_LAST = INT32_MIN, PICK_MAX_TOP = 20 };
 
 /* Everything that the token of one output depends on, beside its logits: engine/sampler.h says how
- * it is picked. In this order: what is touched, top-k, typical, top-p, min-p, temperature, a
- * draw. */
+ * it is picked. In this order: what is touched, the mask, top-k, typical, top-p, min-p,
+ * temperature, a draw. */
 struct pick {
     bool is_by_backend;         /* false: by the caller's sample_fn, and the rest says nothing */
     float temperature;          /* 0: the largest logit, the first of equals */
@@ -252,6 +252,8 @@ struct pick {
     uint32_t n_touched;
     int32_t last;               /* the token before this one, which counts once more than `touch`
                                  * says; as in batch.token. NO_LAST: none does */
+    const uint32_t *mask;       /* bit t % 32 of mask[t / 32] is set where token t may come; NULL:
+                                 * every token may, as wherever a backend picks */
     bool wants_logprob;
     uint32_t n_top;             /* of the best tokens, PICK_MAX_TOP at most */
 };

@@ -140,7 +140,8 @@ static pl_status start(struct pl_engine *e, pl_err *err)
     e->has_lock = !pthread_mutex_init(&e->lock, NULL);
     e->has_changed = e->has_lock && !cond_init(&e->changed);
     if (!e->has_changed) return pl_fail(err, PL_E_MEMORY, "cannot make a lock");
-    st = take_memory(e, err);
+    st = constraint_room_open(&e->constraints, e->text.tokenizer, err);
+    if (!st) st = take_memory(e, err);
     if (st) return st;
     e->has_thread = !pthread_create(&e->thread, NULL, engine_run, e);
     return e->has_thread ? PL_OK : pl_fail(err, PL_E_MEMORY, "cannot start the engine thread");
@@ -218,6 +219,7 @@ PL_API void pl_close(pl_engine *e)
 {
     if (!e) return;
     stop_thread(e);
+    constraint_room_close(&e->constraints);
     stream_pool_close(&e->streams);
     scheduler_close(e->scheduler);
     for (uint32_t g = 0; g < MAX_KV_GROUPS; g++) kv_pool_close(e->kv[g]);

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/constraint_room.h"
 #include "engine/plan.h"
 #include "engine/sampler.h"
 #include "engine/stats.h"
@@ -52,6 +53,7 @@ struct pl_engine {
     struct span *half_span;     /* (n_streams) of half a step that is computed again */
     struct output *half_output; /* (n_streams) */
     struct sample_rooms rooms;
+    struct constraint_room constraints;
     char *reply_text;
     uint64_t last_end_ns;       /* of a step */
 

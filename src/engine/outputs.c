@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/pick.h"
+#include "engine/reply.h"
 #include "engine/row.h"
 #include "engine/sampler.h"
 
@@ -41,8 +42,8 @@ static struct pick pick_of(const struct pl_stream *s, uint32_t n_vocab, uint32_t
     return pick;
 }
 
-/* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has: the
- * stream decides, not who is beside it. */
+/* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has, nor
+ * under a grammar: the stream decides, not who is beside it. */
 static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream *s,
                                     const struct batch *batch, const struct output *o,
                                     uint32_t *seat)
@@ -51,7 +52,8 @@ static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream 
                                     e->max_touched };
     struct pick pick = pick_of(s, e->plan.public.n_vocab, batch->pos[o->first_col],
                                batch->token[o->first_col], &room);
-    pick.is_by_backend = pick.n_touched <= room.max_touched && !(pick.typical_p < 1);
+    pick.is_by_backend =
+        pick.n_touched <= room.max_touched && !(pick.typical_p < 1) && !s->constraint;
     return pick;
 }
 
@@ -87,12 +89,25 @@ static void score_row(struct pl_stream *s, uint32_t pos, const struct row *row)
     if (has_next) job->nll[pos] = nll;
 }
 
+/* False: no token may come, and out says so. */
+static bool get_mask(struct constraint *c, const uint32_t **mask, struct picked *out)
+{
+    *mask = NULL;
+    const enum matcher_next next = c ? constraint_wait(c, mask) : MATCHER_GOES_ON;
+    if (next == MATCHER_GOES_ON || next == MATCHER_MAY_END) return true;
+    *out = (struct picked){ .token = next == MATCHER_COMPLETE ? PICKED_COMPLETE : -1 };
+    return false;
+}
+
 static void pick_row(struct pl_engine *e, const struct pl_stream *s, uint32_t pos,
                      const struct row *row, struct picked *out)
 {
+    const uint32_t *mask;
+    if (!get_mask(s->constraint, &mask, out)) return;
     const uint32_t i = claim_room(&e->rooms);
     const struct pick_room room = pick_room(&e->rooms, i);
-    const struct pick pick = pick_of(s, row->n, pos, s->seq.token[pos], &room);
+    struct pick pick = pick_of(s, row->n, pos, s->seq.token[pos], &room);
+    pick.mask = mask;
     sampler_pick(&pick, row, e->rooms.scratch + (size_t)i * row->n, out);
     leave_room(&e->rooms, i);
 }

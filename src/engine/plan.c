@@ -2,7 +2,7 @@
  * scratch adds the books of pool and scheduler, the sampling threads' room and the engine's own
  * struct; streams: see stream_layout_bytes. Not counted, because it passes: prompts of waiting
  * requests, the file's pages (dropped once the weights are packed), what a call of the text
- * functions allocates and returns. */
+ * functions allocates and returns, and what grammars take (constraint_room.h, matcher.h). */
 #include "engine/plan.h"
 
 #include <inttypes.h>

@@ -4,10 +4,13 @@
 
 #include "engine/record.h"
 
-/* The text a token adds, behind the space for held-back text. Control tokens add none. */
+/* The text a token adds, behind the space for held-back text. Control tokens add none, unless it is
+ * wanted. */
 static size_t decode(const struct reply_context *c, struct pl_stream *s, int32_t token)
 {
-    if (tokenizer_is_control(c->tokenizer, token)) return 0;
+    if (tokenizer_is_control(c->tokenizer, token) &&
+        (!s->control_text || tokenizer_is_end(c->tokenizer, token)))
+        return 0;
     size_t n;
     const char *bytes = tokenizer_bytes(c->tokenizer, token, &n);
     return utf8_stream_push(&s->utf8, bytes, n, c->text + STOP_MAX_BYTES);
@@ -30,11 +33,13 @@ pl_finish reply_token(const struct reply_context *c, struct pl_stream *s,
                       const struct picked *picked, uint64_t now_ns, int32_t *stop_index)
 {
     *stop_index = -1;
+    if (picked->token == PICKED_COMPLETE) return PL_FINISH_STOP;
     if (picked->token < 0) return PL_FINISH_ERROR;     /* no finite logit, or all forbidden */
     if (!s->ignore_eos && tokenizer_is_end(c->tokenizer, picked->token)) return PL_FINISH_STOP;
 
     s->seq.token[s->seq.n_tokens++] = picked->token;
     s->n_reply++;
+    if (s->constraint) constraint_push(s->constraint, picked->token);
     observe_token(c, s, now_ns);
 
     const char *text;

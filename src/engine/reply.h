@@ -4,6 +4,9 @@
 
 #include "engine/stream.h"
 
+/* In the place of a token: the stream's grammar is complete. */
+enum { PICKED_COMPLETE = -2 };
+
 /* What turns tokens into text; the buffer belongs to the engine thread. */
 struct reply_context {
     const struct tokenizer *tokenizer;

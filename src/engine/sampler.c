@@ -40,6 +40,23 @@ static struct touch touch_all(const struct pick *p, const struct row *row)
     return last;
 }
 
+/* Tokens that may not come have no logit. */
+static void apply_mask(const uint32_t *mask, const struct row *row)
+{
+    enum { WORDS = ROW_BLOCK / 32 };
+    const uint32_t n_words = (row->n + 31) / 32;
+    for (uint32_t i = 0; i < row_n_blocks(row->n); i++) {
+        const uint32_t first = i * WORDS;
+        const uint32_t end = first + WORDS < n_words ? first + WORDS : n_words;
+        uint32_t all = UINT32_MAX;
+        for (uint32_t w = first; w < end; w++) all &= mask[w];
+        if (all == UINT32_MAX) continue;
+        for (uint32_t t = first * 32; t < end * 32 && t < row->n; t++)
+            if (!(mask[t / 32] >> (t % 32) & 1)) row->x[t] = -INFINITY;
+        row_measure_block(row, i);
+    }
+}
+
 static float raw_logit(const struct pick *p, const struct touch *last, const struct row *row,
                        int32_t token)
 {
@@ -291,6 +308,7 @@ void sampler_pick(const struct pick *pick, const struct row *row, struct candida
         out->n_top = best_tokens(row, log_sum, pick->n_top, out->top);
     }
     const struct touch last = touch_all(pick, row);
+    if (pick->mask) apply_mask(pick->mask, row);
     out->token = draw_from(pick, row, scratch);
     if (out->token >= 0 && wants_logprob)
         out->logprob = (float)((double)raw_logit(pick, &last, row, out->token) - log_sum);

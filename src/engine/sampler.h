@@ -12,7 +12,7 @@
 #include "paceline.h"
 
 /* Draws the next token. pick.last is a token or NO_LAST. The row is changed by what the pick
- * touches. scratch: (row.n). Ties go to the smaller token id. */
+ * touches and by its mask. scratch: (row.n). Ties go to the smaller token id. */
 void sampler_pick(const struct pick *pick, const struct row *row, struct candidate *scratch,
                   struct picked *out);
 

@@ -54,6 +54,8 @@ static void end_stream(struct pl_engine *e, struct pl_stream *s, pl_finish finis
     e->live[s->live_index] = e->live[--e->n_live];
     e->live[s->live_index]->live_index = s->live_index;
     s->live_id = 0;
+    constraint_close(s->constraint);
+    s->constraint = NULL;
     stats_lock(&e->stats);
     reply_end(&c, s, finish, stop_index, clock_ns());
     stats_unlock(&e->stats);

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 #include "base/ring.h"
+#include "engine/constraint.h"
 #include "engine/scheduler.h"
 #include "engine/stats.h"
 #include "engine/stop.h"
@@ -51,7 +52,7 @@ struct pl_stream {
     /* the request: written by pl_submit */
     pl_sampling sampling;       /* bias points into storage of the stream */
     struct stop_strings stop;
-    bool ignore_eos, logprobs;
+    bool ignore_eos, logprobs, control_text;
     uint32_t n_top;
     pl_wake_fn *on_event;
     void *arg;
@@ -64,6 +65,7 @@ struct pl_stream {
     uint64_t live_id;           /* seq.id from taking it to its end, else 0 */
     uint32_t live_index;
     bool has_events;
+    struct constraint *constraint;  /* NULL: every token may come */
     struct utf8_stream utf8;
     uint32_t n_reply;
     uint64_t admitted_ns, first_token_ns, last_token_ns;

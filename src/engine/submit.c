@@ -137,17 +137,20 @@ static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_toke
 }
 
 static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
-                 struct score_job *score, uint32_t max_tokens)
+                 struct score_job *score, struct constraint *constraint, uint32_t max_tokens)
 {
     const struct stream_layout *l = &e->streams.layout;
     unsigned char *storage = stream_storage(&e->streams, s);
 
     s->score = score;
+    s->constraint = constraint;
+    if (constraint) constraint_start(constraint);
     fill_seq(s, r, max_tokens, storage, l);
     copy_stops(s, r, (char *)storage + l->stop_offset);
     copy_sampling(s, r, (pl_logit_bias *)(void *)(storage + l->bias_offset));
     s->ignore_eos = r->ignore_eos;
     s->logprobs = r->logprobs;
+    s->control_text = r->control_text;
     s->n_top = r->n_top_logprobs;
     s->on_event = r->on_event;
     s->arg = r->arg;
@@ -160,6 +163,15 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     s->admitted_ns = s->first_token_ns = s->last_token_ns = 0;
     atomic_store_explicit(&s->flags, 0, memory_order_relaxed);
     ring_init(&s->ring, storage + l->ring_offset, l->ring_bytes);
+}
+
+/* *out is NULL where the request has no grammar. */
+static pl_status open_constraint(struct pl_engine *e, const pl_request *r, struct constraint **out,
+                                 pl_err *err)
+{
+    *out = NULL;
+    if (r->grammar.kind == PL_GRAMMAR_NONE) return PL_OK;
+    return constraint_open(out, &e->constraints, &r->grammar, r->ignore_eos, err);
 }
 
 static void put_on_list(struct pl_engine *e, struct pl_stream *s)
@@ -184,6 +196,7 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_j
         return pl_fail(err, PL_E_PARAM, "the engine was opened for text alone (text_only)");
 
     uint32_t max_tokens = 0;
+    struct constraint *constraint = NULL;
     pl_status st = check_tokens(e, r, err);
     if (!st) st = sampling_check(&r->sampling, e->plan.public.n_vocab, err);
     if (!st) st = check_stops(r, err);
@@ -192,14 +205,18 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_j
                      r->n_top_logprobs, PICK_MAX_TOP);
     if (!st) st = check_fork(e, r, err);
     if (!st) st = total_tokens(e, r, score != NULL, &max_tokens, err);
+    if (!st) st = open_constraint(e, r, &constraint, err);
     if (!st) {
         pthread_mutex_lock(&e->lock);
         st = take_place(e, r->n_tokens, out, err);
         pthread_mutex_unlock(&e->lock);
     }
     count(e, st);
-    if (st) return st;
-    fill(e, *out, r, score, max_tokens);
+    if (st) {
+        constraint_close(constraint);
+        return st;
+    }
+    fill(e, *out, r, score, constraint, max_tokens);
     put_on_list(e, *out);
     return PL_OK;
 }

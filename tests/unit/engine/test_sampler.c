@@ -436,6 +436,68 @@ static void test_top_and_score(void **state)
     assert_true(isinf(sampler_score(&ten, 10, 0, NULL)));
 }
 
+/* A mask gives what the row gives whose other logits are none, whatever else is asked for; what is
+ * said of the token is said of the row as it came. */
+static void test_masks(void **state)
+{
+    (void)state;
+    static float unmasked[MAX_VOCAB], other[MAX_VOCAB];
+    static uint32_t seat[MAX_VOCAB], mask[MAX_VOCAB / 32 + 1];
+    static struct touch touch[MAX_VOCAB];
+    struct rng rng;
+    rng_seed(&rng, 9);
+    for (uint32_t round = 0; round < 600; round++) {
+        const uint32_t n = 2 + (uint32_t)rng_below(&rng, MAX_VOCAB - 2);
+        const uint32_t one_in = 1 + (uint32_t)rng_below(&rng, round % 3 ? 40 : 3000);
+        const struct pick_room room = { seat, touch, pick_max_touched(n, 64) };
+        int32_t history[64];
+        struct picked want, got;
+        pl_sampling p;
+        set_filters(&p, &rng, round % 16);
+        if (round % 5 == 0) p.temperature = 0;
+        if (round % 2) p.repetition_penalty = 1.3f;
+        if (round % 7 == 0) p.presence_penalty = 0.5f;
+        make_row(&rng, n, 2);
+        memcpy(unmasked, row, n * sizeof *row);
+        for (int i = 0; i < 64; i++) history[i] = (int32_t)rng_below(&rng, n);
+        memset(mask, round % 11 ? 0 : 0xff, sizeof mask);
+        for (uint32_t t = 0; t < n; t++)
+            if (t == n / 2 || rng_below(&rng, one_in) == 0) mask[t / 32] |= 1u << (t % 32);
+
+        struct pick pick = pick_make(&p, n, history, 64, history[63], &room);
+        pick.wants_logprob = true;
+        pick.n_top = 5;
+        memcpy(other, row, n * sizeof *row);
+        for (uint32_t t = 0; t < n; t++)
+            if (!(mask[t / 32] >> (t % 32) & 1)) other[t] = -INFINITY;
+        const struct row by_hand = measured(other, n);
+        sampler_pick(&pick, &by_hand, scratch, &want);
+
+        pick = pick_make(&p, n, history, 64, history[63], &room);
+        pick.wants_logprob = true;
+        pick.n_top = 5;
+        pick.mask = mask;
+        const struct row whole = measured(row, n);
+        sampler_pick(&pick, &whole, scratch, &got);
+        assert_int_equal(got.token, want.token);
+        assert_true(mask[got.token / 32] >> (got.token % 32) & 1);
+        const struct row raw = measured(unmasked, n);
+        pl_token_prob top[5];
+        assert_float_equal(got.logprob, -sampler_score(&raw, got.token, 5, top), 1e-5);
+        assert_int_equal(got.top[0].token, top[0].token);
+    }
+    memset(mask, 0, sizeof mask);
+    const pl_sampling p = pl_sampling_default();
+    const struct pick_room none = { 0 };
+    struct pick pick = pick_make(&p, 700, NULL, 0, NO_LAST, &none);
+    struct picked got;
+    pick.mask = mask;
+    make_row(&rng, 700, 1);
+    const struct row all = measured(row, 700);
+    sampler_pick(&pick, &all, scratch, &got);
+    assert_int_equal(got.token, -1);
+}
+
 static void test_check_names_the_value(void **state)
 {
     (void)state;
@@ -476,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_a_position_draws_the_same_again),
         cmocka_unit_test(test_a_room_that_is_too_small),
         cmocka_unit_test(test_top_and_score),
+        cmocka_unit_test(test_masks),
         cmocka_unit_test(test_check_names_the_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
