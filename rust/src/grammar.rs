@@ -212,7 +212,8 @@ fn in_our_words(why: &str) -> String {
         let keys: String = keys.chars().take_while(|&c| c != ']').collect();
         return format!("not supported: {}", keys.replace(['[', '"'], ""));
     }
-    why.lines().next().unwrap_or("").to_string()
+    let lines: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
 }
 
 /// What may come next of one reply.

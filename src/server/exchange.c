@@ -13,6 +13,7 @@
 #include "server/events.h"
 #include "server/head.h"
 #include "server/request_log.h"
+#include "server/request_grammar.h"
 #include "server/routes.h"
 
 enum {
@@ -137,7 +138,9 @@ static enum MHD_Result start(struct exchange *x)
     x->state = PREPARING;
     connection_busy(x->server, x->connection);
     if (!refuse(x)) {
-        if (x->body.n > INLINE_BODY_BYTES && preparer_take(x)) return MHD_YES;
+        const bool takes_time = x->body.n > INLINE_BODY_BYTES ||
+                                request_may_have_grammar(x->body.bytes, x->body.n);
+        if (takes_time && preparer_take(x)) return MHD_YES;
         x->result = x->route->run(x);
     }
     return go_on(x);

@@ -5,6 +5,7 @@
 
 #include "server/json_read.h"
 #include "server/request_fields.h"
+#include "server/request_grammar.h"
 #include "server/request_refused.h"
 #include "server/request_sampling.h"
 
@@ -182,6 +183,7 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
     read_max_tokens(&f);
     request_read_sampling(&f);
     read_stop(&f);
+    request_read_grammar(&f);
     request_refuse_unsupported(&f);
     if (is_chat) {
         read_chat(&f, defaults->template_kwargs);
@@ -196,6 +198,8 @@ void request_free(struct request *r)
 {
     free(r->bias);
     free(r->chat);
+    free(r->grammar.source);
     r->bias = NULL;
     r->chat = NULL;
+    r->grammar.source = NULL;
 }

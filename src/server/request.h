@@ -15,6 +15,13 @@ enum {
     REQUEST_MAX_PROMPTS = 64,
 };
 
+/* What form the reply has; source NULL: any. */
+struct request_grammar {
+    pl_grammar_kind kind;
+    char *source;                   /* owned */
+    const char *param;              /* the member that said so */
+};
+
 struct request {
     bool is_chat, stream, include_usage, echo;
     const char *model;              /* as named; NULL: not named */
@@ -28,6 +35,7 @@ struct request {
     size_t n_stop;
     bool logprobs, ignore_eos, computes_prompt;
     uint32_t n_top_logprobs;
+    struct request_grammar grammar;
     const json_t *prompt;           /* completions: a string, strings, ids or arrays of ids */
     char *chat;                     /* chat: the conversation as pl_chat_prompt takes it; owned */
 };

@@ -26,16 +26,7 @@ struct refused {
 
 static const struct refused table[] = {
     /* replies that keep to a form */
-    { .name = "grammar", .neutral = EMPTY },
-    { .name = "json_schema", .neutral = EMPTY },
-    { .name = "guided_json", .neutral = EMPTY },
-    { .name = "guided_regex", .neutral = EMPTY },
-    { .name = "guided_choice", .neutral = EMPTY },
-    { .name = "guided_grammar", .neutral = EMPTY },
-    { .name = "structured_outputs", .neutral = EMPTY | FALSE_ },
     { .name = "structural_tag", .neutral = EMPTY },
-    { .name = "regex", .neutral = EMPTY },
-    { .name = "ebnf", .neutral = EMPTY },
     { .name = "format", .neutral = EMPTY },
     { .name = "verbosity", .neutral = EMPTY, .words = "medium" },
 
@@ -213,17 +204,6 @@ static void refuse_if_wanted(struct fields *f, const struct refused *r)
 
 /* ---- members that a table does not describe ------------------------------------------------- */
 
-static void check_response_format(struct fields *f)
-{
-    const json_t *v = field_get(f, "response_format");
-    const json_t *type = json_object_get(v, "type");
-    const char *name = json_string_value(type);
-    if (!v || (json_is_object(v) && (!json_object_size(v) || json_is_null(type)))) return;
-    if (!name || strcmp(name, "text"))
-        field_fail(f, "response_format", "response_format \"%.30s\" is not supported by this "
-                   "version; {\"type\": \"text\"} is", name ? name : "");
-}
-
 static void check_tool_choice(struct fields *f)
 {
     const json_t *v = field_get(f, "tool_choice");
@@ -321,7 +301,6 @@ static void check_samplers(struct fields *f)
 void request_refuse_unsupported(struct fields *f)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) refuse_if_wanted(f, &table[i]);
-    check_response_format(f);
     check_tool_choice(f);
     check_modalities(f);
     check_best_of(f);

@@ -41,6 +41,9 @@ static pl_status submit_all(struct completion *c, pl_err *err)
                 .n_stop = r->n_stop, .ignore_eos = r->ignore_eos,
                 .computes_prompt = r->computes_prompt, .logprobs = r->logprobs,
                 .n_top_logprobs = r->n_top_logprobs,
+                .grammar = { .kind = r->grammar.source ? r->grammar.kind : PL_GRAMMAR_NONE,
+                             .source = r->grammar.source,
+                             .n_bytes = r->grammar.source ? strlen(r->grammar.source) : 0 },
                 .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
                 .arg = &c->exchange->wake,
             };
@@ -58,6 +61,7 @@ static pl_status submit_all(struct completion *c, pl_err *err)
 
 static const char *param_of(const struct completion *c, const pl_err *err)
 {
+    if (err->status == PL_E_GRAMMAR) return c->request.grammar.param;
     if (err->status != PL_E_PARAM && err->status != PL_E_CONTEXT && err->status != PL_E_TEMPLATE)
         return NULL;
     return c->request.is_chat ? "messages" : "prompt";

@@ -22,7 +22,8 @@
  *                                         +--> WAITING --every stream ended--> ANSWERED
  *                                              events_document    one JSON document
  *
- * A body of more than a few pages is prepared (parsed, rendered, tokenized) on a thread of its own,
+ * A body of more than a few pages, or with a grammar (request_may_have_grammar), is prepared
+ * (parsed, rendered, tokenized, its grammar compiled) on a thread of its own,
  * so that no reply under way waits for it (prepare.h). Meanwhile, and whenever STREAMING or WAITING
  * has nothing to do, the connection is suspended. The engine thread (new events), the watcher
  * (client gone, ping due) and the preparing threads wake it (wake.h).

@@ -45,7 +45,7 @@ BAD = [
     (ask(logit_bias={"a": 1}), 400, "logit_bias"), (ask(logit_bias={"5": 101}), 400, "logit_bias"),
     (ask(logit_bias={"9999999": 1}), 400, "logit_bias"), (ask(stop="x" * 257), 400, "stop"),
     (ask(logprobs=True, top_logprobs=99), 400, "top_logprobs"), (ask(stream="yes"), 400, "stream"),
-    (ask(response_format={"type": "json_object"}), 400, "response_format"),
+    (ask(response_format={"type": "xml"}), 400, "response_format"),
     (ask(tool_choice="required"), 400, "tool_choice"), (ask(seed="x"), 400, "seed"),
     (ask(mirostat=2), 400, "mirostat"), (ask(add_generation_prompt="no"), 400,
                                          "add_generation_prompt"),

@@ -13,6 +13,7 @@
 #include "server/json_read.h"
 #include "server/json_text.h"
 #include "server/request.h"
+#include "server/request_grammar.h"
 
 static const struct request_defaults defaults = {
     .sampling = { .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1,
@@ -141,7 +142,19 @@ static void what_is_wrong_is_named(void **state)
         { "\"logprobs\":true,\"top_logprobs\":21", "top_logprobs", false },
         { "\"logprobs\":0,\"echo\":true", "echo", true }, { "\"suffix\":\"x\"", "suffix", true },
         { "\"best_of\":2", "best_of", true }, { "\"n\":2,\"best_of\":1", "best_of", true },
-        { "\"response_format\":{\"type\":\"json_object\"}", "response_format", false },
+        { "\"response_format\":{\"type\":\"xml\"}", "response_format", false },
+        { "\"response_format\":{\"type\":\"json_schema\"}", "response_format", false },
+        { "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":5}}",
+          "response_format", false },
+        { "\"response_format\":{\"type\":\"json_object\"},\"grammar\":\"root ::= x\"", "grammar",
+          false },
+        { "\"guided_choice\":[5]", "guided_choice", false },
+        { "\"guided_choice\":{\"a\":5}", "guided_choice", true },
+        { "\"structured_outputs\":{\"json\":{\"a\":1},\"regex\":\"x\"}", "structured_outputs",
+          true },
+        { "\"structured_outputs\":{\"backend\":\"x\"}", "structured_outputs", true },
+        { "\"json_schema\":[1]", "json_schema", false }, { "\"regex\":5", "regex", true },
+        { "\"grammar\":\"a\\u0000b\"", "grammar", false },
         { "\"response_format\":\"text\"", "response_format", false },
         { "\"response_format\":{\"schema\":{}}", "response_format", false },
         { "\"tools\":{}", "tools", false }, { "\"tools\":[5]", "tools", false },
@@ -154,7 +167,7 @@ static void what_is_wrong_is_named(void **state)
           "messages", false },
         { "\"tool_choice\":\"required\"", "tool_choice", false },
         { "\"tool_choice\":{\"type\":\"function\"}", "tool_choice", false },
-        { "\"grammar\":\"x\"", "grammar", false }, { "\"model\":5", "model", false },
+        { "\"grammar\":5", "grammar", false }, { "\"model\":5", "model", false },
         { "\"messages\":[]", "messages", false }, { "\"messages\":[[]]", "messages", false },
         { "\"messages\":[{\"role\":5}]", "messages", false },
         { "\"messages\":[{\"role\":\"user\",\"content\":{}}]", "messages", false },
@@ -181,10 +194,7 @@ static void what_is_wrong_is_named(void **state)
 static void what_is_not_supported_is_refused_by_name(void **state)
 {
     static const struct { const char *name, *value; } cases[] = {
-        { "grammar", "\"root ::= x\"" }, { "json_schema", "{\"type\":\"object\"}" },
-        { "guided_json", "{\"type\":\"object\"}" }, { "guided_regex", "\"a\"" },
-        { "guided_choice", "[\"a\"]" }, { "guided_grammar", "\"a\"" },
-        { "structured_outputs", "{\"json\":{}}" }, { "structural_tag", "\"x\"" },
+        { "structural_tag", "\"x\"" },
         { "verbosity", "\"low\"" }, { "dry_multiplier", "0.8" }, { "xtc_probability", "0.5" },
         { "mirostat", "2" }, { "dynatemp_range", "0.5" }, { "top_n_sigma", "1" },
         { "adaptive_target", "0.5" }, { "tfs_z", "0.9" }, { "min_keep", "2" },
@@ -225,6 +235,51 @@ static void what_is_not_supported_is_refused_by_name(void **state)
     assert_false(parse(true, "\"echo\":true", &r, &error));
     assert_false(parse(true, "\"add_special_tokens\":true", &r, &error));
     assert_false(parse(false, "\"add_special_tokens\":false", &r, &error));
+}
+
+static void forms_of_replies(void **state)
+{
+    static const struct {
+        const char *members;
+        pl_grammar_kind kind;
+        const char *source;
+    } cases[] = {
+        { "\"response_format\":{\"type\":\"json_object\"}", PL_GRAMMAR_JSON_SCHEMA,
+          "{\"type\":\"object\"}" },
+        { "\"response_format\":{\"type\":\"json_object\",\"schema\":{\"b\":1,\"a\":1.0}}",
+          PL_GRAMMAR_JSON_SCHEMA, "{\"b\":1,\"a\":1.0}" },
+        { "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\","
+          "\"strict\":true,\"schema\":{\"maximum\":99999999999999999999}}}",
+          PL_GRAMMAR_JSON_SCHEMA, "{\"maximum\":99999999999999999999}" },
+        { "\"json_schema\":{\"x\":5}", PL_GRAMMAR_JSON_SCHEMA, "{\"x\":5}" },
+        { "\"grammar\":\"root ::= [a]\"", PL_GRAMMAR_GBNF, "root ::= [a]" },
+        { "\"grammar\":\"%llguidance {}\\nstart: x\"", PL_GRAMMAR_LARK,
+          "%llguidance {}\nstart: x" },
+        { "\"guided_json\":\"{}\"", PL_GRAMMAR_JSON_SCHEMA, "{}" },
+        { "\"guided_regex\":\"a+\"", PL_GRAMMAR_REGEX, "a+" },
+        { "\"guided_grammar\":\"start: x\"", PL_GRAMMAR_LARK, "start: x" },
+        { "\"guided_choice\":[\"a\",\"\\\"b\\n\"]", PL_GRAMMAR_LARK,
+          "start: \"a\" | \"\\\"b\\n\"" },
+        { "\"structured_outputs\":{\"choice\":[\"a\"]}", PL_GRAMMAR_LARK, "start: \"a\"" },
+        { "\"structured_outputs\":{\"json\":{},\"regex\":null}", PL_GRAMMAR_JSON_SCHEMA, "{}" },
+        { "\"structured_outputs\":{\"grammar\":\"root ::= x\"}", PL_GRAMMAR_GBNF, "root ::= x" },
+        { "\"structured_outputs\":{\"json_object\":true}", PL_GRAMMAR_JSON_SCHEMA,
+          "{\"type\":\"object\"}" },
+        { "\"regex\":\"a\"", PL_GRAMMAR_REGEX, "a" },
+        { "\"ebnf\":\"root ::= x\"", PL_GRAMMAR_GBNF, "root ::= x" },
+    };
+    (void)state;
+    for (int is_chat = 0; is_chat < 2; is_chat++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct request r;
+            take(is_chat, cases[i].members, &r);
+            assert_int_equal(r.grammar.kind, cases[i].kind);
+            assert_string_equal(r.grammar.source, cases[i].source);
+            request_free(&r);
+        }
+    assert_true(request_may_have_grammar("{\"guided_json\":1}", 17));
+    assert_false(request_may_have_grammar("{\"prompt\":\"a\"}", 14));
+    assert_false(request_may_have_grammar(NULL, 0));
 }
 
 /* What clients send with every request and what changes nothing. */
@@ -435,6 +490,7 @@ int main(void)
         cmocka_unit_test(every_member_arrives),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+        cmocka_unit_test(forms_of_replies),
         cmocka_unit_test(neutral_values_are_taken),
         cmocka_unit_test(llama_servers_values_mean_what_they_mean_there),
         cmocka_unit_test(the_template_gets_what_clients_say_beside_its_own_members),
