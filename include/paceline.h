@@ -310,6 +310,7 @@ typedef struct pl_grammar {
                                  * the grammar begins; what does not fit the grammar then is free */
     size_t n_triggers;          /* at most 8, of at most 64 bytes each; 0: all is grammar */
     bool triggers_at_start;     /* they count at the reply's beginning alone, spaces aside */
+    bool begins_behind;         /* the grammar begins behind the trigger and spaces there */
     bool must_begin;            /* the reply does not end before a trigger */
 } pl_grammar;
 

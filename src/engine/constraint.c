@@ -99,6 +99,7 @@ static pl_status copy_triggers(struct trigger *t, const pl_grammar *g, pl_err *e
         t->n_bytes[t->n] = (uint32_t)n;
     }
     t->is_first_only = g->triggers_at_start;
+    t->is_left_out = g->begins_behind;
     return PL_OK;
 }
 

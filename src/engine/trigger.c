@@ -28,18 +28,29 @@ static void make_room(struct trigger *t, size_t n)
     t->is_past_start = t->is_past_start || from > 0;
 }
 
-/* Where the first of the strings begins, or n_text. */
-static uint32_t find(const struct trigger *t)
+static bool is_space(char c)
 {
-    uint32_t first = t->n_text;
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool begin(const struct trigger *t, uint32_t at, uint32_t string, uint32_t *from)
+{
+    *from = at + (t->is_left_out ? t->n_bytes[string] : 0);
+    while (t->is_left_out && *from < t->n_text && is_space(t->text[*from])) ++*from;
+    return true;
+}
+
+/* Whether a string was found; *from: where what is to be told begins. */
+static bool find(const struct trigger *t, uint32_t *from)
+{
     for (uint32_t at = 0; at < t->n_text; at++) {
         for (uint32_t i = 0; i < t->n; i++)
             if (t->n_bytes[i] <= t->n_text - at &&
                 !memcmp(t->text + at, t->string[i], t->n_bytes[i]))
-                return at;
-        if (t->is_first_only && (t->is_past_start || !memchr(" \t\r\n", t->text[at], 4))) break;
+                return begin(t, at, i, from);
+        if (t->is_first_only && (t->is_past_start || !is_space(t->text[at]))) break;
     }
-    return first;
+    return false;
 }
 
 bool trigger_push(struct trigger *t, int32_t token, const char *bytes, size_t n,
@@ -53,8 +64,8 @@ bool trigger_push(struct trigger *t, int32_t token, const char *bytes, size_t n,
     t->token[t->n_tokens++] = (struct trigger_token){ token, t->n_text };
     memcpy(t->text + t->n_text, bytes, n);
     t->n_text += (uint32_t)n;
-    const uint32_t at = find(t);
-    if (at == t->n_text) return false;
+    uint32_t at;
+    if (!find(t, &at)) return false;
 
     uint32_t i = 0;
     while (i < t->n_tokens && t->token[i].offset < at) i++;

@@ -14,6 +14,7 @@ struct trigger {
     char string[TRIGGER_MAX][TRIGGER_MAX_BYTES];
     uint32_t n_bytes[TRIGGER_MAX];
     uint32_t n;                 /* strings; 0: there is nothing to wait for */
+    bool is_left_out;           /* the string itself is not told, nor spaces behind it */
     bool is_first_only;         /* they count at the beginning of a reply alone, spaces aside */
 
     char text[8 * TRIGGER_MAX_BYTES];
@@ -27,7 +28,8 @@ struct trigger {
 };
 
 /* What the grammar has to be told once a string was found: the end of the token in which the string
- * begins (n_bytes may be 0), then the tokens after that one. */
+ * begins (n_bytes may be 0), then the tokens after that one. Where it is left out, what stands
+ * behind it. */
 struct trigger_rest {
     const char *bytes;
     uint32_t n_bytes;

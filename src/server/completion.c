@@ -30,6 +30,7 @@ void completion_free(struct completion *c)
         struct choice *ch = &c->choice[i];
         pl_stream_close(ch->stream);
         strbuf_free(&ch->text);
+        reply_reader_free(&ch->reader);
         strbuf_free(&ch->logprobs);
         strbuf_free(&ch->token_logprobs);
         strbuf_free(&ch->top_logprobs);
@@ -39,6 +40,7 @@ void completion_free(struct completion *c)
         pl_tokens_free(&c->prompt[i].tokens);
         strbuf_free(&c->prompt[i].echo);
     }
+    json_decref(c->tools);
     free(c->choice);
     free(c->prompt);
     request_free(&c->request);

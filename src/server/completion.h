@@ -5,6 +5,7 @@
 #define SERVER_COMPLETION_H
 
 #include "base/strbuf.h"
+#include "server/reply_reader.h"
 #include "server/request.h"
 
 struct exchange;
@@ -13,13 +14,16 @@ struct prompt {
     pl_tokens tokens;           /* until they are submitted */
     size_t n_tokens;
     struct strbuf echo;         /* what comes before the reply; with `echo` */
+    bool is_thinking;           /* it ends where thoughts begin */
 };
 
 /* One reply: choices[i] of the answer. */
 struct choice {
     pl_stream *stream;
     uint32_t prompt;            /* which prompt it answers */
-    struct strbuf text;         /* the whole reply; not kept while streaming */
+    struct strbuf text;         /* the whole reply; not kept while streaming, nor with a reader */
+    struct reply_reader reader; /* of chats: tells thoughts, content and calls apart */
+    uint32_t n_calls_told;      /* streaming */
     struct strbuf logprobs;     /* elements of the logprobs arrays, as JSON */
     struct strbuf token_logprobs, top_logprobs, text_offset;    /* completions only */
     size_t n_characters;        /* of echo and tokens so far: the next token's text_offset */
@@ -33,6 +37,8 @@ struct completion {
     struct exchange *exchange;
     pl_engine *engine;
     struct request request;     /* what points into the body was taken out of it by the start */
+    const struct tool_syntax *syntax;   /* of the calls that replies may hold; NULL: none */
+    json_t *tools;              /* as reply_reader has them */
     struct prompt *prompt;      /* (n_prompts) */
     uint32_t n_prompts, n_choices, n_ended;
     struct choice *choice;      /* (n_choices) */

@@ -51,12 +51,25 @@ static pl_status echo_of_prompt(const struct completion *c, const json_t *prompt
     return st;
 }
 
+static pl_status read_chat_prompt(const struct completion *c, struct prompt *to, pl_err *err)
+{
+    static const char mark[] = "<think>";
+    const char *chat = c->request.chat;
+    pl_text text = { 0 };
+    const pl_status st = pl_chat_prompt(c->engine, chat, strlen(chat), &text, &to->tokens, err);
+    size_t n = text.n;
+    while (n && strchr(" \n\t", text.bytes[n - 1])) n--;
+    to->is_thinking = n >= sizeof mark - 1 &&
+                      !memcmp(text.bytes + n - (sizeof mark - 1), mark, sizeof mark - 1);
+    pl_text_free(&text);
+    return st;
+}
+
 static pl_status read_prompt(const struct completion *c, const json_t *prompt, struct prompt *to,
                              pl_err *err)
 {
     const struct request *r = &c->request;
-    if (r->is_chat)
-        return pl_chat_prompt(c->engine, r->chat, strlen(r->chat), NULL, &to->tokens, err);
+    if (r->is_chat) return read_chat_prompt(c, to, err);
     pl_status st = tokens_of_prompt(c, prompt, &to->tokens, err);
     if (!st && r->echo) st = echo_of_prompt(c, prompt, to, err);
     return st;

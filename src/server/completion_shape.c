@@ -7,15 +7,52 @@
 #include "server/model_names.h"
 #include "server/state.h"
 
-static const char *finish_name(pl_finish finish)
+static const char *finish_name(const struct choice *ch, pl_finish finish)
 {
     switch (finish) {
-    case PL_FINISH_STOP: return "\"stop\"";
+    case PL_FINISH_STOP: return ch->reader.n_calls ? "\"tool_calls\"" : "\"stop\"";
     case PL_FINISH_LENGTH: return "\"length\"";
     case PL_FINISH_NONE: return "null";
     default: return "\"error\"";
     }
 }
+
+/* ---- tool calls ----------------------------------------------------------------------------- */
+
+/* Nine letters and digits, which is what the strictest templates take of an id. */
+static void add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
+                        struct strbuf *to)
+{
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    uint64_t x = 0xcbf29ce484222325u;
+    for (const char *at = c->id; *at; at++) x = (x ^ (unsigned char)*at) * 0x100000001b3u;
+    x = (x ^ choice) * 0x100000001b3u;
+    x = (x ^ call) * 0x9e3779b97f4a7c15u;
+    x ^= x >> 29;
+    for (int i = 0; i < 9; i++, x /= 36) strbuf_addf(to, "%c", digits[x % 36]);
+}
+
+/* The calls from `first` on, as an array. With an index each: streaming. */
+static void add_calls(const struct completion *c, uint32_t choice, uint32_t first,
+                      bool has_index, struct strbuf *to)
+{
+    const struct reply_reader *r = &c->choice[choice].reader;
+    strbuf_add_str(to, "\"tool_calls\":[");
+    for (uint32_t i = first; i < r->n_calls; i++) {
+        strbuf_add_str(to, i > first ? ",{" : "{");
+        if (has_index) strbuf_addf(to, "\"index\":%u,", i);
+        strbuf_add_str(to, "\"id\":\"");
+        add_call_id(c, choice, i, to);
+        strbuf_add_str(to, "\",\"type\":\"function\",\"function\":{\"name\":");
+        json_text_add(to, r->call[i].name, strlen(r->call[i].name));
+        strbuf_add_str(to, ",\"arguments\":");
+        json_text_add(to, r->call[i].arguments, strlen(r->call[i].arguments));
+        strbuf_add_str(to, "}}");
+    }
+    strbuf_add_str(to, "]");
+}
+
+/* ---- log-probabilities ---------------------------------------------------------------------- */
 
 static void add_token_object(const struct completion *c, struct strbuf *b, int32_t token,
                              float logprob, bool is_open)
@@ -101,6 +138,8 @@ static void add_logprobs(const struct completion *c, struct choice *ch, struct s
     strbuf_clear(&ch->text_offset);
 }
 
+/* ---- documents ------------------------------------------------------------------------------ */
+
 static void add_head(const struct completion *c, struct strbuf *to, const char *object)
 {
     const char *model = model_names_first(c->exchange->server);
@@ -145,26 +184,56 @@ void shape_chunk_first(struct completion *c, uint32_t choice)
     close_chunk(c);
 }
 
+/* What the reader has found since the last chunk. */
+static void add_delta(struct completion *c, uint32_t choice, bool is_end)
+{
+    struct choice *ch = &c->choice[choice];
+    struct reply_reader *r = &ch->reader;
+    const bool has_calls = ch->n_calls_told < r->n_calls;
+    strbuf_add_str(&c->out, "\"delta\":{");
+    if (r->thoughts.n) {
+        strbuf_add_str(&c->out, "\"reasoning_content\":");
+        json_text_add(&c->out, r->thoughts.bytes, r->thoughts.n);
+    }
+    if (r->content.n || !(is_end || has_calls || r->thoughts.n)) {
+        strbuf_addf(&c->out, "%s\"content\":", r->thoughts.n ? "," : "");
+        json_text_add(&c->out, r->content.bytes, r->content.n);
+    }
+    if (has_calls) {
+        if (r->thoughts.n || r->content.n) strbuf_add_str(&c->out, ",");
+        add_calls(c, choice, ch->n_calls_told, true, &c->out);
+    }
+    strbuf_add_str(&c->out, "}");
+    ch->n_calls_told = r->n_calls;
+    strbuf_clear(&r->content);
+    if (r->thoughts.n) {        /* thoughts that begin anew would lose the spaces before them */
+        strbuf_clear(&r->thoughts);
+        r->has_thought = true;
+    }
+}
+
+static bool has_news(const struct completion *c, const struct choice *ch, const pl_event *e)
+{
+    const struct reply_reader *r = &ch->reader;
+    return c->request.is_chat ? r->content.n || r->thoughts.n || ch->n_calls_told < r->n_calls
+                              : e->n_text_bytes > 0;
+}
+
 void shape_chunk_event(struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
     const bool is_end = e->kind == PL_EVENT_END;
-    if (!e->n_text_bytes && !ch->logprobs.n && !is_end) return;     /* held back: nothing to say */
+    if (!has_news(c, ch, e) && !ch->logprobs.n && !is_end) return;  /* all is held back */
     open_chunk(c);
     strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,", choice);
     if (c->request.is_chat) {
-        strbuf_add_str(&c->out, "\"delta\":{");
-        if (e->n_text_bytes || !is_end) {
-            strbuf_add_str(&c->out, "\"content\":");
-            json_text_add(&c->out, e->text, e->n_text_bytes);
-        }
-        strbuf_add_str(&c->out, "}");
+        add_delta(c, choice, is_end);
     } else {
         strbuf_add_str(&c->out, "\"text\":");
         json_text_add(&c->out, e->text, e->n_text_bytes);
     }
     add_logprobs(c, ch, &c->out);
-    strbuf_addf(&c->out, ",\"finish_reason\":%s}]", is_end ? finish_name(e->finish) : "null");
+    strbuf_addf(&c->out, ",\"finish_reason\":%s}]", is_end ? finish_name(ch, e->finish) : "null");
     close_chunk(c);
 }
 
@@ -186,6 +255,24 @@ void shape_chunk_usage(struct completion *c)
     strbuf_add_str(&c->out, "}\n\n");
 }
 
+/* Content is null where the reply consists of calls. */
+static void add_message(const struct completion *c, uint32_t choice, struct strbuf *to)
+{
+    const struct reply_reader *r = &c->choice[choice].reader;
+    strbuf_add_str(to, "\"message\":{\"role\":\"assistant\",\"content\":");
+    if (r->n_calls && !r->has_told) strbuf_add_str(to, "null");
+    else json_text_add(to, r->content.bytes, r->content.n);
+    if (r->thoughts.n) {
+        strbuf_add_str(to, ",\"reasoning_content\":");
+        json_text_add(to, r->thoughts.bytes, r->thoughts.n);
+    }
+    if (r->n_calls) {
+        strbuf_add_str(to, ",");
+        add_calls(c, choice, 0, false, to);
+    }
+    strbuf_add_str(to, ",\"refusal\":null}");
+}
+
 void shape_document(struct completion *c, struct strbuf *to)
 {
     add_head(c, to, c->request.is_chat ? "chat.completion" : "text_completion");
@@ -194,9 +281,7 @@ void shape_document(struct completion *c, struct strbuf *to)
         struct choice *ch = &c->choice[i];
         strbuf_addf(to, "%s{\"index\":%u,", i ? "," : "", i);
         if (c->request.is_chat) {
-            strbuf_add_str(to, "\"message\":{\"role\":\"assistant\",\"content\":");
-            json_text_add(to, ch->text.bytes, ch->text.n);
-            strbuf_add_str(to, ",\"refusal\":null}");
+            add_message(c, i, to);
         } else {
             struct strbuf text = { 0 };
             const struct strbuf *echo = &c->prompt[ch->prompt].echo;
@@ -207,7 +292,7 @@ void shape_document(struct completion *c, struct strbuf *to)
             strbuf_free(&text);
         }
         add_logprobs(c, ch, to);
-        strbuf_addf(to, ",\"finish_reason\":%s}", finish_name(ch->finish));
+        strbuf_addf(to, ",\"finish_reason\":%s}", finish_name(ch, ch->finish));
     }
     strbuf_add_str(to, "]");
     add_usage(c, to);

@@ -52,6 +52,13 @@ static pl_event silent(const pl_event *e)
     return to;
 }
 
+/* A chat's text goes through its reader. */
+static void read_text(struct completion *c, struct choice *ch, const pl_event *e)
+{
+    reply_reader_push(&ch->reader, e->text, e->n_text_bytes, e->kind == PL_EVENT_END);
+    if (ch->reader.failed) c->out.failed = ch->text.failed = true;
+}
+
 static void take_event(struct completion *c, uint32_t i, const pl_event *e)
 {
     struct choice *ch = &c->choice[i];
@@ -64,7 +71,8 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
     if (e->kind == PL_EVENT_ADMITTED) return;
     ch->n_tokens += e->kind == PL_EVENT_TOKEN;
     shape_take_logprobs(c, ch, e);
-    if (!is_streaming) strbuf_add(&ch->text, e->text, e->n_text_bytes);
+    if (c->request.is_chat) read_text(c, ch, e);
+    else if (!is_streaming) strbuf_add(&ch->text, e->text, e->n_text_bytes);
     if (e->kind == PL_EVENT_END) {
         ch->has_ended = true;
         ch->finish = e->finish;

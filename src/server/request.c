@@ -8,6 +8,7 @@
 #include "server/request_grammar.h"
 #include "server/request_refused.h"
 #include "server/request_sampling.h"
+#include "server/request_tools.h"
 
 /* n_predict is llama-server's: 0 reads the prompt and says nothing, -1 and -2 go on to the end of
  * the context. */
@@ -132,8 +133,21 @@ static void read_template_members(struct fields *f, json_t *chat)
     if (effort) json_object_set(chat, "reasoning_effort", (json_t *)(uintptr_t)effort);
 }
 
+/* Whether calls or their results stand in the conversation. */
+static bool has_calls(const json_t *messages)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *)(uintptr_t)messages, i, one) {
+        const char *role = json_string_value(json_object_get(one, "role"));
+        if (!strcmp(role, "tool") || json_array_size(json_object_get(one, "tool_calls")))
+            return true;
+    }
+    return false;
+}
+
 /* The members that the template sees: messages, tools, chat_template_kwargs and a few more. */
-static void read_chat(struct fields *f, const json_t *kwargs)
+static void read_chat(struct fields *f, const json_t *kwargs, const struct tool_form *form)
 {
     const json_t *messages = field_get(f, "messages"), *tools = field_get(f, "tools");
     const json_t *more = field_get(f, "chat_template_kwargs");
@@ -144,6 +158,7 @@ static void read_chat(struct fields *f, const json_t *kwargs)
     }
     check_messages(f, messages);
     check_objects(f, "tools", "tools", tools);
+    if (!f->failed) request_read_tools(f, form);
     if (more && !json_is_object(more))
         field_fail(f, "chat_template_kwargs", "chat_template_kwargs is %s; an object is wanted",
                    field_kind(more));
@@ -152,16 +167,31 @@ static void read_chat(struct fields *f, const json_t *kwargs)
     json_t *chat = kwargs ? json_deep_copy(kwargs) : json_object();
     if (more) json_object_update(chat, (json_t *)(uintptr_t)more);
     json_object_set(chat, "messages", (json_t *)(uintptr_t)messages);
-    if (tools && json_array_size(tools)) json_object_set(chat, "tools", (json_t *)(uintptr_t)tools);
+    if (f->r->has_tools) json_object_set(chat, "tools", (json_t *)(uintptr_t)tools);
+    if (form->is_taught && (f->r->has_tools || has_calls(messages))) request_teach_tools(chat);
     read_template_members(f, chat);
     if (!f->failed && !(f->r->chat = json_read_write(chat)))
         field_fail(f, "messages", "out of memory");
     json_decref(chat);
 }
 
+/* Whether thoughts stand apart from the content. */
+static void read_reasoning_format(struct fields *f)
+{
+    const json_t *v = field_get(f, "reasoning_format");
+    const char *word = json_string_value(v);
+    f->r->splits_thoughts = !word || strcmp(word, "none");
+    if (v && (!word || (*word && strcmp(word, "none") && strcmp(word, "auto") &&
+                        strcmp(word, "deepseek"))))
+        field_fail(f, "reasoning_format", "reasoning_format is %s; \"none\", \"auto\" or "
+                   "\"deepseek\" is wanted", word ? "another word" : field_kind(v));
+}
+
 bool request_parse(struct request *out, const json_t *body, bool is_chat,
                    const struct request_defaults *defaults, struct request_error *error)
 {
+    static const struct tool_form no_tools;
+    const struct tool_form *form = defaults->tools ? defaults->tools : &no_tools;
     struct fields f = { .body = body, .r = out, .error = error };
     *out = (struct request){ .is_chat = is_chat, .n = 1, .sampling = defaults->sampling,
                              .max_tokens = defaults->max_tokens, .has_seed = defaults->has_seed,
@@ -185,8 +215,9 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
     read_stop(&f);
     request_read_grammar(&f);
     request_refuse_unsupported(&f);
+    read_reasoning_format(&f);
     if (is_chat) {
-        read_chat(&f, defaults->template_kwargs);
+        read_chat(&f, defaults->template_kwargs, form);
     } else if (!(out->prompt = field_get(&f, "prompt"))) {
         field_fail(&f, "prompt", "prompt is missing");
     }
@@ -199,7 +230,9 @@ void request_free(struct request *r)
     free(r->bias);
     free(r->chat);
     free(r->grammar.source);
+    json_decref(r->tools);
     r->bias = NULL;
     r->chat = NULL;
     r->grammar.source = NULL;
+    r->tools = NULL;
 }

@@ -6,6 +6,7 @@
 
 #include "paceline.h"
 #include "server/server.h"
+#include "server/tool_form.h"
 
 enum {
     REQUEST_MAX_STOPS = 16,
@@ -20,6 +21,10 @@ struct request_grammar {
     pl_grammar_kind kind;
     char *source;                   /* owned */
     const char *param;              /* the member that said so */
+    const char *trigger[3];         /* where it begins; n_triggers 0: at once */
+    size_t n_triggers;
+    bool triggers_at_start;
+    bool is_optional;               /* done without where it cannot be compiled */
 };
 
 struct request {
@@ -36,6 +41,10 @@ struct request {
     bool logprobs, ignore_eos, computes_prompt;
     uint32_t n_top_logprobs;
     struct request_grammar grammar;
+    bool has_tools;                 /* the reply may call some */
+    bool has_one_call;              /* at most */
+    json_t *tools;                  /* owned; as reply_reader has them */
+    bool splits_thoughts;
     const json_t *prompt;           /* completions: a string, strings, ids or arrays of ids */
     char *chat;                     /* chat: the conversation as pl_chat_prompt takes it; owned */
 };
@@ -45,6 +54,7 @@ struct request_defaults {
     uint32_t max_tokens;
     bool has_seed, ignore_eos;
     const json_t *template_kwargs;  /* an object, or NULL */
+    const struct tool_form *tools;  /* syntax NULL: the model calls none */
 };
 
 /* What is wrong with a request: the parameter's name and a sentence. */

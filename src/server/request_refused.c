@@ -27,6 +27,7 @@ struct refused {
 static const struct refused table[] = {
     /* replies that keep to a form */
     { .name = "structural_tag", .neutral = EMPTY },
+    { .name = "tool_choice", .neutral = EMPTY, .words = "auto none", .where = IN_COMPLETIONS },
     { .name = "format", .neutral = EMPTY },
     { .name = "verbosity", .neutral = EMPTY, .words = "medium" },
 
@@ -144,7 +145,6 @@ static const struct refused table[] = {
     { .name = "response_fields", .neutral = EMPTY },
     { .name = "skip_special_tokens", .neutral = TRUE_ },
     { .name = "include_reasoning", .neutral = TRUE_ },
-    { .name = "reasoning_format", .neutral = EMPTY, .words = "none auto" },
 };
 
 /* ---- values that change nothing ------------------------------------------------------------- */
@@ -203,14 +203,6 @@ static void refuse_if_wanted(struct fields *f, const struct refused *r)
 }
 
 /* ---- members that a table does not describe ------------------------------------------------- */
-
-static void check_tool_choice(struct fields *f)
-{
-    const json_t *v = field_get(f, "tool_choice");
-    if (v && !is_word("auto none", v))
-        field_fail(f, "tool_choice", "tool_choice other than \"auto\" and \"none\" is not "
-                   "supported by this version");
-}
 
 static void check_modalities(struct fields *f)
 {
@@ -301,7 +293,6 @@ static void check_samplers(struct fields *f)
 void request_refuse_unsupported(struct fields *f)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) refuse_if_wanted(f, &table[i]);
-    check_tool_choice(f);
     check_modalities(f);
     check_best_of(f);
     check_lora(f);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "server/answer.h"
 #include "server/body.h"
 #include "server/completion.h"
@@ -29,32 +30,62 @@ static uint64_t seed_of(const struct completion *c, uint32_t reply)
     return base + reply * 0x9e3779b97f4a7c15u;
 }
 
-static pl_status submit_all(struct completion *c, pl_err *err)
+/* Of a model that thinks first, what is held to a form comes behind its thoughts. */
+static pl_grammar grammar_of(const struct request *r, bool is_thinking)
+{
+    static const char *const end_of_thoughts[] = { "</think>" };
+    const struct request_grammar *g = &r->grammar;
+    if (!g->source) return (pl_grammar){ 0 };
+    pl_grammar grammar = { .kind = g->kind, .source = g->source, .n_bytes = strlen(g->source),
+                           .trigger = g->trigger, .n_triggers = g->n_triggers,
+                           .triggers_at_start = g->triggers_at_start };
+    if (!is_thinking || g->n_triggers) return grammar;
+    grammar.trigger = end_of_thoughts;
+    grammar.n_triggers = 1;
+    grammar.must_begin = grammar.begins_behind = true;
+    return grammar;
+}
+
+/* The i-th reply to a prompt, as the next choice. */
+static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *err)
 {
     const struct request *r = &c->request;
-    for (uint32_t p = 0; p < c->n_prompts; p++)
-        for (uint32_t i = 0; i < r->n; i++) {
-            struct choice *ch = &c->choice[c->n_choices];
-            pl_request request = {
-                .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
-                .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
-                .n_stop = r->n_stop, .ignore_eos = r->ignore_eos,
-                .computes_prompt = r->computes_prompt, .logprobs = r->logprobs,
-                .n_top_logprobs = r->n_top_logprobs,
-                .grammar = { .kind = r->grammar.source ? r->grammar.kind : PL_GRAMMAR_NONE,
-                             .source = r->grammar.source,
-                             .n_bytes = r->grammar.source ? strlen(r->grammar.source) : 0 },
-                .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
-                .arg = &c->exchange->wake,
-            };
-            request.sampling.seed = seed_of(c, i);
-            ch->prompt = p;
-            ch->n_characters = json_text_characters(c->prompt[p].echo.bytes, c->prompt[p].echo.n);
-            const pl_status st = pl_submit(c->engine, &request, &ch->stream, err);
-            if (st) return st;
-            c->n_choices++;
-        }
-    return PL_OK;
+    struct choice *ch = &c->choice[c->n_choices];
+    pl_request request = {
+        .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
+        .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
+        .n_stop = r->n_stop, .grammar = grammar_of(r, c->prompt[p].is_thinking),
+        .control_text = r->has_tools,
+        .ignore_eos = r->ignore_eos, .computes_prompt = r->computes_prompt,
+        .logprobs = r->logprobs, .n_top_logprobs = r->n_top_logprobs,
+        .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
+        .arg = &c->exchange->wake,
+    };
+    request.sampling.seed = seed_of(c, i);
+    ch->prompt = p;
+    ch->n_characters = json_text_characters(c->prompt[p].echo.bytes, c->prompt[p].echo.n);
+    ch->reader = (struct reply_reader){
+        .syntax = c->syntax, .tools = c->tools, .is_single = r->has_one_call,
+        .state = !r->splits_thoughts       ? REPLY_TELLING
+                 : c->prompt[p].is_thinking ? REPLY_THINKING
+                                            : REPLY_START,
+    };
+    pl_status st = pl_submit(c->engine, &request, &ch->stream, err);
+    if (st == PL_E_GRAMMAR && r->grammar.is_optional) {
+        PL_LOG(WARN, "server", "tools are not held to their schemas: %s", err->text);
+        request.grammar = (pl_grammar){ 0 };
+        st = pl_submit(c->engine, &request, &ch->stream, err);
+    }
+    c->n_choices += !st;
+    return st;
+}
+
+static pl_status submit_all(struct completion *c, pl_err *err)
+{
+    pl_status st = PL_OK;
+    for (uint32_t p = 0; p < c->n_prompts && !st; p++)
+        for (uint32_t i = 0; i < c->request.n && !st; i++) st = submit(c, p, i, err);
+    return st;
 }
 
 /* ---- what is refused ------------------------------------------------------------------------ */
@@ -116,7 +147,7 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body, 
 {
     const struct server *s = x->server;
     const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
-                                              s->ignore_eos, s->template_kwargs };
+                                              s->ignore_eos, s->template_kwargs, &s->tools };
     struct request_error error;
     pl_err err = { 0 };
 
@@ -125,6 +156,9 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body, 
         return false;
     }
     if (!check(x, c, result)) return false;
+    if (c->request.has_tools) c->syntax = s->tools.syntax;
+    c->tools = c->request.tools;
+    c->request.tools = NULL;
     pl_status st = prompts_read(c, &err);
     if (!st) st = submit_all(c, &err);
     if (!st) let_go_of_body(c);

@@ -191,6 +191,7 @@ pl_status server_open(struct server **out, const struct server_params *params, p
 
 void server_ready(struct server *s, pl_engine *engine)
 {
+    tool_form_open(&s->tools, engine);
     atomic_store_explicit(&s->engine, engine, memory_order_release);
 }
 

@@ -8,7 +8,8 @@
  *   events, prepare, watcher, request_log               what goes on while an answer takes time
  *   completion_shape, completion_prompts, body          documents
  *   completion, connections                             what there is of one request, one client
- *   answer, request, auth, head, linger, model_names
+ *   answer, request, reply_reader, auth, head, linger, model_names
+ *   tool_*                                              calls of tools, written and read
  *   wake, bell, target, json_read, json_text, metrics_text
  *
  * An exchange's states:
@@ -48,6 +49,7 @@
 #include "server/prepare.h"
 #include "server/server.h"
 #include "server/target.h"
+#include "server/tool_form.h"
 #include "server/wake.h"
 #include "server/watcher.h"
 
@@ -87,6 +89,7 @@ struct server {
     struct connections connections;
     struct linger_set linger;
     struct keys keys;
+    struct tool_form tools;         /* before `engine` is stored */
 };
 
 /* STREAMING is ANSWERED with a body that is still read. */

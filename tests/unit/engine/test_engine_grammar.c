@@ -166,16 +166,39 @@ static void test_cancelled(void **state)
     pl_close(e);
 }
 
+struct trigger_case {
+    const char *tokens[6];
+    bool is_first_only;
+    const char *rest;           /* NULL: none is found */
+    uint32_t n_tokens;
+};
+
+static void check_trigger(const struct trigger_case *c, bool is_left_out)
+{
+    static struct trigger t;
+    struct trigger_rest rest = { 0 };
+    bool is_found = false;
+    t = (struct trigger){ .n = 1, .n_bytes = { 6 }, .is_first_only = c->is_first_only,
+                          .is_left_out = is_left_out };
+    memcpy(t.string[0], "<call>", 6);
+    for (int k = 0; k < 3000 && !t.is_first_only; k++)
+        assert_false(trigger_push(&t, k, "some text ", 10, &rest));
+    for (int k = 0; k < 6 && c->tokens[k]; k++) {
+        assert_false(is_found);
+        is_found = trigger_push(&t, k, c->tokens[k], strlen(c->tokens[k]), &rest);
+    }
+    assert_int_equal(is_found, c->rest != NULL);
+    if (!is_found) return;
+    assert_int_equal(rest.n_bytes, strlen(c->rest));
+    assert_memory_equal(rest.bytes, c->rest, rest.n_bytes);
+    assert_int_equal(rest.n_tokens, c->n_tokens);
+}
+
 /* The same strings, whatever tokens they are cut into. */
 static void test_triggers(void **state)
 {
     (void)state;
-    static const struct {
-        const char *tokens[6];
-        bool is_first_only;
-        const char *rest;       /* NULL: none is found */
-        uint32_t n_tokens;
-    } cases[] = {
+    static const struct trigger_case whole[] = {
         { { "ab", "<ca", "ll>x" }, false, "", 2 },
         { { "ab<c", "all>x" }, false, "<c", 1 },
         { { "<call>" }, true, "", 1 },
@@ -183,25 +206,13 @@ static void test_triggers(void **state)
         { { "a", "<call>" }, true, NULL, 0 },
         { { "<cal", "<call", ">" }, false, "", 2 },
         { { "<cal", "l" }, false, NULL, 0 },
+    }, behind[] = {
+        { { "ab", "<ca", "ll>x" }, false, "x", 0 },
+        { { "<call>\n\n" }, false, "", 0 },
+        { { "<call", "> {" }, false, "{", 0 },
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        static struct trigger t;
-        struct trigger_rest rest = { 0 };
-        bool is_found = false;
-        t = (struct trigger){ .n = 1, .n_bytes = { 6 }, .is_first_only = cases[i].is_first_only };
-        memcpy(t.string[0], "<call>", 6);
-        for (int k = 0; k < 3000 && !t.is_first_only; k++)
-            assert_false(trigger_push(&t, k, "some text ", 10, &rest));
-        for (int k = 0; k < 6 && cases[i].tokens[k]; k++) {
-            assert_false(is_found);
-            is_found = trigger_push(&t, k, cases[i].tokens[k], strlen(cases[i].tokens[k]), &rest);
-        }
-        assert_int_equal(is_found, cases[i].rest != NULL);
-        if (!is_found) continue;
-        assert_int_equal(rest.n_bytes, strlen(cases[i].rest));
-        assert_memory_equal(rest.bytes, cases[i].rest, rest.n_bytes);
-        assert_int_equal(rest.n_tokens, cases[i].n_tokens);
-    }
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) check_trigger(&whole[i], false);
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) check_trigger(&behind[i], true);
 }
 
 int main(void)

@@ -281,6 +281,36 @@ static void a_chat_as_a_stream(void **state)
     close_fixture(&f);
 }
 
+/* The reply is what the user says: a thought, some text and a call of each tool. */
+static void calls_and_thoughts_are_no_content(void **state)
+{
+    static const char says[] =
+        "<think>hm</think> So:\\n<tool_call>{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":{\\\"a\\\":1"
+        "}}"
+        "</tool_call><tool_call>{\\\"name\\\":\\\"g\\\"}</tool_call>";
+    static const char tools[] = ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
+                                "{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]";
+    struct fixture f = open_fixture();
+    (void)state;
+    struct answer a = chat(&f, says, tools);
+    expect_status(&a, 200);
+    expect(&a, "choices.0.message.reasoning_content", "hm");
+    expect(&a, "choices.0.message.content", "So:");
+    expect(&a, "choices.0.message.tool_calls.0.function.name", "f");
+    expect(&a, "choices.0.message.tool_calls.0.function.arguments", "{\"a\":1}");
+    expect(&a, "choices.0.message.tool_calls.1.function.name", "g");
+    expect(&a, "choices.0.message.tool_calls.1.function.arguments", "{}");
+    expect(&a, "choices.0.finish_reason", "tool_calls");
+    answer_free(&a);
+
+    a = chat(&f, says, ",\"reasoning_format\":\"none\"");
+    expect(&a, "choices.0.message.tool_calls", "missing");
+    expect(&a, "choices.0.message.reasoning_content", "missing");
+    expect(&a, "choices.0.finish_reason", "stop");
+    answer_free(&a);
+    close_fixture(&f);
+}
+
 /* n_predict 0: the prompt is read and nothing is said. */
 static void no_reply_where_none_is_wanted(void **state)
 {
@@ -548,6 +578,7 @@ int main(void)
         cmocka_unit_test(keys),
         cmocka_unit_test(a_chat_as_one_document),
         cmocka_unit_test(a_chat_as_a_stream),
+        cmocka_unit_test(calls_and_thoughts_are_no_content),
         cmocka_unit_test(no_reply_where_none_is_wanted),
         cmocka_unit_test(prompts_of_every_kind),
         cmocka_unit_test(echo_comes_before_the_reply),

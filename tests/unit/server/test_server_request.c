@@ -210,7 +210,7 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         { "lora", "[{\"id\":0}]" }, { "cache_salt", "\"x\"" }, { "n_probs", "3" },
         { "prompt_logprobs", "0" }, { "return_token_ids", "true" },
             { "response_fields", "[\"x\"]" },
-        { "skip_special_tokens", "false" }, { "reasoning_format", "\"deepseek\"" },
+        { "skip_special_tokens", "false" },
         { "reasoning_format", "\"a\"" }, { "reasoning_format", "\"none auto\"" },
         { "samplers", "[\"top_k\",\"temperature\"]" }, { "samplers", "\"x\"" },
         { "samplers", "[\"temperature\",\"penalties\",\"top_k\",\"typ_p\",\"top_p\",\"min_p\"]" },
@@ -378,7 +378,7 @@ static void the_conversation_goes_on_as_it_came(void **state)
                "\"name\":\"n\",\"content\":[{\"type\":\"text\",\"text\":\"a\\u0000\"},"
                "{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\","
                "\"content\":[{\"type\":\"refusal\",\"refusal\":\"r\"}],\"tool_calls\":[]}],"
-               "\"tools\":[{\"type\":\"function\"}],"
+               "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
                "\"chat_template_kwargs\":{\"think\":false}", &r);
     json_t *chat = json_loads(r.chat, JSON_ALLOW_NUL, NULL);
     json_t *want = json_loads(
@@ -387,7 +387,8 @@ static void the_conversation_goes_on_as_it_came(void **state)
         "\"text\":\"b\"}]},"
         "{\"role\":\"assistant\",\"content\":[{\"type\":\"refusal\",\"refusal\":\"r\"}],"
         "\"tool_calls\":[]}],"
-        "\"tools\":[{\"type\":\"function\"}],\"think\":false,\"add_generation_prompt\":true}",
+        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"think\":false,\"add_g"
+        "eneration_prompt\":true}",
         JSON_ALLOW_NUL, NULL);
     assert_non_null(want);
     if (!json_equal(chat, want)) fail_msg("%s", r.chat);
@@ -407,7 +408,8 @@ static void numbers_of_any_size_arrive(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         struct strbuf members = { 0 };
-        strbuf_addf(&members, "\"tools\":[{\"n\":%s,\"m\":[1,%s,\"%s\"]}],"
+        strbuf_addf(&members, "\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":"
+                    "{\"n\":%s,\"m\":[1,%s,\"%s\"]}}}],"
                     "\"chat_template_kwargs\":{\"k\":%s}", same[i], same[i], same[i], same[i]);
         take(true, members.bytes, &r);
         strbuf_free(&members);
