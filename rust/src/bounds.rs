@@ -91,6 +91,19 @@ fn charge(n_bytes: i64) {
     })
 }
 
+/// What the job of this thread holds.
+pub fn held_bytes() -> i64 {
+    METER.with(|current| {
+        let meter = current.get();
+        // Alive, as in `charge`.
+        if meter.is_null() {
+            0
+        } else {
+            unsafe { (*meter).live_bytes.load(Relaxed) }
+        }
+    })
+}
+
 pub struct MeteredAlloc;
 
 // Sizes go to the meter, everything else to the system's allocator.

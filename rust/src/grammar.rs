@@ -17,15 +17,16 @@ use crate::bounds::{self, Bounds, Broken};
 use crate::gbnf;
 use crate::template::Failure;
 
-/// Grammars that are kept compiled.
+/// Grammars that are kept compiled, and what they may hold together.
 const N_KEPT: usize = 32;
+const KEPT_BYTES: i64 = 128 << 20;
 const MAX_SOURCE_BYTES: usize = 1 << 20;
 /// Of groups and of JSON within each other; what parses them calls itself.
 const MAX_DEPTH: usize = 200;
 const COMPILE: Bounds = Bounds {
     stack_bytes: 64 << 20,
-    soft_bytes: 512 << 20,
-    hard_bytes: 1 << 30,
+    soft_bytes: 256 << 20,
+    hard_bytes: 256 << 20,
     soft_time: Duration::from_secs(5),
     hard_time: Duration::from_secs(10),
 };
@@ -51,6 +52,7 @@ struct Kept {
     kind: Kind,
     source: String,
     matcher: Matcher,
+    n_bytes: i64,
 }
 
 pub struct Vocabulary {
@@ -115,12 +117,12 @@ impl Vocabulary {
         Some(copy)
     }
 
-    fn keep(&self, kind: Kind, source: &str, matcher: &Matcher) {
+    fn keep(&self, kind: Kind, source: &str, matcher: &Matcher, n_bytes: i64) {
         let mut kept = self.kept.lock().unwrap_or_else(|e| e.into_inner());
-        if kept.len() == N_KEPT {
+        kept.push(Kept { kind, source: source.into(), matcher: matcher.deep_clone(), n_bytes });
+        while kept.len() > N_KEPT || kept.iter().map(|k| k.n_bytes).sum::<i64>() > KEPT_BYTES {
             kept.remove(0);
         }
-        kept.push(Kept { kind, source: source.into(), matcher: matcher.deep_clone() });
     }
 
     pub fn matcher(&self, kind: Kind, source: &str) -> Result<Reply, Failure> {
@@ -132,10 +134,12 @@ impl Vocabulary {
             None => {
                 let factory = self.factory.clone();
                 let text = source.to_string();
-                let matcher = bounds::run(&COMPILE, move || compile(&factory, kind, &text))
-                    .map_err(of_bound)?
-                    .map_err(Failure::Input)?;
-                self.keep(kind, source, &matcher);
+                let (matcher, n_bytes) = bounds::run(&COMPILE, move || {
+                    compile(&factory, kind, &text).map(|matcher| (matcher, bounds::held_bytes()))
+                })
+                .map_err(of_bound)?
+                .map_err(Failure::Input)?;
+                self.keep(kind, source, &matcher, n_bytes);
                 matcher
             }
         };

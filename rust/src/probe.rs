@@ -106,7 +106,7 @@ impl Habits {
         );
         warn(
             !self.prints_tools,
-            "the chat template does not print tools: the model will not see those of a request",
+            "the chat template does not print tools: a system message will tell those of a request",
         );
         warn(
             self.prints_tools && !self.prints_calls,

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "base/log.h"
 #include "base/strbuf.h"
 
 /* Ids of nine letters and digits: some templates refuse others. */
@@ -92,6 +93,8 @@ void tool_form_open(struct tool_form *out, const pl_engine *engine)
     const struct tool_syntax *found = find(engine);
     tool_form_fill(out, engine, found ? found : tool_syntax_generic());
     out->is_taught = !found;
+    PL_LOG(INFO, "server", "tool calls syntax=%s%s", out->syntax->name,
+           found ? "" : ", which a system message teaches");
 }
 
 void tool_form_fill(struct tool_form *out, const pl_engine *engine, const struct tool_syntax *s)

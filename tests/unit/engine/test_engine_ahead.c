@@ -13,12 +13,13 @@
 #include "unit/engine/replies.h"
 #include "unit/engine/tiny_model.h"
 
-enum { N_KINDS = 14, OWN_KIND = N_KINDS - 1, N_ROUNDS = 3, MAX_PROMPT = 150 };
+enum { N_KINDS = 15, OWN_KIND = 13, GRAMMAR_KIND = 14, N_ROUNDS = 3, MAX_PROMPT = 160 };
 
 static int32_t prompt[N_KINDS][MAX_PROMPT];
 static struct reply alone[N_KINDS];
 
-/* Greedy; drawn in every way that a backend takes over; and, the last, what stays the engine's. */
+/* Greedy; drawn in every way that a backend takes over; and, the last two, what stays the
+ * engine's. */
 static pl_request request_of_kind(uint32_t kind)
 {
     static const char *const stop[] = { "e" };
@@ -47,6 +48,9 @@ static pl_request request_of_kind(uint32_t kind)
         r.n_top_logprobs = 20;
     }
     if (kind == OWN_KIND) r.sampling.typical_p = 0.7f;
+    if (kind == GRAMMAR_KIND)
+        r.grammar = (pl_grammar){ .kind = PL_GRAMMAR_REGEX, .source = "[a-f]{500}",
+                                  .n_bytes = 10 };
     if (kind == 9) {
         r.stop = stop;
         r.n_stop = 1;
@@ -93,7 +97,7 @@ static void test_replies_are_those_of_a_backend_without(void **state)
             ahead.n_on_top = 0;
             for (uint32_t k = 0; k < N_KINDS; k++) {
                 const pl_request r = request_of_kind(k);
-                s[k] = with_own || k != OWN_KIND ? submit(e, &r) : NULL;
+                s[k] = with_own || k < OWN_KIND ? submit(e, &r) : NULL;
             }
             for (uint32_t k = 0; k < N_KINDS; k++)
                 if (s[k]) check(k, s[k]);
@@ -116,14 +120,15 @@ static uint64_t n_ahead_beside(pl_engine *e, uint32_t kind)
     return ahead.n_on_top;
 }
 
-/* What one stream wants of its tokens costs the others nothing: but for typical sampling. */
+/* What one stream wants of its tokens costs the others nothing: but for typical sampling, and
+ * grammars. */
 static void test_picks_of_every_kind_let_steps_run_ahead(void **state)
 {
     (void)state;
     pl_engine *e = open_ahead(2, 64);
     for (uint32_t k = 0; k < N_KINDS; k++) {
         const uint64_t n = n_ahead_beside(e, k);
-        if (k == OWN_KIND) assert_in_range(n, 0, 15);
+        if (k >= OWN_KIND) assert_in_range(n, 0, 15);
         else if (n < 50) fail_msg("beside kind %u, %u steps ran ahead", k, (unsigned)n);
     }
     pl_close(e);
@@ -253,7 +258,8 @@ static void test_a_failing_step(void **state)
 }
 
 /* Whichever steps the system ends, decoding or reading prompts, with another on top or none, every
- * stream gets what it gets alone; typical sampling (the last kind) is the engine's own. */
+ * stream gets what it gets alone; typical sampling and grammars (the last kinds) are the engine's
+ * own. */
 static void test_interrupted_steps_are_computed_again(void **state)
 {
     (void)state;
@@ -263,11 +269,11 @@ static void test_interrupted_steps_are_computed_again(void **state)
         pl_engine *e = open_ahead(4 + (uint32_t)i, 64);
         pl_stream *s[N_KINDS];
         ahead.interrupt_every = every[i];
-        for (uint32_t k = 0; k < N_KINDS - i % 2; k++) {
+        for (uint32_t k = 0; k < N_KINDS - 2 * (i % 2); k++) {
             const pl_request r = request_of_kind(k);
             s[k] = submit(e, &r);
         }
-        for (uint32_t k = 0; k < N_KINDS - i % 2; k++) check(k, s[k]);
+        for (uint32_t k = 0; k < N_KINDS - 2 * (i % 2); k++) check(k, s[k]);
         pl_stats_read(e, &stats);
         assert_true(stats.n_interrupted_steps > 5);
         ahead.interrupt_every = 0;
