@@ -172,6 +172,83 @@ static bool go_on_calling(struct reply_reader *r, bool is_end)
     return true;
 }
 
+/* ---- channels ------------------------------------------------------------------------------- */
+
+/* <|channel|>analysis, or with "to=functions.NAME" in it. */
+static void begin_body(struct reply_reader *r, const char *header, size_t n)
+{
+    static const char to[] = "to=functions.", analysis[] = "analysis";
+    const char *name = memmem(header, n, to, sizeof to - 1);
+    const bool is_thought = memmem(header, n, analysis, sizeof analysis - 1) != NULL;
+    r->state = REPLY_BODY;
+    r->body = name ? NULL : is_thought ? &r->thoughts : &r->content;
+    if (!name) return;
+    name += sizeof to - 1;
+    size_t n_name = 0;
+    while (name + n_name < header + n && !is_space(name[n_name]) && name[n_name] != '<') n_name++;
+    free(r->callee);
+    r->callee = strndup(name, n_name);
+    r->failed = r->failed || !r->callee;
+}
+
+/* A reply that does not begin with a mark is content: a grammar may have had it so. */
+static bool read_header(struct reply_reader *r, bool is_end)
+{
+    static const char message[] = "<|message|>";
+    if (!r->held.n) return false;
+    const char *found = memmem(r->held.bytes, r->held.n, message, sizeof message - 1);
+    if (!found && r->held.bytes[0] == '<' && !is_end) return false;
+    if (!found) {
+        r->state = REPLY_BODY;
+        r->body = &r->content;
+        if (is_end && r->held.bytes[0] == '<') strbuf_clear(&r->held);  /* a header cut off */
+        return true;
+    }
+    const size_t n = (size_t)(found - r->held.bytes);
+    begin_body(r, r->held.bytes, n);
+    strbuf_drop(&r->held, n + sizeof message - 1);
+    return true;
+}
+
+/* Arguments that are no object are told as content. */
+static void end_call(struct reply_reader *r, size_t n)
+{
+    json_t *v = json_loadb(r->held.n ? r->held.bytes : "", n, 0, NULL);
+    char *text = json_is_object(v) ? json_dumps(v, JSON_COMPACT) : NULL;
+    json_decref(v);
+    if (!text) {
+        release(r, &r->content, n);
+        return;
+    }
+    add_call(r, &(struct tool_call){ r->callee, text });
+    r->callee = NULL;
+    strbuf_drop(&r->held, n);
+}
+
+static bool read_body(struct reply_reader *r, bool is_end)
+{
+    static const char *const marks[] = { "<|end|>", "<|call|>", "<|start|>" };
+    struct search s = { NULL, r->held.n };
+    size_t n_mark = 0;
+    if (!r->held.n) return false;
+    for (size_t i = 0; i < 3; i++) {
+        const size_t n = strlen(marks[i]);
+        const char *at = memmem(r->held.bytes, r->held.n, marks[i], n);
+        const size_t begun = is_end ? 0 : n_begun(r->held.bytes, r->held.n, marks[i]);
+        if (r->held.n - begun < s.n_safe) s.n_safe = r->held.n - begun;
+        if (!at || (s.first && s.first < at)) continue;
+        s.first = at;
+        n_mark = n;
+    }
+    const size_t n = s.first ? (size_t)(s.first - r->held.bytes) : s.n_safe;
+    if (r->body) release(r, r->body, n);
+    else if (s.first || is_end) end_call(r, n);
+    if (!s.first) return false;
+    strbuf_drop(&r->held, n_mark);
+    r->state = REPLY_HEADER;
+    return true;
+}
+
 void reply_reader_push(struct reply_reader *r, const char *text, size_t n, bool is_end)
 {
     bool goes_on = true;
@@ -182,6 +259,8 @@ void reply_reader_push(struct reply_reader *r, const char *text, size_t n, bool 
         case REPLY_THINKING: goes_on = go_on_thinking(r, is_end); break;
         case REPLY_TELLING: goes_on = go_on_telling(r, is_end); break;
         case REPLY_CALLING: goes_on = go_on_calling(r, is_end); break;
+        case REPLY_HEADER: goes_on = read_header(r, is_end); break;
+        case REPLY_BODY: goes_on = read_body(r, is_end); break;
         }
     }
     r->failed = r->failed || r->held.failed || r->thoughts.failed || r->content.failed;
@@ -191,6 +270,7 @@ void reply_reader_free(struct reply_reader *r)
 {
     for (uint32_t i = 0; i < r->n_calls; i++) tool_call_free(&r->call[i]);
     free(r->call);
+    free(r->callee);
     strbuf_free(&r->held);
     strbuf_free(&r->thoughts);
     strbuf_free(&r->content);

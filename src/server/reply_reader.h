@@ -4,6 +4,10 @@
  *     +---- anything else --------------------> |  |                         ^  |
  *                                               |  +---- a call begins ------+  +-- another call
  *
+ * Of replies in channels (gpt-oss):
+ *
+ *   HEADER --<|message|>--> BODY, of thoughts, content or a call --<|end|>--> HEADER
+ *
  * What may still turn out to be a mark is held back, and so are spaces before it. */
 #ifndef SERVER_REPLY_READER_H
 #define SERVER_REPLY_READER_H
@@ -13,12 +17,15 @@
 #include "base/strbuf.h"
 #include "server/tool_parse.h"
 
-enum reply_state { REPLY_START, REPLY_THINKING, REPLY_TELLING, REPLY_CALLING };
+enum reply_state { REPLY_START, REPLY_THINKING, REPLY_TELLING, REPLY_CALLING, REPLY_HEADER,
+                   REPLY_BODY };
 
 struct reply_reader {
     enum reply_state state;
     const struct tool_syntax *syntax;   /* NULL: there are no calls in this reply */
     const json_t *tools;        /* as tool_parse takes them */
+    struct strbuf *body;        /* BODY: what it is part of; NULL: a call's arguments */
+    char *callee;               /* of that call */
     bool is_single;             /* what follows the first call is content */
     bool skips_spaces;        /* what comes next stands behind thoughts or a call */
     bool has_thought;           /* thoughts, that the owner may have taken */

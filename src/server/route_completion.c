@@ -46,6 +46,12 @@ static pl_grammar grammar_of(const struct request *r, bool is_thinking)
     return grammar;
 }
 
+/* A chat of a model whose replies come in channels. */
+static bool has_channels(const struct completion *c)
+{
+    return c->syntax && c->syntax->family == TOOL_CHANNELS;
+}
+
 /* The i-th reply to a prompt, as the next choice. */
 static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *err)
 {
@@ -55,7 +61,7 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
         .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
         .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
         .n_stop = r->n_stop, .grammar = grammar_of(r, c->prompt[p].is_thinking),
-        .control_text = r->has_tools,
+        .control_text = r->has_tools || has_channels(c),
         .ignore_eos = r->ignore_eos, .computes_prompt = r->computes_prompt,
         .logprobs = r->logprobs, .n_top_logprobs = r->n_top_logprobs,
         .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
@@ -66,7 +72,8 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
     ch->n_characters = json_text_characters(c->prompt[p].echo.bytes, c->prompt[p].echo.n);
     ch->reader = (struct reply_reader){
         .syntax = c->syntax, .tools = c->tools, .is_single = r->has_one_call,
-        .state = !r->splits_thoughts       ? REPLY_TELLING
+        .state = has_channels(c)           ? REPLY_HEADER
+                 : !r->splits_thoughts     ? REPLY_TELLING
                  : c->prompt[p].is_thinking ? REPLY_THINKING
                                             : REPLY_START,
     };
@@ -156,7 +163,8 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body, 
         return false;
     }
     if (!check(x, c, result)) return false;
-    if (c->request.has_tools) c->syntax = s->tools.syntax;
+    if (is_chat) c->syntax = s->tools.syntax;
+    if (!c->request.has_tools && !has_channels(c)) c->syntax = NULL;
     c->tools = c->request.tools;
     c->request.tools = NULL;
     pl_status st = prompts_read(c, &err);

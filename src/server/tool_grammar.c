@@ -203,7 +203,7 @@ static void add_calls(struct writer *w, const struct tool_wish *wish, struct str
         if (!is_first) strbuf_add_str(w->to, "\n    |");
         is_first = false;
         if (family == TOOL_TAGS) add_tags(w, tool, rules);
-        else if (family == TOOL_NAMED) add_named(w, tool);
+        else if (family == TOOL_NAMED || family == TOOL_CHANNELS) add_named(w, tool);
         else add_object(w, tool);
     }
     strbuf_add_str(w->to, "\n");

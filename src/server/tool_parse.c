@@ -283,6 +283,7 @@ enum tool_found tool_parse(const struct tool_syntax *s, const json_t *tools, con
     switch (s->family) {
     case TOOL_OBJECT: found = parse_object(s, tools, &c, call); break;
     case TOOL_ARRAY: found = parse_element(s, &c, call); break;
+    case TOOL_CHANNELS:         /* reply_reader.c reads those; a call alone is a named one */
     case TOOL_NAMED: found = parse_named(s, &c, call); break;
     case TOOL_TAGS: found = parse_tags(s, tools, &c, call); break;
     }

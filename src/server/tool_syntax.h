@@ -11,6 +11,7 @@ enum tool_family {
     TOOL_OBJECT,                /* open {"name": N, "arguments": {...}} close */
     TOOL_ARRAY,                 /* open [{"name": N, "arguments": {...}}, ...] close */
     TOOL_NAMED,                 /* open N name_end {...} close */
+    TOOL_CHANNELS,              /* as NAMED; thoughts, content and calls are channels of a reply */
     TOOL_TAGS,                  /* open N name_end, then each argument: key_open KEY key_end VALUE
                                  * value_end; then close */
 };

@@ -23,7 +23,9 @@ static char *read_all(const char *syntax, const char *text, size_t piece)
     syntax += thinks || single;
     json_t *tools = json_loads(tools_text, 0, NULL);
     struct reply_reader r = { .syntax = tool_syntax_named(syntax), .tools = tools,
-                              .state = thinks ? REPLY_START : REPLY_TELLING,
+                              .state = !strcmp(syntax, "harmony") ? REPLY_HEADER
+                                       : thinks                   ? REPLY_START
+                                                                  : REPLY_TELLING,
                               .is_single = single };
     struct strbuf out = { 0 };
     const size_t n = strlen(text);
@@ -49,6 +51,15 @@ static const struct {
     const char *text, *want;
 } cases[] = {
     { "", "<tool_call> is text", "|<tool_call> is text|" },
+    { "harmony", "<|channel|>analysis<|message|>Hm < |.<|end|><|start|>assistant<|channel|>final"
+                 "<|message|>It is\n5.", "Hm < |.|It is\n5.|" },
+    { "harmony", "<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>commentary "
+                 "to=functions.get <|constrain|>json<|message|>{\"n\": 1}", "x||get {\"n\":1}" },
+    { "harmony", "<|channel|>commentary<|message|>First.<|end|><|start|>assistant to=functions.add"
+                 "<|channel|>commentary json<|message|>{}<|call|>", "|First.|add {}" },
+    { "harmony", "<|channel|>commentary to=functions.get<|message|>{\"n\": ", "|{\"n\": |" },
+    { "harmony", "{\"a\": 1}", "|{\"a\": 1}|" },
+    { "harmony", "<|channel|>analy", "||" },
     { "hermes", "Plain text.\n\nAnd more. ", "|Plain text.\n\nAnd more. |" },
     { "hermes", "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"a}<\"}}\n</tool_call"
                 ">",
@@ -154,6 +165,8 @@ static void test_syntaxes_are_told_apart(void **state)
         { "<tool_call>the_tool\n<arg_key>k</arg_key>", "glm" },
         { "<minimax:tool_call>\n<invoke name=\"the_tool\">", "minimax" },
         { DS_CALL("the_tool", "{}"), "deepseek" },
+        { "<|start|>assistant to=functions.the_tool<|channel|>commentary json<|message|>{}<|call|>",
+          "harmony" },
     };
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
         const struct tool_syntax *s = tool_syntax_find(seen[i].rendered);

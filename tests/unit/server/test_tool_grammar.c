@@ -16,7 +16,8 @@
 #include "unit/text/grammars.h"
 
 static const char *const syntaxes[] = { "hermes", "llama3", "mistral", "mistral-array",
-                                        "qwen3-coder", "glm", "minimax", "deepseek" };
+                                        "qwen3-coder", "glm", "minimax", "deepseek",
+                                        "harmony" };
 enum { N_SYNTAXES = sizeof syntaxes / sizeof *syntaxes };
 
 static const char tools_text[] =
@@ -74,7 +75,8 @@ static size_t walk(struct matcher *m, struct rng *rng, char *text, size_t max)
 static void read_text(struct reply_reader *r, const char *syntax, const char *text, size_t n)
 {
     *r = (struct reply_reader){ .syntax = tool_syntax_named(syntax), .tools = tools,
-                                .state = REPLY_TELLING };
+                                .state = strcmp(syntax, "harmony") ? REPLY_TELLING
+                                                                    : REPLY_HEADER };
     reply_reader_push(r, text, n, true);
 }
 
@@ -136,6 +138,8 @@ static void test_what_models_write_may_be_written(void **state)
                          "<parameter=unit>\nF\n</parameter>\n<parameter=at>\n[true]\n</parameter>\n"
                          "</function>\n</tool_call>\n<tool_call>\n<function=a.b>\n</function>\n"
                          "</tool_call>", 2 },
+        { "harmony", "<|channel|>commentary to=functions.say <|constrain|>json<|message|>"
+                     "{\"text\": \"a\"}", 1 },
         { "glm", "<tool_call>say\n<arg_key>text</arg_key>\n<arg_value>two\nlines</arg_value>\n"
                  "</tool_call>", 1 },
         { "minimax", "<minimax:tool_call>\n<invoke name=\"say\">\n<parameter name=\"text\">x"
