@@ -223,7 +223,7 @@ void tool_grammar_write(struct strbuf *to, const struct tool_form *form,
     if (is_array) strbuf_addf(to, " %s \"[\"", form->open);
     strbuf_add_str(to, " call");
     if (!is_single) strbuf_addf(to, " (%s call)*", form->between);
-    if (is_array) strbuf_addf(to, " \"]\"");
+    if (is_array) strbuf_addf(to, " \"]\" %s", form->close);
     strbuf_addf(to, " %s\ncall: %s function %s\n", form->section_end, is_array ? "" : form->open,
                 is_array ? "" : form->close);
     add_calls(&w, wish, &rules);

@@ -60,6 +60,19 @@ static const struct {
     { "harmony", "<|channel|>commentary to=functions.get<|message|>{\"n\": ", "|{\"n\": |" },
     { "harmony", "{\"a\": 1}", "|{\"a\": 1}|" },
     { "harmony", "<|channel|>analy", "||" },
+    { "deepseek-r1", DS("calls\xe2\x96\x81" "begin") DS("call\xe2\x96\x81" "begin") "function"
+                     DS("sep") "get\n```json\n{\"n\": 1}\n```" DS("call\xe2\x96\x81" "end") "\n"
+                     DS("call\xe2\x96\x81" "begin") "function" DS("sep") "add\n```json\n{}\n```"
+                     DS("call\xe2\x96\x81" "end") DS("calls\xe2\x96\x81" "end"),
+      "||get {\"n\":1};add {}" },
+    { "seed-oss", "So.<seed:tool_call>\n<function=get>\n<parameter=city>a b</parameter>\n"
+                  "<parameter=n>3</parameter>\n</function>\n</seed:tool_call>",
+      "|So.|get {\"city\":\"a b\",\"n\":3}" },
+    { "nemotron", "<TOOLCALL>[{\"name\": \"get\", \"arguments\": {}}, {\"name\": \"add\", "
+                  "\"arguments\": {}}]</TOOLCALL>", "||get {};add {}" },
+    { "apriel", "x<tool_calls>[{\"name\": \"get\", \"arguments\": {}, \"id\": \"1\"}]"
+                "</tool_calls>\n", "|x|get {}" },
+    { "gigachat", "<|function_call|>{\"name\": \"get\", \"arguments\": {}}", "||get {}" },
     { "hermes", "Plain text.\n\nAnd more. ", "|Plain text.\n\nAnd more. |" },
     { "hermes", "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"a}<\"}}\n</tool_call"
                 ">",
@@ -165,6 +178,11 @@ static void test_syntaxes_are_told_apart(void **state)
         { "<tool_call>the_tool\n<arg_key>k</arg_key>", "glm" },
         { "<minimax:tool_call>\n<invoke name=\"the_tool\">", "minimax" },
         { DS_CALL("the_tool", "{}"), "deepseek" },
+        { "function" DS("sep") "the_tool\n```json\n{}\n```", "deepseek-r1" },
+        { "<seed:tool_call>\n<function=the_tool>", "seed-oss" },
+        { "<TOOLCALL>[{\"name\": \"the_tool\"", "nemotron" },
+        { "<tool_calls>[{\"name\": \"the_tool\"", "apriel" },
+        { "<|function_call|>{\"name\": \"the_tool\"", "gigachat" },
         { "<|start|>assistant to=functions.the_tool<|channel|>commentary json<|message|>{}<|call|>",
           "harmony" },
     };

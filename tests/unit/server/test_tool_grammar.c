@@ -17,7 +17,8 @@
 
 static const char *const syntaxes[] = { "hermes", "llama3", "mistral", "mistral-array",
                                         "qwen3-coder", "glm", "minimax", "deepseek",
-                                        "harmony" };
+                                        "harmony", "deepseek-r1", "seed-oss", "nemotron", "apriel",
+                                        "gigachat" };
 enum { N_SYNTAXES = sizeof syntaxes / sizeof *syntaxes };
 
 static const char tools_text[] =
@@ -138,6 +139,14 @@ static void test_what_models_write_may_be_written(void **state)
                          "<parameter=unit>\nF\n</parameter>\n<parameter=at>\n[true]\n</parameter>\n"
                          "</function>\n</tool_call>\n<tool_call>\n<function=a.b>\n</function>\n"
                          "</tool_call>", 2 },
+        { "deepseek-r1", DS("calls\xe2\x96\x81" "begin") DS("call\xe2\x96\x81" "begin") "function"
+                         DS("sep") "say\n```json\n{\"text\": \"a\"}\n```"
+                         DS("call\xe2\x96\x81" "end") DS("calls\xe2\x96\x81" "end"), 1 },
+        { "seed-oss", "<seed:tool_call>\n<function=say>\n<parameter=text>a</parameter>\n"
+                      "</function>\n</seed:tool_call>", 1 },
+        { "nemotron", "<TOOLCALL>[{\"name\": \"none\", \"arguments\": {}}]</TOOLCALL>", 1 },
+        { "apriel", "<tool_calls>[{\"name\": \"none\", \"arguments\": {}}]</tool_calls>", 1 },
+        { "gigachat", "<|function_call|>{\"name\": \"none\", \"arguments\": {}}", 1 },
         { "harmony", "<|channel|>commentary to=functions.say <|constrain|>json<|message|>"
                      "{\"text\": \"a\"}", 1 },
         { "glm", "<tool_call>say\n<arg_key>text</arg_key>\n<arg_value>two\nlines</arg_value>\n"
