@@ -39,7 +39,7 @@ def is_taken(done):
     -ot exps=CPU | --n-cpu-moe 8 | --poll 0 | --prio 0 | --keep -1 | -np -1 | -b 2048 | -tb 8
     --defrag-thold 0.1 | --no-perf | --reuse-port | --api-prefix /llm | --alias a,b | --seed 42
     -s -1 | --seed=7 | --temp 0.7 | --samplers= | --mirostat 0 | --dry-multiplier 0.0
-    --xtc-probability 0 | --dry-base 1.75 | --top-n-sigma -1 | --no-mmproj | --reasoning-format none
+    --xtc-probability 0 | --dry-base 1.75 | --top-n-sigma -1 | --no-mmproj | --reasoning-format auto
     --reasoning-budget -1 | --reasoning auto | --no-agent | --no-escape | -e | --load-mode mmap
     -lm mmap+mlock | -dev none | --pooling none | --spec-type none | --no-models-autoload
     --sse-ping-interval -1 | --predict 128 | --kv-unified-per-slot 4096 | --chat-template chatml
@@ -71,7 +71,8 @@ def test_taken(serve, line):
                                                                     "not stored"),
     ("--numa distribute", "numactl"), ("--cpu-mask ff",
                                        "taskset"), ("-C ff", "taskset"), ("--prio 2", "nice"),
-    ("--reasoning-format deepseek", "thoughts"), ("--reasoning-budget 0", "chat_template_kwargs"),
+    ("--reasoning-format none", "reasoning_format"),
+    ("--reasoning-budget 0", "chat_template_kwargs"),
     ("--reasoning off", "chat_template_kwargs"), ("--context-shift",
                                                   "end of its context"),
                                                   ("--webui", "no chat page"),
