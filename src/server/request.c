@@ -121,11 +121,12 @@ static void check_messages(struct fields *f, const json_t *messages)
 static void read_template_members(struct fields *f, json_t *chat)
 {
     const json_t *effort = field_get(f, "reasoning_effort");
-    bool adds_prompt = true, is_thinking = false;
+    bool adds_prompt = true, is_thinking = true;
     field_bool(f, "add_generation_prompt", &adds_prompt);
     field_bool(f, "enable_thinking", &is_thinking);
     json_object_set_new(chat, "add_generation_prompt", json_boolean(adds_prompt));
-    if (field_get(f, "enable_thinking"))
+    /* many templates take one that is missing as false; llama-server says true, too */
+    if (field_get(f, "enable_thinking") || !json_object_get(chat, "enable_thinking"))
         json_object_set_new(chat, "enable_thinking", json_boolean(is_thinking));
     if (effort && !json_is_string(effort))
         field_fail(f, "reasoning_effort", "reasoning_effort is %s; a string is wanted",

@@ -132,7 +132,8 @@ enum MHD_Result route_apply_template(struct exchange *x)
     struct request request;
     struct request_error error;
     const struct request_defaults defaults = { .sampling = x->server->sampling,
-                                              .template_kwargs = x->server->template_kwargs };
+                                              .template_kwargs = x->server->template_kwargs,
+                                              .tools = &x->server->tools };
     pl_text text = { 0 };
     pl_err err;
     json_t *body = body_object(x, &result);

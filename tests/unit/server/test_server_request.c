@@ -387,8 +387,8 @@ static void the_conversation_goes_on_as_it_came(void **state)
         "\"text\":\"b\"}]},"
         "{\"role\":\"assistant\",\"content\":[{\"type\":\"refusal\",\"refusal\":\"r\"}],"
         "\"tool_calls\":[]}],"
-        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"think\":false,\"add_g"
-        "eneration_prompt\":true}",
+        "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"think\":false,"
+        "\"enable_thinking\":true,\"add_generation_prompt\":true}",
         JSON_ALLOW_NUL, NULL);
     assert_non_null(want);
     if (!json_equal(chat, want)) fail_msg("%s", r.chat);
