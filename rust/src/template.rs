@@ -338,9 +338,7 @@ impl Template {
         let is_lost = has_tools && !variant.habits().prints_tools;
         if is_lost && !self.has_said_that_tools_are_lost.swap(true, Ordering::Relaxed) {
             prompt.note =
-                "!a request has tools, which the chat template does not print: the model \
-                           does not see them (said once)"
-                    .into();
+                "the chat template does not print the tools of a conversation (said once)".into();
         }
         Ok(prompt)
     }
