@@ -191,6 +191,18 @@ def test_a_plan_that_does_not_fit_lists_some_that_do(plan, model, machine, more)
     assert lines[1].split()[0] == "with" and got["alternatives"][0]["change"] in lines[2]
 
 
+def test_the_shortest_context_is_tried_as_well(plan):
+    """Where no one change helps, and one stream of half the context with small keys would fit and
+    no more: down to the shortest context that is offered."""
+    words = ["llama-2-7b", "--machine", "m4-16", "--quant", "Q4_0", "--json"]
+    small = ["-ctk", "q8_0", "-ctv", "q8_0", "--parallel", 1, "--ctx-size"]
+    memory = [planned(plan(*words, *small, n))["memory"] for n in (512, 1024)]
+    between = sum(m["total_bytes"] for m in memory) / 2
+    done = plan(*words, "--parallel", 40, "--ctx-size", 1024, "--memory", f"{between / 2**30:.4f}")
+    assert done.returncode == 3
+    assert any("-np 1 -c 512 " in a["change"] for a in planned(done)["alternatives"])
+
+
 def test_one_change_is_tried_first(plan):
     got = planned(plan("qwen2.5-7b", "--machine", "m4-16", "--parallel", 40, "--json"))
     changes = {a["change"].split()[0] for a in got["alternatives"]}
