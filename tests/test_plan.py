@@ -203,6 +203,15 @@ def test_the_shortest_context_is_tried_as_well(plan):
     assert any("-np 1 -c 512 " in a["change"] for a in planned(done)["alternatives"])
 
 
+def test_a_mac_computes_states_on_its_cpu(plan):
+    got = planned(plan("qwen3.6-35b-a3b", "--machine", "m4-pro-64", "--json"))
+    assert got["memory"]["kv_bytes_per_token"] == 20480     # ten layers' of 40
+    assert got["memory"]["state_bytes"] == 64 * 30 * 4 * (3 * 8192 + 32 * 128 * 128)
+    mine, = [r for r in got["machines"] if r["machine"] == "m4-pro-64"]
+    assert not mine["backend_available"] and "the CPU would compute" in mine["caveat"]
+    assert plan("qwen3.6-35b-a3b", "--machine", "m4-pro-64", "--alerts").returncode == 2
+
+
 def test_one_change_is_tried_first(plan):
     got = planned(plan("qwen2.5-7b", "--machine", "m4-16", "--parallel", 40, "--json"))
     changes = {a["change"].split()[0] for a in got["alternatives"]}

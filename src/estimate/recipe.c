@@ -104,10 +104,34 @@ static void add_mixture(struct sum *s, const struct shape *m, enum quant_type ba
         add(s, base, 2 * m->d_shared, m->d_model, 1, 1, EVERY_STEP);
         add(s, more, m->d_model, m->d_shared, 1, 1, EVERY_STEP);
     }
+    if (m->has_shared_router) add_floats(s, m->d_model);
     add_floats(s, (uint64_t)m->n_experts * m->d_model);
     if (m->has_choice_bias) add_floats(s, m->n_experts);
     if (m->has_all_biases)
         add_floats(s, (uint64_t)m->n_experts * (1 + 2 * m->d_expert + m->d_model));
+}
+
+static void add_delta_net(struct sum *s, const struct shape *m, enum quant_type base)
+{
+    enum { N_TAPS = 4 };
+    const uint32_t n_value = m->n_delta_v * m->d_delta;
+    const uint32_t n_channels = 2 * m->n_delta_k * m->d_delta + n_value;
+    add(s, base, n_channels + n_value, m->d_model, 1, 1, EVERY_STEP);
+    add(s, base, m->d_model, n_value, 1, 1, EVERY_STEP);
+    add_floats(s, (uint64_t)2 * m->n_delta_v * m->d_model + N_TAPS * n_channels);
+    add_floats(s, 2 * m->n_delta_v + m->d_delta);
+}
+
+static void add_attention(struct sum *s, const struct shape *m, enum quant_type base,
+                          enum quant_type more)
+{
+    const uint32_t d_q = m->n_heads * m->d_head, d_kv = m->n_kv_heads * m->d_head;
+    add(s, base, m->delta_period ? 2 * d_q : d_q, m->d_model, 1, 1, EVERY_STEP);
+    add(s, base, d_kv, m->d_model, 1, 1, EVERY_STEP);
+    add(s, more, d_kv, m->d_model, 1, 1, EVERY_STEP);
+    add(s, base, m->d_model, d_q, 1, 1, EVERY_STEP);
+    if (m->has_all_biases) add_floats(s, m->d_model + m->n_heads);
+    add_floats(s, (m->has_qkv_bias ? d_q + 2 * d_kv : 0) + (m->has_qk_norm ? 2 * m->d_head : 0));
 }
 
 static void add_layer(struct sum *s, const struct shape *m, uint32_t layer)
@@ -115,22 +139,16 @@ static void add_layer(struct sum *s, const struct shape *m, uint32_t layer)
     const enum quant_type base = recipes[s->recipe].base;
     const enum quant_type more =
         has_more_bits(layer, m->n_layers) ? recipes[s->recipe].more : base;
-    const uint32_t d_q = m->n_heads * m->d_head, d_kv = m->n_kv_heads * m->d_head;
 
-    add(s, base, d_q, m->d_model, 1, 1, EVERY_STEP);
-    add(s, base, d_kv, m->d_model, 1, 1, EVERY_STEP);
-    add(s, more, d_kv, m->d_model, 1, 1, EVERY_STEP);
-    add(s, base, m->d_model, d_q, 1, 1, EVERY_STEP);
+    if (m->delta_period && (layer + 1) % m->delta_period) add_delta_net(s, m, base);
+    else add_attention(s, m, base, more);
     if (m->n_experts && layer >= m->n_dense_layers) {
         add_mixture(s, m, base, more);
     } else {
         add(s, base, 2 * m->d_ff, m->d_model, 1, 1, EVERY_STEP);
         add(s, more, m->d_model, m->d_ff, 1, 1, EVERY_STEP);
     }
-    if (m->has_all_biases) add_floats(s, m->d_model + m->n_heads);
-    add_floats(s,
-               (m->has_post_norms ? 4 : 2) * m->d_model + (m->has_qkv_bias ? d_q + 2 * d_kv : 0) +
-                  (m->has_qk_norm ? 2 * m->d_head : 0));
+    add_floats(s, (m->has_post_norms ? 4 : 2) * m->d_model);
 }
 
 void recipe_weights(const struct shape *m, enum recipe recipe, struct weights *out)

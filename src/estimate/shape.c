@@ -31,6 +31,12 @@ const struct shape shapes[] = {
       .n_experts_used = 8, .d_expert = 768, .ctx_tokens = 40960 },
     { "qwen3-235b-a22b", 94, 4096, 64, 4, 128, 12288, 151936, QWEN3, .n_experts = 128,
       .n_experts_used = 8, .d_expert = 1536, .ctx_tokens = 40960 },
+    /* and Qwen 3.5; a state is three inputs of 8,192 channels and 32 matrices, in floats */
+    { "qwen3.6-35b-a3b", 40, 2048, 16, 2, 256, 0, 248320, QWEN3, .n_experts = 256,
+      .n_experts_used = 8, .d_expert = 512, .d_shared = 512, .has_shared_router = true,
+      .delta_period = 4, .n_delta_v = 32, .n_delta_k = 16, .d_delta = 128, .n_state_layers = 30,
+      .n_layers_without_kv = 30, .state_bytes = 30.0 * 4 * (3 * 8192 + 32 * 128 * 128),
+      .ctx_tokens = 262144 },
     { "llama-3.2-1b", 16, 2048, 32, 8, 64, 8192, 128256, TIED, .ctx_tokens = 131072 },
     { "llama-3.2-3b", 28, 3072, 24, 8, 128, 8192, 128256, TIED, .ctx_tokens = 131072 },
     { "llama-3.1-8b", 32, 4096, 32, 8, 128, 14336, 128256, .ctx_tokens = 131072 },

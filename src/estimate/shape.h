@@ -16,11 +16,15 @@ struct shape {
     uint32_t n_state_layers;    /* layers that remember a state */
     uint32_t n_layers_without_kv;   /* layers that keep no keys and values */
     double state_bytes;         /* of a stream: of all these */
+    uint32_t delta_period;      /* layers but every so many-th have a delta net of four taps, and
+                                 * the others gates of their attention; 0: no layer has */
+    uint32_t n_delta_v, n_delta_k, d_delta;     /* its heads of values and of keys, their size */
     uint32_t ctx_tokens;        /* the model's own limit */
     bool is_tied;               /* the output head is the embedding */
     bool has_qkv_bias, has_qk_norm;
     bool has_all_biases;        /* of output, router and experts too; and sinks of heads */
     bool has_choice_bias;       /* of the router, for choosing */
+    bool has_shared_router;     /* of the shared expert */
     bool has_mxfp4_experts;     /* as released, and left so by every recipe */
     bool has_post_norms;        /* what attention and feed-forward give is normed too */
 };

@@ -108,6 +108,7 @@ static const struct shape *largest_that_fits(const struct plan_subject *s,
         struct weights w;
         other.is_file = false;
         other.shape = shapes[i];
+        if (plan_backend(s).is_there && !plan_backend(&other).is_there) continue;
         if ((family && !is_of_family(shapes[i].name, family)) ||
             shapes[i].ctx_tokens < load->ctx_tokens || !plan_fits(&other, load))
             continue;

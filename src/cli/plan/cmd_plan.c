@@ -252,10 +252,10 @@ static void print_alerts(const struct plan_subject *s, const json_t *plan)
 /* Whether thresholds can be made of the plan at all. */
 static pl_status check_alerts(const struct plan_subject *s, pl_err *err)
 {
-    const struct estimate_backend_traits *t = estimate_backend_traits(s->machine.backend);
-    if (!t->is_there)
+    const struct estimate_backend_traits t = plan_backend(s);
+    if (!t.is_there)
         return pl_fail(err, PL_E_PARAM, "--alerts: %s has nothing to watch: %s; name another "
-                       "--machine, or --force takes these figures", s->machine.name, t->caveat);
+                       "--machine, or --force takes these figures", s->machine.name, t.caveat);
     if (!*s->busy) return PL_OK;
     return pl_fail(err, PL_E_BUSY, "--alerts: this machine is busy (%s), and thresholds of what "
                    "was measured now would never be passed; run it while nothing else does, or "

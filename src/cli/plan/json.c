@@ -87,13 +87,13 @@ static double prefill_s(const struct plan_subject *s, uint32_t n_streams, uint32
     return estimate_prefill_s(&work, &s->rates, s->prompt_tokens, n_streams, s->depth, chunk);
 }
 
-static void add_backend(json_t *to, enum estimate_backend backend)
+static void add_backend(json_t *to, const struct plan_subject *s)
 {
-    const struct estimate_backend_traits *t = estimate_backend_traits(backend);
-    json_object_set_new(to, "backend", json_string(t->name));
-    json_object_set_new(to, "backend_available", json_boolean(t->is_there));
-    json_object_set_new(to, "backend_default", json_boolean(t->is_default));
-    json_object_set_new(to, "caveat", t->caveat ? json_string(t->caveat) : json_null());
+    const struct estimate_backend_traits t = plan_backend(s);
+    json_object_set_new(to, "backend", json_string(t.name));
+    json_object_set_new(to, "backend_available", json_boolean(t.is_there));
+    json_object_set_new(to, "backend_default", json_boolean(t.is_default));
+    json_object_set_new(to, "caveat", t.caveat ? json_string(t.caveat) : json_null());
 }
 
 static json_t *machine_row(const struct plan_subject *s, const char *name)
@@ -103,7 +103,7 @@ static json_t *machine_row(const struct plan_subject *s, const char *name)
     json_object_set_new(row, "title", json_string(s->machine.title));
     json_object_set_new(row, "usable_gib", json_real(s->machine.usable_bytes / GIB));
     json_object_set_new(row, "prefill_s", json_real(prefill_s(s, 0, CHUNK_ALONE)));
-    add_backend(row, s->machine.backend);
+    add_backend(row, s);
     return row;
 }
 
@@ -165,7 +165,7 @@ static json_t *machine_json(const struct plan_subject *s)
                   "gmac_s", s->rates.macs_per_s * 1e-9,
                   "read_gb_s", s->rates.read_bytes_per_s * 1e-9, "spec_source", m->spec_source);
     json_object_set_new(machine, "busy", *s->busy ? json_string(s->busy) : json_null());
-    add_backend(machine, m->backend);
+    add_backend(machine, s);
     return machine;
 }
 

@@ -216,7 +216,7 @@ static void add_step(json_t *sections, const json_t *plan, const struct plan_sub
 {
     const json_t *step = json_object_get(plan, "step");
     const json_t *ridge = json_object_get(step, "ridge_streams");
-    const char *caveat = estimate_backend_traits(s->machine.backend)->caveat;
+    const char *caveat = plan_backend(s).caveat;
     json_t *lines = json_array();
     if (*s->busy)
         json_array_append_new(lines,

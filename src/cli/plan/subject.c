@@ -152,6 +152,15 @@ struct estimate plan_step_of(const struct plan_subject *s, const struct plan_loa
     return estimate_decode(&work, &s->rates, load->n_streams, depth);
 }
 
+struct estimate_backend_traits plan_backend(const struct plan_subject *s)
+{
+    struct estimate_backend_traits t = *estimate_backend_traits(s->machine.backend);
+    if (!s->shape.n_state_layers || !estimate_backend_is_metal(s->machine.backend)) return t;
+    t.is_there = t.is_default = false;
+    t.caveat = "this version's Metal has no kernels for layers with states: the CPU would compute";
+    return t;
+}
+
 const char *plan_quantisation(const struct plan_subject *s, const struct plan_load *load)
 {
     return s->is_file ? s->file.quantisation : recipe_traits(load->recipe)->name;

@@ -68,6 +68,9 @@ struct work plan_work_of(const struct plan_subject *s, const struct plan_load *l
 struct estimate plan_step_of(const struct plan_subject *s, const struct plan_load *load,
                              uint32_t depth);
 
+/* What this version has for the subject's model on its machine. */
+struct estimate_backend_traits plan_backend(const struct plan_subject *s);
+
 /* The name a quantisation goes by: the recipe's, or the file's commonest type. */
 const char *plan_quantisation(const struct plan_subject *s, const struct plan_load *load);
 

@@ -123,7 +123,9 @@ static void test_every_shape_is_sound(void **state)
         const struct shape *m = &shapes[i];
         assert_ptr_equal(shape_find(m->name), m);
         assert_int_equal(m->n_heads % m->n_kv_heads, 0);
-        assert_true(m->ctx_tokens >= 4096 && m->d_model && m->d_ff && m->d_head);
+        assert_true(m->ctx_tokens >= 4096 && m->d_model && m->d_head);
+        assert_true(m->d_ff || m->n_experts);
+        assert_int_equal(!m->n_state_layers, !m->state_bytes);
         assert_int_equal(!m->window, !m->n_window_layers);
     }
     assert_null(shape_find("qwen2.5-33b"));

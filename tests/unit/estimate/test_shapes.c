@@ -30,6 +30,8 @@ static const struct {
     { "qwen3-32b", 32762123264, 131072, 40960, 0 },
     { "qwen3-30b-a3b", 30532122624, 49152, 40960, 0 },
     { "qwen3-235b-a22b", 235093634560, 96256, 40960, 0 },
+    /* its text part, without the layer for the token after the next */
+    { "qwen3.6-35b-a3b", 34660610688, 10240, 262144, 0 },
     { "llama-3.2-1b", 1235814400, 16384, 131072, 0 },
     { "llama-3.2-3b", 3212749824, 57344, 131072, 0 },
     { "llama-3.1-8b", 8030261248, 65536, 131072, 0 },
@@ -63,7 +65,7 @@ static void every_shape(void **state)
             if (w.n_parameters != wanted[i].n_weights)
                 fail_msg("%s has %llu weights", s->name, (unsigned long long)w.n_parameters);
         }
-        assert_int_equal(2 * s->n_layers * s->n_kv_heads * s->d_head, wanted[i].kv_values);
+        assert_int_equal(2 * shape_kv_layers(s) * s->n_kv_heads * s->d_head, wanted[i].kv_values);
         assert_int_equal(s->ctx_tokens, wanted[i].ctx_tokens);
         assert_int_equal(s->window, wanted[i].window);
         const uint32_t period = s->has_all_biases ? 2 : 6;      /* gpt-oss and Gemma 3 */
