@@ -45,10 +45,11 @@ def arguments():
                    help="what rows of this run are known by (date and commit)")
     p.add_argument("--prompt", type=int, help="instead of the case's; wants --out elsewhere")
     p.add_argument("--gen", type=int, help="likewise")
+    p.add_argument("--file", type=pathlib.Path, help="a model instead of the case's; likewise")
     p.add_argument("--out", type=pathlib.Path, default=results.RESULTS / "peers.jsonl")
     args = p.parse_args()
-    if (args.prompt or args.gen) and args.out.resolve() == results.RESULTS / "peers.jsonl":
-        p.error("--prompt and --gen make another load of a case: write its rows elsewhere (--out)")
+    if (args.prompt or args.gen or args.file) and args.out.resolve() == results.RESULTS / "peers.jsonl":
+        p.error("--prompt, --gen and --file make another load of a case: write its rows elsewhere (--out)")
     return args
 
 
@@ -100,7 +101,7 @@ def measure(args, case, engine, setting, number, model):
 
 
 def run_case(args, case, engines):
-    model = args.models.resolve() / MODELS[case.model][0]
+    model = (args.file or args.models / MODELS[case.model][0]).resolve()
     if not model.exists():
         sys.exit(f"{model} is missing: scripts/fetch_models.sh {model.stem}")
     changed = {k: v for k, v in (("prompt", args.prompt), ("gen", args.gen)) if v}

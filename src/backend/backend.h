@@ -605,8 +605,9 @@ struct backend_ops {
      * and a: those of the layer's qkv */
     void (*attend)(struct backend *b, const struct qkv_weights *w,
                    const struct attention_params *a);
-    /* ATT = what the layer's mixer makes of H, which came from X by `norm`; states go on. NULL: the
-     * backend has no mixers */
+    /* ATT = what the layer's mixer makes of H, which came from X by `norm`; states go on, maybe in
+     * place, so that no such step can be computed again: who has mixers never returns
+     * PL_E_INTERRUPTED. NULL: the backend has none */
     void (*mix)(struct backend *b, const struct norm *norm, const struct mixer_weights *w,
                 const struct mixer_params *p);
     /* X += ATT * weight + bias, as the residual says */

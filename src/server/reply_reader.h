@@ -27,7 +27,7 @@ struct reply_reader {
     struct strbuf *body;        /* BODY: what it is part of; NULL: a call's arguments */
     char *callee;               /* of that call */
     bool is_single;             /* what follows the first call is content */
-    bool skips_spaces;        /* what comes next stands behind thoughts or a call */
+    bool skips_spaces;          /* what comes next stands behind thoughts or a call */
     bool has_thought;           /* thoughts, that the owner may have taken */
     bool has_told;              /* some content that is not spaces */
     struct strbuf held;

@@ -118,7 +118,7 @@ static void predict(const struct cpu_backend *b, const struct track_layer *w, ui
     const uint32_t d_model = b->params.dims.d_model, n = b->params.dims.n_tracks;
     float m[MAX_TRACKS], share[MAX_TRACKS][MAX_TRACKS], *track[MAX_TRACKS];
     for (uint32_t k = 0; k < n; k++) track[k] = track_at(b, k, c);
-    route(b, w, track[0], row, m);
+    route(b, w, track_at(b, 0, c), row, m);
     for (uint32_t j = 0; j < n; j++)
         for (uint32_t i = 0; i < n; i++)
             share[j][i] = (float)(i == j) + coefficient(w->predict->values + (j * n + i) * n, m, n);
@@ -128,7 +128,7 @@ static void predict(const struct cpu_backend *b, const struct track_layer *w, ui
             for (uint32_t i = 0; i < n; i++) sum[j] += share[j][i] * track[i][d];
         for (uint32_t j = 0; j < n; j++) track[j][d] = sum[j];
     }
-    memcpy(b->x + c * b->ld_model, track[0], d_model * sizeof *b->x);
+    memcpy(b->x + c * b->ld_model, track_at(b, 0, c), d_model * sizeof *b->x);
 }
 
 static void correct(const struct cpu_backend *b, const struct track_layer *w, uint32_t c,
