@@ -253,8 +253,9 @@ pl_status self_model_open(struct self_model **out, const struct backend_ops *ops
                   .has_ff_biases = params->has_biases },
         .max_cols = MAX_COLS, .max_outs = 48, .n_threads = 1,
         .kv = { .n = params->window ? N_KV_GROUPS : 1,
-                .group = { { 0, params->window ? SELF_LAYERS - 1 : SELF_LAYERS, N_PAGES },
-                           { params->window, 1, N_PAGES } } },
+                .group = { { .n_layers = params->window ? SELF_LAYERS - 1 : SELF_LAYERS,
+                             .n_pages = N_PAGES },
+                           { .window = params->window, .n_layers = 1, .n_pages = N_PAGES } } },
         .k_type = params->k_type, .v_type = params->v_type, .isa = params->isa,
     };
     pl_status st = ops->open(&m->b, &b, err);

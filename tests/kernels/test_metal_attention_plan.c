@@ -269,7 +269,8 @@ static struct bench *open_bench(uint32_t n_group)
     t->b.params = (struct backend_params){
         .dims = { .d_head = 64, .n_heads = 2 * n_group, .n_kv_heads = 2, .n_layers = 1 },
         .max_cols = PLAN_COLS,
-        .kv = { .n = 2, .group = { { 0, 1, PLAN_PAGES }, { 700, 1, PLAN_PAGES } } },
+        .kv = { .n = 2, .group = { { .n_layers = 1, .n_pages = PLAN_PAGES },
+                                   { .window = 700, .n_layers = 1, .n_pages = PLAN_PAGES } } },
     };
     t->b.kv_layout[0].head_bytes = 1024;
     t->b.places = kv_places_of(&t->b.params.kv, 2 * 1024, 0, &t->b.params.dims.mixer);

@@ -54,7 +54,8 @@ static void load(struct loaded *l, const char *dir, uint64_t model, const char *
     const struct backend_params params = {
         .dims = { .d_model = D_MODEL, .d_head = 64, .d_ff = D_MODEL, .n_heads = 8, .n_kv_heads = 1,
                   .n_layers = 1, .n_vocab = 64 },
-        .max_cols = 1, .max_outs = 1, .kv = { .n = 1, .group = { { 0, 1, 1 } } },
+        .max_cols = 1, .max_outs = 1,
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 1 } } },
         .n_threads = 2, .isa = isa,
         .pack_dir = dir,
         .model_hash = { model, 77 },

@@ -85,7 +85,8 @@ static inline struct metal_backend *fixture_open(void)
     const struct backend_params params = {
         .dims = { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1,
                   .n_layers = 1, .n_vocab = 64 },
-        .max_cols = 104, .max_outs = 8, .kv = { .n = 1, .group = { { 0, 1, 4 } } }, .n_threads = 1,
+        .max_cols = 104, .max_outs = 8,
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 4 } } }, .n_threads = 1,
     };
     return fixture_open_as(&params);
 }

@@ -68,17 +68,24 @@ static void the_plan_is_what_is_taken(void **state)
 {
     (void)state;
     const struct dims dims[] = {
-        { 64, 32, 64, 2, 1, 1, 64, 0, 0, 0, 0, false, false },
-        { 96, 64, 160, 6, 3, 3, 300, 0, 0, 0, 0, true, false },
-        { 64, 32, 96, 2, 1, 1, 100, 9, 3, 96, 64, false, true },
-        { 128, 32, 0, 4, 4, 2, 1000, 40, 2, 64, 0, false, false },
+        { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1, .n_layers = 1,
+          .n_vocab = 64 },
+        { .d_model = 96, .d_head = 64, .d_ff = 160, .n_heads = 6, .n_kv_heads = 3, .n_layers = 3,
+          .n_vocab = 300, .has_ff_biases = true },
+        { .d_model = 64, .d_head = 32, .d_ff = 96, .n_heads = 2, .n_kv_heads = 1, .n_layers = 1,
+          .n_vocab = 100, .n_experts = 9, .n_experts_used = 3, .d_expert = 96, .d_shared = 64,
+          .has_expert_biases = true },
+        { .d_model = 128, .d_head = 32, .n_heads = 4, .n_kv_heads = 4, .n_layers = 2,
+          .n_vocab = 1000, .n_experts = 40, .n_experts_used = 2, .d_expert = 64 },
     };
     uint64_t probes = 0;
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (uint32_t n = 8; n <= 24; n += 8) {
             const struct backend_params params = {
                 .dims = dims[i], .max_cols = n + 1, .max_outs = n - 3, 
-                .kv = { .n = 2, .group = { { 0, 1, 2 * n }, { 64, dims[i].n_layers - 1, n } } },
+                .kv = { .n = 2, .group = { { .n_layers = 1, .n_pages = 2 * n },
+                                           { .window = 64, .n_layers = dims[i].n_layers - 1,
+                                             .n_pages = n } } },
                 .k_type = i % 2 ? KV_Q8_0 : KV_F16, .v_type = i % 2 ? KV_F8_E4M3 : KV_BF16,
                 .n_threads = 1,
             };
@@ -108,7 +115,7 @@ static void what_cannot_run_is_refused(void **state)
     assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_PARAM);
     p = sound;
     p.dims.n_layers = 1024;
-    p.kv = (struct kv_groups){ .n = 1, .group = { { 0, 1024, UINT32_MAX } } };
+    p.kv = (struct kv_groups){ .n = 1, .group = { { .n_layers = 1024, .n_pages = UINT32_MAX } } };
     assert_int_equal(fixture_ops->open(&b, &p, &err), PL_E_MEMORY);
     p = sound;
     p.dims.n_layers = 1025;

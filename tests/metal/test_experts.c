@@ -33,9 +33,12 @@ static const struct setup setups[] = {
     { "biases", 64, 96, 0, 6, 2, QUANT_MXFP4, QUANT_MXFP4, QUANT_MXFP4, true,
       ACTIVATION_SWIGLU_CLAMPED, true, { 0 } },
     { "groups", 64, 32, 64, 40, 4, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, true, ACTIVATION_SILU, false,
-      { ROUTER_SIGMOID, 5, 2, true, 0 } },
+      { .score = ROUTER_SIGMOID, .n_groups = 5, .n_groups_used = 2 } },
+    { "groups by their best", 64, 32, 64, 40, 4, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, true,
+      ACTIVATION_SILU, false,
+      { .score = ROUTER_SIGMOID, .n_groups = 5, .n_groups_used = 2, .ranks_by_best = true } },
     { "softmax in groups", 64, 32, 0, 12, 3, QUANT_Q8_0, QUANT_Q8_0, QUANT_Q5_0, false,
-      ACTIVATION_SILU, false, { ROUTER_SOFTMAX, 2, 1, false, 0 } },
+      ACTIVATION_SILU, false, { .score = ROUTER_SOFTMAX, .n_groups = 2, .n_groups_used = 1 } },
 };
 
 #define EXPERT_SCALE 1.5f
@@ -116,7 +119,8 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
                   .n_kv_heads = 1, .n_layers = 1, .n_vocab = 64, .n_experts = s->n_experts,
                   .n_experts_used = s->n_used, .d_expert = s->d_expert,
                   .has_expert_biases = s->has_biases },
-        .max_cols = MAX_COLS, .max_outs = 8, .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+        .max_cols = MAX_COLS, .max_outs = 8,
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 4 } } },
         .n_threads = 1,
     };
     struct rng r;
@@ -150,7 +154,7 @@ static struct bench *open_bench(const struct setup *s, uint64_t seed,
     for (uint32_t e = 0; e < s->n_experts && s->router.n_groups; e++)
         t->choice_bias[e] = 0.3f * random_normal(&r);
     if (s->router.n_groups) t->w.choice_bias = load_vector(t, t->choice_bias, s->n_experts);
-    t->ffn = (struct ffn_params){ s->activation, s->router };
+    t->ffn = (struct ffn_params){ .activation = s->activation, .router = s->router };
     t->ffn.router.is_normalised = s->is_normalised;
     t->ffn.router.scale = EXPERT_SCALE;
     t->norm = load_vector(t, t->norm_weight, s->d_model);
@@ -242,7 +246,7 @@ static double dot(const float *a, const double *b, uint32_t n)
     return sum;
 }
 
-/* Whether the expert's group is one of those whose two best are best. */
+/* Whether the expert's group is one of those whose two best, or whose best, are best. */
 static bool is_in_kept_group(const struct setup *s, const double *rank, uint32_t expert)
 {
     const uint32_t n = s->router.n_groups ? s->n_experts / s->router.n_groups : s->n_experts;
@@ -251,8 +255,11 @@ static bool is_in_kept_group(const struct setup *s, const double *rank, uint32_t
     if (!s->router.n_groups) return true;
     for (uint32_t g = 0; g < s->router.n_groups; g++) {
         of_group[g] = -INFINITY;
-        for (uint32_t i = g * n; i < (g + 1) * n; i++)
-            for (uint32_t j = g * n; j < i; j++) of_group[g] = fmax(of_group[g], rank[i] + rank[j]);
+        for (uint32_t i = g * n; i < (g + 1) * n; i++) {
+            if (s->router.ranks_by_best) of_group[g] = fmax(of_group[g], rank[i]);
+            for (uint32_t j = g * n; j < i && !s->router.ranks_by_best; j++)
+                of_group[g] = fmax(of_group[g], rank[i] + rank[j]);
+        }
     }
     for (uint32_t g = 0; g < s->router.n_groups; g++)
         n_better += of_group[g] > of_group[expert / n];
@@ -424,7 +431,8 @@ static void impossible_mixtures_are_refused(void **state)
             .dims = { .d_model = 64, .d_head = 32, .n_heads = 2, .n_kv_heads = 1, .n_layers = 1,
                       .n_vocab = 64, .n_experts = cases[i].n_experts,
                       .n_experts_used = cases[i].n_used, .d_expert = cases[i].d_expert },
-            .max_cols = 8, .max_outs = 8, .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+            .max_cols = 8, .max_outs = 8,
+            .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 4 } } },
         .n_threads = 1,
         };
         struct backend *b;

@@ -83,8 +83,9 @@ static struct bench *open_bench(const struct kv_setup *setup, uint32_t d_head, u
         .dims = { .d_model = 64, .d_head = d_head, .d_ff = 64, .n_heads = N_KV_HEADS * n_group,
                   .n_kv_heads = N_KV_HEADS, .n_layers = N_LAYERS, .n_vocab = 64 },
         .max_cols = MAX_COLS, .max_outs = 8, .n_threads = 1,
-        .kv = { .n = 2, .group = { { 0, 1, POOL_PAGES },
-                          { MAX_POSITIONS, N_LAYERS, POOL_PAGES } } },
+        .kv = { .n = 2, .group = { { .n_layers = 1, .n_pages = POOL_PAGES },
+                          { .window = MAX_POSITIONS, .n_layers = N_LAYERS,
+                            .n_pages = POOL_PAGES } } },
         .k_type = setup->k, .v_type = setup->v,
     };
     assert_non_null(t);

@@ -23,7 +23,7 @@ static struct metal_backend *open_padded(uint32_t n_vocab, uint32_t n_tokens)
         .dims = { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1,
                   .n_layers = 1, .n_vocab = n_vocab },
         .n_tokens = n_tokens, .max_cols = 8, .max_outs = MAX_OUTS, .n_threads = 1,
-        .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 4 } } },
     };
     struct metal_backend *b = fixture_open_as(&params);
     pl_err err;

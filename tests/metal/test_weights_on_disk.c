@@ -31,7 +31,8 @@ static void load(struct loaded *l, const char *dir)
     const struct backend_params params = {
         .dims = { .d_model = N_K, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1,
                   .n_layers = 1, .n_vocab = 64 },
-        .max_cols = 8, .max_outs = 8, .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+        .max_cols = 8, .max_outs = 8,
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 4 } } },
         .n_threads = 2, .pack_dir = dir,
         .model_hash = { 1, 2 },
     };

@@ -159,7 +159,7 @@ static _Noreturn void fail_race(struct worker *w, const struct checker *c, const
     const uintptr_t base = c->image_low;
     char where[64];
     name_region(r, where, sizeof where);
-    worker_fail(w, (const void *)(base + me->pc), (const void *)(base + m->pc),
+    emu_worker_fail(w, (const void *)(base + me->pc), (const void *)(base + m->pc),
                 "race at byte %llu of %s: thread %u of group %u %s at %%1 what thread %u of group "
                 "%u%s %s at %%2, with no barrier for %s memory between",
                 (unsigned long long)(at - r->low), where, me->thread, me->group - 1,
@@ -193,7 +193,7 @@ static _Noreturn void fail_bounds(struct worker *w, const struct checker *c, uin
     int64_t past = 0;
     const int unbound = memory_unbound_index((const void *)at);
     if (unbound >= 0)
-        worker_fail(w, pc, NULL, "buffer(%d) is not bound, and is used at %%1", unbound);
+        emu_worker_fail(w, pc, NULL, "buffer(%d) is not bound, and is used at %%1", unbound);
     for (int i = 0; i < c->n_regions; i++) {     /* the nearest that it is in part or just beside */
         const struct region *r = &c->region[i];
         const int64_t away = at < r->low ? (int64_t)(at - r->low)
@@ -209,7 +209,7 @@ static _Noreturn void fail_bounds(struct worker *w, const struct checker *c, uin
         snprintf(where, sizeof where, ", %lld bytes %s %s of %llu bytes", (long long)llabs(past),
                  past < 0 ? "before" : "past the end of", name,
                  (unsigned long long)(near->high - near->low));
-    worker_fail(w, pc, NULL,
+    emu_worker_fail(w, pc, NULL,
                 "out of bounds: thread %u of group %u (%u, %u, %u) %s %llu bytes at %%1%s",
                 f->index, c->group - 1, w->group.at[0], w->group.at[1], w->group.at[2],
                 kind == EMU_READ ? "reads" : "writes", (unsigned long long)n_bytes, where);
@@ -223,7 +223,7 @@ void checker_access(struct emu_group *g, const volatile void *address, uint64_t 
     const uintptr_t at = (uintptr_t)address;
     uintptr_t low, high;
 
-    worker_stack(w, &low, &high);
+    emu_worker_stack(w, &low, &high);
     if (at >= low && at + n_bytes <= high) return;
     struct region *r = region_of(c, at, n_bytes);
     if (!r || (r->index < 0 && at + n_bytes > r->low + g->now->shared_bytes)) {

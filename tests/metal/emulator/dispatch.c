@@ -169,7 +169,8 @@ static void run_groups(struct worker *w, struct job *job)
         const uint32_t number = group_at(job, i);
         const uint32_t at[3] = { number % n[0], number / n[0] % n[1], number / n[0] / n[1] };
         if (w->checker) checker_begin_group(w->checker, number);
-        if (!worker_run(w, at)) atomic_store_explicit(&job->has_failed, 1, memory_order_relaxed);
+        if (!emu_worker_run(w, at))
+            atomic_store_explicit(&job->has_failed, 1, memory_order_relaxed);
     }
 }
 
@@ -215,7 +216,7 @@ bool emu_run(const struct emu_dispatch *dispatch, char *text, size_t n_text)
         job.buffer[i] = dispatch->buffer[i].at ? dispatch->buffer[i].at : memory_unbound(i);
     const uint32_t n = worker_count(&job);
     for (uint32_t i = 0; i < n; i++) {
-        if (!workers[i]) workers[i] = worker_open();
+        if (!workers[i]) workers[i] = emu_worker_open();
         if (!workers[i]) return refuse(text, n_text, dispatch, "no memory to run it");
         workers[i]->has_failed = false;
         task[i] = (struct task){ workers[i], &job };

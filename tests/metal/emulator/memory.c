@@ -87,7 +87,7 @@ static void describe(char *text, size_t n, const char *at)
 /* In a fiber: the worker goes on where it switched to the fiber. */
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
-    struct worker *w = worker_running();
+    struct worker *w = emu_worker_running();
     greg_t *reg = ((ucontext_t *)context)->uc_mcontext.gregs;
     if (!w) {                   /* not ours: as it was before */
         sigaction(signal, signal == SIGSEGV ? &old_segv : signal == SIGBUS ? &old_bus : &old_fpe,

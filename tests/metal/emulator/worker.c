@@ -13,7 +13,7 @@ enum {
 
 static _Thread_local struct worker *running;
 
-struct worker *worker_running(void)
+struct worker *emu_worker_running(void)
 {
     return running;
 }
@@ -101,8 +101,8 @@ static inline void go_to(struct worker *w, struct emu_fiber *to)
     switch_to(from, to);
 }
 
-_Noreturn void worker_fail(struct worker *w, const void *pc, const void *other, const char *format,
-                           ...)
+_Noreturn void emu_worker_fail(struct worker *w, const void *pc, const void *other,
+                               const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -137,7 +137,7 @@ static _Noreturn void fail_divergent(struct worker *w, const struct emu_simd *s,
         finished += (f->simd->finished & bit) != 0;
         if (f != self && ((f->simd->blocked | f->simd->waiting) & bit) && !other) other = f->pc;
     }
-    worker_fail(w, pc, other,
+    emu_worker_fail(w, pc, other,
                 "divergent: thread %u of the group is at %s, %%1, which others do not reach: of %u "
                 "threads of its %s %u returned, %u are at a threadgroup_barrier%s",
                 self->index, what, s ? count(s->present) : w->group.n_in_group,
@@ -156,7 +156,7 @@ void worker_meet(struct emu_group *g, const void *kind, const char *what,
         s->what = what;
     } else if (__builtin_expect(s->kind != kind, 0)) {
         const void *other = fiber_of(w, s, (uint32_t)__builtin_ctz(s->waiting))->pc;
-        worker_fail(w, __builtin_return_address(0), other,
+        emu_worker_fail(w, __builtin_return_address(0), other,
                     "divergent: lane %u of a simdgroup is at %s, %%1, while lane %d is at %s, %%2",
                     self->lane, what, __builtin_ctz(s->waiting), s->what);
     }
@@ -211,7 +211,7 @@ void *worker_shared(struct emu_group *g, uint64_t n_bytes, uint64_t align)
     struct worker *w = (struct worker *)g;
     const uint64_t at = (g->now->shared_bytes + align - 1) / align * align;
     if (w->shared_bytes + at + n_bytes > EMU_MAX_SHARED_BYTES)
-        worker_fail(w, __builtin_return_address(0), NULL,
+        emu_worker_fail(w, __builtin_return_address(0), NULL,
                     "threadgroup memory: %llu bytes are declared in the kernel and %u given by the "
                     "dispatch, more than %d",
                     (unsigned long long)(at + n_bytes), w->shared_bytes, EMU_MAX_SHARED_BYTES);
@@ -279,7 +279,7 @@ static void fill_shared(struct worker *w)
     w->static_bytes = 0;
 }
 
-bool worker_run(struct worker *w, const uint32_t at[3])
+bool emu_worker_run(struct worker *w, const uint32_t at[3])
 {
     struct emu_group *g = &w->group;
     memcpy(g->at, at, sizeof g->at);
@@ -304,7 +304,7 @@ bool worker_run(struct worker *w, const uint32_t at[3])
     return !w->has_failed;
 }
 
-void worker_stack(const struct worker *w, uintptr_t *low, uintptr_t *high)
+void emu_worker_stack(const struct worker *w, uintptr_t *low, uintptr_t *high)
 {
     *low = (uintptr_t)w->stacks + (uintptr_t)w->group.now->index * STACK_STRIDE + PAGE;
     *high = *low + STACK_BYTES;
@@ -312,7 +312,7 @@ void worker_stack(const struct worker *w, uintptr_t *low, uintptr_t *high)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-struct worker *worker_open(void)
+struct worker *emu_worker_open(void)
 {
     struct worker *w = calloc(1, sizeof *w);
     if (!w) return NULL;
@@ -325,7 +325,7 @@ struct worker *worker_open(void)
     if (w->stacks == MAP_FAILED) w->stacks = NULL;
     w->static_bytes = EMU_MAX_SHARED_BYTES;
     if (!w->fibers || !w->simds || !w->shared || !w->static_shared || !w->stacks) {
-        worker_close(w);
+        emu_worker_close(w);
         return NULL;
     }
     memset(w->simds, 0, EMU_MAX_SIMDS * sizeof *w->simds);
@@ -340,7 +340,7 @@ struct worker *worker_open(void)
     return w;
 }
 
-void worker_close(struct worker *w)
+void emu_worker_close(struct worker *w)
 {
     if (!w) return;
     if (w->stacks) munmap(w->stacks, (size_t)EMU_MAX_THREADS * STACK_STRIDE);

@@ -44,15 +44,15 @@ struct worker {
 };
 
 /* NULL: no memory. */
-struct worker *worker_open(void);
-void worker_close(struct worker *w);
+struct worker *emu_worker_open(void);
+void emu_worker_close(struct worker *w);
 
 /* Runs group `at`; false: has_failed. The fields of group, entry, order are set. */
-bool worker_run(struct worker *w, const uint32_t at[3]);
+bool emu_worker_run(struct worker *w, const uint32_t at[3]);
 
 /* Ends the dispatch from within a fiber. */
-_Noreturn void worker_fail(struct worker *w, const void *pc, const void *other, const char *format,
-                           ...)
+_Noreturn void emu_worker_fail(struct worker *w, const void *pc, const void *other,
+                               const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* What kernels call. */
@@ -63,9 +63,9 @@ void worker_barrier(struct emu_group *g, uint32_t flags);
 void *worker_shared(struct emu_group *g, uint64_t n_bytes, uint64_t align);
 
 /* The stack of the fiber that runs. */
-void worker_stack(const struct worker *w, uintptr_t *low, uintptr_t *high);
+void emu_worker_stack(const struct worker *w, uintptr_t *low, uintptr_t *high);
 
 /* The worker of this thread while it runs fibers, for signal handlers. */
-struct worker *worker_running(void);
+struct worker *emu_worker_running(void);
 
 #endif

@@ -63,7 +63,8 @@ static struct metal_backend *open_backend(void)
     const struct backend_params params = {
         .dims = { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 1,
                   .n_layers = 1, .n_vocab = N_VOCAB },
-        .max_cols = 8, .max_outs = N_ROWS, .kv = { .n = 1, .group = { { 0, 1, 4 } } },
+        .max_cols = 8, .max_outs = N_ROWS,
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 4 } } },
         .n_threads = 1,
     };
     pl_err err;
