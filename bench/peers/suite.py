@@ -48,8 +48,10 @@ def arguments():
     p.add_argument("--file", type=pathlib.Path, help="a model instead of the case's; likewise")
     p.add_argument("--out", type=pathlib.Path, default=results.RESULTS / "peers.jsonl")
     args = p.parse_args()
-    if (args.prompt or args.gen or args.file) and args.out.resolve() == results.RESULTS / "peers.jsonl":
-        p.error("--prompt, --gen and --file make another load of a case: write its rows elsewhere (--out)")
+    is_other = args.prompt or args.gen or args.file
+    if is_other and args.out.resolve() == results.RESULTS / "peers.jsonl":
+        p.error("--prompt, --gen and --file make another load of a case: write its rows elsewhere "
+                "(--out)")
     return args
 
 
