@@ -20,13 +20,20 @@ const struct arch *arch_find(struct gguf_string name)
     return NULL;
 }
 
+/* As many as a message has room for, and where the others are. */
 struct arch_list arch_names(bool of_mixtures)
 {
+    enum { MOST = 64 };
     struct arch_list list = { "" };
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof archs / sizeof *archs && n < sizeof list.text; i++)
-        if (!of_mixtures || archs[i]->experts != ABSENT)
+    size_t n = 0, n_left = 0;
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        if (of_mixtures && archs[i]->experts == ABSENT) continue;
+        if (n + strlen(archs[i]->name) > MOST) n_left++;
+        else
             n += (size_t)snprintf(list.text + n, sizeof list.text - n, "%s%s", n ? ", " : "",
                                   archs[i]->name);
+    }
+    if (n_left)
+        snprintf(list.text + n, sizeof list.text - n, " and %zu more (docs/models.md)", n_left);
     return list;
 }

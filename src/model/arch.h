@@ -85,9 +85,10 @@ extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
 /* NULL: not a known architecture. */
 const struct arch *arch_find(struct gguf_string name);
 
-/* "llama, qwen2, ...", for messages: all architectures, or those that may be mixtures. */
+/* "llama, qwen2, ... and 20 more", for messages: of all architectures, or of those that may be
+ * mixtures. */
 struct arch_list {
-    char text[512];
+    char text[192];
 };
 struct arch_list arch_names(bool of_mixtures);
 
