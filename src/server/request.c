@@ -169,7 +169,8 @@ static void read_chat(struct fields *f, const json_t *kwargs, const struct tool_
     if (more) json_object_update(chat, (json_t *)(uintptr_t)more);
     json_object_set(chat, "messages", (json_t *)(uintptr_t)messages);
     if (f->r->has_tools) json_object_set(chat, "tools", (json_t *)(uintptr_t)tools);
-    if (form->is_taught && (f->r->has_tools || has_calls(messages))) request_teach_tools(chat);
+    const bool must_spell = has_calls(messages) && !form->renders_calls;
+    if (form->is_taught && (f->r->has_tools || must_spell)) request_teach_tools(chat);
     read_template_members(f, chat);
     if (!f->failed && !(f->r->chat = json_read_write(chat)))
         field_fail(f, "messages", "out of memory");

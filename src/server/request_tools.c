@@ -177,12 +177,33 @@ static void add_lesson(json_t *messages, const char *text)
                               json_pack("{s:s, s:s}", "role", "system", "content", text));
 }
 
+/* An object and the string of one are written alike; a string of anything else stays as it is. */
+static char *arguments_text(const json_t *v)
+{
+    const char *text = json_string_value(v);
+    json_t *parsed = text ? json_loads(text, 0, NULL) : NULL;
+    char *written = text && !parsed ? strdup(text) : v ? json_dumps(parsed ? parsed : v, 0) : NULL;
+    json_decref(parsed);
+    return written;
+}
+
+/* The text of a message's content, which may come in parts. */
+static void add_content(struct strbuf *b, const json_t *content)
+{
+    size_t i;
+    json_t *part;
+    if (json_is_string(content)) strbuf_add_str(b, json_string_value(content));
+    json_array_foreach((json_t *)(uintptr_t)content, i, part) {
+        const char *text = json_string_value(json_object_get(part, "text"));
+        if (text) strbuf_add_str(b, text);
+    }
+}
+
 static void add_call(struct strbuf *b, const json_t *call)
 {
     const json_t *function = json_object_get(call, "function");
     const char *name = json_string_value(json_object_get(function, "name"));
-    const json_t *v = json_object_get(function, "arguments");
-    char *text = json_is_string(v) ? strdup(json_string_value(v)) : v ? json_read_write(v) : NULL;
+    char *text = arguments_text(json_object_get(function, "arguments"));
     strbuf_addf(b, "%s<tool_call>\n{\"name\": \"%s\", \"arguments\": %s}\n</tool_call>",
                 b->n ? "\n" : "", name ? name : "", text && *text ? text : "{}");
     free(text);
@@ -192,21 +213,18 @@ static void add_call(struct strbuf *b, const json_t *call)
 static void spell_out(json_t *message)
 {
     const char *role = json_string_value(json_object_get(message, "role"));
-    const char *content = json_string_value(json_object_get(message, "content"));
+    const json_t *content = json_object_get(message, "content");
     const json_t *calls = json_object_get(message, "tool_calls");
+    const bool is_result = role && !strcmp(role, "tool");
     struct strbuf b = { 0 };
     size_t i;
     json_t *call;
-    if (role && !strcmp(role, "tool")) {
-        json_object_set_new(message, "role", json_string("user"));
-        json_object_set_new(message, "content",
-                            json_sprintf("<tool_response>\n%s\n</tool_response>",
-                                         content ? content : ""));
-        return;
-    }
-    if (!json_array_size(calls)) return;
-    if (content) strbuf_add_str(&b, content);
+    if (!is_result && !json_array_size(calls)) return;
+    if (is_result) strbuf_add_str(&b, "<tool_response>\n");
+    add_content(&b, content);
+    if (is_result) strbuf_add_str(&b, "\n</tool_response>");
     json_array_foreach((json_t *)(uintptr_t)calls, i, call) add_call(&b, call);
+    if (is_result) json_object_set_new(message, "role", json_string("user"));
     if (!b.failed) json_object_set_new(message, "content", json_stringn(b.bytes, b.n));
     json_object_del(message, "tool_calls");
     strbuf_free(&b);

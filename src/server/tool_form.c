@@ -21,14 +21,17 @@ static const char probe[] =
     "\"parameters\":{\"type\":\"object\",\"properties\":{\"the_key\":{\"type\":\"string\","
     "\"description\":\"k\"}},\"required\":[\"the_key\"]}}}],\"add_generation_prompt\":true}";
 
-/* What the template makes of the assistant's turn, behind the question; NULL: it refuses. */
-static const struct tool_syntax *find(const pl_engine *engine)
+/* What the template makes of the assistant's turn, behind the question; NULL: it refuses, or writes
+ * calls as the table does not have them. */
+static const struct tool_syntax *find(const pl_engine *engine, bool *renders_calls)
 {
     const struct tool_syntax *syntax = NULL;
     pl_text text = { 0 };
+    *renders_calls = false;
     if (pl_chat_prompt(engine, probe, sizeof probe - 1, &text, NULL, NULL)) return NULL;
     const char *turn = text.bytes ? strstr(text.bytes, "the question") : NULL;
-    if (turn && strstr(turn, "the_tool")) syntax = tool_syntax_find(turn);
+    *renders_calls = turn && strstr(turn, "the_tool");
+    if (*renders_calls) syntax = tool_syntax_find(turn);
     pl_text_free(&text);
     return syntax;
 }
@@ -90,9 +93,11 @@ static void write_trigger(const struct tool_syntax *s, char out[TOOL_MARK_BYTES]
 
 void tool_form_open(struct tool_form *out, const pl_engine *engine)
 {
-    const struct tool_syntax *found = find(engine);
+    bool renders_calls;
+    const struct tool_syntax *found = find(engine, &renders_calls);
     tool_form_fill(out, engine, found ? found : tool_syntax_generic());
     out->is_taught = !found;
+    out->renders_calls = renders_calls;
     PL_LOG(INFO, "server", "tool calls syntax=%s%s", out->syntax->name,
            found ? "" : ", which a system message teaches");
 }

@@ -11,7 +11,9 @@ enum { TOOL_MARK_BYTES = 512 };
 /* Marks in Lark: control tokens by number, all else quoted; "" for those that are empty. */
 struct tool_form {
     const struct tool_syntax *syntax;
-    bool is_taught;             /* the template knows no calls: a system message explains them */
+    bool is_taught;             /* a system message explains calls: the template knows none, or
+                                 * writes them as no syntax of the table */
+    bool renders_calls;         /* the template writes calls of a conversation, in whatever form */
     char section[TOOL_MARK_BYTES], section_end[TOOL_MARK_BYTES];
     char open[TOOL_MARK_BYTES], close[TOOL_MARK_BYTES], between[TOOL_MARK_BYTES];
     char name_end[TOOL_MARK_BYTES];

@@ -127,6 +127,43 @@ def test_a_conversation_goes_on(client):
     assert c.choices[0].message.content or c.choices[0].message.tool_calls
 
 
+def told(client, arguments, result, **more):
+    """What the model is given of a call and its result."""
+    call = {"id": "abcdefgh1", "type": "function",
+            "function": {"name": "add", "arguments": arguments}}
+    messages = [{"role": "user", "content": "1 + 2?"},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "abcdefgh1", "content": result}]
+    status, _, body = client.server.post("/apply-template", {"messages": messages, **more})
+    assert status == 200, body
+    return body["prompt"]
+
+
+@pytest.mark.parametrize("more", [{}, {"tools": TOOLS}])
+def test_nothing_of_a_call_in_the_history_is_lost(client, more):
+    """Whether arguments come as an object or as its text, and results in one part or in several."""
+    prompt = told(client, '{"a":1, "b": 2}', "it is three", **more)
+    assert '{"a": 1, "b": 2}' in prompt and "it is three" in prompt
+    assert told(client, {"a": 1, "b": 2}, "it is three", **more) == prompt
+    parts = [{"type": "text", "text": "it is "}, {"type": "text", "text": "three"}]
+    assert told(client, {"a": 1, "b": 2}, parts, **more).replace("\n", "") == \
+        prompt.replace("\n", "")
+
+
+def test_a_template_that_writes_calls_in_its_own_way_does(start_server, tmp_path):
+    """Though no table has that way, and tools of a request would have to be taught."""
+    template = tmp_path / "template.jinja"
+    template.write_text(
+        "{% for m in messages %}{{ m.role }}:{% for c in m.tool_calls or [] %}CALL "
+        "{{ c.function.name }}{% for k, v in c.function.arguments|items %} {{ k }}={{ v }}"
+        "{% endfor %}{% endfor %}{{ m.content }}\n{% endfor %}")
+    with start_server("--parallel", 1, "--ctx-size", 512, "--chat-template-file", template) as s:
+        s_client = type("", (), {"server": s})
+        for arguments in ('{"a": 1, "b": 2}', {"a": 1, "b": 2}):
+            assert "CALL add a=1 b=2" in told(s_client, arguments, "three")
+        assert "<tool_call>" in told(s_client, {"a": 1}, "three", tools=TOOLS)
+
+
 def test_with_a_schema_beside(client):
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
         "type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
