@@ -33,6 +33,9 @@ const struct gguf_tensor *find_tensor(struct binder *k, const char *name);
 /* Whether a tensor has this shape. Dimensions of 1 at the end make no difference. */
 bool has_shape(const struct gguf_tensor *t, uint64_t first, uint64_t second, uint64_t third);
 
+/* The tensor of this name, which has n_rows rows of n_k, however its dimensions are written. */
+pl_status find_matrix(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
+                      const struct gguf_tensor **out, pl_err *err);
 pl_status missing_tensor(const struct binder *k, const char *name, pl_err *err);
 
 /* Packs n_rows rows of a tensor from first_row on, whose shape has been checked, under a name of

@@ -5,18 +5,6 @@
 #include "model/bind.h"
 #include "quant/quant.h"
 
-/* The tensor, which has n_rows rows of n_k, however its dimensions are written. */
-static pl_status find_rows(struct binder *k, const char *name, uint32_t n_k, uint32_t n_rows,
-                           const struct gguf_tensor **out, pl_err *err)
-{
-    const struct gguf_tensor *t = *out = find_tensor(k, name);
-    if (!t) return missing_tensor(k, name, err);
-    if (has_shape(t, n_k, n_rows, 1)) return PL_OK;
-    return pl_fail(err, PL_E_FORMAT, "%s: tensor %s is %" PRIu64 " x %" PRIu64 "; %" PRIu32 " x %"
-                   PRIu32 " is wanted", k->g->part[0].path, name, t->dim[0],
-                   t->dim[1] * t->dim[2] * t->dim[3], n_k, n_rows);
-}
-
 /* n values, of one row or one each of n rows. */
 static pl_status bind_values(struct binder *k, const char *name, uint32_t n,
                              const struct vector **out, pl_err *err)
@@ -36,7 +24,7 @@ static pl_status bind_taps(struct binder *k, const char *name, const struct vect
     const struct mixer_dims *m = &k->h->dims.mixer;
     const uint32_t n = m->n_taps * m->n_channels;
     const struct gguf_tensor *t;
-    const pl_status st = find_rows(k, name, m->n_taps, m->n_channels, &t, err);
+    const pl_status st = find_matrix(k, name, m->n_channels, m->n_taps, &t, err);
     if (st) return st;
     k->plan.weights_bytes += memory_rounded((uint64_t)n * sizeof(float));
     if (!k->b) return PL_OK;
@@ -73,7 +61,7 @@ static pl_status bind_head_rows(struct binder *k, const char *name, const struct
 {
     const uint32_t n = k->h->dims.mixer.n_heads;
     const struct gguf_tensor *t;
-    const pl_status st = find_rows(k, name, k->h->dims.d_model, n, &t, err);
+    const pl_status st = find_matrix(k, name, n, k->h->dims.d_model, &t, err);
     return st ? st : load_head_rows(k, t, 0, n, n, out, err);
 }
 
@@ -84,7 +72,7 @@ static pl_status bind_grouped_rows(struct binder *k, const char *name, struct mi
     const struct mixer_dims *m = &k->h->dims.mixer;
     const uint32_t n = m->n_heads / m->n_key_heads;
     const struct gguf_tensor *t;
-    pl_status st = find_rows(k, name, k->h->dims.d_model, 2 * m->n_heads, &t, err);
+    pl_status st = find_matrix(k, name, 2 * m->n_heads, k->h->dims.d_model, &t, err);
     if (!st) st = load_head_rows(k, t, 0, n, 2 * n, &w->beta, err);
     return st ? st : load_head_rows(k, t, n, n, 2 * n, &w->decay, err);
 }
@@ -118,7 +106,8 @@ static pl_status bind_state_space(struct binder *k, uint32_t i, struct mixer_wei
     const struct fused_part parts[] = { { "gate", width, &w->gate.weight },
                                         { "in", m->n_channels, &w->in.weight } };
     const struct gguf_tensor *t;
-    pl_status st = find_rows(k, name.text, d->d_model, width + m->n_channels + m->n_heads, &t, err);
+    pl_status st = find_matrix(k, name.text, width + m->n_channels + m->n_heads, d->d_model, &t,
+                               err);
     if (!st) st = bind_parts(k, t, name.text, parts, 2, d->d_model, err);
     if (!st)
         st = load_head_rows(k, t, width + m->n_channels, m->n_heads, m->n_heads, &w->decay, err);

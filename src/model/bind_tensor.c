@@ -75,8 +75,8 @@ static pl_status bind_part(struct binder *k, const struct gguf_tensor *t, const 
     return PL_OK;
 }
 
-static pl_status find_matrix(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
-                             const struct gguf_tensor **out, pl_err *err)
+pl_status find_matrix(struct binder *k, const char *name, uint32_t n_rows, uint32_t n_k,
+                      const struct gguf_tensor **out, pl_err *err)
 {
     const struct gguf_tensor *t = *out = find_tensor(k, name);
     if (!t) return missing_tensor(k, name, err);
