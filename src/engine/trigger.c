@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/space.h"
+
 static void forget(struct trigger *t)
 {
     t->n_text = t->n_tokens = 0;
@@ -26,11 +28,6 @@ static void make_room(struct trigger *t, size_t n)
     t->n_tokens -= i;
     for (uint32_t k = 0; k < t->n_tokens; k++) t->token[k].offset -= from;
     t->is_past_start = t->is_past_start || from > 0;
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static bool begin(const struct trigger *t, uint32_t at, uint32_t string, uint32_t *from)

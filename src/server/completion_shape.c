@@ -1,8 +1,10 @@
 #include "server/completion_shape.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
 #include "server/state.h"
@@ -24,11 +26,9 @@ static void add_call_id(const struct completion *c, uint32_t choice, uint32_t ca
                         struct strbuf *to)
 {
     static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    uint64_t x = 0xcbf29ce484222325u;
-    for (const char *at = c->id; *at; at++) x = (x ^ (unsigned char)*at) * 0x100000001b3u;
-    x = (x ^ choice) * 0x100000001b3u;
-    x = (x ^ call) * 0x9e3779b97f4a7c15u;
-    x ^= x >> 29;
+    char name[sizeof c->id + 24];
+    const int n = snprintf(name, sizeof name, "%s %u %u", c->id, choice, call);
+    uint64_t x = hash64(name, (size_t)n);
     for (int i = 0; i < 9; i++, x /= 36) strbuf_addf(to, "%c", digits[x % 36]);
 }
 

@@ -3,12 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char think[] = "<think>", end_think[] = "</think>";
+#include "base/space.h"
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
+static const char think[] = "<think>", end_think[] = "</think>";
 
 static size_t n_spaces(const struct strbuf *b)
 {
@@ -18,9 +15,8 @@ static size_t n_spaces(const struct strbuf *b)
 }
 
 /* How many bytes at the end of the text may be the beginning of the mark. */
-static size_t n_begun(const char *text, size_t n, const char *mark)
+static size_t n_begun(const char *text, size_t n, const char *mark, size_t n_mark)
 {
-    const size_t n_mark = strlen(mark);
     for (size_t k = n_mark - 1 < n ? n_mark - 1 : n; k > 0; k--)
         if (!memcmp(text + n - k, mark, k)) return k;
     return 0;
@@ -57,14 +53,15 @@ static bool go_on_thinking(struct reply_reader *r, bool is_end)
 {
     if (!r->thoughts.n && !r->has_thought) strbuf_drop(&r->held, n_spaces(&r->held));
     if (!r->held.n) return false;
-    const char *found = memmem(r->held.bytes, r->held.n, end_think, sizeof end_think - 1);
-    size_t n = found ? (size_t)(found - r->held.bytes)
-                     : r->held.n - (is_end ? 0 : n_begun(r->held.bytes, r->held.n, end_think));
-    const size_t n_all = n;
+    const size_t n_mark = sizeof end_think - 1;
+    const char *found = memmem(r->held.bytes, r->held.n, end_think, n_mark);
+    const size_t begun = is_end ? 0 : n_begun(r->held.bytes, r->held.n, end_think, n_mark);
+    const size_t n_all = found ? (size_t)(found - r->held.bytes) : r->held.n - begun;
+    size_t n = n_all;
     while (n && is_space(r->held.bytes[n - 1])) n--;
     release(r, &r->thoughts, n);
     if (!found) return false;
-    strbuf_drop(&r->held, n_all - n + sizeof end_think - 1);
+    strbuf_drop(&r->held, n_all - n + n_mark);
     r->skips_spaces = true;
     r->state = REPLY_TELLING;
     return true;
@@ -82,15 +79,11 @@ struct search {
 static void search(const struct reply_reader *r, const char *mark, bool is_at_start,
                    struct search *s)
 {
-    char trimmed[64];
     size_t n = strlen(mark);
     while (n > 1 && is_space(mark[n - 1])) n--;
-    if (n >= sizeof trimmed) return;
-    memcpy(trimmed, mark, n);
-    trimmed[n] = 0;
     const char *start = r->held.bytes + n_spaces(&r->held);
-    const char *at = memmem(r->held.bytes, r->held.n, trimmed, n);
-    size_t begun = n_begun(r->held.bytes, r->held.n, trimmed);
+    const char *at = memmem(r->held.bytes, r->held.n, mark, n);
+    size_t begun = n_begun(r->held.bytes, r->held.n, mark, n);
     if (is_at_start && (r->has_told || at != start)) at = NULL;
     if (is_at_start && (r->has_told || r->held.bytes + r->held.n - begun != start)) begun = 0;
     if (at && (!s->first || at < s->first)) s->first = at;
@@ -125,13 +118,17 @@ static bool go_on_telling(struct reply_reader *r, bool is_end)
     return true;
 }
 
-static void add_call(struct reply_reader *r, const struct tool_call *call)
+/* The call is the reader's from now on. */
+static void add_call(struct reply_reader *r, struct tool_call call)
 {
     struct tool_call *more = realloc(r->call, (r->n_calls + 1) * sizeof *more);
-    r->failed = r->failed || !more;
-    if (!more) return;
+    if (!more) {
+        tool_call_free(&call);
+        r->failed = true;
+        return;
+    }
     r->call = more;
-    r->call[r->n_calls++] = *call;
+    r->call[r->n_calls++] = call;
     r->skips_spaces = true;
 }
 
@@ -163,7 +160,7 @@ static bool go_on_calling(struct reply_reader *r, bool is_end)
         r->state = REPLY_TELLING;
         return true;
     }
-    add_call(r, &call);
+    add_call(r, call);
     strbuf_drop(&r->held, n_read);
     if (r->is_single || next_call(r) == TOOL_NONE) {
         strbuf_drop(&r->held, n_spaces(&r->held));
@@ -220,7 +217,7 @@ static void end_call(struct reply_reader *r, size_t n)
         release(r, &r->content, n);
         return;
     }
-    add_call(r, &(struct tool_call){ r->callee, text });
+    add_call(r, (struct tool_call){ r->callee, text });
     r->callee = NULL;
     strbuf_drop(&r->held, n);
 }
@@ -234,7 +231,7 @@ static bool read_body(struct reply_reader *r, bool is_end)
     for (size_t i = 0; i < 3; i++) {
         const size_t n = strlen(marks[i]);
         const char *at = memmem(r->held.bytes, r->held.n, marks[i], n);
-        const size_t begun = is_end ? 0 : n_begun(r->held.bytes, r->held.n, marks[i]);
+        const size_t begun = is_end ? 0 : n_begun(r->held.bytes, r->held.n, marks[i], n);
         if (r->held.n - begun < s.n_safe) s.n_safe = r->held.n - begun;
         if (!at || (s.first && s.first < at)) continue;
         s.first = at;

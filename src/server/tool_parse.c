@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/space.h"
 #include "base/strbuf.h"
 #include "server/json_read.h"
 
@@ -20,11 +21,6 @@ void tool_call_free(struct tool_call *call)
 }
 
 /* ---- marks ---------------------------------------------------------------------------------- */
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
 
 static void skip_spaces(struct cursor *c)
 {

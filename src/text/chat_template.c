@@ -38,12 +38,7 @@ static pl_status fail(pl_err *err, int shim_status, struct shim_text *reason)
         [SHIM_INTERNAL] = PL_E_INTERNAL,
     };
     enum { MAX_BYTES = 220 };   /* leaves pl_err room for what stands before */
-
-    size_t n = reason->n;
-    if (n > MAX_BYTES) {
-        n = MAX_BYTES;
-        while ((reason->bytes[n] & 0xc0) == 0x80) n--;  /* no half character */
-    }
+    const size_t n = shim_text_cut(reason, MAX_BYTES);
     const char *what = shim_status == SHIM_TEMPLATE ? "chat template: " : "";
     const pl_status st =
         pl_fail(err, status_of[shim_status], "%s%.*s", what, (int)n, reason->bytes);

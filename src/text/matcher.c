@@ -17,11 +17,7 @@ struct matcher {
 static pl_status fail(pl_err *err, int shim_status, struct shim_text *reason)
 {
     enum { MAX_BYTES = 200 };   /* leaves pl_err room for what stands before */
-    size_t n = reason->n;
-    if (n > MAX_BYTES) {
-        n = MAX_BYTES;
-        while ((reason->bytes[n] & 0xc0) == 0x80) n--;  /* no half character */
-    }
+    const size_t n = shim_text_cut(reason, MAX_BYTES);
     const pl_status st = shim_status == SHIM_MEMORY     ? PL_E_MEMORY
                          : shim_status == SHIM_INTERNAL ? PL_E_INTERNAL
                                                         : PL_E_GRAMMAR;

@@ -1,6 +1,6 @@
 /* The C face of the Rust shim (rust/src/lib.rs), which this header repeats by hand. No call prints,
- * exits or unwinds. Threads: any; an open template or vocabulary
- * is read-only, a matcher is used by one at a time. */
+ * exits or unwinds. Threads: any; an open template or vocabulary is read-only, a matcher is used by
+ * one at a time. */
 #ifndef TEXT_TEXT_SHIM_H
 #define TEXT_TEXT_SHIM_H
 
@@ -17,6 +17,14 @@ struct shim_text {
     char *bytes;
     size_t n;
 };
+
+/* How many of its bytes, at most so many, are whole characters. */
+static inline size_t shim_text_cut(const struct shim_text *text, size_t most)
+{
+    if (text->n <= most) return text->n;
+    while ((text->bytes[most] & 0xc0) == 0x80) most--;
+    return most;
+}
 
 enum {
     SHIM_OK,
