@@ -374,10 +374,16 @@ enum mixer_kind { MIXER_NONE, MIXER_DELTA_NET, MIXER_STATE_SPACE, MIXER_SHORT_CO
  * Short convolution: c is the convolution itself, of before * in; what comes out is c * gate. */
 struct mixer_params {
     enum mixer_kind kind;           /* MIXER_NONE: the layer has no mixer */
-    bool keys_are_in_turn;          /* head j has key head j % n_key_heads; else neighbours share
-                                     * one: j / (n_heads / n_key_heads) */
+    bool keys_are_in_turn;          /* heads take key heads by turns; else neighbours share one */
     uint32_t state_layer;           /* its place in a state */
 };
+
+/* The key head of a head. */
+static inline uint32_t mixer_key_head(const struct mixer_params *p, const struct mixer_dims *m,
+                                      uint32_t head)
+{
+    return p->keys_are_in_turn ? head % m->n_key_heads : head / (m->n_heads / m->n_key_heads);
+}
 
 struct mixer_weights {
     struct linear in;               /* (n_channels, d_model) */

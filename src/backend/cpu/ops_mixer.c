@@ -176,9 +176,7 @@ static void mix_column(const struct cpu_backend *b, const struct phase *p, uint3
 {
     const struct mixer_dims *d = dims_of(b);
     const struct places at = places_of(d, p->mixer_params->kind);
-    const uint32_t key_head = p->mixer_params->keys_are_in_turn
-                                  ? j % d->n_key_heads
-                                  : j / (d->n_heads / d->n_key_heads);
+    const uint32_t key_head = mixer_key_head(p->mixer_params, d, j);
     const float *conv = b->mix.conv + c * b->mix.ld_in;
     const float *value = conv + at.value + (size_t)j * d->d_value;
     const struct state_column column = {

@@ -130,13 +130,6 @@ struct column {
     double rate;                /* delta net: of what is known wrongly */
 };
 
-static uint32_t key_head_of(const struct exact_backend *b, const struct mix *m, uint32_t head)
-{
-    const struct mixer_dims *d = &b->params.dims.mixer;
-    return m->params->keys_are_in_turn ? head % d->n_key_heads
-                                       : head / (d->n_heads / d->n_key_heads);
-}
-
 static double head_dot(const struct exact_backend *b, const struct vector *rows, uint32_t head,
                        uint32_t c)
 {
@@ -150,7 +143,7 @@ static void read_column(const struct exact_backend *b, const struct mix *m, uint
     const struct mixer_dims *d = &b->params.dims.mixer;
     const uint32_t n_keys = d->n_key_heads * d->d_key;
     const float *conv = b->mix_conv + (size_t)c * d->n_channels;
-    const uint32_t at = key_head_of(b, m, head) * d->d_key;
+    const uint32_t at = mixer_key_head(m->params, d, head) * d->d_key;
     out->dt = softplus(head_dot(b, m->w->decay, head, c) + (double)m->w->decay_bias->values[head]);
     out->shrink = exp((double)m->w->a->values[head] * out->dt);
     if (m->params->kind == MIXER_DELTA_NET) {
