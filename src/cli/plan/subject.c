@@ -94,8 +94,7 @@ static void set_kv(struct plan_memory *m, const struct plan_subject *s,
         ? kv_window_tokens(shape, s->machine.backend, load->n_streams, load->ctx_tokens,
                            STEP_TOKENS) : 0;
     if (n_kept < n_tokens) m->window_kv = ceil(per_layer * shape->n_window_layers * n_kept);
-    const uint32_t n_full =
-        shape_kv_layers(shape) - (m->window_kv > 0 ? shape->n_window_layers : 0);
+    const uint32_t n_full = n_kv_layers - (m->window_kv > 0 ? shape->n_window_layers : 0);
     m->states = shape->n_state_layers ? kv_states(load->n_streams) * shape->state_bytes : 0;
     m->kv = m->window_kv + m->states + ceil(per_layer * n_full * n_tokens);
 }
