@@ -77,14 +77,10 @@ def test_a_hybrid_keeps_states_and_its_attention_layers(plan, tmp_path):
     """Modelled for other loads as it would be taken; of a state, floats, whatever the context."""
     t = tiny_models
     path = t.write(str(tmp_path / "model.gguf"), arch="qwen35")
-    n_states = sum(t.has_mixer(i) for i in range(t.N_LAYERS))
-    n_channels = 2 * t.N_STATE_KEY_HEADS * t.D_STATE_KEY + t.N_STATE_HEADS * t.D_STATE_VALUE
-    state = n_states * 4 * ((t.N_TAPS - 1) * n_channels +
-                            t.N_STATE_HEADS * t.D_STATE_KEY * t.D_STATE_VALUE)
     got = planned(plan(path, "--parallel", 3, "--json", "--ctx-size", 512))
     assert got["memory"]["kv_bytes_per_token"] == \
-        (t.N_LAYERS - n_states) * t.N_KV_HEADS * t.D_HEAD * 2 * 2
-    assert got["memory"]["state_bytes"] == pytest.approx((3 * 3 + 4) * state, abs=8192)
+        (t.N_LAYERS - t.N_MIXERS) * t.N_KV_HEADS * t.D_HEAD * 2 * 2
+    assert got["memory"]["state_bytes"] == pytest.approx((3 * 3 + 4) * t.STATE_BYTES, abs=8192)
     assert got["memory"]["kv_bytes"] == pytest.approx(
         got["memory"]["state_bytes"] + 3 * 512 * got["memory"]["kv_bytes_per_token"], abs=8192)
     for row in got["contexts"] + got["streams"][:5]:

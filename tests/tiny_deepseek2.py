@@ -3,8 +3,9 @@ the exact answer: "deepseek2" as V3 is (queries by way of a narrow row, a sigmoi
 bias, YaRN) and "deepseek2 v2" (a softmax router whose groups rank by their best expert)."""
 
 import numpy as np
-from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter
-from gguf.quants import quantize
+from gguf import ExpertGatingFuncType
+
+from tiny_writer import TinyWriter
 
 D_MODEL, N_HEADS, N_VOCAB, D_FF, N_LAYERS, N_DENSE = 256, 4, 512, 320, 4, 1
 D_LATENT, D_TURNED, D_PLAIN, D_VALUE, D_QUERY = 64, 16, 32, 32, 96
@@ -13,8 +14,7 @@ N_EXPERTS, N_USED, D_EXPERT, N_SHARED = 12, 3, 96, 2
 
 def write(path, arch, add_vocabulary, seed=1):
     is_v2 = arch == "deepseek2 v2"
-    rng = np.random.default_rng(seed)
-    w = GGUFWriter(path, "deepseek2")
+    w = TinyWriter(path, "deepseek2", seed)
     w.add_name(f"random {arch}")
     w.add_block_count(N_LAYERS)
     w.add_context_length(4096)
@@ -49,14 +49,7 @@ def write(path, arch, add_vocabulary, seed=1):
     w.add_uint32("deepseek2.expert_group_count", 4)
     w.add_uint32("deepseek2.expert_group_used_count", 2)
     add_vocabulary(w)
-
-    def matrix(name, *shape, scale=1.0):
-        x = rng.standard_normal(shape, dtype=np.float32) * (scale / np.sqrt(shape[-1]))
-        w.add_tensor(name, quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
-                     raw_dtype=GGMLQuantizationType.Q8_0)
-
-    def vector(name, n, centre=1.0, spread=0.1):
-        w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
+    matrix, vector = w.matrix, w.vector
 
     def feed_forward(p, tail, d_ff):
         matrix(p + f"ffn_gate{tail}.weight", d_ff, D_MODEL)
@@ -91,8 +84,5 @@ def write(path, arch, add_vocabulary, seed=1):
         matrix(p + "ffn_up_exps.weight", N_EXPERTS, D_EXPERT, D_MODEL)
         matrix(p + "ffn_down_exps.weight", N_EXPERTS, D_MODEL, D_EXPERT)
         feed_forward(p, "_shexp", N_SHARED * D_EXPERT)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
+    w.finish()
     return path

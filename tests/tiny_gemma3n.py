@@ -1,10 +1,7 @@
 """A small random Gemma 3n, for which tests/golden/forward_gemma3n.py computes the exact answer."""
 
-import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
-from gguf.quants import quantize
-
 import tiny_gemma4
+from tiny_writer import TinyWriter
 
 D_MODEL, N_HEADS, N_KV_HEADS, D_HEAD, N_VOCAB = 256, 4, 2, 64, 512
 D_FF, D_INPUT, D_LOW = 320, 32, 64
@@ -13,8 +10,7 @@ PATTERN = [True, False, True, True, False]
 
 
 def write(path, seed=1):
-    rng = np.random.default_rng(seed)
-    w = GGUFWriter(path, "gemma3n")
+    w = TinyWriter(path, "gemma3n", seed)
     w.add_name("random gemma3n")
     w.add_block_count(N_LAYERS)
     w.add_context_length(4096)
@@ -36,14 +32,7 @@ def write(path, seed=1):
     w.add_uint32("gemma3n.altup.num_inputs", N_TRACKS)
     w.add_array("gemma3n.activation_sparsity_scale", [1.645, 0.5] + [float("-inf")] * 3)
     tiny_gemma4.add_vocabulary(w)
-
-    def matrix(name, *shape, scale=1.0):
-        x = rng.standard_normal(shape, dtype=np.float32) * (scale / np.sqrt(shape[-1]))
-        w.add_tensor(name, quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
-                     raw_dtype=GGMLQuantizationType.Q8_0)
-
-    def vector(name, n, centre=1.0, spread=0.1):
-        w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
+    matrix, vector = w.matrix, w.vector
 
     matrix("token_embd.weight", N_VOCAB, D_MODEL, scale=3.0)
     vector("output_norm.weight", D_MODEL)
@@ -76,8 +65,5 @@ def write(path, seed=1):
         for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm", "post_norm",
                      "laurel_post_norm"):
             vector(p + name + ".weight", D_MODEL)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
+    w.finish()
     return path

@@ -3,8 +3,8 @@ the exact answer: "gemma4 dense", "gemma4 moe" (a dense part beside the experts)
 (inputs of every layer, and layers that read another's keys and values)."""
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
-from gguf.quants import quantize
+
+from tiny_writer import TinyWriter
 
 D_MODEL, N_HEADS, N_VOCAB, D_FF, N_EXPERTS, D_EXPERT, D_INPUT = 256, 4, 512, 256, 12, 96, 64
 LOCAL, GLOBAL = (2, 64), (1, 128)       # KV heads, d_head
@@ -35,18 +35,12 @@ def add_vocabulary(w):
 
 
 def write(path, arch, seed=1, keys=()):
-    """arch: one of PATTERN's. keys: as tiny_models.write has it."""
+    """arch: one of PATTERN's. keys: as TinyWriter has them."""
     is_moe, is_small = arch == "gemma4 moe", arch == "gemma4 small"
     pattern = [bool(x) for x in PATTERN[arch]]
     n_layers = len(pattern)
     n_own = n_layers - N_SHARED if is_small else n_layers
-    keys = {k if k.startswith(("tokenizer.", "general.")) else f"gemma4.{k}": v
-            for k, v in dict(keys).items()}
-    rng = np.random.default_rng(seed)
-    w = GGUFWriter(path, "gemma4")
-    add_key_value = w.add_key_value
-    w.add_key_value = lambda k, *rest, **more: None if k in keys else add_key_value(k, *rest,
-                                                                                    **more)
+    w = TinyWriter(path, "gemma4", seed, keys)
     widths = [D_FF if i < n_own else 2 * D_FF for i in range(n_layers)]
     w.add_name(f"random {arch}")
     w.add_block_count(n_layers)
@@ -74,14 +68,7 @@ def write(path, arch, seed=1, keys=()):
         w.add_expert_used_count(3)
         w.add_expert_feed_forward_length(D_EXPERT)
     add_vocabulary(w)
-
-    def matrix(name, *shape, scale=1.0):
-        x = rng.standard_normal(shape, dtype=np.float32) * (scale / np.sqrt(shape[-1]))
-        w.add_tensor(name, quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
-                     raw_dtype=GGMLQuantizationType.Q8_0)
-
-    def vector(name, n, centre=1.0, spread=0.1):
-        w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
+    matrix, vector = w.matrix, w.vector
 
     matrix("token_embd.weight", N_VOCAB, D_MODEL, scale=3.0)
     vector("output_norm.weight", D_MODEL)
@@ -120,11 +107,5 @@ def write(path, arch, seed=1, keys=()):
             vector(p + "ffn_down_exps.scale", N_EXPERTS, 1.0, 0.3)
             matrix(p + "ffn_gate_up_exps.weight", N_EXPERTS, 2 * D_EXPERT, D_MODEL)
             matrix(p + "ffn_down_exps.weight", N_EXPERTS, D_MODEL, D_EXPERT)
-    for k, v in keys.items():
-        if v is not None:
-            add_key_value(k, v[1], v[0], sub_type=v[2] if len(v) > 2 else None)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
+    w.finish()
     return path

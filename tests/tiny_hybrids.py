@@ -4,8 +4,8 @@ a mixture), nemotron_h (each layer one thing alone), falcon-h1 (attention beside
 lfm2."""
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
-from gguf.quants import quantize
+
+from tiny_writer import TinyWriter
 
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_VOCAB = 256, 64, 4, 2, 512, 512
 N_STATE_HEADS, D_STATE_VALUE, D_STATE_KEY, N_GROUPS, N_TAPS = 4, 64, 32, 2, 4
@@ -54,32 +54,19 @@ def add_keys(w, arch, layers, is_moe):
 
 
 def write(path, arch, seed, keys, add_vocabulary):
-    """arch: one of LAYERS' or "granitehybrid moe". keys: as tiny_models.write has it."""
+    """arch: one of LAYERS' or "granitehybrid moe". keys: as TinyWriter has them."""
     arch, _, kind = arch.partition(" ")
     layers, is_moe = LAYERS[arch], kind == "moe"
-    keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
-            for k, v in dict(keys).items()}
-    rng = np.random.default_rng(seed)
-    w = GGUFWriter(path, arch)
-    add_key_value = w.add_key_value
-    w.add_key_value = lambda k, *rest, **more: None if k in keys else add_key_value(k, *rest,
-                                                                                    **more)
+    w = TinyWriter(path, arch, seed, keys)
     w.add_name(f"random {arch}")
     add_keys(w, arch, layers, is_moe)
     add_vocabulary(w)
-
-    def matrix(name, shape, scale=1.0):
-        x = rng.standard_normal(shape, dtype=np.float32) * (scale / np.sqrt(shape[-1]))
-        w.add_tensor(name, quantize(x.astype(np.float32), GGMLQuantizationType.Q8_0),
-                     raw_dtype=GGMLQuantizationType.Q8_0)
-
-    def vector(name, shape, centre=1.0, spread=0.1):
-        w.add_tensor(name, (centre + spread * rng.standard_normal(shape)).astype(np.float32))
+    matrix, vector = w.matrix, w.vector
 
     def state_space(p):
         width = N_STATE_HEADS * D_STATE_VALUE
         n_channels = width + 2 * N_GROUPS * D_STATE_KEY
-        matrix(p + "ssm_in.weight", (width + n_channels + N_STATE_HEADS, D_MODEL))
+        matrix(p + "ssm_in.weight", width + n_channels + N_STATE_HEADS, D_MODEL)
         vector(p + "ssm_conv1d.weight", (n_channels, N_TAPS), 0.0, 0.5)
         vector(p + "ssm_conv1d.bias", n_channels, 0.0, 0.2)
         vector(p + "ssm_dt.bias", N_STATE_HEADS, -1.0, 1.0)
@@ -87,33 +74,33 @@ def write(path, arch, seed, keys, add_vocabulary):
         vector(p + "ssm_d", (N_STATE_HEADS, 1), 1.0, 0.3)
         if arch != "falcon-h1":
             vector(p + "ssm_norm.weight", (N_GROUPS, width // N_GROUPS))
-        matrix(p + "ssm_out.weight", (D_MODEL, width), 0.25)
+        matrix(p + "ssm_out.weight", D_MODEL, width, scale=0.25)
 
     def short_convolution(p):
-        matrix(p + "shortconv.in_proj.weight", (3 * D_MODEL, D_MODEL))
+        matrix(p + "shortconv.in_proj.weight", 3 * D_MODEL, D_MODEL)
         vector(p + "shortconv.conv.weight", (D_MODEL, 3), 0.0, 0.5)
-        matrix(p + "shortconv.out_proj.weight", (D_MODEL, D_MODEL), 0.25)
+        matrix(p + "shortconv.out_proj.weight", D_MODEL, D_MODEL, scale=0.25)
 
     def feed_forward(p):
         if is_moe:
             vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
             for name, rows, n_k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
                                     ("down", D_MODEL, D_EXPERT)):
-                matrix(p + f"ffn_{name}_exps.weight", (N_EXPERTS, rows, n_k))
+                matrix(p + f"ffn_{name}_exps.weight", N_EXPERTS, rows, n_k)
         end = "_shexp" if is_moe else ""
         if arch != "nemotron_h":
-            matrix(p + f"ffn_gate{end}.weight", (D_FF, D_MODEL))
-        matrix(p + f"ffn_up{end}.weight", (D_FF, D_MODEL))
-        matrix(p + f"ffn_down{end}.weight", (D_MODEL, D_FF), 0.5)
+            matrix(p + f"ffn_gate{end}.weight", D_FF, D_MODEL)
+        matrix(p + f"ffn_up{end}.weight", D_FF, D_MODEL)
+        matrix(p + f"ffn_down{end}.weight", D_MODEL, D_FF, scale=0.5)
         if arch == "falcon-h1":
             vector(p + "ffn_norm", D_MODEL)
         elif arch != "nemotron_h":
             vector(p + "ffn_norm.weight", D_MODEL)
 
     is_tied = arch == "lfm2"
-    matrix("token_embd.weight", (N_VOCAB, D_MODEL), 3.0 if is_tied else 16.0)
+    matrix("token_embd.weight", N_VOCAB, D_MODEL, scale=3.0 if is_tied else 16.0)
     if not is_tied:
-        matrix("output.weight", (N_VOCAB, D_MODEL), 3.0)
+        matrix("output.weight", N_VOCAB, D_MODEL, scale=3.0)
     vector("token_embd_norm.weight" if arch == "lfm2" else "output_norm.weight", D_MODEL)
     for i, kinds in enumerate(layers):
         p = f"blk.{i}."
@@ -122,18 +109,12 @@ def write(path, arch, seed, keys, add_vocabulary):
             (short_convolution if arch == "lfm2" else state_space)(p)
         if "a" in kinds:
             for name, rows in (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS)):
-                matrix(p + f"attn_{name}.weight", (rows * D_HEAD, D_MODEL))
+                matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
             if arch == "lfm2":
                 vector(p + "attn_q_norm.weight", D_HEAD)
                 vector(p + "attn_k_norm.weight", D_HEAD)
-            matrix(p + "attn_output.weight", (D_MODEL, N_HEADS * D_HEAD))
+            matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
         if "f" in kinds:
             feed_forward(p)
-    for k, v in keys.items():
-        if v is not None:
-            add_key_value(k, v[1], v[0], sub_type=v[2] if len(v) > 2 else None)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
+    w.finish()
     return path

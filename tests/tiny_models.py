@@ -3,13 +3,14 @@ tests/golden/forward.py computes the exact answer. Weights are Q8_0, which is pa
 that only the rounding of activations and KV remains between the two."""
 
 import numpy as np
-from gguf import ExpertGatingFuncType, GGMLQuantizationType, GGUFWriter
+from gguf import ExpertGatingFuncType, GGMLQuantizationType
 from gguf.quants import quantize
 
 import tiny_deepseek2
 import tiny_gemma3n
 import tiny_gemma4
 import tiny_hybrids
+from tiny_writer import TinyWriter
 
 D_MODEL, D_HEAD, N_HEADS, N_KV_HEADS, D_FF, N_LAYERS, N_VOCAB = 256, 64, 4, 2, 512, 7, 512
 N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
@@ -42,15 +43,21 @@ def has_mixer(layer):
     return (layer + 1) % 4 != 0
 
 
+# of the architectures of DELTA_NETS: inputs and matrices, floats, that a stream's mixers remember
+N_MIXERS = sum(has_mixer(i) for i in range(N_LAYERS))
+N_CHANNELS = 2 * N_STATE_KEY_HEADS * D_STATE_KEY + N_STATE_HEADS * D_STATE_VALUE
+STATE_BYTES = N_MIXERS * 4 * ((N_TAPS - 1) * N_CHANNELS +
+                              N_STATE_HEADS * D_STATE_KEY * D_STATE_VALUE)
+
+
 def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
           n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, mixture=None, name=None, keys=(),
           biases=(), tensors=None, n_dense=1):
     """scaling: None, ("linear", factor) or ("yarn", factor, original context). What is said of the
     experts need not be true of the tensors. mixture: whether there are any; None: as the
-    architecture's name says. keys: what becomes of some keys, by the name behind the architecture's
-    (or the whole name): (type, value), a GGUFValueType, or None: left out. biases: of which
-    products, such as "ffn_up". tensors: changes (name, array) before it is written. n_dense: of
-    glm4moe, layers before those with experts."""
+    architecture's name says. keys: as TinyWriter has them. biases: of which products, such as
+    "ffn_up". tensors: changes (name, array) before it is written. n_dense: of glm4moe, layers
+    before those with experts."""
     if arch.split()[0] in tiny_hybrids.LAYERS:
         return tiny_hybrids.write(path, arch, seed, keys, add_vocabulary)
     if arch.startswith("deepseek2"):
@@ -59,17 +66,12 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         return tiny_gemma3n.write(path, seed)
     if arch.startswith("gemma4"):
         return tiny_gemma4.write(path, arch, seed, keys)
-    keys = {k if k.startswith(("tokenizer.", "general.")) else f"{arch}.{k}": v
-            for k, v in dict(keys).items()}
     is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next") if mixture is None \
         else mixture
     is_hybrid = arch in DELTA_NETS
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
-    rng = np.random.default_rng(seed)
-    w = GGUFWriter(path, arch)
-    add_key_value, add_tensor = w.add_key_value, w.add_tensor
-    w.add_key_value = lambda k, *rest, **more: None if k in keys else add_key_value(k, *rest,
-                                                                                    **more)
+    w = TinyWriter(path, arch, seed, keys)
+    add_tensor = w.add_tensor
     if tensors:
         w.add_tensor = lambda n, x, **more: add_tensor(n, tensors(n, x), **more)
     w.add_name(name or f"random {arch}")
@@ -143,21 +145,14 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             w.add_expert_weights_norm(True)
             w.add_nextn_predict_layers(1)
     add_vocabulary(w)
-
-    def matrix(name, n_rows, n_k, scale=1.0):
-        x = rng.standard_normal((n_rows, n_k), dtype=np.float32) * (scale / np.sqrt(n_k))
-        w.add_tensor(name, quantize(x, GGMLQuantizationType.Q8_0),
-                     raw_dtype=GGMLQuantizationType.Q8_0)
-
-    def vector(name, n, centre=1.0, spread=0.1):
-        w.add_tensor(name, (centre + spread * rng.standard_normal(n)).astype(np.float32))
+    matrix, vector = w.matrix, w.vector
 
     def experts(p):
         kind = GGMLQuantizationType.MXFP4 if arch == "gpt-oss" else GGMLQuantizationType.Q8_0
         vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
         for name, rows, k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
                               ("down", D_MODEL, D_EXPERT)):
-            x = rng.standard_normal((N_EXPERTS, rows, k), dtype=np.float32) / np.sqrt(k)
+            x = w.rng.standard_normal((N_EXPERTS, rows, k), dtype=np.float32) / np.sqrt(k)
             if arch == "gpt-oss" and name == "down":    # a clamped gate and up + 1 give more
                 x /= 3
             w.add_tensor(p + f"ffn_{name}_exps.weight", quantize(x.astype(np.float32), kind),
@@ -178,31 +173,31 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             vector(p + "ffn_gate_inp_shexp.weight", D_MODEL, 0.0, 1.0 / np.sqrt(D_MODEL))
 
     def mixer(p):
-        n_channels = 2 * N_STATE_KEY_HEADS * D_STATE_KEY + N_STATE_HEADS * D_STATE_VALUE
-        matrix(p + "attn_qkv.weight", n_channels, D_MODEL)
+        matrix(p + "attn_qkv.weight", N_CHANNELS, D_MODEL)
         matrix(p + "attn_gate.weight", N_STATE_HEADS * D_STATE_VALUE, D_MODEL)
         if arch == "qwen3next":
             matrix(p + "ssm_ba.weight", 2 * N_STATE_HEADS, D_MODEL)
         else:
             matrix(p + "ssm_beta.weight", N_STATE_HEADS, D_MODEL)
             matrix(p + "ssm_alpha.weight", N_STATE_HEADS, D_MODEL)
-        vector(p + "ssm_conv1d.weight", (n_channels, N_TAPS), 0.0, 0.5)
+        vector(p + "ssm_conv1d.weight", (N_CHANNELS, N_TAPS), 0.0, 0.5)
         vector(p + "ssm_dt.bias", N_STATE_HEADS, -1.0, 1.0)
         vector(p + "ssm_a", N_STATE_HEADS, -0.3, 0.1)
         vector(p + "ssm_norm.weight", D_STATE_VALUE)
         # what is normed is as large as X has been made: a quarter of what attention would add
-        matrix(p + "ssm_out.weight", D_MODEL, N_STATE_HEADS * D_STATE_VALUE, 0.25)
+        matrix(p + "ssm_out.weight", D_MODEL, N_STATE_HEADS * D_STATE_VALUE, scale=0.25)
 
     # X is large beside what a layer adds to it, as in real models; logits have a spread of about 3
-    matrix("token_embd.weight", N_VOCAB, D_MODEL, 3.0 if tied else 16.0)
+    matrix("token_embd.weight", N_VOCAB, D_MODEL, scale=3.0 if tied else 16.0)
     if not tied:
-        matrix("output.weight", N_VOCAB, D_MODEL, 3.0)
+        matrix("output.weight", N_VOCAB, D_MODEL, scale=3.0)
     vector("output_norm.weight", D_MODEL)
     if rope_factors is not None:
         w.add_tensor("rope_freqs.weight", rope_factors.astype(np.float32))
     if arch == "phi3":
         for name in ("short", "long"):
-            w.add_tensor(f"rope_factors_{name}.weight", (1 + 3 * rng.random(24)).astype(np.float32))
+            factors = 1 + 3 * w.rng.random(24)
+            w.add_tensor(f"rope_factors_{name}.weight", factors.astype(np.float32))
     has_post_norms = arch in ("gemma2", "gemma3", "glm4", "exaone4", "olmo2")
     for i in range(N_LAYERS):
         p = f"blk.{i}."
@@ -249,11 +244,5 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             vector(p + "post_ffw_norm.weight", D_MODEL)
     if arch == "glm4moe":
         matrix(f"blk.{N_LAYERS}.nextn.eh_proj.weight", D_MODEL, 2 * D_MODEL)
-    for k, v in keys.items():
-        if v is not None:
-            add_key_value(k, v[1], v[0], sub_type=v[2] if len(v) > 2 else None)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
+    w.finish()
     return path

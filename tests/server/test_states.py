@@ -19,12 +19,8 @@ def hybrid(build_dir, tmp_path_factory):
 def test_memory_is_states_and_the_pages_of_attention(hybrid):
     memory = hybrid.request("GET", "/props")[2]["memory"]
     t = tiny_models
-    n_states = sum(t.has_mixer(i) for i in range(t.N_LAYERS))
-    n_channels = 2 * t.N_STATE_KEY_HEADS * t.D_STATE_KEY + t.N_STATE_HEADS * t.D_STATE_VALUE
-    state = n_states * 4 * ((t.N_TAPS - 1) * n_channels +
-                            t.N_STATE_HEADS * t.D_STATE_KEY * t.D_STATE_VALUE)
-    pages = 100 * 512 * (t.N_LAYERS - n_states) * t.N_KV_HEADS * t.D_HEAD * 2 * 2
-    assert memory["kv_bytes"] == pytest.approx(304 * state + pages, rel=0.001)
+    pages = 100 * 512 * (t.N_LAYERS - t.N_MIXERS) * t.N_KV_HEADS * t.D_HEAD * 2 * 2
+    assert memory["kv_bytes"] == pytest.approx(304 * t.STATE_BYTES + pages, rel=0.001)
     # the room of streams is taken when they come
     at_once = sum(memory[f"{part}_bytes"] for part in ("weights", "kv", "scratch"))
     assert hybrid.anonymous_bytes() == pytest.approx(at_once, rel=0.03)

@@ -104,6 +104,19 @@ static inline void run_step(struct bench *b)
     commit(b);
 }
 
+static inline void run_all(struct bench *b, struct user *u)
+{
+    while (u->seq.state != SEQ_GONE) run_step(b);
+}
+
+/* The i-th prompt of those that begin alike: for 96 tokens, of 230. */
+static inline void run_beginning(struct bench *b, struct user *u, int32_t i)
+{
+    add(b, u, 0, 230, 1);
+    for (uint32_t k = 96; k < 230; k++) u->token[k] = 10000 * (i + 1) + (int32_t)k;
+    run_all(b, u);
+}
+
 /* The columns of a sequence in the composed step. */
 static inline uint32_t cols_of(const struct bench *b, const struct user *u)
 {

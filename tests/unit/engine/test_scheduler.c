@@ -94,7 +94,7 @@ static void test_the_head_lets_as_many_tokens_pass_as_it_wants(void **state)
     assert_ptr_equal(b.step.admitted[0], &first.seq);
     assert_ptr_equal(b.step.admitted[1], &small[0].seq);
     commit(&b);
-    while (small[0].seq.state != SEQ_GONE) run_step(&b);
+    run_all(&b, &small[0]);
     compose(&b);
     assert_ptr_equal(b.step.admitted[0], &small[1].seq); /* 63 + 65 of 128 */
     commit(&b);
@@ -130,7 +130,7 @@ static void test_who_leaves_room_for_the_head_passes_freely(void **state)
         compose(&b);
         assert_int_equal(small.seq.state, SEQ_PREFILL);
         commit(&b);
-        while (small.seq.state != SEQ_GONE) run_step(&b);
+        run_all(&b, &small);
     }
     add(&b, &medium, 900, 40, 8);
     compose(&b);

@@ -131,7 +131,7 @@ static void test_replies_are_reused(void **state)
     struct user first = { 0 }, next = { 0 };
     open_bench(&b, 40, ample);
     add(&b, &first, 0, 20, 30);
-    while (first.seq.state != SEQ_GONE) run_step(&b);
+    run_all(&b, &first);
 
     next.seq = (struct seq){ .token = next.token, .page = { next.page }, .n_prompt = 60,
                              .max_tokens = 70 };
@@ -356,9 +356,9 @@ static void test_cached_prefixes_lose_their_end_first(void **state)
     struct user first = { 0 }, other = { 0 }, again = { 0 };
     open_bench(&b, 6, ample);
     add(&b, &first, 0, 65, 1);
-    while (first.seq.state != SEQ_GONE) run_step(&b); /* 4 pages cached, 2 free */
+    run_all(&b, &first); /* 4 pages cached, 2 free */
     add(&b, &other, 500, 60, 1);
-    while (other.seq.state != SEQ_GONE) run_step(&b); /* takes 4 */
+    run_all(&b, &other); /* takes 4 */
     assert_int_equal(kv_pool_counts(b.pool).n_evicted, 2);
     add(&b, &again, 0, 65, 1);
     compose(&b);

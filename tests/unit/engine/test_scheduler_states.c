@@ -19,11 +19,6 @@ static const struct span *span_of(const struct bench *b, const struct user *u)
     return NULL;
 }
 
-static void run_all(struct bench *b, struct user *u)
-{
-    while (u->seq.state != SEQ_GONE) run_step(b);
-}
-
 /* It begins with nothing, stays in one place, and is kept inside of the span at the last page that
  * others may share: 96 of 100. */
 static void test_a_state_is_kept_where_the_prompt_ends(void **state)
@@ -130,9 +125,7 @@ static void test_common_beginnings_stay_once_they_are_seen(void **state)
     static const uint32_t n_cached[] = { 0, 0, 96, 96 };
     open_bench(&b, 128, with_states(3));
     for (int32_t i = 0; i < 4; i++) {
-        add(&b, &u, 0, 230, 1);
-        for (uint32_t k = 96; k < 230; k++) u.token[k] = 10000 * (i + 1) + (int32_t)k;
-        run_all(&b, &u);
+        run_beginning(&b, &u, i);
         assert_int_equal(u.seq.n_cached, n_cached[i]);
     }
     close_bench(&b);

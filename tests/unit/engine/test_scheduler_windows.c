@@ -53,10 +53,10 @@ static void test_ends_of_prompts_stay(void **state)
     struct user first = { 0 }, other = { 0 }, next = { 0 };
     open_bench(&b, 64, windowed(6));
     add(&b, &first, 0, 97, 60);
-    while (first.seq.state != SEQ_GONE) run_step(&b);
+    run_all(&b, &first);
     for (int32_t i = 1; i < 4; i++) {
         add(&b, &other, 1000 * i, 200, 1);
-        while (other.seq.state != SEQ_GONE) run_step(&b);
+        run_all(&b, &other);
         assert_int_equal(other.seq.n_cached, 0);
     }
     assert_true(kv_pool_counts(b.windows).n_evicted > 0);
@@ -80,10 +80,8 @@ static void test_common_beginnings_stay_once_they_are_seen(void **state)
     for (int32_t i = 0; i < 4; i++) {
         struct user other = { 0 };
         add(&b, &other, 1000 * (i + 5), 230, 1);
-        while (other.seq.state != SEQ_GONE) run_step(&b);
-        add(&b, &u, 0, 230, 1);
-        for (uint32_t k = 96; k < 230; k++) u.token[k] = 10000 * (i + 1) + (int32_t)k;
-        while (u.seq.state != SEQ_GONE) run_step(&b);
+        run_all(&b, &other);
+        run_beginning(&b, &u, i);
         assert_int_equal(u.seq.n_cached, n_cached[i]);
     }
     close_bench(&b);
@@ -97,7 +95,7 @@ static void test_a_prefix_wants_its_window(void **state)
     struct user u = { 0 };
     open_bench(&b, 64, windowed(4));
     add(&b, &u, 0, 150, 1);
-    while (u.seq.state != SEQ_GONE) run_step(&b);
+    run_all(&b, &u);
     const uint32_t n = kv_pool_counts(b.windows).n_pages;
     uint32_t taken[64];
     assert_true(n <= 64);
@@ -107,7 +105,7 @@ static void test_a_prefix_wants_its_window(void **state)
     add(&b, &u, 0, 150, 1);
     run_step(&b);
     assert_int_equal(u.seq.n_cached, 0);
-    while (u.seq.state != SEQ_GONE) run_step(&b);
+    run_all(&b, &u);
     add(&b, &u, 0, 150, 1);     /* now it has both: held once more each */
     compose(&b);
     assert_int_equal(u.seq.n_cached, 144);
@@ -134,7 +132,7 @@ static void test_forks(void **state)
         assert_int_equal(b.n_copies, !has_moved_on);
         if (!has_moved_on) assert_int_not_equal(fork.window_page[6], source.window_page[6]);
         commit(&b);
-        while (fork.seq.state != SEQ_GONE) run_step(&b);
+        run_all(&b, &fork);
         close_bench(&b);
     }
 }
