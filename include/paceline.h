@@ -47,10 +47,13 @@ typedef enum pl_status {
     PL_N_STATUS
 } pl_status;
 
+/* Enough for a long path and what is said of it; of what is longer the middle is left out. */
+#define PL_ERR_TEXT_BYTES 512
+
 /* What went wrong: what was found, what was wanted, what to change. One line, no newline. */
 typedef struct pl_err {
     pl_status status;
-    char text[256];
+    char text[PL_ERR_TEXT_BYTES];
 } pl_err;
 
 PL_API const char *pl_status_name(pl_status status);

@@ -202,7 +202,29 @@ def test_other_models_are_computed(build_dir, tmp_path, plain, name):
 def test_what_is_not_computed_is_refused_by_name(build_dir, tmp_path, arch, keys, words):
     done = run(build_dir, model(tmp_path, arch=arch, keys=keys))
     assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("n_more", [0, 1, 3])
+def test_a_long_path_leaves_room_for_what_is_wrong(build_dir, tmp_path, n_more):
+    """A cache's folders are long; of what does not fit the middle of the path goes."""
+    folder = tmp_path.joinpath(*["d" * 90] * (1 + n_more))
+    folder.mkdir(parents=True)
+    done = run(build_dir, model(folder, arch="qwen2", keys={"expert_count": (T.UINT32, 4)}))
+    assert done.stderr.startswith(f"paceline: {tmp_path}"[:100]), done.stderr
+    assert "a mixture of 4 experts of architecture qwen2" in done.stderr, done.stderr
+    assert done.stderr.endswith("5 more (docs/models.md)\n"), done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("n_folders", [1, 2, 4])
+def test_a_long_path_leaves_room_for_what_is_wrong(build_dir, tmp_path, n_folders):
+    """A cache's folders are long; of what does not fit the middle of the path goes."""
+    folder = tmp_path.joinpath(*["d" * 90] * n_folders)
+    folder.mkdir(parents=True)
+    done = run(build_dir, model(folder, arch="qwen2", keys={"expert_count": (T.UINT32, 4)}))
+    assert done.stderr.startswith(f"paceline: {tmp_path}"), done.stderr
+    assert "a mixture of 4 experts of architecture qwen2" in done.stderr, done.stderr
+    assert done.stderr.endswith(" more (docs/models.md)\n"), done.stderr
 
 
 # ---- what a user sets instead ----

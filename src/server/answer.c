@@ -173,7 +173,7 @@ enum MHD_Result answer_fail_loading(struct exchange *x)
 enum MHD_Result answer_fail_context(struct exchange *x, const pl_err *err, const char *param,
                                     uint64_t n_prompt_tokens, uint64_t n_ctx)
 {
-    char message[512], more[96];
+    char message[PL_ERR_TEXT_BYTES + 64], more[96];
     snprintf(message, sizeof message, "the request exceeds the available context size: %s",
              err->text);
     snprintf(more, sizeof more, ",\"n_prompt_tokens\":%" PRIu64 ",\"n_ctx\":%" PRIu64,

@@ -60,7 +60,7 @@ struct request_defaults {
 /* What is wrong with a request: the parameter's name and a sentence. */
 struct request_error {
     const char *param;
-    char text[256];
+    char text[PL_ERR_TEXT_BYTES];
 };
 
 /* False: *error says why. Strings point into `body`, which must outlive the request. */
