@@ -6,18 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json_text.h"
-
-static const char *error_type(unsigned status)
-{
-    switch (status) {
-    case 401: return "authentication_error";
-    case 404: return "not_found_error";
-    case 429: return "rate_limit_error";
-    case 503: return "unavailable_error";
-    default: return status < 500 ? "invalid_request_error" : "server_error";
-    }
-}
+#include "server/answer_error.h"
 
 /* One request leaves a slot about this often, at the mean pace so far. */
 static unsigned retry_after_s(struct exchange *x)
@@ -108,41 +97,10 @@ enum MHD_Result answer_json(struct exchange *x, unsigned status, json_t *documen
     return answer_set(x, status, response, "application/json");
 }
 
-struct answer_error {
-    const char *type;           /* NULL: the status's usual one */
-    const char *param, *code;   /* may be NULL */
-    const char *message;
-    const char *more;           /* further members, each after a comma; NULL: none */
-};
-
-static void add_string(struct strbuf *to, const char *text)
-{
-    if (text) json_text_add(to, text, strlen(text));
-    else strbuf_add_str(to, "null");
-}
-
-static void error_object(struct strbuf *to, unsigned status, const struct answer_error *e)
-{
-    strbuf_add_str(to, "{\"error\":{\"message\":");
-    add_string(to, e->message);
-    strbuf_add_str(to, ",\"type\":");
-    add_string(to, e->type ? e->type : error_type(status));
-    strbuf_add_str(to, ",\"param\":");
-    add_string(to, e->param);
-    strbuf_add_str(to, ",\"code\":");
-    add_string(to, e->code);
-    strbuf_addf(to, "%s}}", e->more ? e->more : "");
-}
-
-void answer_error_text(struct strbuf *to, unsigned status, const char *code, const char *message)
-{
-    error_object(to, status, &(struct answer_error){ .code = code, .message = message });
-}
-
 static enum MHD_Result send_error(struct exchange *x, unsigned status, const struct answer_error *e)
 {
     struct strbuf text = { 0 };
-    error_object(&text, status, e);
+    answer_error_text(&text, x->errors, status, e);
     const enum MHD_Result result =
         answer_bytes(x, status, "application/json", text.bytes ? text.bytes : "", text.n);
     strbuf_free(&text);

@@ -1,5 +1,5 @@
-/* Answers: JSON documents and errors in OpenAI's shape. They are made on any thread and handed to
- * libmicrohttpd by exchange.c. */
+/* Answers: JSON documents, and errors in the route's shape. They are made on any thread and handed
+ * to libmicrohttpd by exchange.c. */
 #ifndef SERVER_ANSWER_H
 #define SERVER_ANSWER_H
 
@@ -18,7 +18,7 @@ enum MHD_Result answer_bytes(struct exchange *x, unsigned status, const char *ty
 /* Answers with a document and releases it. NULL: out of memory, answered as 500. */
 enum MHD_Result answer_json(struct exchange *x, unsigned status, json_t *document);
 
-/* An error in OpenAI's shape; param and code may be NULL. */
+/* An error in the route's shape; param and code may be NULL. */
 enum MHD_Result answer_fail(struct exchange *x, unsigned status, const char *param,
                             const char *code, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
@@ -32,9 +32,6 @@ enum MHD_Result answer_fail_loading(struct exchange *x);
 /* The same where prompt and reply do not fit a stream's context: with both numbers. */
 enum MHD_Result answer_fail_context(struct exchange *x, const pl_err *err, const char *param,
                                     uint64_t n_prompt_tokens, uint64_t n_ctx);
-
-/* {"error": {...}} as text, for a stream that has begun. */
-void answer_error_text(struct strbuf *to, unsigned status, const char *code, const char *message);
 
 /* Answers a browser's question whether it may call (OPTIONS). libmicrohttpd's thread. */
 enum MHD_Result answer_preflight(struct exchange *x);

@@ -1,6 +1,5 @@
 /* One request for text being answered: its streams and what they have produced so far. It is made
- * by route_completion.c, filled by completion_prompts.c and events.c, and told by
- * completion_shape.c. */
+ * by route_completion.c, filled by completion_prompts.c and events.c, and told by its dialect. */
 #ifndef SERVER_COMPLETION_H
 #define SERVER_COMPLETION_H
 
@@ -8,6 +7,7 @@
 #include "server/reply_reader.h"
 #include "server/request.h"
 
+struct dialect;
 struct exchange;
 
 struct prompt {
@@ -36,6 +36,7 @@ struct choice {
 struct completion {
     struct exchange *exchange;
     pl_engine *engine;
+    const struct dialect *dialect;
     struct request request;     /* what points into the body was taken out of it by the start */
     const struct tool_syntax *syntax;   /* of the calls that replies may hold; NULL: none */
     json_t *tools;              /* as reply_reader has them */

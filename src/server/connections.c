@@ -207,7 +207,8 @@ static void answer_past_library(struct server *s, const struct connection *c,
                                 const struct head_problem *problem)
 {
     struct strbuf body = { 0 }, all = { 0 };
-    answer_error_text(&body, problem->status, problem->code, problem->text);
+    answer_error_text(&body, ERRORS_OPENAI, problem->status,
+                      &(struct answer_error){ .code = problem->code, .message = problem->text });
     strbuf_addf(&all, "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
                 "Content-Length: %zu\r\n\r\n", problem->status,
                 problem->status == 413 ? "Content Too Large" : "Bad Request", body.n);

@@ -4,8 +4,7 @@
 
 #include "base/clock.h"
 #include "server/answer.h"
-#include "server/completion.h"
-#include "server/completion_shape.h"
+#include "server/dialect.h"
 
 enum {
     MAX_PENDING_BYTES = 32 << 10,   /* of an answer, before events are left in their rings */
@@ -35,9 +34,7 @@ static struct failure failure_of(const struct exchange *x)
 static void write_failure(struct completion *c)
 {
     const struct failure why = failure_of(c->exchange);
-    strbuf_add_str(&c->out, "data: ");
-    answer_error_text(&c->out, why.status, why.code, why.text);
-    strbuf_add_str(&c->out, "\n\n");
+    c->dialect->failure(c, why.status, why.code, why.text);
 }
 
 /* What is told of an event where no reply is wanted: the prompt is read for the sake of its KV, and
@@ -66,11 +63,11 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
 
     if (!ch->has_started) {
         ch->has_started = true;
-        if (is_streaming) shape_chunk_first(c, i);
+        if (is_streaming && c->dialect->start) c->dialect->start(c, i);
     }
     if (e->kind == PL_EVENT_ADMITTED) return;
     ch->n_tokens += e->kind == PL_EVENT_TOKEN;
-    shape_take_logprobs(c, ch, e);
+    if (c->dialect->take_token) c->dialect->take_token(c, i, e);
     if (c->request.is_chat) read_text(c, ch, e);
     else if (!is_streaming) strbuf_add(&ch->text, e->text, e->n_text_bytes);
     if (e->kind == PL_EVENT_END) {
@@ -80,7 +77,7 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
         c->n_ended++;
     }
     if (is_streaming && ch->has_ended && has_failed(e->finish)) write_failure(c);
-    else if (is_streaming) shape_chunk_event(c, i, e);
+    else if (is_streaming) c->dialect->event(c, i, e);
 }
 
 /* Takes what the streams have; stops early when enough is waiting to be sent. */
@@ -101,8 +98,7 @@ static void take_events(struct completion *c)
 
 static void finish_stream(struct completion *c)
 {
-    if (c->request.include_usage) shape_chunk_usage(c);
-    strbuf_add_str(&c->out, "data: [DONE]\n\n");
+    c->dialect->end(c);
     c->is_finished = true;
 }
 
@@ -132,7 +128,8 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t max)
         if (!c->is_finished) take_events(c);
         if (!c->is_finished && c->n_ended == c->n_choices) finish_stream(c);
         if (c->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
-        if (c->out.n == c->out_at && is_ping_due) strbuf_add_str(&c->out, ": ping\n\n");
+        if (c->out.n == c->out_at && is_ping_due && c->dialect->ping)
+            strbuf_add_str(&c->out, c->dialect->ping);
         if (c->out.n > c->out_at) {
             atomic_store(&x->last_sent_ns, clock_ns());
             return take_out(c, to, max);
@@ -149,7 +146,7 @@ enum MHD_Result events_stream(struct exchange *x)
     if (!response) return MHD_NO;
     MHD_add_response_header(response, "Cache-Control", "no-cache");
     MHD_add_response_header(response, "X-Accel-Buffering", "no");   /* nginx: pass each event on */
-    return answer_set(x, 200, response, "text/event-stream; charset=utf-8");
+    return answer_set(x, 200, response, x->completion->dialect->stream_type);
 }
 
 /* ---- one document --------------------------------------------------------------------------- */
@@ -165,7 +162,7 @@ static enum MHD_Result send_document(struct exchange *x)
         }
         if (c->choice[i].text.failed) return answer_fail(x, 500, NULL, NULL, "out of memory");
     }
-    shape_document(c, &document);
+    c->dialect->document(c, &document);
     return answer_text(x, &document);
 }
 

@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "server/answer.h"
 #include "server/body.h"
-#include "server/completion.h"
 #include "server/completion_prompts.h"
+#include "server/dialect.h"
 #include "server/events.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
@@ -148,22 +148,14 @@ static enum MHD_Result fail_context(struct exchange *x, const struct completion 
                                pl_engine_plan(c->engine)->ctx_tokens);
 }
 
-/* Parses, renders, tokenizes and submits. False: refused, *result is the answer's. */
-static bool begin(struct exchange *x, struct completion *c, const json_t *body, bool is_chat,
-                  enum MHD_Result *result)
+/* Renders, tokenizes and submits what request_parse found. False: refused, *result is the
+ * answer's. */
+static bool begin(struct exchange *x, struct completion *c, enum MHD_Result *result)
 {
     const struct server *s = x->server;
-    const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
-                                              s->ignore_eos, s->template_kwargs, &s->tools };
-    struct request_error error;
     pl_err err = { 0 };
-
-    if (!request_parse(&c->request, body, is_chat, &defaults, &error)) {
-        *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
-        return false;
-    }
     if (!check(x, c, result)) return false;
-    if (is_chat) c->syntax = s->tools.syntax;
+    if (c->dialect->is_chat) c->syntax = s->tools.syntax;
     if (!c->request.has_tools && !has_channels(c)) c->syntax = NULL;
     c->tools = c->request.tools;
     c->request.tools = NULL;
@@ -175,19 +167,40 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body, 
     return !st;
 }
 
-static struct completion *new_completion(struct exchange *x, bool is_chat)
+/* From the body, in the dialect's members, to streams under way. */
+static bool read_and_begin(struct exchange *x, struct completion *c, const json_t *body,
+                           enum MHD_Result *result)
+{
+    const struct server *s = x->server;
+    const struct dialect *d = c->dialect;
+    const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
+                                              s->ignore_eos, s->template_kwargs, &s->tools };
+    struct request_error error = { NULL, "out of memory" };
+    json_t *translated = d->translate ? d->translate(body, &error) : NULL;
+    bool is_right = !d->translate || translated;
+    is_right = is_right && request_parse(&c->request, translated ? translated : body, d->is_chat,
+                                         &defaults, &error);
+    if (!is_right)
+        *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+    const bool has_begun = is_right && begin(x, c, result);
+    json_decref(translated);
+    return has_begun;
+}
+
+static struct completion *new_completion(struct exchange *x)
 {
     struct completion *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->exchange = x;
     c->engine = server_engine(x);
+    c->dialect = x->route->dialect;
     c->created_s = (uint64_t)time(NULL);
-    snprintf(c->id, sizeof c->id, "%s-%lx%08lx", is_chat ? "chatcmpl" : "cmpl",
+    snprintf(c->id, sizeof c->id, "%s-%lx%08lx", c->dialect->id_prefix,
              (unsigned long)x->server->started_s, atomic_fetch_add(&x->server->n_ids, 1));
     return c;
 }
 
-static enum MHD_Result complete(struct exchange *x, bool is_chat)
+enum MHD_Result route_completion(struct exchange *x)
 {
     enum MHD_Result result;
     atomic_fetch_add(&x->server->n_active, 1);      /* first: see is_draining in state.h */
@@ -198,8 +211,8 @@ static enum MHD_Result complete(struct exchange *x, bool is_chat)
     }
     json_t *body = body_object(x, &result);
     if (!body) return result;
-    struct completion *c = new_completion(x, is_chat);
-    const bool has_begun = c && begin(x, c, body, is_chat, &result);
+    struct completion *c = new_completion(x);
+    const bool has_begun = c && read_and_begin(x, c, body, &result);
     json_decref(body);
     if (!has_begun) {
         completion_free(c);
@@ -208,14 +221,4 @@ static enum MHD_Result complete(struct exchange *x, bool is_chat)
     x->completion = c;
     atomic_store(&x->last_sent_ns, clock_ns());
     return c->request.stream ? events_stream(x) : MHD_YES;
-}
-
-enum MHD_Result route_chat(struct exchange *x)
-{
-    return complete(x, true);
-}
-
-enum MHD_Result route_completions(struct exchange *x)
-{
-    return complete(x, false);
 }

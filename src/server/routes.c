@@ -2,16 +2,17 @@
 
 #include <string.h>
 
+#include "server/dialect.h"
 #include "server/metrics.h"
 #include "server/route_completion.h"
 #include "server/route_info.h"
 #include "server/route_text.h"
 
 static const struct route routes[] = {
-    { "POST", "/v1/chat/completions", route_chat, .needs_engine = true },
-    { "POST", "/chat/completions", route_chat, .needs_engine = true },
-    { "POST", "/v1/completions", route_completions, .needs_engine = true },
-    { "POST", "/completions", route_completions, .needs_engine = true },
+    { "POST", "/v1/chat/completions", route_completion, &dialect_chat, .needs_engine = true },
+    { "POST", "/chat/completions", route_completion, &dialect_chat, .needs_engine = true },
+    { "POST", "/v1/completions", route_completion, &dialect_text, .needs_engine = true },
+    { "POST", "/completions", route_completion, &dialect_text, .needs_engine = true },
     { "GET", "/v1/models", route_models, .needs_engine = true },
     { "GET", "/models", route_models, .needs_engine = true },
     { "GET", "/v1/models/", route_model, .needs_engine = true, .is_prefix = true },

@@ -10,6 +10,8 @@ typedef enum MHD_Result route_fn(struct exchange *x);
 struct route {
     const char *method, *path;
     route_fn *run;
+    const struct dialect *dialect;  /* of a completion */
+    enum error_shape errors;
     bool is_open;                   /* needs no API key */
     bool needs_engine;
     bool is_prefix;                 /* stands for every longer path */

@@ -6,11 +6,11 @@
  *   routes                                              the table
  *   route_completion, route_info, route_text, metrics   what is done at each path
  *   events, prepare, watcher, request_log               what goes on while an answer takes time
- *   completion_shape, completion_prompts, body          documents
- *   completion, connections                             what there is of one request, one client
+ *   dialects/..., completion_prompts, body               documents
+ *   dialect, completion, connections                    what there is of one request, one client
  *   answer, request, reply_reader, auth, head, linger, model_names
  *   tool_*                                              calls of tools, written and read
- *   wake, bell, target, json_read, json_text, metrics_text
+ *   answer_error, wake, bell, target, json_read, json_text, metrics_text
  *
  * An exchange's states:
  *
@@ -42,6 +42,7 @@
 #include <stdatomic.h>
 
 #include "base/strbuf.h"
+#include "server/answer_error.h"
 #include "server/auth.h"
 #include "server/bell.h"
 #include "server/connections.h"
@@ -107,6 +108,7 @@ struct exchange {
 
     /* looked up once, when the head is whole */
     const struct route *route;      /* NULL: there is none */
+    enum error_shape errors;
     const char *other_methods;      /* the path exists, for these; NULL: it does not */
     bool is_allowed;                /* as far as API keys go */
     uint32_t key_number;            /* which was shown, from 1; 0: none */

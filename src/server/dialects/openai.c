@@ -1,10 +1,12 @@
-#include "server/completion_shape.h"
+/* The documents of chat.completion, chat.completion.chunk and text_completion. */
+#include "server/dialect.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "server/answer_error.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
 #include "server/state.h"
@@ -104,8 +106,9 @@ static void text_logprobs(const struct completion *c, struct choice *ch, const p
     strbuf_add_str(&ch->top_logprobs, "}");
 }
 
-void shape_take_logprobs(const struct completion *c, struct choice *ch, const pl_event *e)
+static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
 {
+    struct choice *ch = &c->choice[choice];
     if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
     if (c->request.is_chat) {
         comma(&ch->logprobs);
@@ -172,12 +175,8 @@ static void chunk_echo(struct completion *c, uint32_t choice)
     close_chunk(c);
 }
 
-void shape_chunk_first(struct completion *c, uint32_t choice)
+static void chunk_role(struct completion *c, uint32_t choice)
 {
-    if (!c->request.is_chat) {
-        chunk_echo(c, choice);
-        return;
-    }
     open_chunk(c);
     strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,\"delta\":{\"role\":\"assistant\","
                 "\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]", choice);
@@ -219,7 +218,7 @@ static bool has_news(const struct completion *c, const struct choice *ch, const 
                               : e->n_text_bytes > 0;
 }
 
-void shape_chunk_event(struct completion *c, uint32_t choice, const pl_event *e)
+static void chunk_event(struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
     const bool is_end = e->kind == PL_EVENT_END;
@@ -247,12 +246,26 @@ static void add_usage(const struct completion *c, struct strbuf *to)
                 sums.n_cached);
 }
 
-void shape_chunk_usage(struct completion *c)
+static void chunk_usage(struct completion *c)
 {
     open_chunk(c);
     strbuf_add_str(&c->out, ",\"choices\":[]");
     add_usage(c, &c->out);
     strbuf_add_str(&c->out, "}\n\n");
+}
+
+static void end(struct completion *c)
+{
+    if (c->request.include_usage) chunk_usage(c);
+    strbuf_add_str(&c->out, "data: [DONE]\n\n");
+}
+
+static void failure(struct completion *c, unsigned status, const char *code, const char *text)
+{
+    strbuf_add_str(&c->out, "data: ");
+    answer_error_text(&c->out, ERRORS_OPENAI, status,
+                      &(struct answer_error){ .code = code, .message = text });
+    strbuf_add_str(&c->out, "\n\n");
 }
 
 /* Content is null where the reply consists of calls. */
@@ -273,7 +286,7 @@ static void add_message(const struct completion *c, uint32_t choice, struct strb
     strbuf_add_str(to, ",\"refusal\":null}");
 }
 
-void shape_document(struct completion *c, struct strbuf *to)
+static void write_document(struct completion *c, struct strbuf *to)
 {
     add_head(c, to, c->request.is_chat ? "chat.completion" : "text_completion");
     strbuf_add_str(to, ",\"choices\":[");
@@ -298,3 +311,14 @@ void shape_document(struct completion *c, struct strbuf *to)
     add_usage(c, to);
     strbuf_add_str(to, "}");
 }
+
+const struct dialect dialect_chat = {
+    .id_prefix = "chatcmpl", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
+    .failure = failure, .document = write_document,
+};
+const struct dialect dialect_text = {
+    .id_prefix = "cmpl", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .start = chunk_echo, .take_token = take_token, .event = chunk_event, .end = end,
+    .failure = failure, .document = write_document,
+};
