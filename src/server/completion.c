@@ -1,6 +1,9 @@
 #include "server/completion.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/hash.h"
 
 void completion_cancel(struct completion *c)
 {
@@ -23,6 +26,22 @@ struct completion_sums completion_sums(const struct completion *c)
     return sums;
 }
 
+const char *completion_stop_string(const struct completion *c, const struct choice *ch)
+{
+    if (ch->finish != PL_FINISH_STOP || ch->stop_index < 0) return NULL;
+    return json_string_value(json_array_get(c->stops, (size_t)ch->stop_index));
+}
+
+void completion_add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
+                            struct strbuf *to)
+{
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    char name[sizeof c->id + 24];
+    const int n = snprintf(name, sizeof name, "%s %u %u", c->id, choice, call);
+    uint64_t x = hash64(name, (size_t)n);
+    for (int i = 0; i < 9; i++, x /= 36) strbuf_addf(to, "%c", digits[x % 36]);
+}
+
 void completion_free(struct completion *c)
 {
     if (!c) return;
@@ -41,6 +60,7 @@ void completion_free(struct completion *c)
         strbuf_free(&c->prompt[i].echo);
     }
     json_decref(c->tools);
+    json_decref(c->stops);
     free(c->choice);
     free(c->prompt);
     request_free(&c->request);

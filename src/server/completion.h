@@ -24,12 +24,16 @@ struct choice {
     struct strbuf text;         /* the whole reply; not kept while streaming, nor with a reader */
     struct reply_reader reader; /* of chats: tells thoughts, content and calls apart */
     uint32_t n_calls_told;      /* streaming */
+    /* streaming, where replies come in parts: the one that goes on, and how many were begun */
+    enum { PART_NONE, PART_THOUGHTS, PART_CONTENT } open_part;
+    uint32_t n_parts;
     struct strbuf logprobs;     /* elements of the logprobs arrays, as JSON */
     struct strbuf token_logprobs, top_logprobs, text_offset;    /* completions only */
     size_t n_characters;        /* of echo and tokens so far: the next token's text_offset */
     uint32_t n_tokens;          /* so far */
     bool has_started, has_ended;
     pl_finish finish;
+    int32_t stop_index;         /* as pl_event has it */
     pl_usage usage;
 };
 
@@ -40,6 +44,7 @@ struct completion {
     struct request request;     /* what points into the body was taken out of it by the start */
     const struct tool_syntax *syntax;   /* of the calls that replies may hold; NULL: none */
     json_t *tools;              /* as reply_reader has them */
+    json_t *stops;              /* an array: the request's stop strings */
     struct prompt *prompt;      /* (n_prompts) */
     uint32_t n_prompts, n_choices, n_ended;
     struct choice *choice;      /* (n_choices) */
@@ -58,6 +63,13 @@ struct completion_sums {
 
 void completion_cancel(struct completion *c);   /* any thread, while watched */
 void completion_free(struct completion *c);     /* with its streams */
+/* The stop string that ended the reply, or NULL. */
+const char *completion_stop_string(const struct completion *c, const struct choice *ch);
+
+/* Appends nine letters and digits, which is what the strictest templates take of an id. */
+void completion_add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
+                            struct strbuf *to);
+
 struct completion_sums completion_sums(const struct completion *c);
 
 #endif

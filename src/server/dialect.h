@@ -31,6 +31,6 @@ struct dialect {
     void (*document)(struct completion *c, struct strbuf *to);  /* the whole answer */
 };
 
-extern const struct dialect dialect_chat, dialect_text;
+extern const struct dialect dialect_chat, dialect_text, dialect_messages;
 
 #endif

@@ -73,6 +73,7 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
     if (e->kind == PL_EVENT_END) {
         ch->has_ended = true;
         ch->finish = e->finish;
+        ch->stop_index = e->stop_index;
         ch->usage = e->usage;
         c->n_ended++;
     }

@@ -127,6 +127,14 @@ static bool check(struct exchange *x, const struct completion *c, enum MHD_Resul
     return true;
 }
 
+/* The stop strings, for the answer that tells which of them came. */
+static json_t *stops_of(const struct request *r)
+{
+    json_t *stops = json_array();
+    for (size_t i = 0; i < r->n_stop; i++) json_array_append_new(stops, json_string(r->stop[i]));
+    return stops;
+}
+
 /* The request keeps nothing of the body: a request that waits for a slot costs little memory. */
 static void let_go_of_body(struct completion *c)
 {
@@ -159,6 +167,7 @@ static bool begin(struct exchange *x, struct completion *c, enum MHD_Result *res
     if (!c->request.has_tools && !has_channels(c)) c->syntax = NULL;
     c->tools = c->request.tools;
     c->request.tools = NULL;
+    c->stops = stops_of(&c->request);
     pl_status st = prompts_read(c, &err);
     if (!st) st = submit_all(c, &err);
     if (!st) let_go_of_body(c);
@@ -195,7 +204,7 @@ static struct completion *new_completion(struct exchange *x)
     c->engine = server_engine(x);
     c->dialect = x->route->dialect;
     c->created_s = (uint64_t)time(NULL);
-    snprintf(c->id, sizeof c->id, "%s-%lx%08lx", c->dialect->id_prefix,
+    snprintf(c->id, sizeof c->id, "%s%lx%08lx", c->dialect->id_prefix,
              (unsigned long)x->server->started_s, atomic_fetch_add(&x->server->n_ids, 1));
     return c;
 }

@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "server/answer.h"
 #include "server/body.h"
+#include "server/dialect.h"
 #include "server/json_text.h"
 #include "server/request.h"
 
@@ -126,31 +127,56 @@ enum MHD_Result route_detokenize(struct exchange *x)
     return answer_text(x, &out);
 }
 
-enum MHD_Result route_apply_template(struct exchange *x)
+/* A conversation, in the route's dialect, as the template has it. False: refused, *result is the
+ * answer's. */
+static bool render(struct exchange *x, pl_text *text, pl_tokens *tokens, enum MHD_Result *result)
 {
-    enum MHD_Result result;
     struct request request;
-    struct request_error error;
+    struct request_error error = { NULL, "out of memory" };
     const struct request_defaults defaults = { .sampling = x->server->sampling,
                                               .template_kwargs = x->server->template_kwargs,
                                               .tools = &x->server->tools };
-    pl_text text = { 0 };
     pl_err err;
-    json_t *body = body_object(x, &result);
-    if (!body) return result;
-    if (!request_parse(&request, body, true, &defaults, &error)) {
-        json_decref(body);
-        return answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
-    }
-    const pl_status st =
-        pl_chat_prompt(server_engine(x), request.chat, strlen(request.chat), &text, NULL, &err);
-    request_free(&request);
+    json_t *body = body_object(x, result);
+    if (!body) return false;
+    const struct dialect *d = x->route->dialect;
+    json_t *translated = d->translate ? d->translate(body, &error) : json_incref(body);
+    const bool is_right =
+        translated && request_parse(&request, translated, true, &defaults, &error);
+    pl_status st = PL_OK;
+    if (!is_right)
+        *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+    else
+        st = pl_chat_prompt(server_engine(x), request.chat, strlen(request.chat), text, tokens,
+                            &err);
+    if (st) *result = answer_fail_engine(x, &err, "messages");
+    if (is_right) request_free(&request);
+    json_decref(translated);
     json_decref(body);
-    if (st) return answer_fail_engine(x, &err, "messages");
+    return is_right && !st;
+}
+
+enum MHD_Result route_apply_template(struct exchange *x)
+{
+    enum MHD_Result result;
+    pl_text text = { 0 };
+    if (!render(x, &text, NULL, &result)) return result;
     struct strbuf out = { 0 };
     strbuf_add_str(&out, "{\"prompt\":");
     json_text_add(&out, text.bytes, text.n);
     strbuf_add_str(&out, "}");
     pl_text_free(&text);
     return answer_text(x, &out);
+}
+
+enum MHD_Result route_count_tokens(struct exchange *x)
+{
+    enum MHD_Result result;
+    pl_text text = { 0 };
+    pl_tokens tokens = { 0 };
+    if (!render(x, &text, &tokens, &result)) return result;
+    const size_t n = tokens.n;
+    pl_text_free(&text);
+    pl_tokens_free(&tokens);
+    return answer_json(x, 200, json_pack("{s:I}", "input_tokens", (json_int_t)n));
 }

@@ -1,9 +1,9 @@
-/* POST /tokenize, /detokenize, /apply-template. */
+/* POST /tokenize, /detokenize, /apply-template, and tokens of conversations counted. */
 #ifndef SERVER_ROUTE_TEXT_H
 #define SERVER_ROUTE_TEXT_H
 
 #include "server/routes.h"
 
-route_fn route_tokenize, route_detokenize, route_apply_template;
+route_fn route_tokenize, route_detokenize, route_apply_template, route_count_tokens;
 
 #endif

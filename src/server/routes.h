@@ -10,7 +10,7 @@ typedef enum MHD_Result route_fn(struct exchange *x);
 struct route {
     const char *method, *path;
     route_fn *run;
-    const struct dialect *dialect;  /* of a completion */
+    const struct dialect *dialect;  /* of a body that asks for text */
     enum error_shape errors;
     bool is_open;                   /* needs no API key */
     bool needs_engine;

@@ -2,10 +2,8 @@
 #include "server/dialect.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "server/answer_error.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
@@ -23,17 +21,6 @@ static const char *finish_name(const struct choice *ch, pl_finish finish)
 
 /* ---- tool calls ----------------------------------------------------------------------------- */
 
-/* Nine letters and digits, which is what the strictest templates take of an id. */
-static void add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
-                        struct strbuf *to)
-{
-    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    char name[sizeof c->id + 24];
-    const int n = snprintf(name, sizeof name, "%s %u %u", c->id, choice, call);
-    uint64_t x = hash64(name, (size_t)n);
-    for (int i = 0; i < 9; i++, x /= 36) strbuf_addf(to, "%c", digits[x % 36]);
-}
-
 /* The calls from `first` on, as an array. With an index each: streaming. */
 static void add_calls(const struct completion *c, uint32_t choice, uint32_t first,
                       bool has_index, struct strbuf *to)
@@ -44,7 +31,7 @@ static void add_calls(const struct completion *c, uint32_t choice, uint32_t firs
         strbuf_add_str(to, i > first ? ",{" : "{");
         if (has_index) strbuf_addf(to, "\"index\":%u,", i);
         strbuf_add_str(to, "\"id\":\"");
-        add_call_id(c, choice, i, to);
+        completion_add_call_id(c, choice, i, to);
         strbuf_add_str(to, "\",\"type\":\"function\",\"function\":{\"name\":");
         json_text_add(to, r->call[i].name, strlen(r->call[i].name));
         strbuf_add_str(to, ",\"arguments\":");
@@ -313,12 +300,12 @@ static void write_document(struct completion *c, struct strbuf *to)
 }
 
 const struct dialect dialect_chat = {
-    .id_prefix = "chatcmpl", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .id_prefix = "chatcmpl-", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = failure, .document = write_document,
 };
 const struct dialect dialect_text = {
-    .id_prefix = "cmpl", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .id_prefix = "cmpl-", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .start = chunk_echo, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = failure, .document = write_document,
 };
