@@ -51,6 +51,7 @@ void completion_free(struct completion *c)
         strbuf_free(&ch->text);
         reply_reader_free(&ch->reader);
         strbuf_free(&ch->logprobs);
+        strbuf_free(&ch->token_ids);
         strbuf_free(&ch->token_logprobs);
         strbuf_free(&ch->top_logprobs);
         strbuf_free(&ch->text_offset);
@@ -61,6 +62,7 @@ void completion_free(struct completion *c)
     }
     json_decref(c->tools);
     json_decref(c->stops);
+    json_decref(c->kept);
     free(c->choice);
     free(c->prompt);
     request_free(&c->request);

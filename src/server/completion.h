@@ -28,10 +28,12 @@ struct choice {
     enum { PART_NONE, PART_THOUGHTS, PART_CONTENT } open_part;
     uint32_t n_parts;
     struct strbuf logprobs;     /* elements of the logprobs arrays, as JSON */
+    struct strbuf token_ids;    /* likewise, where the dialect tells them */
     struct strbuf token_logprobs, top_logprobs, text_offset;    /* completions only */
     size_t n_characters;        /* of echo and tokens so far: the next token's text_offset */
     uint32_t n_tokens;          /* so far */
     bool has_started, has_ended;
+    bool has_new_line;          /* likewise */
     pl_finish finish;
     int32_t stop_index;         /* as pl_event has it */
     pl_usage usage;
@@ -44,6 +46,7 @@ struct completion {
     struct request request;     /* what points into the body was taken out of it by the start */
     const struct tool_syntax *syntax;   /* of the calls that replies may hold; NULL: none */
     json_t *tools;              /* as reply_reader has them */
+    json_t *kept;               /* what the dialect wants to know of the request; or NULL */
     json_t *stops;              /* an array: the request's stop strings */
     struct prompt *prompt;      /* (n_prompts) */
     uint32_t n_prompts, n_choices, n_ended;

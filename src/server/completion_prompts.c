@@ -5,33 +5,72 @@
 
 #include "base/status.h"
 
-static bool is_id_array(const json_t *v)
-{
-    return json_is_array(v) && json_array_size(v) && json_is_integer(json_array_get(v, 0));
-}
-
-static pl_status tokens_of_ids(const json_t *ids, pl_tokens *out, pl_err *err)
+/* Whether ids stand in the array, with or without texts between them: one prompt. */
+static bool is_mixed(const json_t *v)
 {
     size_t i;
-    json_t *id;
-    out->ids = malloc((json_array_size(ids) + 1) * sizeof *out->ids);
-    if (!out->ids) return pl_fail(err, PL_E_MEMORY, "out of memory");
-    json_array_foreach((json_t *)(uintptr_t)ids, i, id) {
-        const json_int_t value = json_integer_value(id);
-        if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
-            return pl_fail(err, PL_E_PARAM, "prompt: an array of token ids holds something else");
-        out->ids[out->n++] = (int32_t)value;
-    }
+    json_t *one;
+    json_array_foreach((json_t *)(uintptr_t)v, i, one)
+        if (json_is_integer(one)) return true;
+    return false;
+}
+
+static pl_status add_ids(pl_tokens *to, const int32_t *ids, size_t n, pl_err *err)
+{
+    int32_t *more = realloc(to->ids, (to->n + n + 1) * sizeof *more);
+    if (!more) return pl_fail(err, PL_E_MEMORY, "out of memory");
+    to->ids = more;
+    if (n) memcpy(to->ids + to->n, ids, n * sizeof *ids);
+    to->n += n;
     return PL_OK;
+}
+
+/* A text among ids begins as a prompt does where it is the first. */
+static pl_status add_text(const struct completion *c, const json_t *text, pl_tokens *to,
+                          pl_err *err)
+{
+    pl_tokens more = { 0 };
+    pl_status st = pl_tokenize(c->engine, json_string_value(text), json_string_length(text),
+                               PL_TOKENIZE_SPECIAL | (to->n ? 0u : PL_TOKENIZE_BOS), &more, err);
+    if (!st) st = add_ids(to, more.ids, more.n, err);
+    pl_tokens_free(&more);
+    return st;
+}
+
+static pl_status tokens_of_array(const struct completion *c, const json_t *array, pl_tokens *out,
+                                 pl_err *err)
+{
+    size_t i;
+    json_t *one;
+    pl_status st = add_ids(out, NULL, 0, err);
+    json_array_foreach((json_t *)(uintptr_t)array, i, one) {
+        const json_int_t value = json_integer_value(one);
+        const int32_t id = (int32_t)value;
+        if (st) break;
+        if (json_is_string(one)) st = add_text(c, one, out, err);
+        else if (json_is_integer(one) && value >= 0 && value <= INT32_MAX)
+            st = add_ids(out, &id, 1, err);
+        else
+            st = pl_fail(err, PL_E_PARAM, "prompt: an array of token ids holds something else");
+    }
+    return st;
+}
+
+/* {"prompt_string": ...}, as llama-server has it for prompts with images. */
+static const json_t *prompt_string(const json_t *prompt)
+{
+    return json_object_get(prompt, "prompt_string");
 }
 
 static pl_status tokens_of_prompt(const struct completion *c, const json_t *prompt, pl_tokens *out,
                                   pl_err *err)
 {
-    if (json_is_string(prompt))
-        return pl_tokenize(c->engine, json_string_value(prompt), json_string_length(prompt),
-                           PL_TOKENIZE_SPECIAL | PL_TOKENIZE_BOS, out, err);
-    if (is_id_array(prompt)) return tokens_of_ids(prompt, out, err);
+    const json_t *media = json_object_get(prompt, "multimodal_data");
+    const json_t *text = json_is_object(prompt) ? prompt_string(prompt) : prompt;
+    if (media && !json_is_null(media) && !(json_is_array(media) && !json_array_size(media)))
+        return pl_fail(err, PL_E_PARAM, "prompt: multimodal_data is not supported by this version");
+    if (json_is_string(text)) return add_text(c, text, out, err);
+    if (is_mixed(prompt)) return tokens_of_array(c, prompt, out, err);
     return pl_fail(err, PL_E_PARAM, "prompt: a string, an array of strings, an array of token ids "
                    "or an array of such arrays is wanted");
 }
@@ -70,7 +109,8 @@ static pl_status read_prompt(const struct completion *c, const json_t *prompt, s
 {
     const struct request *r = &c->request;
     if (r->is_chat) return read_chat_prompt(c, to, err);
-    pl_status st = tokens_of_prompt(c, prompt, &to->tokens, err);
+    pl_status st = r->infill.prefix ? infill_tokens(c->engine, &r->infill, &to->tokens, err)
+                                    : tokens_of_prompt(c, prompt, &to->tokens, err);
     if (!st && r->echo) st = echo_of_prompt(c, prompt, to, err);
     return st;
 }
@@ -78,7 +118,7 @@ static pl_status read_prompt(const struct completion *c, const json_t *prompt, s
 pl_status prompts_read(struct completion *c, pl_err *err)
 {
     const json_t *prompt = c->request.prompt;
-    const bool is_list = !c->request.is_chat && json_is_array(prompt) && !is_id_array(prompt);
+    const bool is_list = !c->request.is_chat && json_is_array(prompt) && !is_mixed(prompt);
     const size_t n = is_list ? json_array_size(prompt) : 1;
     if (n < 1 || n > REQUEST_MAX_PROMPTS)
         return pl_fail(err, PL_E_PARAM, "prompt: an array of 1 to %d prompts is wanted",

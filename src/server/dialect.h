@@ -1,7 +1,7 @@
 /* How a family of routes speaks: what its bodies mean in OpenAI's members, and how replies are
  * told. Each family is a file below dialects/; request.c and the engine know nothing of them.
  *
- * All functions but `translate` write to c->out (of a stream) or `to`; libmicrohttpd's thread. */
+ * All functions but the first two write to c->out (of a stream) or `to`; libmicrohttpd's thread. */
 #ifndef SERVER_DIALECT_H
 #define SERVER_DIALECT_H
 
@@ -21,6 +21,8 @@ struct dialect {
      * why not. Absent: the members are OpenAI's. Any thread. */
     json_t *(*translate)(const json_t *body, struct request_error *error);
 
+    /* Makes c->kept of a body whose streams have begun; absent: nothing is kept. Any thread. */
+    void (*keep)(struct completion *c, const json_t *body);
     void (*start)(struct completion *c, uint32_t choice);       /* of a stream; absent: nothing */
     /* Keeps what is to be told of a token beside its text; absent: nothing is. */
     void (*take_token)(struct completion *c, uint32_t choice, const pl_event *e);
@@ -31,6 +33,7 @@ struct dialect {
     void (*document)(struct completion *c, struct strbuf *to);  /* the whole answer */
 };
 
-extern const struct dialect dialect_chat, dialect_text, dialect_messages;
+extern const struct dialect dialect_chat, dialect_text, dialect_messages, dialect_native,
+                            dialect_infill;
 
 #endif

@@ -189,6 +189,43 @@ static void read_reasoning_format(struct fields *f)
                    "\"deepseek\" is wanted", word ? "another word" : field_kind(v));
 }
 
+/* Other files that a prompt stands among: [{"text", "filename"}]. */
+static void check_extra(struct fields *f, const json_t *extra)
+{
+    size_t i;
+    json_t *file;
+    check_objects(f, "input_extra", "input_extra", extra);
+    json_array_foreach((json_t *)(uintptr_t)extra, i, file) {
+        const json_t *name = json_object_get(file, "filename");
+        if (!json_is_string(json_object_get(file, "text")))
+            field_fail(f, "input_extra", "input_extra[%zu] has no text, which is a string", i);
+        else if (name && !json_is_string(name))
+            field_fail(f, "input_extra", "input_extra[%zu].filename is %s; a string is wanted", i,
+                       field_kind(name));
+    }
+}
+
+/* A prompt with a suffix; /infill says how the middle begins, too, if only "". */
+static void read_infill(struct fields *f)
+{
+    const json_t *suffix = field_get(f, "suffix"), *middle = field_get(f, "infill_prompt");
+    const json_t *extra = field_get(f, "input_extra"), *prompt = field_get(f, "prompt");
+    if (suffix && !json_is_string(suffix))
+        field_fail(f, "suffix", "suffix is %s; a string is wanted", field_kind(suffix));
+    if (middle && !json_is_string(middle))
+        field_fail(f, "prompt", "prompt is %s; a string is wanted", field_kind(middle));
+    if (extra) check_extra(f, extra);
+    if (!json_string_length(suffix) && !middle) {
+        if (json_array_size(extra))
+            field_fail(f, "input_extra", "input_extra is given without a suffix");
+        return;
+    }
+    if (!json_is_string(prompt))
+        field_fail(f, "prompt", "prompt beside a suffix is %s; a string is wanted",
+                   prompt ? field_kind(prompt) : "missing");
+    f->r->infill = (struct infill){ prompt, suffix, middle, extra };
+}
+
 bool request_parse(struct request *out, const json_t *body, bool is_chat,
                    const struct request_defaults *defaults, struct request_error *error)
 {
@@ -222,6 +259,8 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
         read_chat(&f, defaults->template_kwargs, form);
     } else if (!(out->prompt = field_get(&f, "prompt"))) {
         field_fail(&f, "prompt", "prompt is missing");
+    } else {
+        read_infill(&f);
     }
     if (f.failed) request_free(out);
     return !f.failed;

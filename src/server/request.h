@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "paceline.h"
+#include "server/infill.h"
 #include "server/server.h"
 #include "server/tool_form.h"
 
@@ -46,6 +47,7 @@ struct request {
     json_t *tools;                  /* owned; as reply_reader has them */
     bool splits_thoughts;
     const json_t *prompt;           /* completions: a string, strings, ids or arrays of ids */
+    struct infill infill;           /* completions: prefix NULL: nothing is to be filled in */
     char *chat;                     /* chat: the conversation as pl_chat_prompt takes it; owned */
 };
 

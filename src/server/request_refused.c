@@ -85,10 +85,10 @@ static const struct refused table[] = {
     { .name = "thinking_budget", .neutral = NEGATIVE },
 
     /* what the prompt is made of */
-    { .name = "suffix", .neutral = EMPTY },
+    { .name = "suffix", .neutral = EMPTY, .where = IN_CHAT },
     { .name = "input_prefix", .neutral = EMPTY },
-    { .name = "input_suffix", .neutral = EMPTY },
-    { .name = "input_extra", .neutral = EMPTY },
+    { .name = "input_suffix", .neutral = EMPTY, .instead = "/infill takes it" },
+    { .name = "input_extra", .neutral = EMPTY, .where = IN_CHAT },
     { .name = "truncate_prompt_tokens", .neutral = NOTHING },
     { .name = "truncate", .neutral = NOTHING },
     { .name = "prompt_embeds", .neutral = EMPTY },

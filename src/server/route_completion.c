@@ -25,9 +25,7 @@ static void on_event(void *arg)
 /* A seed of its own for each choice: splitmix64's steps keep n replies apart. */
 static uint64_t seed_of(const struct completion *c, uint32_t reply)
 {
-    const uint64_t base = c->request.has_seed ? c->request.sampling.seed : clock_ns() ^ (uint64_t)
-                                                                           (uintptr_t)c;
-    return base + reply * 0x9e3779b97f4a7c15u;
+    return c->request.sampling.seed + reply * 0x9e3779b97f4a7c15u;
 }
 
 /* Of a model that thinks first, what is held to a form comes behind its thoughts. */
@@ -50,6 +48,13 @@ static pl_grammar grammar_of(const struct request *r, bool is_thinking)
 static bool has_channels(const struct completion *c)
 {
     return c->syntax && c->syntax->family == TOOL_CHANNELS;
+}
+
+/* A seed that nobody gave: one that a JSON number holds, so that it can be told and sent again. */
+static void choose_seed(struct completion *c)
+{
+    const uint64_t any = clock_ns() ^ (uint64_t)(uintptr_t)c;
+    if (!c->request.has_seed) c->request.sampling.seed = any & ((UINT64_C(1) << 53) - 1);
 }
 
 /* The i-th reply to a prompt, as the next choice. */
@@ -158,7 +163,8 @@ static enum MHD_Result fail_context(struct exchange *x, const struct completion 
 
 /* Renders, tokenizes and submits what request_parse found. False: refused, *result is the
  * answer's. */
-static bool begin(struct exchange *x, struct completion *c, enum MHD_Result *result)
+static bool begin(struct exchange *x, struct completion *c, const json_t *body,
+                  enum MHD_Result *result)
 {
     const struct server *s = x->server;
     pl_err err = { 0 };
@@ -168,8 +174,10 @@ static bool begin(struct exchange *x, struct completion *c, enum MHD_Result *res
     c->tools = c->request.tools;
     c->request.tools = NULL;
     c->stops = stops_of(&c->request);
+    choose_seed(c);
     pl_status st = prompts_read(c, &err);
     if (!st) st = submit_all(c, &err);
+    if (!st && c->dialect->keep) c->dialect->keep(c, body);
     if (!st) let_go_of_body(c);
     else if (st == PL_E_CONTEXT) *result = fail_context(x, c, &err);
     else *result = answer_fail_engine(x, &err, param_of(c, &err));
@@ -191,7 +199,7 @@ static bool read_and_begin(struct exchange *x, struct completion *c, const json_
                                          &defaults, &error);
     if (!is_right)
         *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
-    const bool has_begun = is_right && begin(x, c, result);
+    const bool has_begun = is_right && begin(x, c, body, result);
     json_decref(translated);
     return has_begun;
 }

@@ -13,6 +13,8 @@ static const struct route routes[] = {
     { "POST", "/chat/completions", route_completion, &dialect_chat, .needs_engine = true },
     { "POST", "/v1/completions", route_completion, &dialect_text, .needs_engine = true },
     { "POST", "/completions", route_completion, &dialect_text, .needs_engine = true },
+    { "POST", "/completion", route_completion, &dialect_native, .needs_engine = true },
+    { "POST", "/infill", route_completion, &dialect_infill, .needs_engine = true },
     { "POST", "/v1/messages", route_completion, &dialect_messages, ERRORS_ANTHROPIC,
       .needs_engine = true },
     { "POST", "/v1/messages/count_tokens", route_count_tokens, &dialect_messages, ERRORS_ANTHROPIC,

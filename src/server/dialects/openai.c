@@ -6,6 +6,7 @@
 
 #include "server/answer_error.h"
 #include "server/json_text.h"
+#include "server/logprobs.h"
 #include "server/model_names.h"
 #include "server/state.h"
 
@@ -43,29 +44,6 @@ static void add_calls(const struct completion *c, uint32_t choice, uint32_t firs
 
 /* ---- log-probabilities ---------------------------------------------------------------------- */
 
-static void add_token_object(const struct completion *c, struct strbuf *b, int32_t token,
-                             float logprob, bool is_open)
-{
-    size_t n;
-    const char *bytes = pl_token_bytes(c->engine, token, &n);
-    strbuf_add_str(b, "{\"token\":");
-    json_text_add(b, bytes, n);
-    strbuf_addf(b, ",\"logprob\":%.6f,\"bytes\":", (double)logprob);
-    json_text_add_bytes(b, bytes, n);
-    if (!is_open) strbuf_add_str(b, "}");
-}
-
-static void chat_logprobs(const struct completion *c, struct strbuf *b, const pl_event *e)
-{
-    add_token_object(c, b, e->token, e->logprob, true);
-    strbuf_add_str(b, ",\"top_logprobs\":[");
-    for (uint32_t i = 0; i < e->n_top; i++) {
-        if (i) strbuf_add_str(b, ",");
-        add_token_object(c, b, e->top[i].token, e->top[i].logprob, false);
-    }
-    strbuf_add_str(b, "]}");
-}
-
 static void comma(struct strbuf *b)
 {
     if (b->n) strbuf_add_str(b, ",");
@@ -99,7 +77,7 @@ static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
     if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
     if (c->request.is_chat) {
         comma(&ch->logprobs);
-        chat_logprobs(c, &ch->logprobs, e);
+        logprobs_add(&ch->logprobs, c->engine, e);
     } else {
         text_logprobs(c, ch, e);
     }

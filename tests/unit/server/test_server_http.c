@@ -340,6 +340,9 @@ static void prompts_of_every_kind(void **state)
         { "[\"ab\",\"cd\"]", "ab", "cd" },
         { "[97,98]", "ab", "missing" },
         { "[[97,98],[99]]", "ab", "c" },
+        { "[97,\"bc\",100]", "abcd", "missing" },
+        { "[[97,\"b\"],\"c\"]", "ab", "c" },
+        { "{\"prompt_string\":\"ab\"}", "ab", "missing" },
     };
     struct fixture f = open_fixture();
     (void)state;
@@ -354,7 +357,7 @@ static void prompts_of_every_kind(void **state)
         answer_free(&a);
     }
     expect_error(post(&f, TEXT, "{\"prompt\":[]}"), 400, "invalid_parameter", "prompt");
-    expect_error(post(&f, TEXT, "{\"prompt\":[1,\"x\"]}"), 400, "invalid_parameter", "prompt");
+    expect_error(post(&f, TEXT, "{\"prompt\":[1,true]}"), 400, "invalid_parameter", "prompt");
     expect_error(post(&f, TEXT, "{\"prompt\":\"\"}"), 400, "invalid_parameter", "prompt");
     close_fixture(&f);
 }
@@ -385,9 +388,9 @@ static void logprobs_in_both_shapes(void **state)
     (void)state;
     struct answer a = chat(&f, "@@", ",\"logprobs\":true,\"top_logprobs\":2");
     expect(&a, "choices.0.logprobs.content.0",
-           "{\"token\":\"@\",\"logprob\":-0.25,\"bytes\":[64],\"top_logprobs\":["
-           "{\"token\":\"@\",\"logprob\":-0.25,\"bytes\":[64]},"
-           "{\"token\":\"A\",\"logprob\":-1.25,\"bytes\":[65]}]}");
+           "{\"id\":64,\"token\":\"@\",\"logprob\":-0.25,\"bytes\":[64],\"top_logprobs\":["
+           "{\"id\":64,\"token\":\"@\",\"logprob\":-0.25,\"bytes\":[64]},"
+           "{\"id\":65,\"token\":\"A\",\"logprob\":-1.25,\"bytes\":[65]}]}");
     answer_free(&a);
     /* offsets count characters: the second byte of an e acute begins none */
     a = post(&f, TEXT, "{\"prompt\":\"a\\u00e9@\",\"logprobs\":1}");

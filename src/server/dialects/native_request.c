@@ -1,0 +1,140 @@
+#include "server/dialects/native.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/json_text.h"
+#include "server/request_fields.h"
+
+/* ---- translating ---------------------------------------------------------------------------- */
+
+/* What is told of a reply, which OpenAI's routes refuse or have otherwise. */
+static const char *const own[] = { "return_tokens", "response_fields", "n_probs" };
+
+static bool fail(struct request_error *error, const char *param, const json_t *v,
+                 const char *wanted)
+{
+    error->param = param;
+    snprintf(error->text, sizeof error->text, "%s is %s; %s is wanted", param, field_kind(v),
+             wanted);
+    return false;
+}
+
+static bool is_set(const json_t *v)
+{
+    return v && !json_is_null(v);
+}
+
+static bool check(const json_t *body, struct request_error *error)
+{
+    const json_t *tokens = json_object_get(body, "return_tokens");
+    const json_t *fields = json_object_get(body, "response_fields"), *field;
+    const json_t *n_probs = json_object_get(body, "n_probs");
+    size_t i;
+    if (is_set(tokens) && !json_is_boolean(tokens))
+        return fail(error, "return_tokens", tokens, "a boolean");
+    if (is_set(n_probs) && !json_is_integer(n_probs))
+        return fail(error, "n_probs", n_probs, "an integer");
+    if (is_set(fields) && !json_is_array(fields))
+        return fail(error, "response_fields", fields, "an array of strings");
+    json_array_foreach((json_t *)(uintptr_t)fields, i, field)
+        if (!json_is_string(field))
+            return fail(error, "response_fields", field, "an array of strings");
+    return true;
+}
+
+json_t *native_translate(const json_t *body, struct request_error *error)
+{
+    if (!check(body, error)) return NULL;
+    json_t *to = json_copy((json_t *)(uintptr_t)body);
+    json_t *n_probs = json_object_get(body, "n_probs");
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) json_object_del(to, own[i]);
+    if (json_integer_value(n_probs)) json_object_set(to, "logprobs", n_probs);
+    else json_object_del(to, "logprobs");
+    json_object_del(to, "echo");
+    return to;
+}
+
+/* {"input_prefix", "input_suffix", "input_extra", "prompt"}: how the middle begins is `prompt`
+ * there and a member of its own name here. */
+json_t *native_translate_infill(const json_t *body, struct request_error *error)
+{
+    static const char *const names[] = { "input_prefix", "input_suffix" };
+    const json_t *given[2];
+    for (int i = 0; i < 2; i++) {
+        given[i] = json_object_get(body, names[i]);
+        if (json_is_string(given[i])) continue;
+        error->param = names[i];
+        snprintf(error->text, sizeof error->text, "%s is %s; a string is wanted", names[i],
+                 given[i] ? field_kind(given[i]) : "missing");
+        return NULL;
+    }
+    json_t *to = native_translate(body, error);
+    if (!to) return NULL;
+    json_t *middle = json_object_get(body, "prompt");
+    json_object_set_new(to, "infill_prompt", is_set(middle) ? json_incref(middle)
+                                                            : json_string(""));
+    json_object_set(to, "prompt", (json_t *)(uintptr_t)given[0]);
+    json_object_set(to, "suffix", (json_t *)(uintptr_t)given[1]);
+    for (int i = 0; i < 2; i++) json_object_del(to, names[i]);
+    return to;
+}
+
+/* ---- what the answer tells of the request --------------------------------------------------- */
+
+static json_t *biases(const struct request *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->sampling.n_bias; i++) {
+        const double bias = (double)r->bias[i].bias;
+        json_array_append_new(list, json_pack("{s:i, s:o}", "token", (int)r->bias[i].token, "bias",
+                                              isfinite(bias) ? json_real(bias) : json_null()));
+    }
+    return list;
+}
+
+/* Under llama-server's names, and with its values where something is off. */
+static json_t *settings(const struct completion *c)
+{
+    const struct request *r = &c->request;
+    const pl_sampling *s = &r->sampling;
+    const json_int_t n_predict = r->no_reply ? 0 : r->max_tokens ? (json_int_t)r->max_tokens : -1;
+    json_t *all = json_pack(
+        "{s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:f}", "n_predict", n_predict, "max_tokens",
+        n_predict, "seed", (json_int_t)s->seed, "temperature", (double)s->temperature, "top_k",
+        (json_int_t)s->top_k, "top_p", (double)s->top_p, "min_p", (double)s->min_p, "typical_p",
+        (double)s->typical_p);
+    json_t *more = json_pack(
+        "{s:I, s:f, s:f, s:f, s:o, s:O, s:b, s:b, s:I}", "repeat_last_n",
+        (json_int_t)s->penalty_last_n, "repeat_penalty", (double)s->repetition_penalty,
+        "presence_penalty", (double)s->presence_penalty, "frequency_penalty",
+        (double)s->frequency_penalty, "logit_bias", biases(r), "stop", c->stops, "ignore_eos",
+        r->ignore_eos, "stream", r->stream, "n_probs",
+        r->logprobs ? (json_int_t)r->n_top_logprobs : 0);
+    json_object_update(all, more);
+    json_decref(more);
+    return all;
+}
+
+/* Of a choice that answers it. */
+static json_t *prompt_text(const struct completion *c, uint32_t prompt)
+{
+    const struct prompt *p = &c->prompt[prompt];
+    pl_text text = { 0 };
+    json_t *string = NULL;
+    if (!pl_detokenize(c->engine, p->tokens.ids, p->tokens.n, true, &text, NULL))
+        string = json_text_string(text.bytes ? text.bytes : "");
+    pl_text_free(&text);
+    return string ? string : json_string("");
+}
+
+void native_keep(struct completion *c, const json_t *body)
+{
+    json_t *prompts = json_array(), *fields = json_object_get(body, "response_fields");
+    for (uint32_t i = 0; i < c->n_prompts; i++) json_array_append_new(prompts, prompt_text(c, i));
+    c->kept = json_pack("{s:o, s:o, s:b}", "settings", settings(c), "prompts", prompts,
+                        "has_tokens", json_is_true(json_object_get(body, "return_tokens")));
+    if (json_array_size(fields))
+        json_object_set_new(c->kept, "fields", json_deep_copy(fields));
+}
