@@ -437,6 +437,7 @@ typedef struct pl_stats {
     uint64_t n_finished[PL_FINISH_ERROR + 1]; /* by pl_finish */
     uint64_t n_prompt_tokens;   /* computed or at hand: none of a request that left the queue */
     uint64_t n_cached_tokens, n_reply_tokens;   /* cached: of these prompt tokens, at hand */
+    uint32_t n_tokens_max;      /* prompt and reply of the longest stream that ended */
     uint64_t n_steps;
     uint64_t n_interrupted_steps; /* that the system ended, and that were computed again */
     uint64_t n_prefill_step_tokens, prefill_step_ns; /* prompt tokens computed; steps with any */

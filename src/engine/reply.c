@@ -92,6 +92,8 @@ void reply_end(const struct reply_context *c, struct pl_stream *s, pl_finish fin
                                    .n_text_bytes = (uint32_t)rest.n_released,
                                    .stop_index = stop_index };
     c->stats->now.n_finished[finish]++;
+    if (c->stats->now.n_tokens_max < usage.n_prompt + usage.n_reply)
+        c->stats->now.n_tokens_max = usage.n_prompt + usage.n_reply;
     if (s->first_token_ns) stats_observe(&c->stats->now.decode, usage.decode_ns);
     stats_observe(&c->stats->now.end_to_end, now_ns - s->submitted_ns);
     const pl_token_prob none = { 0 };

@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "base/thermal.h"
 #include "server/answer.h"
+#include "server/metrics_llama.h"
 #include "server/metrics_text.h"
 #include "server/metrics_vllm.h"
 #include "server/model_names.h"
@@ -218,10 +219,15 @@ enum MHD_Result route_metrics(struct exchange *x)
     planner_names(&text, &stats, p);
     if (s->has_vllm_metrics)
         metrics_vllm(&text, model_names_first(s), &stats, p, !s->no_prefix_cache);
+    if (s->has_llama_metrics) metrics_llama(&text, &stats);
     const enum MHD_Result result =
         text.failed ? answer_fail(x, 500, NULL, NULL, "out of memory")
                     : answer_bytes(x, 200, "text/plain; version=0.0.4; charset=utf-8", text.bytes,
                                    text.n);
+    char started[24];
+    snprintf(started, sizeof started, "%" PRIu64, s->started_s);
+    if (x->response)        /* as llama-server tells it */
+        MHD_add_response_header(x->response, "Process-Start-Time-Unix", started);
     strbuf_free(&text);
     return result;
 }

@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import math
+import re
 import subprocess
 
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 CHAT = "/v1/chat/completions"
@@ -48,6 +50,27 @@ def values(family, strip=()):
     return {(s.name[len(family.name):], frozenset((k, v) for k, v in s.labels.items()
                                                   if k not in strip)): s.value
             for s in family.samples}
+
+
+def test_names_of_llama_server(start_server):
+    ask = {"prompt": "I believe that", "n_predict": 8, "temperature": 0, "ignore_eos": True}
+    with start_server("--ctx-size", 512, "--metrics") as s:
+        done = [s.post("/completion", ask)[2] for _ in range(3)]
+        text = requests.get(s.url + "/metrics", timeout=60)
+        assert int(text.headers["Process-Start-Time-Unix"]) > 1.7e9
+    got = dict(re.findall(r"^llamacpp:(\w+) (\S+)$", text.text, re.M))
+    for name in got:
+        assert f"# HELP llamacpp:{name} " in text.text and f"# TYPE llamacpp:{name} " in text.text
+    assert int(got["prompt_tokens_total"]) == sum(d["timings"]["prompt_n"] for d in done)
+    assert int(got["prompt_tokens_cached_total"]) == sum(d["timings"]["cache_n"] for d in done)
+    assert int(got["tokens_predicted_total"]) == 24
+    assert int(got["n_tokens_max"]) == done[0]["tokens_evaluated"] + 8
+    assert int(got["n_decode_total"]) >= 24 and float(got["n_busy_slots_per_decode"]) <= 1
+    assert float(got["prompt_seconds_total"]) > 0 < float(got["tokens_predicted_seconds_total"])
+    assert got["requests_processing"] == got["requests_deferred"] == "0"
+    assert {k for k in got if k.startswith("spec_")} and "llamacpp" in text.text
+    with start_server("--no-metrics") as s:
+        assert s.request("GET", "/metrics")[0] == 404
 
 
 @pytest.fixture(scope="module")
@@ -153,4 +176,4 @@ def test_another_server_is_not_known(build_dir):
     done = subprocess.run([build_dir / "paceline", "serve", "--model", "x", "--metrics-compat",
                            "other"], capture_output=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == b'paceline: --metrics-compat: found "other", vllm is wanted\n'
+    assert done.stderr == b'paceline: --metrics-compat: found "other", vllm or llama.cpp is wanted\n'

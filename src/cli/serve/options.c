@@ -71,6 +71,19 @@ static int take_spelled(struct serve_options *o, const struct spelled *w)
     return take_model_names(o, w);
 }
 
+static bool take_metrics_compat(struct serve_options *o)
+{
+    const char *name = o->metrics_compat;
+    const bool is_vllm = name && !strcmp(name, "vllm");
+    const bool is_llama = name && !strcmp(name, "llama.cpp");
+    if (is_vllm) o->server.has_vllm_metrics = true;
+    if (is_llama) o->server.has_llama_metrics = true;
+    if (name && !is_vllm && !is_llama)
+        fprintf(stderr, "paceline: --metrics-compat: found \"%s\", vllm or llama.cpp is wanted\n",
+                name);
+    return !name || is_vllm || is_llama;
+}
+
 int serve_options_parse(struct serve_options *o, int argc, char **argv)
 {
     *o = (struct serve_options){
@@ -78,7 +91,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
                     .sampling = cli_sampling_default() },
         .port = 8080, .grace_s = 30, .n_predict = -1,
     };
-    bool metrics = true, slots = true, prefix_cache = true;
+    bool slots = true, prefix_cache = true;
     struct spelled w = { .n_parallel = -1, .ping_s = 15, .seed = -1, .verbosity = 3,
                          .keep_resident_s = 180 };
     const struct arg table[] = {
@@ -148,9 +161,11 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
           "time that running requests get after SIGTERM (30)" },
         { "--max-connections", NULL, ARG_U32, &o->server.max_connections, 1, 1 << 16, "N",
           "open at a time; where they are too many, idle ones make room (1024)" },
-        { "--metrics", NULL, ARG_SWITCH, &metrics, 0, 0, NULL, "GET /metrics (on)" },
+        { "--metrics", NULL, ARG_FLAG, &o->server.has_llama_metrics, 0, 0, NULL,
+          "GET /metrics, which is on, under llama-server's names as well" },
+        { "--no-metrics", NULL, ARG_FLAG, &o->server.no_metrics, 0, 0, NULL, "no GET /metrics" },
         { "--metrics-compat", NULL, ARG_STRING, &o->metrics_compat, 0, 0, "NAME",
-          "/metrics also under another server's names: vllm" },
+          "/metrics also under another server's names: vllm, llama.cpp" },
         { "--slots", NULL, ARG_SWITCH, &slots, 0, 0, NULL, "GET /slots (on)" },
         { "--chat-template", NULL, ARG_STRING, &o->params.chat_template, 0, 0, "NAME",
           "a built-in template (chatml, llama3, gemma, ...), or another one of the file's (rag, "
@@ -195,17 +210,11 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
               stderr);
         return 2;
     }
-    if (o->metrics_compat && strcmp(o->metrics_compat, "vllm")) {
-        fprintf(stderr, "paceline: --metrics-compat: found \"%s\", vllm is wanted\n",
-                o->metrics_compat);
-        return 2;
-    }
+    if (!take_metrics_compat(o)) return 2;
     o->server.port = (uint16_t)o->port;
     o->server.max_tokens = o->n_predict > 0 ? (uint32_t)o->n_predict : 0;
-    o->server.no_metrics = !metrics;
     o->server.is_verbose = o->is_verbose;
     o->server.no_slots = !slots;
-    o->server.has_vllm_metrics = o->metrics_compat != NULL;
     o->params.no_prefix_cache = o->server.no_prefix_cache = !prefix_cache;
     return code;
 }

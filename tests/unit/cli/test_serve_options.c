@@ -54,7 +54,8 @@ static void defaults(void **state)
     assert_true(o.is_context_chosen && !o.divides_context);
     assert_false(o.server.has_seed || o.server.no_metrics || o.server.no_slots ||
                  o.server.no_prefix_cache ||
-                 o.params.no_prefix_cache || o.server.has_vllm_metrics || o.is_quiet ||
+                 o.params.no_prefix_cache || o.server.has_vllm_metrics ||
+                 o.server.has_llama_metrics || o.is_quiet ||
                  o.is_verbose || o.server.is_verbose || o.params.lock_memory);
     assert_true(!o.pull && !o.params.backend && !o.api_keys.n && !o.taken.n);
 }
@@ -86,6 +87,10 @@ static void words_that_mean_something_else_here(void **state)
     parse("m.gguf --no-metrics --no-slots --no-prefix-cache --metrics-compat vllm");
     assert_true(o.server.no_metrics && o.server.no_slots && o.server.no_prefix_cache &&
                 o.params.no_prefix_cache && o.server.has_vllm_metrics);
+    parse("m.gguf --metrics-compat llama.cpp");
+    assert_true(o.server.has_llama_metrics && !o.server.has_vllm_metrics);
+    parse("m.gguf --metrics");
+    assert_true(o.server.has_llama_metrics && !o.server.no_metrics);
     parse("m.gguf -lm mmap+mlock -ngl 0");
     assert_true(o.params.lock_memory && !strcmp(o.params.backend, "cpu"));
     parse("m.gguf -lm mmap -ngl all");
@@ -129,7 +134,7 @@ static void what_is_refused(void **state)
         { "-hf a/b m.gguf",
           "paceline: two models: one of MODEL, --model, --hf-repo and --model-url is wanted\n" },
         { "m.gguf --metrics-compat x",
-          "paceline: --metrics-compat: found \"x\", vllm is wanted\n" },
+          "paceline: --metrics-compat: found \"x\", vllm or llama.cpp is wanted\n" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
