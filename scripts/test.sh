@@ -52,6 +52,6 @@ fi
 step "fuzzing, a bounded time each"
 tests/fuzz/run.sh 10
 
-# Two files at a time: most of their time is spent waiting for a server or a client.
+# Three files at a time: much of their time is spent waiting for a server or a client.
 step "golden data and black-box tests"
-"$venv/bin/python" -m pytest -q -n 2 --dist loadfile tests
+"$venv/bin/python" -m pytest -q -n 3 --dist loadfile tests

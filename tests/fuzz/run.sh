@@ -14,16 +14,19 @@ cmake --build --preset fuzz --target "${targets[@]}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 [ ! -f tests/fuzz/make_corpus.py ] || python3 tests/fuzz/make_corpus.py "$work"
-failed=0
-for target in "${targets[@]}"; do
-    mkdir -p "$work/$target"
-    if build/fuzz/tests/"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-        -print_final_stats=1 -artifact_prefix="$work/" "$work/$target" > "$work/log" 2>&1; then
-        echo "$target: $(grep -o 'stat::number_of_executed_units: *[0-9]*' "$work/log"), no finding"
+
+fuzz() { # TARGET: one of them, on one processor
+    local log=$work/$1.log
+    mkdir -p "$work/$1"
+    if build/fuzz/tests/"$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 -artifact_prefix="$work/" "$work/$1" > "$log" 2>&1; then
+        echo "$1: $(grep -o 'stat::number_of_executed_units: *[0-9]*' "$log"), no finding"
     else
-        tail -n 40 "$work/log"
-        echo "$target: FINDING"
-        failed=1
+        tail -n 40 "$log"
+        echo "$1: FINDING"
+        return 1
     fi
-done
-exit $failed
+}
+export -f fuzz
+export work seconds
+printf '%s\n' "${targets[@]}" | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I{} bash -c 'fuzz {}'

@@ -176,4 +176,4 @@ def test_another_server_is_not_known(build_dir):
     done = subprocess.run([build_dir / "paceline", "serve", "--model", "x", "--metrics-compat",
                            "other"], capture_output=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == b'paceline: --metrics-compat: found "other", vllm or llama.cpp is wanted\n'
+    assert b"vllm or llama.cpp is wanted" in done.stderr
