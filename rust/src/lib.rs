@@ -2,6 +2,7 @@
 //! panic crosses it, nothing prints, and what C is given it gives back through `pl_shim_free`.
 
 mod bounds;
+mod continuation;
 mod environment;
 mod filters;
 mod gbnf;

@@ -13,7 +13,7 @@ use crate::bounds::{self, Bounds, Broken};
 use crate::guard::{self, Names};
 use crate::probe::{self, Fate, Habits};
 use crate::shape::{self, Arguments};
-use crate::{environment, values};
+use crate::{continuation, environment, values};
 
 // Bounds of one rendering; each message of n bytes adds to what a conversation may use.
 const FUEL: u64 = 1 << 20;
@@ -249,6 +249,18 @@ impl Variant {
         Ok((variables, is_guarded.then_some(guard)))
     }
 
+    /// Where the last message is to be continued, the mark that its text ends with now.
+    fn mark_end(&self, variables: &mut Value) -> Result<Option<char>, Failure> {
+        if !continuation::take_wish(variables) {
+            return Ok(None);
+        }
+        let mark = guard::choose_guard(variables, &[&self.source, &self.bos, &self.eos])
+            .ok_or_else(|| Failure::Input("all of U+FDD0..U+FDEF occur in the messages".into()))?;
+        continuation::put_mark(variables, mark)
+            .ok_or_else(|| Failure::Input("the last message has no text to continue".into()))?;
+        Ok(Some(mark))
+    }
+
     /// A message whose role the template does not print, and whose text is not in the prompt.
     fn check_nothing_is_lost(
         self: &Arc<Self>,
@@ -351,9 +363,15 @@ fn render_as(
     arguments: Arguments,
     n_json: usize,
 ) -> Result<Prompt, Failure> {
-    let (variables, guard) = variant.variables(request, names, arguments)?;
-    let text = variant.render(&variables, n_json)?;
+    let (mut variables, guard) = variant.variables(request, names, arguments)?;
+    let mark = variant.mark_end(&mut variables)?;
+    let mut text = variant.render(&variables, n_json)?;
     variant.check_nothing_is_lost(&variables, &text)?;
+    if let Some(mark) = mark {
+        text = continuation::cut(&text, mark).ok_or_else(|| {
+            Failure::Template("the last message is not printed: it cannot be continued".into())
+        })?;
+    }
     Ok(Prompt { text, guard, note: String::new() })
 }
 

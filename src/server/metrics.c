@@ -205,7 +205,7 @@ enum MHD_Result route_metrics(struct exchange *x)
     struct strbuf text = { 0 };
     pl_stats stats;
     if (s->no_metrics)
-        return answer_fail(x, 404, NULL, "not_found",
+        return answer_fail(x, 501, NULL, "not_found",
                            "/metrics was switched off with --no-metrics");
     pl_stats_read(engine, &stats);
     identity(&text, model_names_first(s), p, engine);

@@ -33,6 +33,17 @@ const char *field_kind(const json_t *v)
     }
 }
 
+void field_objects(struct fields *f, const char *param, const char *name, const json_t *v)
+{
+    size_t i;
+    json_t *one;
+    if (v && !json_is_array(v) && !json_is_null(v))
+        field_fail(f, param, "%s is %s; an array is wanted", name, field_kind(v));
+    json_array_foreach((json_t *)(uintptr_t)v, i, one)
+        if (!json_is_object(one))
+            field_fail(f, param, "%s[%zu] is %s; an object is wanted", name, i, field_kind(one));
+}
+
 const json_t *field_get(const struct fields *f, const char *name)
 {
     const json_t *v = json_object_get(f->body, name);

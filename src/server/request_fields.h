@@ -23,6 +23,9 @@ void field_fail(struct fields *f, const char *name, const char *format, ...)
 /* "an object", "a string", ... */
 const char *field_kind(const json_t *v);
 
+/* Fails where v is neither missing nor null nor an array of objects. */
+void field_objects(struct fields *f, const char *param, const char *name, const json_t *v);
+
 /* The member, or NULL where it is missing or null. */
 const json_t *field_get(const struct fields *f, const char *name);
 

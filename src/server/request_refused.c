@@ -95,7 +95,7 @@ static const struct refused table[] = {
     { .name = "add_special_tokens", .neutral = FALSE_, .where = IN_CHAT },
     { .name = "add_special_tokens", .neutral = TRUE_, .where = IN_COMPLETIONS,
       .instead = "a prompt of token ids begins as it says" },
-    { .name = "continue_final_message", .neutral = FALSE_ },
+    { .name = "continue_final_message", .neutral = FALSE_, .where = IN_COMPLETIONS },
     { .name = "chat_template", .neutral = EMPTY,
       .instead = "the server's --chat-template or --chat-template-file" },
     { .name = "template", .neutral = EMPTY,

@@ -114,7 +114,7 @@ enum MHD_Result route_slots(struct exchange *x)
     pl_engine *engine = server_engine(x);
     const pl_plan *p = pl_engine_plan(engine);
     if (x->server->no_slots)
-        return answer_fail(x, 404, NULL, "not_found", "/slots was switched off with --no-slots");
+        return answer_fail(x, 501, NULL, "not_found", "/slots was switched off with --no-slots");
     pl_slot *slots = calloc(p->n_streams, sizeof *slots);
     if (!slots) return answer_fail(x, 500, NULL, NULL, "out of memory");
     const uint32_t n = pl_slots_read(engine, slots, p->n_streams);

@@ -110,6 +110,48 @@ def test_text_routes(server):
     assert prompt.endswith("<|im_start|>user\nhey<|im_end|>\n<|im_start|>assistant\n")
 
 
+def prompt_of(server, *messages, **more):
+    status, _, reply = server.post("/apply-template", {"messages": list(messages), **more})
+    return reply["prompt"] if status == 200 else reply["error"]["param"]
+
+
+def test_a_reply_that_has_begun_is_continued(server):
+    user = {"role": "user", "content": "Name a colour."}
+    begun = {"role": "assistant", "content": "Sure, "}
+    head = "<|im_start|>user\nName a colour.<|im_end|>\n<|im_start|>assistant\n"
+    turn = head + "Sure, <|im_end|>\n"
+    assert prompt_of(server, user, begun).endswith(head + "Sure, ")
+    parts = {"role": "assistant", "content": [{"type": "text", "text": "Su"},
+                                              {"type": "text", "text": "re"}]}
+    assert prompt_of(server, user, parts).endswith(head + "Su\nre")
+    assert prompt_of(server, user, begun, continue_final_message=True,
+                     add_generation_prompt=False).endswith(head + "Sure, ")
+    assert prompt_of(server, user, begun, continue_final_message=False).endswith(
+        turn + "<|im_start|>assistant\n")
+    assert prompt_of(server, user, begun, add_generation_prompt=True).endswith(
+        turn + "<|im_start|>assistant\n")
+    assert prompt_of(server, user, begun, add_generation_prompt=False).endswith(turn)
+    assert prompt_of(server, user, begun, continue_final_message=True,
+                     add_generation_prompt=True) == "continue_final_message"
+    assert prompt_of(server, user, continue_final_message=True) == "continue_final_message"
+    whole = server.post(CHAT, ask() | {"messages": [user, begun], "temperature": 0})[2]
+    raw = server.post("/v1/completions", {
+        "prompt": prompt_of(server, user, begun), "temperature": 0,
+        "max_tokens": whole["usage"]["completion_tokens"]})[2]
+    assert whole["choices"][0]["message"]["content"] == raw["choices"][0]["text"]
+
+
+def test_today_is_known_to_templates(start_server, tmp_path):
+    template = tmp_path / "date.jinja"
+    template.write_text("{{ date_string }}|{{ datetime }}|{{ messages[0].content }}")
+    with start_server("--chat-template-file", template) as s:
+        user = {"role": "user", "content": "x"}
+        before = time.strftime("%d %b %Y|%b %d %Y|x")
+        assert prompt_of(s, user) in (before, time.strftime("%d %b %Y|%b %d %Y|x"))
+        kwargs = {"date_string": "1", "datetime": "2"}
+        assert prompt_of(s, user, chat_template_kwargs=kwargs) == "1|2|x"
+
+
 def test_props_and_slots(server):
     props = server.request("GET", "/props")[2]
     assert props["total_slots"] == 20 and props["ctx_tokens_per_stream"] == 512

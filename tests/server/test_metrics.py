@@ -70,7 +70,7 @@ def test_names_of_llama_server(start_server):
     assert got["requests_processing"] == got["requests_deferred"] == "0"
     assert {k for k in got if k.startswith("spec_")} and "llamacpp" in text.text
     with start_server("--no-metrics") as s:
-        assert s.request("GET", "/metrics")[0] == 404
+        assert s.request("GET", "/metrics")[0] == 501
 
 
 @pytest.fixture(scope="module")

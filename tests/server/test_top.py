@@ -224,7 +224,7 @@ def test_servers_that_give_no_figures(once, start_server):
         assert " idle" not in done.stdout       # slots are not told, figures are
     with start_server("--parallel", 1, "--ctx-size", 64, "--no-metrics") as silent:
         done = once(silent.url)
-        assert done.returncode == 1 and "404" in done.stdout
+        assert done.returncode == 1 and "501" in done.stdout
 
 
 def answer_with(body, status=b"200 OK", n_answers=50, asked=None):

@@ -144,7 +144,7 @@ static void chunk_role(struct completion *c, uint32_t choice)
 {
     open_chunk(c);
     strbuf_addf(&c->out, ",\"choices\":[{\"index\":%u,\"delta\":{\"role\":\"assistant\","
-                "\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]", choice);
+                "\"content\":null},\"logprobs\":null,\"finish_reason\":null}]", choice);
     close_chunk(c);
 }
 

@@ -256,7 +256,7 @@ static void see_chunk(const char *json, void *arg)
     value_at(v, "choices.0.delta.role", role, sizeof role);
     value_at(v, "choices.0.finish_reason", finish, sizeof finish);
     s->n_roles += !strcmp(role, "assistant");
-    if (strcmp(part, "missing")) strcat(s->text[i], part);
+    if (strcmp(part, "missing") && strcmp(part, "null")) strcat(s->text[i], part);
     if (strcmp(finish, "null")) strcpy(s->finish[i], finish);
     json_decref(v);
 }

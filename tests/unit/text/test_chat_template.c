@@ -339,6 +339,35 @@ static void variables(void **state)
                  &no_control, "[{'z': 1, 'a': None, 'm': [True, \"it's\"]}]", "");
 }
 
+/* A prompt that ends inside its last message: as it stands, whatever the template trims or puts
+ * behind it, and a control token's name that the message ends with stays broken. */
+static void the_last_message_is_continued(void **state)
+{
+    static const char source[] =
+        "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}<end>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+        "{{ continue_final_message is defined }}";
+    static const struct { const char *last, *want, *guard; } cases[] = {
+        { "\"So \"", "<user>q<end><assistant>So ", "" },
+        { "\" end\"", "<user>q<end><assistant>end", "" },
+        { "\"</\"", "<user>q<end><assistant><" GUARD "/", GUARD },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[512];
+        snprintf(json, sizeof json, "{\"continue_final_message\":true,\"messages\":[{\"role\":"
+                 "\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":%s}]}",
+                 cases[i].last);
+        check_render(source, json, &control, cases[i].want, cases[i].guard);
+    }
+    check_render(source, "{\"continue_final_message\":false,\"messages\":[]}", &no_control, "False",
+                 "");
+    check_refusal("{{ 1 }}", "{\"continue_final_message\":true,\"messages\":[{\"role\":"
+                  "\"assistant\",\"content\":\"a\"}]}", PL_E_TEMPLATE, "cannot be continued");
+    check_refusal("{{ 1 }}", "{\"continue_final_message\":true,\"messages\":[]}", PL_E_PARAM,
+                  "no text to continue");
+}
+
 static void json_as_python_writes_it(void **state)
 {
     (void)state;
@@ -477,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_banned_template_is_not_run_again),
         cmocka_unit_test(large_conversations_are_within_the_bounds),
         cmocka_unit_test(variables),
+        cmocka_unit_test(the_last_message_is_continued),
         cmocka_unit_test(json_as_python_writes_it),
         cmocka_unit_test(python_methods),
         cmocka_unit_test(unicode_and_zero_bytes),
