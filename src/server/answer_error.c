@@ -34,10 +34,18 @@ static void openai_error(struct strbuf *to, unsigned status, const struct answer
     strbuf_addf(to, "%s}}", e->more ? e->more : "");
 }
 
+static void ollama_error(struct strbuf *to, const struct answer_error *e)
+{
+    strbuf_add_str(to, "{\"error\":");
+    add_string(to, e->message);
+    strbuf_addf(to, "%s}", e->more ? e->more : "");
+}
+
 void answer_error_text(struct strbuf *to, enum error_shape shape, unsigned status,
                        const struct answer_error *e)
 {
     switch (shape) {
     case ERRORS_OPENAI: openai_error(to, status, e); break;
+    case ERRORS_OLLAMA: ollama_error(to, e); break;
     }
 }

@@ -6,6 +6,7 @@
 
 enum error_shape {
     ERRORS_OPENAI,              /* {"error": {"message", "type", "param", "code"}} */
+    ERRORS_OLLAMA,              /* {"error": message} */
 };
 
 struct answer_error {

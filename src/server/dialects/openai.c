@@ -1,5 +1,5 @@
 /* The documents of chat.completion, chat.completion.chunk and text_completion. */
-#include "server/dialect.h"
+#include "server/dialects/openai.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,7 +68,7 @@ static void add_token_object(const struct completion *c, struct strbuf *b, int32
     if (!is_open) strbuf_add_str(b, "}");
 }
 
-static void chat_logprobs(const struct completion *c, struct strbuf *b, const pl_event *e)
+void openai_logprobs_add(const struct completion *c, struct strbuf *b, const pl_event *e)
 {
     add_token_object(c, b, e->token, e->logprob, true);
     strbuf_add_str(b, ",\"top_logprobs\":[");
@@ -112,7 +112,7 @@ static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
     if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
     if (c->request.is_chat) {
         comma(&ch->logprobs);
-        chat_logprobs(c, &ch->logprobs, e);
+        openai_logprobs_add(c, &ch->logprobs, e);
     } else {
         text_logprobs(c, ch, e);
     }
