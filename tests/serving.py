@@ -42,7 +42,7 @@ class Server:
         reply = c.getresponse()
         raw = reply.read()
         c.close()
-        is_json = "json" in (reply.getheader("Content-Type") or "")
+        is_json = "application/json" in (reply.getheader("Content-Type") or "")
         return reply.status, dict(reply.getheaders()), json.loads(raw) if is_json and raw else raw
 
     def post(self, path, body, **more):

@@ -1,6 +1,7 @@
 //! Prompts that end inside the last message, so that the model goes on with it: the member
 //! `continue_final_message`, as Hugging Face's library and vLLM have it. The message gets a mark at
-//! its end, and the rendered prompt is cut there; a template that trims cannot eat spaces before it.
+//! its end, and the rendered prompt is cut there: a template that trims cannot eat spaces before
+//! it.
 
 use serde_json::Value;
 

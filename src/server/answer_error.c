@@ -62,11 +62,19 @@ static void anthropic_error(struct strbuf *to, unsigned status, const struct ans
     strbuf_free(&message);
 }
 
+static void ollama_error(struct strbuf *to, const struct answer_error *e)
+{
+    strbuf_add_str(to, "{\"error\":");
+    add_string(to, e->message);
+    strbuf_addf(to, "%s}", e->more ? e->more : "");
+}
+
 void answer_error_text(struct strbuf *to, enum error_shape shape, unsigned status,
                        const struct answer_error *e)
 {
     switch (shape) {
     case ERRORS_OPENAI: openai_error(to, status, e); break;
     case ERRORS_ANTHROPIC: anthropic_error(to, status, e); break;
+    case ERRORS_OLLAMA: ollama_error(to, e); break;
     }
 }

@@ -7,6 +7,7 @@
 enum error_shape {
     ERRORS_OPENAI,              /* {"error": {"message", "type", "param", "code"}} */
     ERRORS_ANTHROPIC,           /* {"type": "error", "error": {"type", "message"}} */
+    ERRORS_OLLAMA,              /* {"error": message} */
 };
 
 struct answer_error {

@@ -1,7 +1,8 @@
 /* How a family of routes speaks: what its bodies mean in OpenAI's members, and how replies are
  * told. Each family is a file below dialects/; request.c and the engine know nothing of them.
  *
- * All functions but the first two write to c->out (of a stream) or `to`; libmicrohttpd's thread. */
+ * All functions but `choose`, `translate` and `keep` write to c->out (of a stream) or `to`;
+ * libmicrohttpd's thread. */
 #ifndef SERVER_DIALECT_H
 #define SERVER_DIALECT_H
 
@@ -17,6 +18,10 @@ struct dialect {
     const char *ping;               /* what tells a client that waits that the stream lives; NULL:
                                      * nothing can */
 
+    bool is_silent;                 /* there is no reply: `end`, or `document`, is the answer */
+
+    /* Which of the family speaks for this body. Absent: this one. Any thread. */
+    const struct dialect *(*choose)(const json_t *body);
     /* The body with OpenAI's members, a new reference; strings stay the body's. NULL: *error says
      * why not. Absent: the members are OpenAI's. Any thread. */
     json_t *(*translate)(const json_t *body, struct request_error *error);
@@ -35,5 +40,6 @@ struct dialect {
 
 extern const struct dialect dialect_chat, dialect_text, dialect_messages, dialect_native,
                             dialect_infill;
+extern const struct dialect dialect_ollama_chat, dialect_ollama_generate;
 
 #endif

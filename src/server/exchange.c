@@ -179,7 +179,7 @@ static bool refuse_surplus(struct exchange *x)
 static void look_up(struct exchange *x)
 {
     x->route = route_find(x->method, x->path, &x->other_methods);
-    x->errors = x->route ? x->route->errors : ERRORS_OPENAI;
+    x->errors = x->route ? x->route->errors : route_errors(x->path);
     x->is_allowed = x->route && (x->route->is_open ||
                                  keys_allow(&x->server->keys, x->connection, &x->key_number));
 }

@@ -9,31 +9,44 @@ const char *model_names_first(const struct server *s)
     return s->alias ? s->alias : s->file_name;
 }
 
-static bool equals_n(const char *a, const char *b, size_t n)
+static bool equals_n(const char *name, size_t n_name, const char *known, size_t n_known)
 {
-    return b && strlen(b) >= n && strlen(a) == n && !memcmp(a, b, n);
+    return known && n_name == n_known && !memcmp(name, known, n_known);
+}
+
+static bool equals(const char *name, size_t n_name, const char *known)
+{
+    return equals_n(name, n_name, known, known ? strlen(known) : 0);
 }
 
 /* Names parted by commas, with white space around them. */
-static bool is_listed(const char *names, const char *name)
+static bool is_listed(const char *names, const char *name, size_t n_name)
 {
     while (names && *names) {
         names += strspn(names, " ,");
         const size_t n_whole = strcspn(names, ",");
         size_t n = n_whole;
         while (n && names[n - 1] == ' ') n--;
-        if (n && equals_n(name, names, n)) return true;
+        if (n && equals_n(name, n_name, names, n)) return true;
         names += n_whole;
     }
     return false;
 }
 
-bool model_names_have(const struct server *s, const char *name)
+static bool has(const struct server *s, const char *name, size_t n_name)
 {
-    if (!name || !*name || (s->alias && !strcmp(s->alias, name))) return true;
-    if (is_listed(s->more_aliases, name)) return true;
+    if (!n_name || equals(name, n_name, s->alias)) return true;
+    if (is_listed(s->more_aliases, name, n_name)) return true;
     const size_t n = s->file_name ? strlen(s->file_name) : 0;
     const size_t n_stem = n > 5 && !strcmp(s->file_name + n - 5, ".gguf") ? n - 5 : n;
-    return equals_n(name, s->file_name, n) || equals_n(name, s->file_name, n_stem) ||
-           (s->model_path && !strcmp(s->model_path, name));
+    return equals_n(name, n_name, s->file_name, n) ||
+           equals_n(name, n_name, s->file_name, n_stem) || equals(name, n_name, s->model_path);
+}
+
+bool model_names_have(const struct server *s, const char *name)
+{
+    static const char tag[] = ":latest";
+    const size_t n = name ? strlen(name) : 0, n_tag = sizeof tag - 1;
+    const bool is_tagged = n > n_tag && !strcmp(name + n - n_tag, tag);
+    return has(s, name, n) || (is_tagged && has(s, name, n - n_tag));
 }

@@ -6,7 +6,7 @@
 
 struct server;
 
-/* Whether this is one of its names. NULL and "" are. */
+/* Whether this is one of its names. NULL and "" are, and any with Ollama's ":latest" behind it. */
 bool model_names_have(const struct server *s, const char *name);
 
 /* The one that answers tell. */

@@ -169,7 +169,7 @@ void request_read_grammar(struct fields *f)
 
 bool request_may_have_grammar(const char *body, size_t n)
 {
-    static const char *const words[] = { "response_format", "structured_outputs", "guided_",
+    static const char *const words[] = { "format", "structured_outputs", "guided_",
                                          "json_schema", "grammar", "regex", "ebnf", "tools" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (n && memmem(body, n, words[i], strlen(words[i]))) return true;

@@ -169,6 +169,10 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body,
     const struct server *s = x->server;
     pl_err err = { 0 };
     if (!check(x, c, result)) return false;
+    if (c->dialect->is_silent) {
+        let_go_of_body(c);
+        return true;
+    }
     if (c->dialect->is_chat) c->syntax = s->tools.syntax;
     if (!c->request.has_tools && !has_channels(c)) c->syntax = NULL;
     c->tools = c->request.tools;
@@ -189,6 +193,7 @@ static bool read_and_begin(struct exchange *x, struct completion *c, const json_
                            enum MHD_Result *result)
 {
     const struct server *s = x->server;
+    if (c->dialect->choose) c->dialect = c->dialect->choose(body);
     const struct dialect *d = c->dialect;
     const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
                                               s->ignore_eos, s->template_kwargs, &s->tools };

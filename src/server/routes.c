@@ -6,6 +6,7 @@
 #include "server/metrics.h"
 #include "server/route_completion.h"
 #include "server/route_info.h"
+#include "server/route_ollama.h"
 #include "server/route_text.h"
 
 static const struct route routes[] = {
@@ -19,6 +20,14 @@ static const struct route routes[] = {
       .needs_engine = true },
     { "POST", "/v1/messages/count_tokens", route_count_tokens, &dialect_messages, ERRORS_ANTHROPIC,
       .needs_engine = true },
+    { "POST", "/api/chat", route_completion, &dialect_ollama_chat, ERRORS_OLLAMA,
+      .needs_engine = true },
+    { "POST", "/api/generate", route_completion, &dialect_ollama_generate, ERRORS_OLLAMA,
+      .needs_engine = true },
+    { "POST", "/api/show", route_ollama_show, .errors = ERRORS_OLLAMA, .needs_engine = true },
+    { "GET", "/api/tags", route_ollama_tags, .errors = ERRORS_OLLAMA, .needs_engine = true },
+    { "GET", "/api/ps", route_ollama_ps, .errors = ERRORS_OLLAMA, .needs_engine = true },
+    { "GET", "/api/version", route_ollama_version, .errors = ERRORS_OLLAMA },
     { "GET", "/v1/models", route_models, .needs_engine = true },
     { "GET", "/models", route_models, .needs_engine = true },
     { "GET", "/v1/models/", route_model, .needs_engine = true, .is_prefix = true },
@@ -54,4 +63,9 @@ const struct route *route_find(const char *method, const char *path, const char 
         *other_methods = strcmp(routes[i].method, "GET") ? routes[i].method : "GET, HEAD";
     }
     return NULL;
+}
+
+enum error_shape route_errors(const char *path)
+{
+    return strncmp(path, "/api/", 5) ? ERRORS_OPENAI : ERRORS_OLLAMA;
 }

@@ -20,4 +20,7 @@ struct route {
 /* NULL: no such path. *other_methods: the path exists, for these methods. */
 const struct route *route_find(const char *method, const char *path, const char **other_methods);
 
+/* What errors look like at a path that is no route. */
+enum error_shape route_errors(const char *path);
+
 #endif

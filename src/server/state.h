@@ -4,7 +4,8 @@
  *   server                                              opens and stops all of it
  *   exchange                                            what libmicrohttpd calls
  *   routes                                              the table
- *   route_completion, route_info, route_text, metrics   what is done at each path
+ *   route_completion, route_info, route_ollama,         what is done at each path
+ *   route_text, metrics
  *   events, prepare, watcher, request_log               what goes on while an answer takes time
  *   dialects/..., completion_prompts, body               documents
  *   dialect, completion, connections                    what there is of one request, one client

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/dialect.h"
 #include "server/json_read.h"
 #include "server/json_text.h"
 #include "server/request.h"
@@ -25,6 +26,17 @@ static void parse(const json_t *body, bool is_chat)
     request_free(&request);
 }
 
+/* What a dialect makes of a body is one of OpenAI's, right or wrong. */
+static void translate(const json_t *body, const struct dialect *d)
+{
+    struct request_error error = { 0 };
+    if (d->choose) d = d->choose(body);
+    json_t *to = d->translate(body, &error);
+    if (to) parse(to, d->is_chat);
+    else if (!error.param || !error.text[0]) abort();
+    json_decref(to);
+}
+
 static void write_back(const char *bytes, size_t n)
 {
     struct strbuf text = { 0 };
@@ -42,6 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (body && json_is_object(body)) {
         parse(body, true);
         parse(body, false);
+        translate(body, &dialect_ollama_chat);
+        translate(body, &dialect_ollama_generate);
     }
     json_decref(body);
     return 0;

@@ -183,6 +183,13 @@ def fuzz_request():
         "chat_template_kwargs":{"x":1},"add_generation_prompt":false""")).encode()
     yield "prompt", b'{"prompt":"once","echo":true,"logprobs":2,"stop":"x"}'
     yield "ids", b'{"prompt":[[1,2],[3]],"n":3,"best_of":1,"suffix":null}'
+    yield "ollama_chat", ("{%s}" % """"model":"m","messages":[{"role":"user","content":"a"},
+        {"role":"assistant","thinking":"b","images":[],"tool_calls":[{"function":{"name":"f",
+        "arguments":{"a":1}}}]},{"role":"tool","tool_name":"f","content":"c"}],"think":"low",
+        "format":{"type":"object"},"keep_alive":"5m","options":{"num_predict":-1,"seed":1,
+        "num_ctx":8,"mirostat":0},"logprobs":true,"top_logprobs":2""").encode()
+    yield "ollama_generate", (b'{"prompt":"a","system":"s","raw":true,"context":[],"suffix":"",'
+                              b'"format":"json","think":false,"options":{"stop":["x"]}}')
 
 
 def fuzz_pack():
