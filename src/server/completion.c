@@ -40,6 +40,7 @@ void completion_free(struct completion *c)
         pl_tokens_free(&c->prompt[i].tokens);
         strbuf_free(&c->prompt[i].echo);
     }
+    if (c->own) c->free_own(c->own);
     json_decref(c->tools);
     free(c->choice);
     free(c->prompt);

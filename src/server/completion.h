@@ -44,6 +44,8 @@ struct completion {
     uint32_t n_prompts, n_choices, n_ended;
     struct choice *choice;      /* (n_choices) */
     char id[48];
+    void *own;                  /* the dialect's, and how it is released; NULL: nothing */
+    void (*free_own)(void *own);
     uint64_t created_s;
     struct strbuf out;          /* streaming: what is to be sent, from out_at on */
     size_t out_at;

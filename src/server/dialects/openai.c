@@ -2,14 +2,14 @@
 #include "server/dialect.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "server/answer_error.h"
+#include "server/call_id.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
 #include "server/state.h"
+#include "server/token_logprob.h"
 
 static const char *finish_name(const struct choice *ch, pl_finish finish)
 {
@@ -23,17 +23,6 @@ static const char *finish_name(const struct choice *ch, pl_finish finish)
 
 /* ---- tool calls ----------------------------------------------------------------------------- */
 
-/* Nine letters and digits, which is what the strictest templates take of an id. */
-static void add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
-                        struct strbuf *to)
-{
-    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    char name[sizeof c->id + 24];
-    const int n = snprintf(name, sizeof name, "%s %u %u", c->id, choice, call);
-    uint64_t x = hash64(name, (size_t)n);
-    for (int i = 0; i < 9; i++, x /= 36) strbuf_addf(to, "%c", digits[x % 36]);
-}
-
 /* The calls from `first` on, as an array. With an index each: streaming. */
 static void add_calls(const struct completion *c, uint32_t choice, uint32_t first,
                       bool has_index, struct strbuf *to)
@@ -44,7 +33,7 @@ static void add_calls(const struct completion *c, uint32_t choice, uint32_t firs
         strbuf_add_str(to, i > first ? ",{" : "{");
         if (has_index) strbuf_addf(to, "\"index\":%u,", i);
         strbuf_add_str(to, "\"id\":\"");
-        add_call_id(c, choice, i, to);
+        call_id_add(to, c->id, choice, i);
         strbuf_add_str(to, "\",\"type\":\"function\",\"function\":{\"name\":");
         json_text_add(to, r->call[i].name, strlen(r->call[i].name));
         strbuf_add_str(to, ",\"arguments\":");
@@ -55,29 +44,6 @@ static void add_calls(const struct completion *c, uint32_t choice, uint32_t firs
 }
 
 /* ---- log-probabilities ---------------------------------------------------------------------- */
-
-static void add_token_object(const struct completion *c, struct strbuf *b, int32_t token,
-                             float logprob, bool is_open)
-{
-    size_t n;
-    const char *bytes = pl_token_bytes(c->engine, token, &n);
-    strbuf_add_str(b, "{\"token\":");
-    json_text_add(b, bytes, n);
-    strbuf_addf(b, ",\"logprob\":%.6f,\"bytes\":", (double)logprob);
-    json_text_add_bytes(b, bytes, n);
-    if (!is_open) strbuf_add_str(b, "}");
-}
-
-static void chat_logprobs(const struct completion *c, struct strbuf *b, const pl_event *e)
-{
-    add_token_object(c, b, e->token, e->logprob, true);
-    strbuf_add_str(b, ",\"top_logprobs\":[");
-    for (uint32_t i = 0; i < e->n_top; i++) {
-        if (i) strbuf_add_str(b, ",");
-        add_token_object(c, b, e->top[i].token, e->top[i].logprob, false);
-    }
-    strbuf_add_str(b, "]}");
-}
 
 static void comma(struct strbuf *b)
 {
@@ -110,12 +76,8 @@ static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
     if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
-    if (c->request.is_chat) {
-        comma(&ch->logprobs);
-        chat_logprobs(c, &ch->logprobs, e);
-    } else {
-        text_logprobs(c, ch, e);
-    }
+    if (c->request.is_chat) token_logprob_add(&ch->logprobs, c->engine, e);
+    else text_logprobs(c, ch, e);
 }
 
 /* ,"logprobs":... and forgets what was written */
@@ -313,12 +275,12 @@ static void write_document(struct completion *c, struct strbuf *to)
 }
 
 const struct dialect dialect_chat = {
-    .id_prefix = "chatcmpl", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .id_prefix = "chatcmpl-", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = failure, .document = write_document,
 };
 const struct dialect dialect_text = {
-    .id_prefix = "cmpl", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .id_prefix = "cmpl-", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .start = chunk_echo, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = failure, .document = write_document,
 };
