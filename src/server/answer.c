@@ -61,7 +61,8 @@ enum MHD_Result answer_preflight(struct exchange *x)
     const char *headers = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND,
                                                       "Access-Control-Request-Headers");
     if (response && x->server->cors_origin) {
-        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+        MHD_add_response_header(response, "Access-Control-Allow-Methods",
+                                "GET, POST, DELETE, OPTIONS");
         MHD_add_response_header(response, "Access-Control-Allow-Headers",
                                 headers ? headers : "Authorization, Content-Type, X-API-Key");
         MHD_add_response_header(response, "Access-Control-Max-Age", "86400");

@@ -1,9 +1,6 @@
 #include "server/completion.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-#include "base/hash.h"
 
 void completion_cancel(struct completion *c)
 {
@@ -32,16 +29,6 @@ const char *completion_stop_string(const struct completion *c, const struct choi
     return json_string_value(json_array_get(c->stops, (size_t)ch->stop_index));
 }
 
-void completion_add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
-                            struct strbuf *to)
-{
-    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    char name[sizeof c->id + 24];
-    const int n = snprintf(name, sizeof name, "%s %u %u", c->id, choice, call);
-    uint64_t x = hash64(name, (size_t)n);
-    for (int i = 0; i < 9; i++, x /= 36) strbuf_addf(to, "%c", digits[x % 36]);
-}
-
 void completion_free(struct completion *c)
 {
     if (!c) return;
@@ -60,9 +47,9 @@ void completion_free(struct completion *c)
         pl_tokens_free(&c->prompt[i].tokens);
         strbuf_free(&c->prompt[i].echo);
     }
+    if (c->own) c->free_own(c->own);
     json_decref(c->tools);
     json_decref(c->stops);
-    json_decref(c->kept);
     free(c->choice);
     free(c->prompt);
     request_free(&c->request);

@@ -46,12 +46,13 @@ struct completion {
     struct request request;     /* what points into the body was taken out of it by the start */
     const struct tool_syntax *syntax;   /* of the calls that replies may hold; NULL: none */
     json_t *tools;              /* as reply_reader has them */
-    json_t *kept;               /* what the dialect wants to know of the request; or NULL */
     json_t *stops;              /* an array: the request's stop strings */
     struct prompt *prompt;      /* (n_prompts) */
     uint32_t n_prompts, n_choices, n_ended;
     struct choice *choice;      /* (n_choices) */
     char id[48];
+    void *own;                  /* the dialect's, and how it is released; NULL: nothing */
+    void (*free_own)(void *own);
     uint64_t created_s;
     struct strbuf out;          /* streaming: what is to be sent, from out_at on */
     size_t out_at;
@@ -68,10 +69,6 @@ void completion_cancel(struct completion *c);   /* any thread, while watched */
 void completion_free(struct completion *c);     /* with its streams */
 /* The stop string that ended the reply, or NULL. */
 const char *completion_stop_string(const struct completion *c, const struct choice *ch);
-
-/* Appends nine letters and digits, which is what the strictest templates take of an id. */
-void completion_add_call_id(const struct completion *c, uint32_t choice, uint32_t call,
-                            struct strbuf *to);
 
 struct completion_sums completion_sums(const struct completion *c);
 

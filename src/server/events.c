@@ -78,7 +78,7 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
         c->n_ended++;
     }
     if (is_streaming && ch->has_ended && has_failed(e->finish)) write_failure(c);
-    else if (is_streaming) c->dialect->event(c, i, e);
+    else if (is_streaming || c->dialect->has_all_events) c->dialect->event(c, i, e);
 }
 
 /* Takes what the streams have; stops early when enough is waiting to be sent. */

@@ -15,6 +15,7 @@ static void add_token(struct strbuf *to, const pl_engine *engine, int32_t token,
 
 void logprobs_add(struct strbuf *to, const pl_engine *engine, const pl_event *e)
 {
+    if (to->n) strbuf_add_str(to, ",");
     add_token(to, engine, e->token, e->logprob);
     strbuf_add_str(to, ",\"top_logprobs\":[");
     for (uint32_t i = 0; i < e->n_top; i++) {

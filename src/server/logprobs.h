@@ -6,7 +6,7 @@
 #include "paceline.h"
 
 /* Appends {"id", "token", "bytes", "logprob", "top_logprobs": [...]}, the form of chats and of
- * llama-server. Any thread. */
+ * llama-server; a comma before it where `to` holds one. Any thread. */
 void logprobs_add(struct strbuf *to, const pl_engine *engine, const pl_event *e);
 
 #endif

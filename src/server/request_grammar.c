@@ -170,7 +170,8 @@ void request_read_grammar(struct fields *f)
 bool request_may_have_grammar(const char *body, size_t n)
 {
     static const char *const words[] = { "format", "structured_outputs", "guided_",
-                                         "json_schema", "grammar", "regex", "ebnf", "tools" };
+                                         "json_schema", "grammar", "regex", "ebnf", "tools",
+                                         "previous_response_id", "item_reference" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (n && memmem(body, n, words[i], strlen(words[i]))) return true;
     return false;

@@ -7,7 +7,8 @@
 /* Fills request.grammar; two that say different things are an error. */
 void request_read_grammar(struct fields *f);
 
-/* Whether a body may hold one: compiling it may take so long that no reply should wait for it. */
+/* Whether a body may hold one: compiling it may take so long that no reply should wait for it. Or
+ * whether it stands for a longer one, with what was said before. */
 bool request_may_have_grammar(const char *body, size_t n);
 
 #endif

@@ -104,10 +104,10 @@ static pl_status submit_all(struct completion *c, pl_err *err)
 
 static const char *param_of(const struct completion *c, const pl_err *err)
 {
-    if (err->status == PL_E_GRAMMAR) return c->request.grammar.param;
+    if (err->status == PL_E_GRAMMAR) return dialect_param(c, c->request.grammar.param);
     if (err->status != PL_E_PARAM && err->status != PL_E_CONTEXT && err->status != PL_E_TEMPLATE)
         return NULL;
-    return c->request.is_chat ? "messages" : "prompt";
+    return dialect_param(c, c->request.is_chat ? "messages" : "prompt");
 }
 
 /* False: refused, *result is the answer's. */
@@ -198,12 +198,13 @@ static bool read_and_begin(struct exchange *x, struct completion *c, const json_
     const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
                                               s->ignore_eos, s->template_kwargs, &s->tools };
     struct request_error error = { NULL, "out of memory" };
-    json_t *translated = d->translate ? d->translate(body, &error) : NULL;
+    json_t *translated = d->translate ? d->translate(c, body, &error) : NULL;
     bool is_right = !d->translate || translated;
     is_right = is_right && request_parse(&c->request, translated ? translated : body, d->is_chat,
                                          &defaults, &error);
     if (!is_right)
-        *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+        *result = answer_fail(x, 400, dialect_param(c, error.param), "invalid_parameter", "%s",
+                              error.text);
     const bool has_begun = is_right && begin(x, c, body, result);
     json_decref(translated);
     return has_begun;

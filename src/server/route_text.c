@@ -131,29 +131,30 @@ enum MHD_Result route_detokenize(struct exchange *x)
  * answer's. */
 static bool render(struct exchange *x, pl_text *text, pl_tokens *tokens, enum MHD_Result *result)
 {
-    struct request request;
-    struct request_error error = { NULL, "out of memory" };
+    const struct dialect *d = x->route->dialect;
     const struct request_defaults defaults = { .sampling = x->server->sampling,
                                               .template_kwargs = x->server->template_kwargs,
                                               .tools = &x->server->tools };
+    struct completion c = { .exchange = x, .dialect = d };
+    struct request_error error = { NULL, "out of memory" };
     pl_err err;
+    pl_status st = PL_E_PARAM;
     json_t *body = body_object(x, result);
     if (!body) return false;
-    const struct dialect *d = x->route->dialect;
-    json_t *translated = d->translate ? d->translate(body, &error) : json_incref(body);
-    const bool is_right =
-        translated && request_parse(&request, translated, true, &defaults, &error);
-    pl_status st = PL_OK;
-    if (!is_right)
-        *result = answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
-    else
-        st = pl_chat_prompt(server_engine(x), request.chat, strlen(request.chat), text, tokens,
+    json_t *translated = d->translate ? d->translate(&c, body, &error) : json_incref(body);
+    if (translated && request_parse(&c.request, translated, true, &defaults, &error)) {
+        st = pl_chat_prompt(server_engine(x), c.request.chat, strlen(c.request.chat), text, tokens,
                             &err);
-    if (st) *result = answer_fail_engine(x, &err, "messages");
-    if (is_right) request_free(&request);
+        if (st) *result = answer_fail_engine(x, &err, dialect_param(&c, "messages"));
+        request_free(&c.request);
+    } else {
+        *result = answer_fail(x, 400, dialect_param(&c, error.param), "invalid_parameter",
+                              "%s", error.text);
+    }
+    if (c.own) c.free_own(c.own);
     json_decref(translated);
     json_decref(body);
-    return is_right && !st;
+    return !st;
 }
 
 enum MHD_Result route_apply_template(struct exchange *x)
@@ -169,14 +170,31 @@ enum MHD_Result route_apply_template(struct exchange *x)
     return answer_text(x, &out);
 }
 
+/* False: as render. */
+static bool count_tokens(struct exchange *x, json_int_t *n, enum MHD_Result *result)
+{
+    pl_text text = { 0 };
+    pl_tokens tokens = { 0 };
+    const bool is_right = render(x, &text, &tokens, result);
+    *n = (json_int_t)tokens.n;
+    pl_text_free(&text);
+    pl_tokens_free(&tokens);
+    return is_right;
+}
+
 enum MHD_Result route_count_tokens(struct exchange *x)
 {
     enum MHD_Result result;
-    pl_text text = { 0 };
-    pl_tokens tokens = { 0 };
-    if (!render(x, &text, &tokens, &result)) return result;
-    const size_t n = tokens.n;
-    pl_text_free(&text);
-    pl_tokens_free(&tokens);
-    return answer_json(x, 200, json_pack("{s:I}", "input_tokens", (json_int_t)n));
+    json_int_t n;
+    if (!count_tokens(x, &n, &result)) return result;
+    return answer_json(x, 200, json_pack("{s:I}", "input_tokens", n));
+}
+
+enum MHD_Result route_input_tokens(struct exchange *x)
+{
+    enum MHD_Result result;
+    json_int_t n;
+    if (!count_tokens(x, &n, &result)) return result;
+    return answer_json(x, 200, json_pack("{s:s, s:I}", "object", "response.input_tokens",
+                                         "input_tokens", n));
 }

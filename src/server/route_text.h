@@ -4,6 +4,7 @@
 
 #include "server/routes.h"
 
-route_fn route_tokenize, route_detokenize, route_apply_template, route_count_tokens;
+route_fn route_tokenize, route_detokenize, route_apply_template;
+route_fn route_count_tokens, route_input_tokens;    /* of a chat: Anthropic's and OpenAI's form */
 
 #endif

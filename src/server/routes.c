@@ -7,6 +7,7 @@
 #include "server/route_completion.h"
 #include "server/route_info.h"
 #include "server/route_ollama.h"
+#include "server/route_responses.h"
 #include "server/route_text.h"
 
 static const struct route routes[] = {
@@ -28,6 +29,20 @@ static const struct route routes[] = {
     { "GET", "/api/tags", route_ollama_tags, .errors = ERRORS_OLLAMA, .needs_engine = true },
     { "GET", "/api/ps", route_ollama_ps, .errors = ERRORS_OLLAMA, .needs_engine = true },
     { "GET", "/api/version", route_ollama_version, .errors = ERRORS_OLLAMA },
+    { "POST", "/v1/responses", route_completion, &dialect_responses, .needs_engine = true },
+    { "POST", "/responses", route_completion, &dialect_responses, .needs_engine = true },
+    { "POST", "/v1/responses/input_tokens", route_input_tokens, &dialect_responses,
+      .needs_engine = true },
+    { "POST", "/responses/input_tokens", route_input_tokens, &dialect_responses,
+      .needs_engine = true },
+    { "POST", "/v1/chat/completions/input_tokens", route_input_tokens, &dialect_chat,
+      .needs_engine = true },
+    { "POST", "/chat/completions/input_tokens", route_input_tokens, &dialect_chat,
+      .needs_engine = true },
+    { "GET", "/v1/responses/", route_response, .is_prefix = true },
+    { "GET", "/responses/", route_response, .is_prefix = true },
+    { "DELETE", "/v1/responses/", route_response_delete, .is_prefix = true },
+    { "DELETE", "/responses/", route_response_delete, .is_prefix = true },
     { "GET", "/v1/models", route_models, .needs_engine = true },
     { "GET", "/models", route_models, .needs_engine = true },
     { "GET", "/v1/models/", route_model, .needs_engine = true, .is_prefix = true },
@@ -54,14 +69,30 @@ static bool takes(const struct route *r, const char *method)
     return !strcmp(r->method, method) || (!strcmp(r->method, "GET") && !strcmp(method, "HEAD"));
 }
 
+/* What an answer's Allow says of these methods. */
+static const char *allow_of(unsigned methods)
+{
+    static const char *const texts[] = { NULL, "GET, HEAD", "POST", "GET, HEAD, POST", "DELETE",
+                                         "GET, HEAD, DELETE", "POST, DELETE",
+                                         "GET, HEAD, POST, DELETE" };
+    return texts[methods];
+}
+
+static unsigned bit_of(const char *method)
+{
+    return !strcmp(method, "GET") ? 1 : !strcmp(method, "POST") ? 2 : 4;
+}
+
 const struct route *route_find(const char *method, const char *path, const char **other_methods)
 {
+    unsigned others = 0;
     *other_methods = NULL;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (!is_at(&routes[i], path)) continue;
         if (takes(&routes[i], method)) return &routes[i];
-        *other_methods = strcmp(routes[i].method, "GET") ? routes[i].method : "GET, HEAD";
+        others |= bit_of(routes[i].method);
     }
+    *other_methods = allow_of(others);
     return NULL;
 }
 

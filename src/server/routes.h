@@ -8,7 +8,7 @@
 typedef enum MHD_Result route_fn(struct exchange *x);
 
 struct route {
-    const char *method, *path;
+    const char *method, *path;      /* GET (HEAD too), POST or DELETE */
     route_fn *run;
     const struct dialect *dialect;  /* of a body that asks for text */
     enum error_shape errors;

@@ -134,7 +134,8 @@ static pl_status copy_params(struct server *s, const struct server_params *p, pl
                  copy_clean(&s->file_name, slash ? slash + 1 : p->model_path) &&
                  copy_text(&s->cors_origin, p->cors_origin);
     is_ok = is_ok && keys_open(&s->keys) && keys_set(&s->keys, p->api_keys, p->n_api_keys) &&
-            connections_open(s) && linger_open(&s->linger, &s->bell);
+            connections_open(s) && linger_open(&s->linger, &s->bell) &&
+            response_store_open(&s->responses, STORE_MAX_RESPONSES, STORE_MAX_BYTES);
     if (!is_ok) return pl_fail(err, PL_E_MEMORY, "out of memory");
     s->connections.max = p->max_connections ? p->max_connections : DEFAULT_MAX_CONNECTIONS;
     s->connections.head_timeout_s = p->head_timeout_s ? p->head_timeout_s : HEAD_TIMEOUT_S;
@@ -203,7 +204,9 @@ void server_tell_loading(struct server *s, float fraction)
 
 bool server_set_keys(struct server *s, const char *const *keys, size_t n)
 {
-    return keys_set(&s->keys, keys, n);
+    if (!keys_set(&s->keys, keys, n)) return false;
+    response_store_clear(&s->responses);    /* numbers of keys mean others now */
+    return true;
 }
 
 uint16_t server_port(const struct server *s)
@@ -254,6 +257,7 @@ void server_close(struct server *s)
     linger_close(&s->linger);
     connections_close(s);
     keys_close(&s->keys);
+    response_store_close(&s->responses);
     free(s->alias);
     free(s->more_aliases);
     json_decref(s->template_kwargs);

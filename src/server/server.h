@@ -57,7 +57,8 @@ void server_ready(struct server *s, pl_engine *engine);
 /* How much of the model is loaded, from 0 to 1: told to whoever asks meanwhile. Any thread. */
 void server_tell_loading(struct server *s, float fraction);
 
-/* These keys from now on; copied. False: no memory, the old ones stay. Any thread. */
+/* These keys from now on; copied. What was stored for the old ones is forgotten. False: no memory,
+ * the old ones stay. Any thread. */
 bool server_set_keys(struct server *s, const char *const *keys, size_t n);
 
 uint16_t server_port(const struct server *s);

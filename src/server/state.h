@@ -5,13 +5,14 @@
  *   exchange                                            what libmicrohttpd calls
  *   routes                                              the table
  *   route_completion, route_info, route_ollama,         what is done at each path
- *   route_text, metrics
+ *   route_responses, route_text, metrics
  *   events, prepare, watcher, request_log               what goes on while an answer takes time
  *   dialects/..., completion_prompts, body               documents
  *   dialect, completion, connections                    what there is of one request, one client
- *   answer, request, reply_reader, auth, head, linger, model_names
+ *   answer, request, reply_reader, auth, head, linger, model_names, response_store
  *   tool_*                                              calls of tools, written and read
- *   answer_error, wake, bell, target, json_read, json_text, metrics_text
+ *   answer_error, wake, bell, target, json_read, json_text, metrics_text, item_list, call_id,
+ *   infill, logprobs, timings
  *
  * An exchange's states:
  *
@@ -34,7 +35,8 @@
  * that prepares; the watcher reads the completion's streams, which do not change while the exchange
  * is being watched (from the end of PREPARING on).
  *
- * Order of locks: watcher or preparer, engine's, wake's, libmicrohttpd's own. */
+ * Order of locks: watcher or preparer, engine's, wake's, libmicrohttpd's own. Under those of keys
+ * and of response_store no other is taken. */
 #ifndef SERVER_STATE_H
 #define SERVER_STATE_H
 
@@ -49,6 +51,7 @@
 #include "server/connections.h"
 #include "server/linger.h"
 #include "server/prepare.h"
+#include "server/response_store.h"
 #include "server/server.h"
 #include "server/target.h"
 #include "server/tool_form.h"
@@ -91,6 +94,7 @@ struct server {
     struct connections connections;
     struct linger_set linger;
     struct keys keys;
+    struct response_store responses;
     struct tool_form tools;         /* before `engine` is stored */
 };
 

@@ -30,8 +30,9 @@ static void parse(const json_t *body, bool is_chat)
 static void translate(const json_t *body, const struct dialect *d)
 {
     struct request_error error = { 0 };
+    struct completion c = { 0 };
     if (d->choose) d = d->choose(body);
-    json_t *to = d->translate(body, &error);
+    json_t *to = d->translate(&c, body, &error);
     if (to) parse(to, d->is_chat);
     else if (!error.param || !error.text[0]) abort();
     json_decref(to);
@@ -56,6 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         parse(body, false);
         translate(body, &dialect_ollama_chat);
         translate(body, &dialect_ollama_generate);
+        translate(body, &dialect_messages);
+        translate(body, &dialect_native);
+        translate(body, &dialect_infill);
     }
     json_decref(body);
     return 0;

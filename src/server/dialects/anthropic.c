@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/answer_error.h"
+#include "server/call_id.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
 #include "server/state.h"
@@ -50,7 +51,7 @@ static void add_call_block(const struct completion *c, uint32_t call, struct str
 {
     const struct tool_call *t = &c->choice[0].reader.call[call];
     strbuf_add_str(to, "{\"type\":\"tool_use\",\"id\":\"");
-    completion_add_call_id(c, 0, call, to);
+    call_id_add(to, c->id, 0, call);
     strbuf_add_str(to, "\",\"name\":");
     json_text_add(to, t->name, strlen(t->name));
     strbuf_addf(to, ",\"input\":%s}", t->arguments);
@@ -197,7 +198,7 @@ static void tell_calls(struct completion *c, struct choice *ch)
         end_part(c, ch);
         open_block(c, ch);
         strbuf_add_str(&c->out, "{\"type\":\"tool_use\",\"id\":\"");
-        completion_add_call_id(c, 0, ch->n_calls_told, &c->out);
+        call_id_add(&c->out, c->id, 0, ch->n_calls_told);
         strbuf_add_str(&c->out, "\",\"name\":");
         json_text_add(&c->out, t->name, strlen(t->name));
         strbuf_add_str(&c->out, ",\"input\":{}}");
@@ -243,9 +244,16 @@ static void failure(struct completion *c, unsigned status, const char *code, con
     strbuf_add_str(&c->out, "\n\n");
 }
 
+static const char *param_name(const struct completion *c, const char *param)
+{
+    (void)c;
+    return strcmp(param, "stop") ? param : "stop_sequences";
+}
+
 const struct dialect dialect_messages = {
     .id_prefix = "msg_", .is_chat = true, .stream_type = EVENT_STREAM,
     .ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n", .translate = anthropic_translate,
+    .param_name = param_name,
     .start = message_start, .event = tell_event, .end = end, .failure = failure,
     .document = write_document,
 };

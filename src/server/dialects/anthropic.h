@@ -4,7 +4,6 @@
 
 #include "server/dialect.h"
 
-/* As struct dialect's translate. */
-json_t *anthropic_translate(const json_t *body, struct request_error *error);
+translate_fn anthropic_translate;
 
 #endif

@@ -339,8 +339,9 @@ static void add_output(struct translation *t)
                                       "name", "output", "schema", schema));
 }
 
-json_t *anthropic_translate(const json_t *body, struct request_error *error)
+json_t *anthropic_translate(struct completion *c, const json_t *body, struct request_error *error)
 {
+    (void)c;
     /* of these the name or the form is another one, or they mean nothing here */
     static const char *const others[] = { "system", "tools", "tool_choice", "thinking", "messages",
                                           "output_config", "output_format", "stop_sequences",

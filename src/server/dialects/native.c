@@ -19,7 +19,6 @@ static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
     if (e->kind != PL_EVENT_TOKEN) return;
     strbuf_addf(&ch->token_ids, "%s%d", ch->token_ids.n ? "," : "", e->token);
     if (!c->request.logprobs) return;
-    if (ch->logprobs.n) strbuf_add_str(&ch->logprobs, ",");
     logprobs_add(&ch->logprobs, c->engine, e);
 }
 
@@ -68,9 +67,9 @@ static void add_end(const struct completion *c, const struct choice *ch, struct 
     strbuf_add_str(to, ",\"model\":");
     json_text_add(to, model, strlen(model));
     strbuf_add_str(to, ",\"prompt\":");
-    add_kept(json_array_get(json_object_get(c->kept, "prompts"), ch->prompt), to);
+    add_kept(json_array_get(json_object_get(c->own, "prompts"), ch->prompt), to);
     strbuf_add_str(to, ",\"generation_settings\":");
-    add_kept(json_object_get(c->kept, "settings"), to);
+    add_kept(json_object_get(c->own, "settings"), to);
     strbuf_add_str(to, ",\"timings\":");
     timings_add(to, u);
 }
@@ -93,7 +92,7 @@ static void add_field(json_t *to, const json_t *document, const char *path)
 /* Leaves only what was asked for. */
 static void select_fields(const struct completion *c, struct strbuf *reply)
 {
-    const json_t *fields = json_object_get(c->kept, "fields"), *field;
+    const json_t *fields = json_object_get(c->own, "fields"), *field;
     size_t i;
     if (!fields || reply->failed) return;
     json_t *document = json_loadb(reply->bytes, reply->n, JSON_ALLOW_NUL, NULL);
@@ -112,7 +111,7 @@ static void write_reply(const struct completion *c, uint32_t choice, struct strb
     struct strbuf reply = { 0 };
     strbuf_addf(&reply, "{\"index\":%u,\"content\":", choice);
     json_text_add(&reply, ch->text.n ? ch->text.bytes : "", ch->text.n);
-    if (json_is_true(json_object_get(c->kept, "has_tokens")))
+    if (json_is_true(json_object_get(c->own, "has_tokens")))
         add_list(&reply, "tokens", &ch->token_ids);
     else strbuf_add_str(&reply, ",\"tokens\":[]");
     if (c->request.logprobs) add_list(&reply, "completion_probabilities", &ch->logprobs);

@@ -4,10 +4,10 @@
 
 #include "server/dialect.h"
 
-/* As struct dialect's translate and keep. What is kept: {"settings", "prompts", "has_tokens",
+translate_fn native_translate, native_translate_infill;
+
+/* As struct dialect's. c->own is then an object of jansson's: {"settings", "prompts", "has_tokens",
  * "fields"}. */
-json_t *native_translate(const json_t *body, struct request_error *error);
-json_t *native_translate_infill(const json_t *body, struct request_error *error);
 void native_keep(struct completion *c, const json_t *body);
 
 #endif

@@ -44,8 +44,9 @@ static bool check(const json_t *body, struct request_error *error)
     return true;
 }
 
-json_t *native_translate(const json_t *body, struct request_error *error)
+json_t *native_translate(struct completion *c, const json_t *body, struct request_error *error)
 {
+    (void)c;
     if (!check(body, error)) return NULL;
     json_t *to = json_copy((json_t *)(uintptr_t)body);
     json_t *n_probs = json_object_get(body, "n_probs");
@@ -58,7 +59,8 @@ json_t *native_translate(const json_t *body, struct request_error *error)
 
 /* {"input_prefix", "input_suffix", "input_extra", "prompt"}: how the middle begins is `prompt`
  * there and a member of its own name here. */
-json_t *native_translate_infill(const json_t *body, struct request_error *error)
+json_t *native_translate_infill(struct completion *c, const json_t *body,
+                                struct request_error *error)
 {
     static const char *const names[] = { "input_prefix", "input_suffix" };
     const json_t *given[2];
@@ -70,7 +72,7 @@ json_t *native_translate_infill(const json_t *body, struct request_error *error)
                  given[i] ? field_kind(given[i]) : "missing");
         return NULL;
     }
-    json_t *to = native_translate(body, error);
+    json_t *to = native_translate(c, body, error);
     if (!to) return NULL;
     json_t *middle = json_object_get(body, "prompt");
     json_object_set_new(to, "infill_prompt", is_set(middle) ? json_incref(middle)
@@ -129,12 +131,19 @@ static json_t *prompt_text(const struct completion *c, uint32_t prompt)
     return string ? string : json_string("");
 }
 
+static void release(void *kept)
+{
+    json_decref(kept);
+}
+
 void native_keep(struct completion *c, const json_t *body)
 {
     json_t *prompts = json_array(), *fields = json_object_get(body, "response_fields");
     for (uint32_t i = 0; i < c->n_prompts; i++) json_array_append_new(prompts, prompt_text(c, i));
-    c->kept = json_pack("{s:o, s:o, s:b}", "settings", settings(c), "prompts", prompts,
+    json_t *kept = json_pack("{s:o, s:o, s:b}", "settings", settings(c), "prompts", prompts,
                         "has_tokens", json_is_true(json_object_get(body, "return_tokens")));
     if (json_array_size(fields))
-        json_object_set_new(c->kept, "fields", json_deep_copy(fields));
+        json_object_set_new(kept, "fields", json_deep_copy(fields));
+    c->own = kept;
+    c->free_own = release;
 }

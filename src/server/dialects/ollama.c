@@ -105,7 +105,6 @@ static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
     if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
-    if (ch->logprobs.n) strbuf_add_str(&ch->logprobs, ",");
     logprobs_add(&ch->logprobs, c->engine, e);
 }
 

@@ -143,8 +143,9 @@ static void refuse_if_given(struct fields *f, const char *name, const char *why)
     if (!is_empty(field_get(f, name))) field_fail(f, name, "%s: %s", name, why);
 }
 
-json_t *ollama_translate_chat(const json_t *body, struct request_error *error)
+json_t *ollama_translate_chat(struct completion *c, const json_t *body, struct request_error *error)
 {
+    (void)c;
     struct fields f = { .body = body, .error = error };
     const json_t *messages = field_get(&f, "messages");
     json_t *to = open_body(&f);
@@ -169,8 +170,10 @@ static void check_generate(struct fields *f)
     refuse_if_given(f, "tools", "/api/chat takes them");
 }
 
-json_t *ollama_translate_generate(const json_t *body, struct request_error *error)
+json_t *ollama_translate_generate(struct completion *c, const json_t *body,
+                                  struct request_error *error)
 {
+    (void)c;
     struct fields f = { .body = body, .error = error };
     const json_t *system = get_string(&f, "system"), *prompt = get_string(&f, "prompt");
     json_t *to = open_body(&f), *messages = json_array();
@@ -198,8 +201,9 @@ static void read_raw_logprobs(struct fields *f, json_t *to)
     if (has_logprobs) json_object_set_new(to, "logprobs", json_integer(n_top));
 }
 
-json_t *ollama_translate_raw(const json_t *body, struct request_error *error)
+json_t *ollama_translate_raw(struct completion *c, const json_t *body, struct request_error *error)
 {
+    (void)c;
     struct fields f = { .body = body, .error = error };
     const json_t *prompt = get_string(&f, "prompt"), *think = field_get(&f, "think");
     json_t *to = open_body(&f);
@@ -212,8 +216,9 @@ json_t *ollama_translate_raw(const json_t *body, struct request_error *error)
     return close_body(&f, to);
 }
 
-json_t *ollama_translate_load(const json_t *body, struct request_error *error)
+json_t *ollama_translate_load(struct completion *c, const json_t *body, struct request_error *error)
 {
+    (void)c;
     struct fields f = { .body = body, .error = error };
     json_t *to = open_body(&f);
     json_object_set_new(to, "prompt", json_string(""));

@@ -3,15 +3,14 @@
 #ifndef SERVER_DIALECTS_OLLAMA_REQUEST_H
 #define SERVER_DIALECTS_OLLAMA_REQUEST_H
 
-#include "server/request.h"
+#include "server/dialect.h"
 
-json_t *ollama_translate_chat(const json_t *body, struct request_error *error);
-json_t *ollama_translate_generate(const json_t *body, struct request_error *error);
+translate_fn ollama_translate_chat, ollama_translate_generate;
 
 /* /api/generate with `raw`: the prompt as it stands. */
-json_t *ollama_translate_raw(const json_t *body, struct request_error *error);
+translate_fn ollama_translate_raw;
 
 /* Either where nothing is to be said: an empty prompt, which as a body of completions is right. */
-json_t *ollama_translate_load(const json_t *body, struct request_error *error);
+translate_fn ollama_translate_load;
 
 #endif

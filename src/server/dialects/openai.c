@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/answer_error.h"
+#include "server/call_id.h"
 #include "server/json_text.h"
 #include "server/logprobs.h"
 #include "server/model_names.h"
@@ -32,7 +33,7 @@ static void add_calls(const struct completion *c, uint32_t choice, uint32_t firs
         strbuf_add_str(to, i > first ? ",{" : "{");
         if (has_index) strbuf_addf(to, "\"index\":%u,", i);
         strbuf_add_str(to, "\"id\":\"");
-        completion_add_call_id(c, choice, i, to);
+        call_id_add(to, c->id, choice, i);
         strbuf_add_str(to, "\",\"type\":\"function\",\"function\":{\"name\":");
         json_text_add(to, r->call[i].name, strlen(r->call[i].name));
         strbuf_add_str(to, ",\"arguments\":");
@@ -75,12 +76,8 @@ static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
     if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
-    if (c->request.is_chat) {
-        comma(&ch->logprobs);
-        logprobs_add(&ch->logprobs, c->engine, e);
-    } else {
-        text_logprobs(c, ch, e);
-    }
+    if (c->request.is_chat) logprobs_add(&ch->logprobs, c->engine, e);
+    else text_logprobs(c, ch, e);
 }
 
 /* ,"logprobs":... and forgets what was written */

@@ -12,8 +12,6 @@
 #include "server/dialects/ollama_request.h"
 #include "server/json_read.h"
 
-typedef json_t *translate_fn(const json_t *body, struct request_error *error);
-
 static json_t *read_body(const char *text)
 {
     json_t *v = json_read(text, strlen(text), NULL);
@@ -24,7 +22,7 @@ static json_t *read_body(const char *text)
 static void expect(translate_fn *translate, const char *body, const char *want)
 {
     struct request_error error = { 0 };
-    json_t *from = read_body(body), *to = translate(from, &error), *wanted = read_body(want);
+    json_t *from = read_body(body), *to = translate(NULL, from, &error), *wanted = read_body(want);
     char *got = to ? json_dumps(to, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     if (!json_equal(to, wanted))
         fail_msg("%s\nbecomes %s (%s)\nnot %s", body, got ? got : "an error", error.text, want);
@@ -37,7 +35,7 @@ static void expect(translate_fn *translate, const char *body, const char *want)
 static void refuse(translate_fn *translate, const char *body, const char *words)
 {
     struct request_error error = { 0 };
-    json_t *from = read_body(body), *to = translate(from, &error);
+    json_t *from = read_body(body), *to = translate(NULL, from, &error);
     if (to || !error.param || !strstr(error.text, words))
         fail_msg("%s: %s, not %s", body, to ? "is taken" : error.text, words);
     json_decref(from);

@@ -158,6 +158,8 @@ static void browsers_are_told_what_they_may_send(void **state)
     assert_non_null(strstr(a.head.bytes, "Access-Control-Allow-Origin: https://a.example\r\n"));
     assert_non_null(strstr(a.head.bytes,
                            "Access-Control-Allow-Headers: authorization,x-stainless-os\r\n"));
+    assert_non_null(strstr(a.head.bytes,
+                           "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n"));
     answer_free(&a);
     a = chat(&f, "x", ",\"stream\":true");
     assert_non_null(strstr(a.head.bytes, "Access-Control-Allow-Origin: https://a.example\r\n"));
