@@ -328,6 +328,10 @@ typedef struct pl_request {
     pl_sampling sampling;
     const char *const *stop;    /* the reply ends before any of these; not part of the text */
     size_t n_stop;              /* at most 16, of at most 256 bytes each */
+    const int32_t *stop_tokens; /* the reply ends before any of these, ignore_eos or not */
+    size_t n_stop_tokens;       /* at most 64 */
+    uint32_t min_tokens;        /* of the reply, before a stop token or one of the model's end
+                                 * tokens may come; stop strings end it sooner */
     pl_grammar grammar;
     bool control_text;          /* names of control tokens are part of the text, but for ends */
     bool ignore_eos;            /* go on after the model's end tokens (benchmarks) */
@@ -341,7 +345,7 @@ typedef struct pl_request {
 
 typedef enum pl_finish {
     PL_FINISH_NONE,
-    PL_FINISH_STOP,             /* an end token, a stop string, or the grammar is complete */
+    PL_FINISH_STOP,             /* an end or stop token, a stop string, a complete grammar */
     PL_FINISH_LENGTH,           /* max_tokens or the context is used up */
     PL_FINISH_CANCELLED,
     PL_FINISH_ERROR,

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "engine/ending.h"
 #include "engine/pick.h"
 #include "engine/reply.h"
 #include "engine/row.h"
@@ -37,6 +38,7 @@ static struct pick pick_of(const struct pl_stream *s, uint32_t n_vocab, uint32_t
                            const struct pick_room *room)
 {
     struct pick pick = pick_make(&s->sampling, n_vocab, s->seq.token, pos + 1, last, room);
+    ending_forbid(&s->ending, &s->engine->text, pos + 1 - s->seq.n_prompt, &pick, room);
     pick.wants_logprob = s->logprobs;
     pick.n_top = s->n_top;
     return pick;

@@ -7,7 +7,7 @@
 
 uint32_t pick_max_touched(uint32_t n_vocab, uint32_t max_tokens)
 {
-    const uint64_t most = (uint64_t)max_tokens + SAMPLING_MAX_BIAS;
+    const uint64_t most = (uint64_t)max_tokens + SAMPLING_MAX_BIAS + PICK_MORE_TOUCHED;
     return most < n_vocab ? (uint32_t)most : n_vocab;
 }
 
@@ -54,6 +54,18 @@ static void free_seats(const struct pick *pick, const struct pick_room *room)
     const uint32_t n =
         pick->n_touched < room->max_touched ? pick->n_touched : room->max_touched;
     for (uint32_t i = 0; i < n; i++) room->seat[pick->touch[i].token] = 0;
+}
+
+void pick_bias(struct pick *pick, int32_t token, float bias, const struct pick_room *room)
+{
+    if (pick->n_touched > room->max_touched) return;
+    for (uint32_t i = 0; i < pick->n_touched; i++)
+        if (pick->touch[i].token == token) {
+            pick->touch[i].bias += bias;
+            return;
+        }
+    if (pick->n_touched++ == room->max_touched) return;
+    pick->touch[pick->n_touched - 1] = (struct touch){ .token = token, .bias = bias };
 }
 
 /* Of a temperature so near to 0 that its inverse is infinite, the limit is drawn: the largest. */

@@ -25,6 +25,7 @@
 
 #include "base/ring.h"
 #include "engine/constraint.h"
+#include "engine/ending.h"
 #include "engine/scheduler.h"
 #include "engine/stats.h"
 #include "engine/stop.h"
@@ -52,6 +53,7 @@ struct pl_stream {
     /* the request: written by pl_submit */
     pl_sampling sampling;       /* bias points into storage of the stream */
     struct stop_strings stop;
+    struct ending ending;
     bool ignore_eos, logprobs, control_text;
     uint32_t n_top;
     pl_wake_fn *on_event;

@@ -11,6 +11,7 @@
 enum {
     REQUEST_MAX_STOPS = 16,
     REQUEST_MAX_STOP_BYTES = 256,
+    REQUEST_MAX_STOP_TOKENS = 64,
     REQUEST_MAX_BIASES = 1024,
     REQUEST_MAX_REPLIES = 64,
     REQUEST_MAX_PROMPTS = 64,
@@ -38,6 +39,9 @@ struct request {
     pl_logit_bias *bias;            /* owned */
     const char *stop[REQUEST_MAX_STOPS];
     size_t n_stop;
+    int32_t stop_tokens[REQUEST_MAX_STOP_TOKENS];
+    size_t n_stop_tokens;
+    uint32_t min_tokens;            /* before an end token or one of these may come */
     bool logprobs, ignore_eos, computes_prompt;
     uint32_t n_top_logprobs;
     struct request_grammar grammar;

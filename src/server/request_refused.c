@@ -66,12 +66,9 @@ static const struct refused table[] = {
     { .name = "watermark", .neutral = FALSE_ },
 
     /* where replies end */
-    { .name = "min_tokens", .neutral = ZERO },
-    { .name = "min_new_tokens", .neutral = ZERO },
     { .name = "max_new_tokens", .neutral = NOTHING, .instead = "max_tokens is its name here" },
     { .name = "num_predict", .neutral = NEGATIVE, .instead = "max_tokens is its name here" },
     { .name = "max_output_tokens", .neutral = NOTHING, .instead = "max_tokens is its name here" },
-    { .name = "stop_token_ids", .neutral = EMPTY, .instead = "stop takes strings" },
     { .name = "stop_sequences", .neutral = EMPTY, .instead = "stop is its name here" },
     { .name = "stop_regex", .neutral = EMPTY },
     { .name = "include_stop_str_in_output", .neutral = FALSE_ },

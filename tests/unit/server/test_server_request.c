@@ -91,6 +91,10 @@ static void every_member_arrives(void **state)
     }
     assert_string_equal(r.model, "m");
     request_free(&r);
+    take(true, "\"stop_token_ids\":[7,0],\"min_tokens\":3,\"min_new_tokens\":2", &r);
+    assert_true(r.n_stop_tokens == 2 && r.stop_tokens[0] == 7 && r.stop_tokens[1] == 0);
+    assert_int_equal(r.min_tokens, 3);
+    request_free(&r);
     take(false, "\"logprobs\":3,\"max_tokens\":-1,\"stop\":\"x\",\"seed\":-1", &r);
     assert_true(r.logprobs && r.n_top_logprobs == 3 && r.max_tokens == 0 && r.n_stop == 1);
     assert_false(r.has_seed);
@@ -199,7 +203,7 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         { "mirostat", "2" }, { "dynatemp_range", "0.5" }, { "top_n_sigma", "1" },
         { "adaptive_target", "0.5" }, { "tfs_z", "0.9" }, { "min_keep", "2" },
         { "use_beam_search", "true" }, { "length_penalty", "2" }, { "bad_words", "[\"a\"]" },
-        { "allowed_token_ids", "[1]" }, { "min_tokens", "20" }, { "stop_token_ids", "[5]" },
+        { "allowed_token_ids", "[1]" }, { "min_tokens", "101" }, { "stop_token_ids", "[-5]" },
         { "include_stop_str_in_output", "true" }, { "n_indent", "2" }, { "random_seed", "7" },
         { "t_max_predict_ms", "100" }, { "reasoning_budget", "0" }, { "suffix", "\"x\"" },
         { "truncate_prompt_tokens", "5" }, { "continue_final_message", "true" },
@@ -218,6 +222,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         /* of the wrong kind, however empty or small */
         { "dry_multiplier", "\"0\"" }, { "mirostat", "false" }, { "stop_token_ids", "0" },
         { "use_beam_search", "0" }, { "grammar", "0" }, { "min_tokens", "-1" },
+        { "min_new_tokens", "1000" }, { "stop_token_ids", "[\"a\"]" },
+        { "stop_token_ids", "[2147483648]" }, { "stop_token_ids", "{\"5\":1}" },
     };
     (void)state;
     for (int is_chat = 0; is_chat < 2; is_chat++)
