@@ -11,12 +11,6 @@ uint32_t pick_max_touched(uint32_t n_vocab, uint32_t max_tokens)
     return most < n_vocab ? (uint32_t)most : n_vocab;
 }
 
-static bool has_penalties(const pl_sampling *p)
-{
-    return (p->repetition_penalty > 0 && p->repetition_penalty != 1) ||
-           p->frequency_penalty != 0 || p->presence_penalty != 0;
-}
-
 /* The token's entry, a new one where it has none yet; NULL: there is no room. */
 static struct touch *entry_of(struct pick *pick, int32_t token, const struct pick_room *room)
 {
@@ -87,7 +81,7 @@ struct pick pick_make(const pl_sampling *p, uint32_t n_vocab, const int32_t *his
         pick.unit = rng_unit_at(p->seed, position);
     }
     const uint32_t n_window = position < p->penalty_last_n ? position : p->penalty_last_n;
-    if (n_window && has_penalties(p)) {
+    if (n_window && sampling_has_penalties(p)) {
         pick.repetition_penalty = p->repetition_penalty;
         pick.frequency_penalty = p->frequency_penalty;
         pick.presence_penalty = p->presence_penalty;

@@ -40,6 +40,7 @@ pl_finish reply_token(const struct reply_context *c, struct pl_stream *s,
 
     s->seq.token[s->seq.n_tokens++] = picked->token;
     s->n_reply++;
+    s->mu = s->next_mu;
     if (s->constraint) constraint_push(s->constraint, picked->token);
     observe_token(c, s, now_ns);
 

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "engine/chain.h"
 #include "engine/filters.h"
 #include "engine/touches.h"
 
@@ -117,7 +118,7 @@ void sampler_pick(const struct pick *pick, const struct row *row, struct candida
     }
     const struct touch last = touches_apply(pick, row);
     if (pick->mask) apply_mask(pick->mask, row);
-    out->token = draw_from(pick, row, scratch);
+    out->token = pick->chain ? chain_draw(pick, row, scratch) : draw_from(pick, row, scratch);
     if (out->token >= 0 && wants_logprob)
         out->logprob = (float)((double)touches_raw_logit(pick, &last, row, out->token) - log_sum);
 }
