@@ -8,6 +8,7 @@
 #include "server/request_fields.h"
 #include "server/request_grammar.h"
 #include "server/request_refused.h"
+#include "server/request_samplers.h"
 #include "server/request_sampling.h"
 #include "server/request_tools.h"
 
@@ -193,6 +194,7 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
     field_u32(&f, "n", 1, REQUEST_MAX_REPLIES, &out->n);
     read_max_tokens(&f);
     request_read_sampling(&f);
+    request_read_samplers(&f);
     request_read_ending(&f);
     request_read_grammar(&f);
     request_refuse_unsupported(&f);

@@ -145,6 +145,8 @@ static void let_go_of_body(struct completion *c)
     r->prompt = NULL;
     r->n_stop = r->sampling.n_bias = 0;
     r->sampling.bias = NULL;
+    r->sampling.n_dry_breakers = 0;
+    r->sampling.dry_breaker = NULL;
 }
 
 /* submit_all stopped at the prompt that does not fit: the one after the choices there are. */
