@@ -33,11 +33,13 @@ static bool ends_at(const struct dry_text *t, uint32_t back, size_t at, const ch
 static bool ends_one(const pl_sampling *p, const struct dry_text *t, uint32_t back)
 {
     size_t n_bytes;
-    bytes_of(t, back, &n_bytes);
+    const char *bytes = bytes_of(t, back, &n_bytes);
     for (size_t i = 0; i < p->n_dry_breakers; i++) {
         const size_t n = strlen(p->dry_breaker[i]);
         for (size_t at = 0; at < n_bytes && n; at++)
-            if (ends_at(t, back, at, p->dry_breaker[i], n)) return true;
+            if (bytes[at] == p->dry_breaker[i][n - 1] &&
+                ends_at(t, back, at, p->dry_breaker[i], n))
+                return true;
     }
     return false;
 }
@@ -57,11 +59,12 @@ static bool holds_one(const pl_sampling *p, const struct dry_text *t, int32_t to
 
 /* Of a text read backwards, by the Z algorithm: scratch[i].token becomes how many tokens before the
  * i-th from the end are the last ones of all. So it takes as long as the text, however repetitive.
- */
-static void measure(const struct dry_text *t, uint32_t n, struct candidate *scratch)
+ * Returns the most of them. */
+static uint32_t measure(const struct dry_text *t, uint32_t n, struct candidate *scratch)
 {
     const int32_t *last = t->token + (t->n - 1);
     uint32_t begin = 0, end = 0;        /* the match that reaches farthest back */
+    uint32_t most = 0;
     for (uint32_t i = 1; i < n; i++) {
         uint32_t length = 0;
         if (i < end) {
@@ -74,14 +77,16 @@ static void measure(const struct dry_text *t, uint32_t n, struct candidate *scra
             end = i + length;
         }
         scratch[i].token = (int32_t)length;
+        if (length > most) most = length;
     }
+    return most;
 }
 
-/* Tokens behind the last breaker: no repetition is longer. */
-static uint32_t longest(const pl_sampling *p, const struct dry_text *t, uint32_t n)
+/* Tokens behind the last breaker, if they are fewer than `most`: no repetition is longer. */
+static uint32_t behind_breaker(const pl_sampling *p, const struct dry_text *t, uint32_t most)
 {
     uint32_t back = 0;
-    while (back < n && !ends_one(p, t, back)) back++;
+    while (back < most && !ends_one(p, t, back)) back++;
     return back;
 }
 
@@ -101,9 +106,8 @@ void dry_measure(const pl_sampling *p, const struct dry_text *t, struct candidat
     uint32_t n = t->n < n_scratch ? t->n : n_scratch;
     if (p->dry_last_n >= 0 && (uint32_t)p->dry_last_n < n) n = (uint32_t)p->dry_last_n;
     if (n <= p->dry_allowed_length) return;
-    const uint32_t most = longest(p, t, n);
+    const uint32_t most = behind_breaker(p, t, measure(t, n, scratch));
     if (most < p->dry_allowed_length) return;
-    measure(t, n, scratch);
     for (uint32_t i = 1; i < n; i++) {
         const uint32_t length = (uint32_t)scratch[i].token < most ? (uint32_t)scratch[i].token
                                                                   : most;

@@ -10,7 +10,8 @@ PL_API pl_sampling pl_sampling_default(void)
     return (pl_sampling){
         .temperature = 1, .top_p = 1, .typical_p = 1, .repetition_penalty = 1, .penalty_last_n = 64,
         .dry_base = 1.75f, .dry_allowed_length = 2, .dry_last_n = -1, .dry_breaker = breakers,
-        .n_dry_breakers = sizeof breakers / sizeof *breakers, .xtc_threshold = 0.1f,
+        .n_dry_breakers = sizeof breakers / sizeof *breakers, .top_n_sigma = -1,
+        .xtc_threshold = 0.1f,
         .dynatemp_exponent = 1, .mirostat_tau = 5, .mirostat_eta = 0.1f,
     };
 }

@@ -55,6 +55,7 @@ static void read_min_tokens(struct fields *f)
     struct request *r = f->r;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         field_u32(f, names[i], 0, INT32_MAX, &r->min_tokens);
+        if (r->no_reply) r->min_tokens = 0;
         if (r->max_tokens && r->min_tokens > r->max_tokens)
             field_fail(f, names[i], "%s is %u; at most the %u of max_tokens are wanted", names[i],
                        r->min_tokens, r->max_tokens);

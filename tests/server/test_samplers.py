@@ -49,6 +49,12 @@ def test_a_reply_of_min_tokens(server):
         assert reply["choices"][0]["finish_reason"] == ("length" if n == 24 else "stop")
 
 
+def test_a_prompt_that_is_only_read_has_no_end(server):
+    status, _, reply = server.post("/v1/completions", {"prompt": PROMPT, "n_predict": 0,
+                                                       "min_tokens": 5, "stop_token_ids": [7]})
+    assert status == 200 and reply["choices"][0]["text"] == ""
+
+
 @pytest.mark.parametrize("members,piece", [
     ({"stop_token_ids": [10 ** 6]}, "stop_token_ids names token 1000000; 0 to 49151 are wanted"),
     ({"stop_token_ids": list(range(65))}, "holds 65 tokens; at most 64"),
@@ -142,7 +148,7 @@ def test_props_have_the_defaults(server):
     assert params["dry_base"] == 1.75 and params["dry_sequence_breakers"] == ["\n", ":", '"', "*"]
     assert params["samplers"] == ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p",
                                   "min_p", "xtc", "temperature"]
-    assert (params["dry_penalty_last_n"], params["mirostat"], params["min_keep"]) == (-1, 0, 0)
+    assert (params["dry_penalty_last_n"], params["top_n_sigma"], params["mirostat"]) == (-1, -1, 0)
 
 
 def test_defaults_of_the_command_line(start_server, server):
