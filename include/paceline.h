@@ -273,8 +273,22 @@ typedef struct pl_logit_bias {
     float bias; /* added to the logit; -INFINITY forbids the token */
 } pl_logit_bias;
 
-/* A filter at its neutral value does nothing. Order: penalties and bias, top-k, typical, top-p,
- * min-p, temperature, draw. */
+/* In the order in which they run where a request names none. */
+typedef enum pl_sampler {
+    PL_SAMPLER_PENALTIES,
+    PL_SAMPLER_DRY,
+    PL_SAMPLER_TOP_N_SIGMA,
+    PL_SAMPLER_TOP_K,
+    PL_SAMPLER_TYPICAL,
+    PL_SAMPLER_TOP_P,
+    PL_SAMPLER_MIN_P,
+    PL_SAMPLER_XTC,
+    PL_SAMPLER_TEMPERATURE,
+    PL_N_SAMPLERS
+} pl_sampler;
+
+/* A sampler at its neutral value does nothing. First biases, then the samplers in their order, then
+ * the draw. Each sees the probabilities renormalised over the tokens that the one before left. */
 typedef struct pl_sampling {
     float temperature;          /* 0: greedy */
     uint32_t top_k;             /* 0: off */
@@ -285,6 +299,30 @@ typedef struct pl_sampling {
     float frequency_penalty;    /* 0: off */
     float presence_penalty;     /* 0: off */
     uint32_t penalty_last_n;    /* tokens the penalties look back on, prompt included */
+    float dry_multiplier;       /* DRY: a token that would go on with a repetition of n tokens loses
+                                 * dry_multiplier * dry_base^(n - dry_allowed_length);
+                                 * 0: off */
+    float dry_base;             /* at least 1 */
+    uint32_t dry_allowed_length;
+    int32_t dry_last_n;         /* tokens it looks back on, as many as the vocabulary has at most;
+                                 * -1: all, 0: off */
+    const char *const *dry_breaker;     /* (n_dry_breakers) repetitions end where one of these is
+                                         * written; at most 32, of at most 40 bytes each */
+    size_t n_dry_breakers;
+    float top_n_sigma;          /* so many standard deviations below the best logit is too little; 0
+                                 * and less: off */
+    float xtc_probability;      /* how often XTC leaves out all but the last of the tokens that have
+                                 * at least xtc_threshold each; 0: off */
+    float xtc_threshold;        /* above 0.5: off */
+    float dynatemp_range;       /* the temperature goes with the entropy, from temperature - range
+                                 * to temperature + range; 0: off */
+    float dynatemp_exponent;
+    uint32_t mirostat;          /* 1, 2: that version in place of all samplers but the temperature;
+                                 * 0: off */
+    float mirostat_tau, mirostat_eta;   /* the surprise in bits that is aimed at; how fast */
+    uint32_t min_keep;          /* typical, top-p, min-p and XTC keep so many tokens; 0: 1 */
+    uint8_t order[PL_N_SAMPLERS];       /* (n_order) pl_sampler; those that are not named are off */
+    uint32_t n_order;           /* 0: all, as above */
     uint64_t seed;              /* each token's random number is a function of it and the
                                  * position */
     const pl_logit_bias *bias;
@@ -293,6 +331,15 @@ typedef struct pl_sampling {
 
 /* The neutral sampling: temperature 1 and every filter off, penalty_last_n 64. */
 PL_API pl_sampling pl_sampling_default(void);
+
+/* Appends the sampler of this name to an order: llama.cpp's name (top_k) or letter (k). What is
+ * always off here (adaptive_p, tfs_z) is taken and adds nothing. PL_E_PARAM: there is none, or it
+ * stands there already. */
+PL_API pl_status pl_sampling_add(pl_sampling *sampling, const char *name, size_t n_bytes,
+                                 pl_err *err);
+
+/* llama.cpp's name: "top_k". NULL: there is no such sampler. */
+PL_API const char *pl_sampler_name(uint32_t sampler);
 
 /* What a reply is held to. */
 typedef enum pl_grammar_kind {
@@ -328,6 +375,10 @@ typedef struct pl_request {
     pl_sampling sampling;
     const char *const *stop;    /* the reply ends before any of these; not part of the text */
     size_t n_stop;              /* at most 16, of at most 256 bytes each */
+    const int32_t *stop_tokens; /* the reply ends before any of these, ignore_eos or not */
+    size_t n_stop_tokens;       /* at most 64 */
+    uint32_t min_tokens;        /* of the reply, before a stop token or one of the model's end
+                                 * tokens may come; stop strings end it sooner */
     pl_grammar grammar;
     bool control_text;          /* names of control tokens are part of the text, but for ends */
     bool ignore_eos;            /* go on after the model's end tokens (benchmarks) */
@@ -341,7 +392,7 @@ typedef struct pl_request {
 
 typedef enum pl_finish {
     PL_FINISH_NONE,
-    PL_FINISH_STOP,             /* an end token, a stop string, or the grammar is complete */
+    PL_FINISH_STOP,             /* an end or stop token, a stop string, a complete grammar */
     PL_FINISH_LENGTH,           /* max_tokens or the context is used up */
     PL_FINISH_CANCELLED,
     PL_FINISH_ERROR,

@@ -45,6 +45,12 @@ def is_taken(done):
     --sse-ping-interval -1 | --predict 128 | --kv-unified-per-slot 4096 | --chat-template chatml
     -v | --log-verbose | --check-tensors | --tags a,b | --ignore-eos | --no-direct-io | -ctk q8_0
     --cache-type-v f16 | --draft-max 0 | --cors-origins * | --chat-template-kwargs {"a":1}
+    --mirostat 2 --mirostat-lr 0.2 --mirostat-ent 4 | --dry-multiplier 0.8 --dry-penalty-last-n -1
+    --samplers top_k;temperature | --sampler-seq kt | --sampling-seq edskypmxt
+    --adaptive-target -1
+    --dry-sequence-breaker none --dry-sequence-breaker \\n | --dynatemp-range 0.5 --dynatemp-exp 2
+    --dry-base 1.5 --dry-allowed-length 3 | --xtc-probability 0.5 --xtc-threshold 0.2
+    --top-nsigma 1.5 | --samplers penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature
     --warmup | --embd-normalize 2 | --no-log-jsonl
 """.replace("\n", "|").split("|"))
 def test_taken(serve, line):
@@ -76,9 +82,8 @@ def test_taken(serve, line):
     ("--reasoning off", "chat_template_kwargs"), ("--context-shift",
                                                   "end of its context"),
                                                   ("--webui", "no chat page"),
-    ("--mirostat 2", "no such sampler"), ("--dry-multiplier 0.8", "no such sampler"),
-    ("--samplers top_k;temperature", "order"), ("--rpc host:1", "one machine"), ("--models-dir d",
-                                                                                 "one model"),
+    ("--adaptive-target 0.5", "no such sampler"), ("--rpc host:1", "one machine"),
+    ("--models-dir d", "one model"),
     ("--tools all", "runs no tools"), ("--path public", "no files"), ("-r User:",
                                                                       "stop"),
                                                                       ("-l 5-1", "each request"),
@@ -98,6 +103,8 @@ def test_refused_by_name(serve, line, piece):
 
 
 @pytest.mark.parametrize("line,piece", [
+    ("--samplers top_k;top", "--samplers: \"top\" is no sampler"), ("--sampler-seq tkt", "twice"),
+    ("--dry-sequence-breaker " + 41 * "x", "found 41 bytes, 1 to 40"), ("--mirostat 3", "0 to 2"),
     ("--cache-reuse", "needs a value"), ("-ngl many", "all or auto"), ("-dev CUDA0", "--backend"),
     ("-np 0", "from 1 to 4096"), ("--api-prefix llm", "begins with /"), ("-hff x.gguf",
                                                                          "--hf-repo"),

@@ -13,7 +13,13 @@ MODEL = [("--threads", "0", "1024"), *ROPE]
 SAMPLING = [("--temp", "0", "100"), ("--top-k", "0", "2097152"), ("--top-p", "0", "1"),
             ("--min-p", "0", "1"),
             ("--typical", "0", "1"), ("--repeat-penalty", "0.01", "100"), ("--repeat-last-n", "0",
-            M24), ("--frequency-penalty", "-100", "100"), ("--presence-penalty", "-100", "100")]
+            M24), ("--frequency-penalty", "-100", "100"), ("--presence-penalty", "-100", "100"),
+            ("--dry-multiplier", "0", "100"), ("--dry-base", "1", "100"),
+            ("--dry-allowed-length", "0", M24), ("--dry-penalty-last-n", "-1", M24),
+            ("--top-nsigma", "-1", "1000"), ("--xtc-probability", "0", "1"),
+            ("--xtc-threshold", "0", "1"), ("--dynatemp-range", "0", "100"),
+            ("--dynatemp-exp", "0", "100"), ("--mirostat", "0", "2"),
+            ("--mirostat-ent", "0", "100"), ("--mirostat-lr", "0", "10")]
 BOUNDS = {
     "bench": [*MODEL, ("--prompt-tokens", "1", "1048576"), ("--gen-tokens", "2", "1048576"),
               ("--ubatch-size", "1", "4096"), ("--rounds", "1", "16")],

@@ -252,6 +252,9 @@ struct pick {
     uint32_t n_touched;
     int32_t last;               /* the token before this one, which counts once more than `touch`
                                  * says; as in batch.token. NO_LAST: none does */
+    struct chain *chain;        /* the samplers in another order, or others than these; NULL: as
+                                 * above, as wherever a backend picks */
+    bool penalises_later;       /* penalties are the chain's, not of what is touched */
     const uint32_t *mask;       /* bit t % 32 of mask[t / 32] is set where token t may come; NULL:
                                  * every token may, as wherever a backend picks */
     bool wants_logprob;

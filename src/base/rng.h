@@ -4,7 +4,7 @@
  * "Scrambled linear pseudorandom number generators", 2018). Each owner has its own state: the same
  * seed gives the same numbers whatever else runs.
  *
- * rng_unit_at remembers nothing: a number is a function of its seed and place, whatever was drawn
+ * rng_units_at remembers nothing: a number is a function of its seed and place, whatever was drawn
  * before. It is Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
  * 1, 2, 3", 2011), the seed being the key and the place the counter. */
 #ifndef BASE_RNG_H
@@ -64,13 +64,22 @@ static inline void rng_philox(uint32_t x[4], const uint32_t key[2])
     }
 }
 
-/* Uniform in [0, 1), 53 bits. */
-static inline double rng_unit_at(uint64_t seed, uint64_t place)
+/* Two numbers of one seed and place, independent of each other: uniform in [0, 1), 53 bits. */
+static inline void rng_units_at(uint64_t seed, uint64_t place, double unit[2])
 {
     const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
     uint32_t x[4] = { (uint32_t)place, (uint32_t)(place >> 32), 0, 0 };
     rng_philox(x, key);
-    return (double)(((uint64_t)x[1] << 32 | x[0]) >> 11) * 0x1p-53;
+    unit[0] = (double)(((uint64_t)x[1] << 32 | x[0]) >> 11) * 0x1p-53;
+    unit[1] = (double)(((uint64_t)x[3] << 32 | x[2]) >> 11) * 0x1p-53;
+}
+
+/* The first of them. */
+static inline double rng_unit_at(uint64_t seed, uint64_t place)
+{
+    double unit[2];
+    rng_units_at(seed, place, unit);
+    return unit[0];
 }
 
 #endif

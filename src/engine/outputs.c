@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "engine/chain.h"
+#include "engine/ending.h"
 #include "engine/pick.h"
 #include "engine/reply.h"
 #include "engine/row.h"
@@ -37,13 +39,14 @@ static struct pick pick_of(const struct pl_stream *s, uint32_t n_vocab, uint32_t
                            const struct pick_room *room)
 {
     struct pick pick = pick_make(&s->sampling, n_vocab, s->seq.token, pos + 1, last, room);
+    ending_forbid(&s->ending, &s->engine->text, pos + 1 - s->seq.n_prompt, &pick, room);
     pick.wants_logprob = s->logprobs;
     pick.n_top = s->n_top;
     return pick;
 }
 
 /* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has, nor
- * under a grammar: the stream decides, not who is beside it. */
+ * by a chain, nor under a grammar: the stream decides, not who is beside it. */
 static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream *s,
                                     const struct batch *batch, const struct output *o,
                                     uint32_t *seat)
@@ -53,7 +56,8 @@ static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream 
     struct pick pick = pick_of(s, e->plan.public.n_vocab, batch->pos[o->first_col],
                                batch->token[o->first_col], &room);
     pick.is_by_backend =
-        pick.n_touched <= room.max_touched && !(pick.typical_p < 1) && !s->constraint;
+        pick.n_touched <= room.max_touched && !(pick.typical_p < 1) && !s->sampling.n_order &&
+        !s->constraint;
     return pick;
 }
 
@@ -99,16 +103,36 @@ static bool get_mask(struct constraint *c, const uint32_t **mask, struct picked 
     return false;
 }
 
-static void pick_row(struct pl_engine *e, const struct pl_stream *s, uint32_t pos,
-                     const struct row *row, struct picked *out)
+static const char *token_bytes(const void *tokenizer, int32_t token, size_t *n_bytes)
+{
+    return tokenizer_bytes(tokenizer, token, n_bytes);
+}
+
+/* What mirostat would have next stays beside what it has: the step may be computed again. */
+static void pick_by_chain(struct pl_stream *s, uint32_t pos, const struct row *row,
+                          struct pick *pick, const struct pick_room *room,
+                          struct candidate *scratch, struct picked *out)
+{
+    const struct dry_text text = { s->seq.token, pos + 1, token_bytes, s->engine->text.tokenizer };
+    struct chain chain;
+    chain_open(&chain, &s->sampling, s->mu, &text, scratch, row->n, pick, room);
+    sampler_pick(pick, row, scratch, out);
+    s->next_mu = chain.next_mu;
+    chain_close(pick, room);
+}
+
+static void pick_row(struct pl_engine *e, struct pl_stream *s, uint32_t pos, const struct row *row,
+                     struct picked *out)
 {
     const uint32_t *mask;
     if (!get_mask(s->constraint, &mask, out)) return;
     const uint32_t i = claim_room(&e->rooms);
     const struct pick_room room = pick_room(&e->rooms, i);
+    struct candidate *scratch = e->rooms.scratch + (size_t)i * row->n;
     struct pick pick = pick_of(s, row->n, pos, s->seq.token[pos], &room);
     pick.mask = mask;
-    sampler_pick(&pick, row, e->rooms.scratch + (size_t)i * row->n, out);
+    if (s->sampling.n_order) pick_by_chain(s, pos, row, &pick, &room, scratch, out);
+    else sampler_pick(&pick, row, scratch, out);
     leave_room(&e->rooms, i);
 }
 

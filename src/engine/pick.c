@@ -7,14 +7,8 @@
 
 uint32_t pick_max_touched(uint32_t n_vocab, uint32_t max_tokens)
 {
-    const uint64_t most = (uint64_t)max_tokens + SAMPLING_MAX_BIAS;
+    const uint64_t most = (uint64_t)max_tokens + SAMPLING_MAX_BIAS + PICK_MORE_TOUCHED;
     return most < n_vocab ? (uint32_t)most : n_vocab;
-}
-
-static bool has_penalties(const pl_sampling *p)
-{
-    return (p->repetition_penalty > 0 && p->repetition_penalty != 1) ||
-           p->frequency_penalty != 0 || p->presence_penalty != 0;
 }
 
 /* The token's entry, a new one where it has none yet; NULL: there is no room. */
@@ -56,6 +50,18 @@ static void free_seats(const struct pick *pick, const struct pick_room *room)
     for (uint32_t i = 0; i < n; i++) room->seat[pick->touch[i].token] = 0;
 }
 
+void pick_bias(struct pick *pick, int32_t token, float bias, const struct pick_room *room)
+{
+    if (pick->n_touched > room->max_touched) return;
+    for (uint32_t i = 0; i < pick->n_touched; i++)
+        if (pick->touch[i].token == token) {
+            pick->touch[i].bias += bias;
+            return;
+        }
+    if (pick->n_touched++ == room->max_touched) return;
+    pick->touch[pick->n_touched - 1] = (struct touch){ .token = token, .bias = bias };
+}
+
 /* Of a temperature so near to 0 that its inverse is infinite, the limit is drawn: the largest. */
 static bool is_greedy(const pl_sampling *p)
 {
@@ -75,7 +81,7 @@ struct pick pick_make(const pl_sampling *p, uint32_t n_vocab, const int32_t *his
         pick.unit = rng_unit_at(p->seed, position);
     }
     const uint32_t n_window = position < p->penalty_last_n ? position : p->penalty_last_n;
-    if (n_window && has_penalties(p)) {
+    if (n_window && sampling_has_penalties(p)) {
         pick.repetition_penalty = p->repetition_penalty;
         pick.frequency_penalty = p->frequency_penalty;
         pick.presence_penalty = p->presence_penalty;

@@ -17,8 +17,15 @@ struct pick_room {
     uint32_t max_touched;
 };
 
+/* Room for pick_bias, beside what the request's sampling touches. */
+enum { PICK_MORE_TOUCHED = 96 };
+
 /* So many are enough whatever the request, where prompt and reply have max_tokens at most. */
 uint32_t pick_max_touched(uint32_t n_vocab, uint32_t max_tokens);
+
+/* Adds to the bias of one token, after the pick was made; what does not fit is left out likewise.
+ */
+void pick_bias(struct pick *pick, int32_t token, float bias, const struct pick_room *room);
 
 /* history: the tokens at 0 .. position - 2. last: the one at position - 1, or what stands for it in
  * a batch. What does not fit the room is left out: n_touched is above max_touched then, and the

@@ -36,9 +36,11 @@ pl_finish reply_token(const struct reply_context *c, struct pl_stream *s,
     if (picked->token == PICKED_COMPLETE) return PL_FINISH_STOP;
     if (picked->token < 0) return PL_FINISH_ERROR;     /* no finite logit, or all forbidden */
     if (!s->ignore_eos && tokenizer_is_end(c->tokenizer, picked->token)) return PL_FINISH_STOP;
+    if (ending_has(&s->ending, picked->token)) return PL_FINISH_STOP;
 
     s->seq.token[s->seq.n_tokens++] = picked->token;
     s->n_reply++;
+    s->mu = s->next_mu;
     if (s->constraint) constraint_push(s->constraint, picked->token);
     observe_token(c, s, now_ns);
 

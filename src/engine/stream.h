@@ -25,6 +25,7 @@
 
 #include "base/ring.h"
 #include "engine/constraint.h"
+#include "engine/ending.h"
 #include "engine/scheduler.h"
 #include "engine/stats.h"
 #include "engine/stop.h"
@@ -50,8 +51,9 @@ struct pl_stream {
     struct pl_stream *next;     /* in the free list or the list of new streams */
 
     /* the request: written by pl_submit */
-    pl_sampling sampling;       /* bias points into storage of the stream */
+    pl_sampling sampling;       /* settled; its arrays are storage of the stream */
     struct stop_strings stop;
+    struct ending ending;
     bool ignore_eos, logprobs, control_text;
     uint32_t n_top;
     pl_wake_fn *on_event;
@@ -65,6 +67,9 @@ struct pl_stream {
     uint64_t live_id;           /* seq.id from taking it to its end, else 0 */
     uint32_t live_index;
     bool has_events;
+    double mu;                  /* mirostat's, of the token that comes next; next_mu of the one
+                                 * behind it: a sampling thread's, until the token is delivered */
+    double next_mu;
     struct constraint *constraint;  /* NULL: every token may come */
     struct utf8_stream utf8;
     uint32_t n_reply;

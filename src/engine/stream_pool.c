@@ -18,7 +18,12 @@ static size_t place(size_t *at, size_t n_bytes)
     return offset;
 }
 
-enum { RING, BIAS, STOP, PAGE, TOKEN, N_PARTS };
+enum { RING, BIAS, BREAKER, STOP, ENDING, PAGE, TOKEN, N_PARTS };
+
+/* Pointers to the breakers, then these. */
+enum {
+    BREAKER_BYTES = SAMPLING_MAX_BREAKERS * (sizeof(char *) + SAMPLING_MAX_BREAKER_BYTES + 1)
+};
 
 /* Of a stream's storage. */
 struct parts {
@@ -28,10 +33,10 @@ struct parts {
 static struct parts parts_of(const struct stream_layout *l)
 {
     return (struct parts){
-        .offset = { l->ring_offset, l->bias_offset, l->stop_offset, l->page_offset,
-                    l->token_offset },
-        .n_bytes = { l->ring_bytes, SAMPLING_MAX_BIAS * sizeof(pl_logit_bias),
-                     STOP_MAX_STRINGS * STOP_MAX_BYTES,
+        .offset = { l->ring_offset, l->bias_offset, l->breaker_offset, l->stop_offset,
+                    l->ending_offset, l->page_offset, l->token_offset },
+        .n_bytes = { l->ring_bytes, SAMPLING_MAX_BIAS * sizeof(pl_logit_bias), BREAKER_BYTES,
+                     STOP_MAX_STRINGS * STOP_MAX_BYTES, ENDING_MAX_TOKENS * sizeof(int32_t),
                      l->n_kv_groups * stream_table_pages(l) * sizeof(uint32_t),
                      (size_t)l->max_tokens * sizeof(int32_t) },
     };
@@ -53,7 +58,9 @@ void stream_layout(struct stream_layout *l, uint32_t n_streams, uint32_t queue_r
     const struct parts parts = parts_of(l);
     l->ring_offset = place(&at, parts.n_bytes[RING]);
     l->bias_offset = place(&at, parts.n_bytes[BIAS]);
+    l->breaker_offset = place(&at, parts.n_bytes[BREAKER]);
     l->stop_offset = place(&at, parts.n_bytes[STOP]);
+    l->ending_offset = place(&at, parts.n_bytes[ENDING]);
     l->page_offset = place(&at, parts.n_bytes[PAGE]);
     l->token_offset = place(&at, parts.n_bytes[TOKEN]);
     l->storage_bytes = lazy_memory_round(at);

@@ -10,7 +10,8 @@ struct stream_layout {
     uint32_t n_streams, n_objects, max_tokens;
     uint32_t n_kv_groups;       /* page tables: one each */
     size_t max_text_bytes;      /* of one event */
-    size_t token_offset, page_offset, bias_offset, stop_offset, ring_offset;
+    size_t token_offset, page_offset, bias_offset, breaker_offset, stop_offset,
+        ending_offset, ring_offset;
     size_t ring_bytes, storage_bytes;
 };
 

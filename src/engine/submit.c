@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/sampler_mirostat.h"
+#include "engine/sampler_order.h"
 #include "engine/sampling_params.h"
 
 /* ---- checks --------------------------------------------------------------------------------- */
@@ -115,11 +117,24 @@ static void copy_stops(struct pl_stream *s, const pl_request *r, char *to)
     }
 }
 
-static void copy_sampling(struct pl_stream *s, const pl_request *r, pl_logit_bias *to)
+/* The strings stand behind the pointers to them. */
+static void copy_breakers(pl_sampling *p, const char **to)
+{
+    char *text = (char *)(to + SAMPLING_MAX_BREAKERS);
+    for (size_t i = 0; i < p->n_dry_breakers; i++, text += SAMPLING_MAX_BREAKER_BYTES + 1)
+        to[i] = strcpy(text, p->dry_breaker[i]);
+    p->dry_breaker = to;
+}
+
+static void copy_sampling(struct pl_stream *s, const pl_request *r, pl_logit_bias *bias,
+                          const char **breaker)
 {
     s->sampling = r->sampling;
-    if (r->sampling.n_bias) memcpy(to, r->sampling.bias, r->sampling.n_bias * sizeof *to);
-    s->sampling.bias = to;
+    if (r->sampling.n_bias) memcpy(bias, r->sampling.bias, r->sampling.n_bias * sizeof *bias);
+    s->sampling.bias = bias;
+    copy_breakers(&s->sampling, breaker);
+    sampler_order_settle(&s->sampling);
+    s->mu = s->next_mu = mirostat_first(&s->sampling);
 }
 
 static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_tokens,
@@ -147,7 +162,9 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     if (constraint) constraint_start(constraint);
     fill_seq(s, r, max_tokens, storage, l);
     copy_stops(s, r, (char *)storage + l->stop_offset);
-    copy_sampling(s, r, (pl_logit_bias *)(void *)(storage + l->bias_offset));
+    copy_sampling(s, r, (pl_logit_bias *)(void *)(storage + l->bias_offset),
+                  (const char **)(void *)(storage + l->breaker_offset));
+    s->ending = ending_copy(r, (int32_t *)(void *)(storage + l->ending_offset));
     s->ignore_eos = r->ignore_eos;
     s->logprobs = r->logprobs;
     s->control_text = r->control_text;
@@ -200,6 +217,7 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_j
     pl_status st = check_tokens(e, r, err);
     if (!st) st = sampling_check(&r->sampling, e->plan.public.n_vocab, err);
     if (!st) st = check_stops(r, err);
+    if (!st) st = ending_check(r, e->plan.public.n_vocab, err);
     if (!st && r->n_top_logprobs > PICK_MAX_TOP)
         st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
                      r->n_top_logprobs, PICK_MAX_TOP);

@@ -71,6 +71,13 @@ static pl_status compile(struct text *t, bool is_chosen, pl_err *err)
     return PL_OK;
 }
 
+static void collect_ends(struct text *t)
+{
+    const int32_t n = (int32_t)tokenizer_n_vocab(t->tokenizer);
+    for (int32_t id = 0; id < n && t->n_ends < TEXT_MAX_ENDS; id++)
+        if (tokenizer_is_end(t->tokenizer, id)) t->end[t->n_ends++] = id;
+}
+
 pl_status text_open(struct text *t, const struct gguf *g, const char *chosen, pl_err *err)
 {
     *t = (struct text){ 0 };
@@ -79,6 +86,7 @@ pl_status text_open(struct text *t, const struct gguf *g, const char *chosen, pl
     t->bos_text = copy_token(t->tokenizer, tokenizer_bos(t->tokenizer));
     if (!t->bos_text) st = pl_fail(err, PL_E_MEMORY, "no memory for a token's text");
     if (!st) st = collect_names(t, err);
+    if (!st) collect_ends(t);
     if (!st) st = template_choose(&t->source, g, chosen, err);
     if (!st && t->source.chat) st = compile(t, chosen != NULL, err);
     if (st) text_close(t);

@@ -8,8 +8,13 @@
 #include "text/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
+enum { TEXT_MAX_ENDS = 32 };
+
 struct text {
     struct tokenizer *tokenizer;
+    int32_t end[TEXT_MAX_ENDS];     /* (n_ends) the tokens that end a reply; a vocabulary has a
+                                     * handful, and more than these are not kept */
+    uint32_t n_ends;
     struct template_choice source;  /* of the templates */
     struct chat_template *template; /* NULL: none, or it does not compile: */
     pl_err template_err;            /* why */

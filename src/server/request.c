@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "server/request_chat.h"
+#include "server/request_ending.h"
 #include "server/request_fields.h"
 #include "server/request_grammar.h"
 #include "server/request_refused.h"
+#include "server/request_samplers.h"
 #include "server/request_sampling.h"
 
 /* n_predict is llama-server's: 0 reads the prompt and says nothing, -1 and -2 go on to the end of
@@ -24,28 +26,6 @@ static void read_max_tokens(struct fields *f)
         if (x == 0) field_fail(f, names[i], "%s is 0; at least 1 is wanted", names[i]);
         f->r->no_reply = false;
         f->r->max_tokens = x < 0 ? 0 : (uint32_t)x;
-    }
-}
-
-static void read_stop(struct fields *f)
-{
-    const json_t *v = field_get(f, "stop");
-    const size_t n = json_is_array(v) ? json_array_size(v) : v ? 1 : 0;
-    if (n > REQUEST_MAX_STOPS)
-        field_fail(f, "stop", "stop holds %zu strings; at most %d are taken", n, REQUEST_MAX_STOPS);
-    for (size_t i = 0; i < n && !f->failed; i++) {
-        const json_t *one = json_is_array(v) ? json_array_get(v, i) : v;
-        const char *text = json_string_value(one);
-        if (!text)
-            field_fail(f, "stop", "stop is %s; a string or an array of strings is wanted",
-                       field_kind(one));
-        else if (strlen(text) != json_string_length(one))
-            field_fail(f, "stop", "a stop string holds a zero byte");
-        else if (strlen(text) > REQUEST_MAX_STOP_BYTES)
-            field_fail(f, "stop", "a stop string has %zu bytes; at most %d are taken", strlen(text),
-                       REQUEST_MAX_STOP_BYTES);
-        else if (*text)
-            f->r->stop[f->r->n_stop++] = text;
     }
 }
 
@@ -138,7 +118,8 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
     field_u32(&f, "n", 1, REQUEST_MAX_REPLIES, &out->n);
     read_max_tokens(&f);
     request_read_sampling(&f);
-    read_stop(&f);
+    request_read_samplers(&f);
+    request_read_ending(&f);
     request_read_grammar(&f);
     request_refuse_unsupported(&f);
     read_reasoning_format(&f);

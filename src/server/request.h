@@ -12,6 +12,9 @@
 enum {
     REQUEST_MAX_STOPS = 16,
     REQUEST_MAX_STOP_BYTES = 256,
+    REQUEST_MAX_STOP_TOKENS = 64,
+    REQUEST_MAX_BREAKERS = 32,
+    REQUEST_MAX_BREAKER_BYTES = 40,
     REQUEST_MAX_BIASES = 1024,
     REQUEST_MAX_REPLIES = 64,
     REQUEST_MAX_PROMPTS = 64,
@@ -37,8 +40,13 @@ struct request {
     pl_sampling sampling;           /* bias points to `bias` */
     bool has_seed;
     pl_logit_bias *bias;            /* owned */
+    const char *breaker[REQUEST_MAX_BREAKERS];      /* where sampling.dry_breaker points, if the
+                                     * request has some of its own */
     const char *stop[REQUEST_MAX_STOPS];
     size_t n_stop;
+    int32_t stop_tokens[REQUEST_MAX_STOP_TOKENS];
+    size_t n_stop_tokens;
+    uint32_t min_tokens;            /* before an end token or one of these may come */
     bool logprobs, ignore_eos, computes_prompt;
     uint32_t n_top_logprobs;
     struct request_grammar grammar;

@@ -32,14 +32,7 @@ static const struct refused table[] = {
     { .name = "verbosity", .neutral = EMPTY, .words = "medium" },
 
     /* samplers */
-    { .name = "dry_multiplier", .neutral = ZERO },
-    { .name = "xtc_probability", .neutral = ZERO },
-    { .name = "mirostat", .neutral = ZERO },
-    { .name = "mirostat_mode", .neutral = ZERO },
-    { .name = "dynatemp_range", .neutral = ZERO },
     { .name = "dynamic_temperature", .neutral = FALSE_ },
-    { .name = "top_n_sigma", .neutral = ZERO | NEGATIVE },
-    { .name = "nsigma", .neutral = ZERO | NEGATIVE },
     { .name = "adaptive_target", .neutral = NEGATIVE },
     { .name = "smoothing_factor", .neutral = ZERO },
     { .name = "tfs", .neutral = ONE },
@@ -51,7 +44,6 @@ static const struct refused table[] = {
     { .name = "encoder_repetition_penalty", .neutral = ONE },
     { .name = "no_repeat_ngram_size", .neutral = ZERO },
     { .name = "guidance_scale", .neutral = ONE },
-    { .name = "min_keep", .neutral = ZERO | ONE },
     { .name = "sampler_order", .neutral = EMPTY },
     { .name = "sampler_priority", .neutral = EMPTY },
     { .name = "random_seed", .neutral = NEGATIVE, .instead = "seed is its name here" },
@@ -66,12 +58,9 @@ static const struct refused table[] = {
     { .name = "watermark", .neutral = FALSE_ },
 
     /* where replies end */
-    { .name = "min_tokens", .neutral = ZERO },
-    { .name = "min_new_tokens", .neutral = ZERO },
     { .name = "max_new_tokens", .neutral = NOTHING, .instead = "max_tokens is its name here" },
     { .name = "num_predict", .neutral = NEGATIVE, .instead = "max_tokens is its name here" },
     { .name = "max_output_tokens", .neutral = NOTHING, .instead = "max_tokens is its name here" },
-    { .name = "stop_token_ids", .neutral = EMPTY, .instead = "stop takes strings" },
     { .name = "stop_sequences", .neutral = EMPTY, .instead = "stop is its name here" },
     { .name = "stop_regex", .neutral = EMPTY },
     { .name = "include_stop_str_in_output", .neutral = FALSE_ },
@@ -242,59 +231,10 @@ static void check_lora(struct fields *f)
     }
 }
 
-/* ---- the samplers' order -------------------------------------------------------------------- */
-
-/* llama-server's name and letter of each sampler. The ones that are always off here may stand
- * anywhere; of the others every one has its place. */
-static const struct sampler_name {
-    const char *name;
-    char letter;
-    int place;                  /* 0: always off */
-} samplers[] = {
-    { "penalties", 'e', 1 }, { "top_k", 'k', 2 }, { "typ_p", 'y', 3 }, { "typical_p", 0, 3 },
-    { "top_p", 'p', 4 }, { "min_p", 'm', 5 }, { "temperature", 't', 6 }, { "dry", 'd', 0 },
-    { "top_n_sigma", 's', 0 }, { "xtc", 'x', 0 }, { "adaptive_p", 'a', 0 }, { "tfs_z", 0, 0 },
-};
-enum { LAST_PLACE = 6 };
-
-static const struct sampler_name *sampler_of(const char *name, char letter)
-{
-    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++)
-        if (name ? !strcmp(samplers[i].name, name) : letter && samplers[i].letter == letter)
-            return &samplers[i];
-    return NULL;
-}
-
-/* The next name or letter of either form. */
-static const struct sampler_name *sampler_at(const json_t *v, size_t i)
-{
-    if (json_is_string(v)) return sampler_of(NULL, json_string_value(v)[i]);
-    const char *name = json_string_value(json_array_get(v, i));
-    return name ? sampler_of(name, 0) : NULL;
-}
-
-static void check_samplers(struct fields *f)
-{
-    const json_t *v = field_get(f, "samplers");
-    const size_t n = json_is_string(v) ? json_string_length(v) : json_array_size(v);
-    int place = 0;
-    if (!v || is_empty(v)) return;
-    bool is_ours = n > 0;
-    for (size_t i = 0; i < n && is_ours; i++) {
-        const struct sampler_name *s = sampler_at(v, i);
-        is_ours = s && (!s->place || s->place == place || s->place == place + 1);
-        if (s && s->place) place = s->place;
-    }
-    if (!is_ours || place != LAST_PLACE)
-        field_fail(f, "samplers", "samplers: another order or choice than penalties, top_k, typ_p, "
-                   "top_p, min_p, temperature is not supported by this version: leave it out");
-}
-
 void request_refuse_unsupported(struct fields *f)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) refuse_if_wanted(f, &table[i]);
     check_modalities(f);
     check_best_of(f);
     check_lora(f);
-    check_samplers(f);
 }

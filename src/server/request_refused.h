@@ -3,8 +3,8 @@
  * for a reply that keeps to a schema must not get one that does not. A value that changes nothing
  * is taken, because clients send all their settings with every request.
  *
- * What only tunes another member (dry_base, xtc_threshold, mirostat_tau ...) is not here: it does
- * nothing by itself. docs/api.md lists this table. */
+ * What only tunes another member (the curve of a smoothing, say) is not here: it does nothing by
+ * itself. docs/api.md lists this table. */
 #ifndef SERVER_REQUEST_REFUSED_H
 #define SERVER_REQUEST_REFUSED_H
 

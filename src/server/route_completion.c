@@ -65,7 +65,8 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
     pl_request request = {
         .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
         .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
-        .n_stop = r->n_stop, .grammar = grammar_of(r, c->prompt[p].is_thinking),
+        .n_stop = r->n_stop, .stop_tokens = r->stop_tokens, .n_stop_tokens = r->n_stop_tokens,
+        .min_tokens = r->min_tokens, .grammar = grammar_of(r, c->prompt[p].is_thinking),
         .control_text = r->has_tools || has_channels(c),
         .ignore_eos = r->ignore_eos, .computes_prompt = r->computes_prompt,
         .logprobs = r->logprobs, .n_top_logprobs = r->n_top_logprobs,
@@ -110,25 +111,32 @@ static const char *param_of(const struct completion *c, const pl_err *err)
     return dialect_param(c, c->request.is_chat ? "messages" : "prompt");
 }
 
+/* Whether the vocabulary has the token; else refused. */
+static bool check_token(struct exchange *x, const struct completion *c, const char *name,
+                        int32_t token, enum MHD_Result *result)
+{
+    const uint32_t n_vocab = pl_engine_plan(c->engine)->n_vocab;
+    if ((uint32_t)token < n_vocab) return true;
+    *result = answer_fail(x, 400, name, "invalid_parameter",
+                          "%s names token %d; 0 to %u are wanted", name, token, n_vocab - 1);
+    return false;
+}
+
 /* False: refused, *result is the answer's. */
 static bool check(struct exchange *x, const struct completion *c, enum MHD_Result *result)
 {
     const struct server *s = x->server;
     const struct request *r = &c->request;
-    const uint32_t n_vocab = pl_engine_plan(c->engine)->n_vocab;
     if (s->has_strict_names && !model_names_have(s, r->model)) {
         *result = answer_fail(x, 404, "model", "model_not_found",
                               "the model \"%.100s\" is not here; \"%s\" is", r->model,
                               model_names_first(s));
         return false;
     }
-    for (size_t i = 0; i < r->sampling.n_bias; i++) {
-        if ((uint32_t)r->bias[i].token < n_vocab) continue;
-        *result = answer_fail(x, 400, "logit_bias", "invalid_parameter",
-                              "logit_bias names token %d; 0 to %u are wanted", r->bias[i].token,
-                              n_vocab - 1);
-        return false;
-    }
+    for (size_t i = 0; i < r->sampling.n_bias; i++)
+        if (!check_token(x, c, "logit_bias", r->bias[i].token, result)) return false;
+    for (size_t i = 0; i < r->n_stop_tokens; i++)
+        if (!check_token(x, c, "stop_token_ids", r->stop_tokens[i], result)) return false;
     return true;
 }
 
@@ -150,6 +158,8 @@ static void let_go_of_body(struct completion *c)
     r->prompt = NULL;
     r->n_stop = r->sampling.n_bias = 0;
     r->sampling.bias = NULL;
+    r->sampling.n_dry_breakers = 0;
+    r->sampling.dry_breaker = NULL;
 }
 
 /* submit_all stopped at the prompt that does not fit: the one after the choices there are. */

@@ -23,7 +23,8 @@ struct server_params {
     bool reuse_port;                /* other processes may listen on the same port */
     uint32_t idle_timeout_s;        /* connections on which nothing moves are closed; 0: 300 */
     bool has_strict_names;          /* a request that names another model is refused */
-    pl_sampling sampling;           /* what requests that do not say otherwise get */
+    pl_sampling sampling;           /* what requests that do not say otherwise get; its arrays must
+                                     * outlive the server */
     bool has_seed, ignore_eos;      /* likewise: sampling.seed, in place of a random one */
     const char *template_kwargs;    /* likewise, an object's text: chat_template_kwargs, member
                                      * by member; NULL: none */

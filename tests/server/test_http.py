@@ -47,7 +47,7 @@ BAD = [
     (ask(logprobs=True, top_logprobs=99), 400, "top_logprobs"), (ask(stream="yes"), 400, "stream"),
     (ask(response_format={"type": "xml"}), 400, "response_format"),
     (ask(tool_choice="required"), 400, "tool_choice"), (ask(seed="x"), 400, "seed"),
-    (ask(mirostat=2), 400, "mirostat"), (ask(add_generation_prompt="no"), 400,
+    (ask(mirostat=3), 400, "mirostat"), (ask(add_generation_prompt="no"), 400,
                                          "add_generation_prompt"),
     (ask(tools=[5]), 400, "tools"),
 ]

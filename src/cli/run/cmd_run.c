@@ -82,6 +82,7 @@ int cmd_run(int argc, char **argv)
     struct chat c = { .sampling = cli_sampling_default() };
     const char *prompt = NULL, *template_file = NULL, *dir = NULL;
     uint64_t seed = clock_ns();
+    struct sampling_words words_of_sampling = { .samplers = NULL };
     const struct arg table[] = {
         CLI_MODEL_ARGS(&params),
         GPU_LAYERS_ARG(&params),
@@ -100,7 +101,7 @@ int cmd_run(int argc, char **argv)
         { "--chat-template-file", NULL, ARG_STRING, &template_file, 0, 0, "FILE",
           "a template instead of the model file's" },
         { "--seed", "-s", ARG_U64, &seed, 0, 0x1p53, "N", "of the random numbers" },
-        CLI_SAMPLING_ARGS(&c.sampling),
+        CLI_SAMPLING_ARGS(&c.sampling, &words_of_sampling),
     };
     const struct arg_page page = {
         "run", "MODEL [OPTIONS]",
@@ -111,6 +112,7 @@ int cmd_run(int argc, char **argv)
     };
     struct arg_strings words = { .n = 0 };
     int code = args_parse(&page, argc, argv, &words, NULL);
+    if (code < 0) code = sampling_args_take(&words_of_sampling, &c.sampling);
     if (code < 0) code = args_take_model(&page, &words, &params.model_path);
     if (code >= 0) return code;
     cli_log_to_stderr(false);

@@ -163,17 +163,10 @@ static const struct foreign list[] = {
       "messages reach the template as they are sent" },
     { "--prefill-assistant", NOTHING, SWITCH, NULL, "a request's add_generation_prompt says it" },
     /* samplers */
-    { "--samplers --sampler-seq --sampling-seq", REFUSED, VALUE, NULL,
-      "the order of samplers is fixed" },
     { "--logit-bias -l", REFUSED, VALUE, NULL, by_request },
     { "--reverse-prompt -r", REFUSED, VALUE, NULL, "ask for it in each request, as stop" },
-    { "--mirostat", REFUSED, VALUE, "0", no_sampler },
-    { "--xtc-probability --dry-multiplier --dynatemp-range", REFUSED, VALUE, "0 0.0 0.00",
-      no_sampler },
-    { "--top-nsigma --top-n-sigma --adaptive-target", REFUSED, VALUE, "-1 -1.0 -1.00", no_sampler },
-    { "--mirostat-lr --mirostat-ent --xtc-threshold --dry-base --dry-allowed-length "
-      "--dry-penalty-last-n --dry-sequence-breaker --dynatemp-exp --adaptive-decay", NOTHING, VALUE,
-      NULL, only_of_sampler },
+    { "--adaptive-target", REFUSED, VALUE, "-1 -1.0 -1.00", no_sampler },
+    { "--adaptive-decay", NOTHING, VALUE, NULL, only_of_sampler },
     /* models with a name of their own there */
     { "--embd-gemma-default --fim-qwen-* --gpt-oss-* --vision-* --embd-*", REFUSED, FLAG, NULL,
       no_shortcuts },

@@ -16,6 +16,7 @@ struct spelled {
     int32_t n_parallel, ping_s;
     int64_t seed;
     uint32_t verbosity, keep_resident_s;
+    struct sampling_words sampling;
 };
 
 static int wrong(const char *option, const char *found, const char *wanted)
@@ -174,7 +175,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
           "a template instead of the model file's" },
         { "--chat-template-kwargs", NULL, ARG_STRING, &o->server.template_kwargs, 0, 0, "OBJECT",
           "what templates are told, where a request's chat_template_kwargs say nothing else" },
-        CLI_SAMPLING_ARGS(&o->server.sampling),
+        CLI_SAMPLING_ARGS(&o->server.sampling, &w.sampling),
         { "--seed", "-s", ARG_I64, &w.seed, -1, 0x1p53, "N",
           "of requests that name none; -1: another for each (-1)" },
         { "--ignore-eos", NULL, ARG_FLAG, &o->server.ignore_eos, 0, 0, NULL,
@@ -202,6 +203,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
     struct arg_strings words = { .n = 0 };
     int code = args_parse(&page, argc, argv, &words, &o->taken);
     if (code < 0) code = take_spelled(o, &w);
+    if (code < 0) code = sampling_args_take(&w.sampling, &o->server.sampling);
     if (code < 0 && (!o->pull || words.n || o->params.model_path))
         code = args_take_model(&page, &words, &o->params.model_path);
     if (code >= 0) return code;

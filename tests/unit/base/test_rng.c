@@ -38,6 +38,10 @@ static void test_unit_of_the_published_values(void **state)
 {
     (void)state;
     assert_true(rng_unit_at(0, 0) == (double)(0xe169c58d6627e8d5u >> 11) * 0x1p-53);
+    double unit[2];
+    rng_units_at(0, 0, unit);
+    assert_true(unit[0] == rng_unit_at(0, 0));
+    assert_true(unit[1] == (double)(0x9b00dbd8bc57ac4cu >> 11) * 0x1p-53);
     uint32_t x[4] = { 0x89abcdef, 0x01234567, 0, 0 };
     rng_philox(x, (const uint32_t[]){ 0x76543210, 0xfedcba98 });
     assert_true(rng_unit_at(0xfedcba9876543210u, 0x0123456789abcdefu) ==

@@ -13,19 +13,21 @@
 #include "unit/engine/replies.h"
 #include "unit/engine/tiny_model.h"
 
-enum { N_KINDS = 15, OWN_KIND = 13, GRAMMAR_KIND = 14, N_ROUNDS = 3, MAX_PROMPT = 160 };
+enum { N_KINDS = 20, OWN_KIND = 15, GRAMMAR_KIND = 16, N_ROUNDS = 3, MAX_PROMPT = 224 };
 
 static int32_t prompt[N_KINDS][MAX_PROMPT];
 static struct reply alone[N_KINDS];
 
-/* Greedy; drawn in every way that a backend takes over; and, the last two, what stays the
+/* Greedy; drawn in every way that a backend takes over; and, from OWN_KIND on, what stays the
  * engine's. */
 static pl_request request_of_kind(uint32_t kind)
 {
     static const char *const stop[] = { "e" };
+    static const int32_t stop_token[] = { 'a', 'z', 200 };
     static const pl_logit_bias bias[] =
         { { 'e', -INFINITY }, { 'q', 3 }, { 'z', 1 }, { 'q', 0.5f } };
-    pl_request r = request_of(prompt[kind], 1 + kind * 11, 20 + 9 * kind, kind % 3 ? 0.8f : 0);
+    pl_request r = request_of(prompt[kind], 1 + kind * 11, 20 + 9 * kind,
+                              kind % 3 || kind >= OWN_KIND ? 0.8f : 0);
     r.logprobs = false;
     r.sampling.seed = kind;
     if (kind == 1) r.sampling.top_k = 40;
@@ -47,7 +49,32 @@ static pl_request request_of_kind(uint32_t kind)
         r.sampling.penalty_last_n = 500;
         r.n_top_logprobs = 20;
     }
+    if (kind == 13) {
+        r.min_tokens = 30;
+        r.stop_tokens = stop_token;
+        r.n_stop_tokens = 3;
+        r.ignore_eos = false;
+    }
+    if (kind == 14) {                       /* names that leave the order as it is */
+        for (const char *c = "edskpmt"; *c; c++) pl_sampling_add(&r.sampling, c, 1, NULL);
+        r.sampling.top_k = 50;
+        r.sampling.min_keep = 1;
+    }
     if (kind == OWN_KIND) r.sampling.typical_p = 0.7f;
+    if (kind == 17) {
+        r.sampling.dry_multiplier = 0.8f;
+        r.sampling.xtc_probability = 0.5f;
+        r.sampling.repetition_penalty = 1.1f;
+    }
+    if (kind == 18) {
+        r.sampling.mirostat = 2;
+        r.sampling.mirostat_tau = 3;
+    }
+    if (kind == 19) {
+        r.sampling.top_n_sigma = 1.5f;
+        r.sampling.dynatemp_range = 0.5f;
+        r.n_top_logprobs = 3;
+    }
     if (kind == GRAMMAR_KIND)
         r.grammar = (pl_grammar){ .kind = PL_GRAMMAR_REGEX, .source = "[a-f]{500}",
                                   .n_bytes = 10 };
@@ -121,8 +148,8 @@ static uint64_t n_ahead_beside(pl_engine *e, uint32_t kind)
     return ahead.n_on_top;
 }
 
-/* What one stream wants of its tokens costs the others nothing: but for typical sampling, and
- * grammars. */
+/* What one stream wants of its tokens costs the others nothing: but for typical sampling, grammars
+ * and chains. */
 static void test_picks_of_every_kind_let_steps_run_ahead(void **state)
 {
     (void)state;
@@ -262,8 +289,8 @@ static void test_a_failing_step(void **state)
 }
 
 /* Whichever steps the system ends, decoding or reading prompts, with another on top or none, every
- * stream gets what it gets alone; typical sampling and grammars (the last kinds) are the engine's
- * own. */
+ * stream gets what it gets alone; typical sampling, grammars and chains (the last kinds) are the
+ * engine's own. */
 static void test_interrupted_steps_are_computed_again(void **state)
 {
     (void)state;
@@ -273,11 +300,11 @@ static void test_interrupted_steps_are_computed_again(void **state)
         pl_engine *e = open_ahead(4 + (uint32_t)i, 64);
         pl_stream *s[N_KINDS];
         ahead.interrupt_every = every[i];
-        for (uint32_t k = 0; k < N_KINDS - 2 * (i % 2); k++) {
+        for (uint32_t k = 0; k < (i % 2 ? OWN_KIND : N_KINDS); k++) {
             const pl_request r = request_of_kind(k);
             s[k] = submit(e, &r);
         }
-        for (uint32_t k = 0; k < N_KINDS - 2 * (i % 2); k++) check(k, s[k]);
+        for (uint32_t k = 0; k < (i % 2 ? OWN_KIND : N_KINDS); k++) check(k, s[k]);
         pl_stats_read(e, &stats);
         assert_true(stats.n_interrupted_steps > 5);
         ahead.interrupt_every = 0;

@@ -91,10 +91,78 @@ static void every_member_arrives(void **state)
     }
     assert_string_equal(r.model, "m");
     request_free(&r);
+    take(true, "\"stop_token_ids\":[7,0],\"min_tokens\":3,\"min_new_tokens\":2", &r);
+    assert_true(r.n_stop_tokens == 2 && r.stop_tokens[0] == 7 && r.stop_tokens[1] == 0);
+    assert_int_equal(r.min_tokens, 3);
+    request_free(&r);
     take(false, "\"logprobs\":3,\"max_tokens\":-1,\"stop\":\"x\",\"seed\":-1", &r);
     assert_true(r.logprobs && r.n_top_logprobs == 3 && r.max_tokens == 0 && r.n_stop == 1);
     assert_false(r.has_seed);
     request_free(&r);
+}
+
+/* Settled, an order is the engine's: here it is what was said. */
+static void samplers_arrive(void **state)
+{
+    struct request r;
+    (void)state;
+    take(true, "\"dry_multiplier\":0.5,\"dry_base\":2,\"dry_allowed_length\":3,"
+               "\"dry_penalty_last_n\":-1,\"dry_sequence_breakers\":[\"a\",\"\",\"bc\"],"
+               "\"xtc_probability\":0.25,\"xtc_threshold\":0.75,\"mirostat\":2,\"mirostat_tau\":4,"
+               "\"mirostat_eta\":0.5,\"dynatemp_range\":1.5,\"dynatemp_exponent\":0.5,"
+               "\"top_n_sigma\":1.5,\"min_keep\":3,\"samplers\":[\"temperature\",\"dry\",\"tfs_z\","
+               "\"typical_p\",\"typ_p\"]", &r);
+    const pl_sampling *s = &r.sampling;
+    assert_true(s->dry_multiplier == 0.5f && s->dry_base == 2 && s->dry_allowed_length == 3);
+    assert_true(s->dry_last_n == -1 && s->n_dry_breakers == 2);
+    assert_string_equal(s->dry_breaker[0], "a");
+    assert_string_equal(s->dry_breaker[1], "bc");
+    assert_true(s->xtc_probability == 0.25f && s->xtc_threshold == 0.75f);
+    assert_true(s->mirostat == 2 && s->mirostat_tau == 4 && s->mirostat_eta == 0.5f);
+    assert_true(s->dynatemp_range == 1.5f && s->dynatemp_exponent == 0.5f);
+    assert_true(s->top_n_sigma == 1.5f && s->min_keep == 3 && s->n_order == 3);
+    assert_true(s->order[0] == PL_SAMPLER_TEMPERATURE && s->order[1] == PL_SAMPLER_DRY &&
+                s->order[2] == PL_SAMPLER_TYPICAL);
+    request_free(&r);
+    take(false, "\"nsigma\":-1,\"mirostat_mode\":1,\"dry_base\":0,\"samplers\":\"kt\","
+                "\"dry_sequence_breakers\":[]", &r);
+    assert_true(r.sampling.top_n_sigma == -1 && r.sampling.mirostat == 1);
+    assert_true(r.sampling.n_order == 2 && r.sampling.order[0] == PL_SAMPLER_TOP_K);
+    assert_true(r.sampling.n_dry_breakers == 0);
+    request_free(&r);
+    take(false, "\"samplers\":[]", &r);
+    assert_int_equal(r.sampling.n_order, 0);
+    request_free(&r);
+}
+
+static void samplers_that_are_refused(void **state)
+{
+    static const struct { const char *name, *value; } cases[] = {
+        { "dry_multiplier", "-0.1" }, { "dry_multiplier", "101" }, { "dry_base", "-1" },
+        { "dry_allowed_length", "-1" }, { "dry_penalty_last_n", "-2" },
+        { "dry_sequence_breakers", "\"a\"" }, { "dry_sequence_breakers", "[5]" },
+        { "dry_sequence_breakers", "[\"a\\u0000b\"]" },
+        { "dry_sequence_breakers", "[\"01234567890123456789012345678901234567890\"]" },
+        { "xtc_probability", "1.1" }, { "xtc_threshold", "-1" }, { "mirostat", "3" },
+        { "mirostat", "1.5" }, { "mirostat_mode", "-1" }, { "mirostat_tau", "-1" },
+        { "mirostat_eta", "11" }, { "dynatemp_range", "-1" }, { "dynatemp_exponent", "\"1\"" },
+        { "top_n_sigma", "2000" }, { "nsigma", "[]" }, { "min_keep", "-1" },
+    };
+    struct request_error error = { 0 };
+    struct request r;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char members[256];
+        snprintf(members, sizeof members, "\"%s\":%s", cases[i].name, cases[i].value);
+        error = (struct request_error){ 0 };
+        if (parse(false, members, &r, &error)) fail_msg("taken: %s", members);
+        assert_string_equal(error.param, cases[i].name);
+        assert_non_null(strstr(error.text, cases[i].name));
+    }
+    assert_false(parse(true, "\"dry_multiplier\":1,\"dry_base\":0.9", &r, &error));
+    assert_string_equal(error.text, "dry_base is 0.9; a number from 1 to 100 is wanted");
+    assert_false(parse(true, "\"samplers\":[\"top_k\",\"swirl\"]", &r, &error));
+    assert_non_null(strstr(error.text, "samplers: \"swirl\" is no sampler; penalties, dry, "));
 }
 
 #define LONG_STOP_32 "0123456789abcdef0123456789abcdef"
@@ -195,11 +263,10 @@ static void what_is_not_supported_is_refused_by_name(void **state)
 {
     static const struct { const char *name, *value; } cases[] = {
         { "structural_tag", "\"x\"" },
-        { "verbosity", "\"low\"" }, { "dry_multiplier", "0.8" }, { "xtc_probability", "0.5" },
-        { "mirostat", "2" }, { "dynatemp_range", "0.5" }, { "top_n_sigma", "1" },
-        { "adaptive_target", "0.5" }, { "tfs_z", "0.9" }, { "min_keep", "2" },
+        { "verbosity", "\"low\"" }, { "dynamic_temperature", "true" },
+        { "adaptive_target", "0.5" }, { "tfs_z", "0.9" }, { "sampler_order", "[6,0]" },
         { "use_beam_search", "true" }, { "length_penalty", "2" }, { "bad_words", "[\"a\"]" },
-        { "allowed_token_ids", "[1]" }, { "min_tokens", "20" }, { "stop_token_ids", "[5]" },
+        { "allowed_token_ids", "[1]" }, { "min_tokens", "101" }, { "stop_token_ids", "[-5]" },
         { "include_stop_str_in_output", "true" }, { "n_indent", "2" }, { "random_seed", "7" },
         { "t_max_predict_ms", "100" }, { "reasoning_budget", "0" }, { "input_prefix", "\"x\"" },
         { "truncate_prompt_tokens", "5" }, { "prompt_logprobs", "1" },
@@ -212,12 +279,15 @@ static void what_is_not_supported_is_refused_by_name(void **state)
             { "response_fields", "[\"x\"]" },
         { "skip_special_tokens", "false" },
         { "reasoning_format", "\"a\"" }, { "reasoning_format", "\"none auto\"" },
-        { "samplers", "[\"top_k\",\"temperature\"]" }, { "samplers", "\"x\"" },
-        { "samplers", "[\"temperature\",\"penalties\",\"top_k\",\"typ_p\",\"top_p\",\"min_p\"]" },
+        { "samplers", "[\"top_k\",\"infill\"]" }, { "samplers", "\"xq\"" },
+        { "samplers", "[\"temperature\",\"top_k\",\"temperature\"]" }, { "samplers", "5" },
+        { "samplers", "\"tkt\"" }, { "samplers", "[\"tfs_z\"]" }, { "samplers", "\"k\\u0000\"" },
         { "samplers", "[5]" }, { "best_of", "2" }, { "tool_choice", "\"required\"" },
         /* of the wrong kind, however empty or small */
         { "dry_multiplier", "\"0\"" }, { "mirostat", "false" }, { "stop_token_ids", "0" },
         { "use_beam_search", "0" }, { "grammar", "0" }, { "min_tokens", "-1" },
+        { "min_new_tokens", "1000" }, { "stop_token_ids", "[\"a\"]" },
+        { "stop_token_ids", "[2147483648]" }, { "stop_token_ids", "{\"5\":1}" },
     };
     (void)state;
     for (int is_chat = 0; is_chat < 2; is_chat++)
@@ -491,6 +561,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_out_has_the_servers_defaults),
         cmocka_unit_test(every_member_arrives),
+        cmocka_unit_test(samplers_arrive),
+        cmocka_unit_test(samplers_that_are_refused),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
         cmocka_unit_test(forms_of_replies),
