@@ -31,6 +31,8 @@ void engine_give_place(struct pl_engine *e, struct pl_stream *s)
 
 void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
 {
+    if (s->embed) embed_memory_let_go(s->embed->memory);
+    s->embed = NULL;
     stream_forget_storage(&e->streams, s);
     pthread_mutex_lock(&e->lock);
     stream_pool_give(&e->streams, s);
