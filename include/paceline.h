@@ -445,8 +445,9 @@ typedef struct pl_embedding pl_embedding; /* texts on their way to vectors, from
 
 /* Begins to compute the texts' vectors, copying the tokens. Texts share steps with each other and
  * with streams, and a vector is the same bits whoever else is computed; the mean and none compute
- * every position of a text, the others take what is at hand in KV. Twice as many texts as there are
- * slots are in the engine at a time, so that a stream that comes later waits for these alone.
+ * every position of a text, the others take what is at hand in KV. At most twice as many texts as
+ * there are slots are in the engine at a time, so that a stream that comes later waits for these
+ * alone; they have one place in the queue, whose limits are for the others.
  * PL_E_BUSY, PL_E_CLOSING: nothing was begun. PL_E_CONTEXT: a text does not fit a stream's context.
  * Release with pl_embedding_close. */
 PL_API pl_status pl_embedding_open(pl_engine *engine, const pl_embed_request *request,

@@ -128,13 +128,17 @@ static pl_status begin_text(struct pl_embedding *b, uint32_t job, pl_err *err)
                                  .sampling = pl_sampling_default(), .on_event = b->on_event,
                                  .arg = b->arg };
     b->memory->job[job] = job_of(b, job, t);
-    const struct prompt_job of = { .embed = &b->memory->job[job], .is_begun = b->n_begun > 0 };
+    const struct prompt_job of = { .embed = &b->memory->job[job],
+                                   .place = !b->n_begun              ? PLACE_NEW
+                                            : b->n_begun == b->n_done ? PLACE_HELD
+                                                                      : PLACE_EXTRA };
     const pl_status st = engine_submit(b->engine, &request, &of, &b->stream[job], err);
     b->n_begun += !st;
     return st;
 }
 
-/* Where no stream is to be had, one that ends makes room: who has none under way is refused. */
+/* Of an embedding one text is in the queue, or has been; those beside it come as far as there is
+ * room, and take nobody's place. */
 static pl_status begin_texts(struct pl_embedding *b, pl_err *err)
 {
     for (uint32_t i = 0; i < b->n_jobs && b->n_begun < b->n_texts; i++) {

@@ -16,6 +16,8 @@ void engine_cancel_wake(struct pl_engine *e)
 
 void engine_leave_queue(struct pl_engine *e, struct pl_stream *s)
 {
+    e->n_extra -= s->is_extra;
+    s->is_extra = false;
     if (!s->is_queued) return;
     s->is_queued = false;
     e->n_queued--;

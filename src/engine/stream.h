@@ -73,7 +73,7 @@ struct pl_stream {
     uint32_t n_reply;
     uint64_t admitted_ns, first_token_ns, last_token_ns;
 
-    bool is_queued;             /* under the engine's lock: has a place in the queue */
+    bool is_queued, is_extra;   /* under the engine's lock: has a place in the queue, or beside */
 
     _Atomic uint32_t flags;
     struct ring ring;

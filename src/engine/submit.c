@@ -84,28 +84,39 @@ static pl_status find_place(const struct pl_engine *e, size_t n_tokens, pl_err *
     return PL_OK;
 }
 
+static pl_status find_extra_place(const struct pl_engine *e, pl_err *err)
+{
+    if (e->n_extra < e->plan.public.n_streams) return PL_OK;
+    return pl_fail(err, PL_E_BUSY, "%" PRIu32 " streams wait beside the queue: as many as may",
+                   e->n_extra);
+}
+
 /* Under the engine's lock. */
-static pl_status take_place(struct pl_engine *e, size_t n_tokens, bool is_begun,
+static pl_status take_place(struct pl_engine *e, size_t n_tokens, enum submit_place place,
                             struct pl_stream **out, pl_err *err)
 {
     if (e->is_stopping) return pl_fail(err, PL_E_CLOSING, "the engine is shutting down");
-    const pl_status st = is_begun ? PL_OK : find_place(e, n_tokens, err);
+    const pl_status st = place == PLACE_NEW     ? find_place(e, n_tokens, err)
+                         : place == PLACE_EXTRA ? find_extra_place(e, err)
+                                                : PL_OK;
     if (st) return st;
     if (!(*out = stream_pool_take(&e->streams)))
         return pl_fail(err, PL_E_BUSY, "all %" PRIu32 " stream objects are in use: close streams "
                        "that ended", e->streams.layout.n_objects);
-    e->n_queued++;
-    e->n_queued_tokens += n_tokens;
-    (*out)->is_queued = true;
+    (*out)->is_extra = place == PLACE_EXTRA;
+    (*out)->is_queued = !(*out)->is_extra;
+    e->n_extra += (*out)->is_extra;
+    e->n_queued += (*out)->is_queued;
+    if ((*out)->is_queued) e->n_queued_tokens += n_tokens;
     (*out)->seq.id = ++e->last_id;
     return PL_OK;
 }
 
-static void count(struct pl_engine *e, pl_status st)
+static void count(struct pl_engine *e, enum submit_place place, pl_status st)
 {
     pl_stats *now = &e->stats.now;
     stats_lock(&e->stats);
-    if (st == PL_E_BUSY) now->n_rejected_busy++;
+    if (st == PL_E_BUSY && place != PLACE_EXTRA) now->n_rejected_busy++;
     if (st == PL_E_CONTEXT) now->n_rejected_context++;
     if (st == PL_E_CLOSING) now->n_rejected_closing++;
     if (st == PL_OK) now->n_requests++;
@@ -228,10 +239,10 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
     if (!st) st = open_constraint(e, r, &constraint, err);
     if (!st) {
         pthread_mutex_lock(&e->lock);
-        st = take_place(e, r->n_tokens, job->is_begun, out, err);
+        st = take_place(e, r->n_tokens, job->place, out, err);
         pthread_mutex_unlock(&e->lock);
     }
-    count(e, st);
+    count(e, job->place, st);
     if (st) {
         constraint_close(constraint);
         return st;

@@ -4,12 +4,19 @@
 
 #include "engine/engine.h"
 
+/* Where a stream waits for its slot. */
+enum submit_place {
+    PLACE_NEW,                  /* in the queue, which may be full, or drained */
+    PLACE_HELD,                 /* in the queue, for what has had a place there: not refused */
+    PLACE_EXTRA,                /* beside the queue, for what is under way anyhow: as many as there
+                                 * are slots, so that these stay full. PL_E_BUSY: no more */
+};
+
 /* What a stream is there for that has no reply: where to put what is made of its prompt. */
 struct prompt_job {
     struct score_job *score;    /* or NULL */
     struct embed_job *embed;    /* or NULL; its memory is held until the stream's object is free */
-    bool is_begun;              /* part of what was taken before: it is no new request, and neither
-                                 * a full queue nor a drain refuses it */
+    enum submit_place place;
 };
 
 /* Submits a request; job: NULL where there is a reply. Any thread. */

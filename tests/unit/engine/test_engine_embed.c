@@ -273,6 +273,37 @@ static void test_a_drain_lets_it_finish(void **state)
     pl_close(e);
 }
 
+/* Of all texts one has a place in the queue: chats find theirs. Many embeddings go on beside. */
+static void test_others_find_their_places(void **state)
+{
+    (void)state;
+    enum { N_JOBS = 12 };
+    static struct reply reply;
+    pl_embedding *b[N_JOBS];
+    pl_engine *e = open_engine((pl_params){ .n_streams = 2, .queue_requests = N_JOBS + 4 });
+    const pl_request r = request_of(token[3], 40, 20, 0);
+    pl_stream *chat[4];
+    for (int i = 0; i < N_JOBS; i++) b[i] = begin(e, PL_POOLING_MEAN);
+    for (int i = 0; i < 4; i++) chat[i] = submit(e, &r);
+    for (uint32_t n_done = 0; n_done < N_JOBS;) {
+        n_done = 0;
+        for (int i = 0; i < N_JOBS; i++) {
+            bool is_done;
+            pl_err err = { 0 };
+            if (pl_embedding_poll(b[i], &is_done, &err)) fail_msg("%s", err.text);
+            n_done += is_done;
+        }
+    }
+    for (int i = 0; i < 4; i++) finish(chat[i], &reply);
+    for (int i = 0; i < N_JOBS; i++) pl_embedding_close(b[i]);
+    pl_stats stats;
+    pl_stats_read(e, &stats);
+    assert_int_equal(stats.n_rejected_busy, 0);
+    assert_int_equal(stats.n_queued, 0);
+    assert_int_equal(stats.n_queued_tokens, 0);
+    pl_close(e);
+}
+
 /* A full queue refuses an embedding as it does a chat. */
 static void test_a_full_queue(void **state)
 {
@@ -300,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_given_up_at_any_time),
         cmocka_unit_test(test_a_drain_lets_it_finish),
+        cmocka_unit_test(test_others_find_their_places),
         cmocka_unit_test(test_a_full_queue),
     };
     if (!tiny_model_write(model_path, true)) return 1;
