@@ -5,6 +5,7 @@
 #include "server/dialect.h"
 #include "server/metrics.h"
 #include "server/route_completion.h"
+#include "server/route_embedding.h"
 #include "server/route_info.h"
 #include "server/route_text.h"
 
@@ -13,6 +14,9 @@ static const struct route routes[] = {
     { "POST", "/chat/completions", route_completion, &dialect_chat, .needs_engine = true },
     { "POST", "/v1/completions", route_completion, &dialect_text, .needs_engine = true },
     { "POST", "/completions", route_completion, &dialect_text, .needs_engine = true },
+    { "POST", "/v1/embeddings", route_embeddings, .needs_engine = true },
+    { "POST", "/embeddings", route_embeddings, .needs_engine = true },
+    { "POST", "/embedding", route_embedding, .needs_engine = true },
     { "GET", "/v1/models", route_models, .needs_engine = true },
     { "GET", "/models", route_models, .needs_engine = true },
     { "GET", "/v1/models/", route_model, .needs_engine = true, .is_prefix = true },
