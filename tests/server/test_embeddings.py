@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -136,8 +137,7 @@ def test_none_tells_every_row(serve, tiny):
 
 
 def test_end_token_where_the_file_asks_for_it(serve, tiny, server):
-    ids = list(b"abc")
-    ids = [int(i) for i in server.post("/tokenize", {"content": "abc"})[2]["tokens"]]
+    ids = server.post("/tokenize", {"content": "abc"})[2]["tokens"]
     with serve(tiny(ends=True)) as s:
         status, _, body = s.post("/v1/embeddings", {"input": "abc"})
         assert status == 200 and body["usage"]["prompt_tokens"] == len(ids) + 1
@@ -285,6 +285,18 @@ def test_names_and_rank(serve, tiny):
         status, _, got = s.post("/v1/embeddings", {"input": "a"})
         assert status == 501 and got["error"]["type"] == "not_supported_error"
         assert s.post("/v1/completions", COMPLETION)[0] == 200
+
+
+def test_poolings_that_are_none(build_dir, tiny, tmp_path):
+    def serve_fails(path, *options):
+        done = subprocess.run([build_dir / "paceline", "serve", path, "--port", "0", *options],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode
+        return done.stderr
+    odd = tiny_models.write(str(tmp_path / "odd.gguf"), "qwen3",
+                            keys={"pooling_type": (T.UINT32, 5)})
+    assert "pooling_type is 5; 0 (none)" in serve_fails(odd)
+    assert "none, mean, cls or last is wanted" in serve_fails(tiny(), "--pooling", "rank")
 
 
 def test_no_room_for_vectors(serve, tiny):
