@@ -2,7 +2,7 @@
  *
  * Threads: every function may be called from any thread unless its comment says otherwise. One
  * engine thread, owned by the engine, does all the computing; nothing here waits for it except
- * pl_open, pl_close, pl_stream_wait and pl_score.
+ * pl_open, pl_close, pl_stream_wait, pl_score and pl_embed.
  *
  * Ownership: strings and arrays passed in are copied before the call returns. What a function
  * hands out is released with the function its comment names. A zeroed struct means "defaults".
@@ -90,6 +90,17 @@ typedef struct pl_rope {
  * stop, which makes pl_open fail with PL_E_CANCELLED. Must not call the library. */
 typedef bool pl_progress_fn(void *arg, float fraction);
 
+/* What the rows of a text's positions become: the last layer's, normed as the output head reads
+ * them. */
+typedef enum pl_pooling {
+    PL_POOLING_DEFAULT,         /* as the model file says, or the last */
+    PL_POOLING_NONE,            /* they stay: a vector for each position */
+    PL_POOLING_MEAN,
+    PL_POOLING_CLS,             /* the first */
+    PL_POOLING_LAST,
+    PL_POOLING_RANK,            /* of files alone: a classifier, which is not run, reads the row */
+} pl_pooling;
+
 typedef struct pl_params {
     const char *model_path;     /* GGUF, or the first part of a split one */
     uint32_t n_streams;         /* slots: decoded together; 0: 1 */
@@ -121,6 +132,7 @@ typedef struct pl_params {
     const char *isa;            /* most capable instruction set to use: "scalar", "avx2", ... */
     const char *chat_template;  /* replaces the file's own; a built-in's name ("chatml"), the
                                  * name of another one in the file ("rag"), or a source */
+    pl_pooling pooling;         /* of embeddings that do not say; not RANK */
     const char *override_kv;    /* keys of the model file: "KEY=TYPE:VALUE", several with commas;
                                  * TYPE is int, float, bool or str */
     pl_rope rope;
@@ -169,6 +181,7 @@ typedef struct pl_plan {
     uint32_t n_kv_layers;       /* layers that keep keys and values of their own */
     uint32_t n_window_layers, window_tokens;    /* layers that look back so many tokens alone */
     uint32_t n_cpu_layers;      /* the first of them, where the backend has not all */
+    pl_pooling pooling;         /* of embeddings that do not say; RANK: there is none */
     char gpu_refusal[256];      /* of an open engine whose backend nobody chose by name: why the CPU
                                  * computes and not this build's first choice; empty: no refusal */
 } pl_plan;
@@ -238,6 +251,7 @@ typedef enum pl_tokenize_flags {
     PL_TOKENIZE_PLAIN = 0,
     PL_TOKENIZE_SPECIAL = 1,    /* control tokens written in the text become control tokens */
     PL_TOKENIZE_BOS = 2,        /* put the begin token first where the model file asks for one */
+    PL_TOKENIZE_EOS = 4,        /* and the end token last: models of embeddings read it there */
 } pl_tokenize_flags;
 
 /* Any bytes are accepted; they need not be UTF-8. */
@@ -462,6 +476,56 @@ typedef struct pl_score_result { /* release with pl_score_free */
 PL_API pl_status pl_score(pl_engine *engine, const int32_t *tokens, size_t n_tokens, uint32_t n_top,
                           pl_score_result *out, pl_err *err);
 PL_API void pl_score_free(pl_score_result *result);
+
+/* ---- embeddings ----------------------------------------------------------------------------- */
+
+typedef struct pl_embed_text {
+    const int32_t *tokens;      /* at least one, and as many as a stream's context holds */
+    size_t n_tokens;
+} pl_embed_text;
+
+typedef struct pl_embed_request {
+    const pl_embed_text *text;  /* (n_texts) */
+    size_t n_texts;             /* at least one */
+    pl_pooling pooling;         /* DEFAULT: as pl_plan.pooling says */
+    pl_wake_fn *on_event;       /* poll again; may be NULL */
+    void *arg;
+} pl_embed_request;
+
+typedef struct pl_embedding pl_embedding; /* texts on their way to vectors, from open to close */
+
+/* Begins to compute the texts' vectors, copying the tokens. Texts share steps with each other and
+ * with streams, and a vector is the same bits whoever else is computed; the mean and none compute
+ * every position of a text, the others take what is at hand in KV. At most twice as many texts as
+ * there are slots are in the engine at a time, so that a stream that comes later waits for these
+ * alone; they have one place in the queue, whose limits are for the others.
+ * PL_E_BUSY, PL_E_CLOSING: nothing was begun. PL_E_CONTEXT: a text does not fit a stream's context.
+ * Release with pl_embedding_close. */
+PL_API pl_status pl_embedding_open(pl_engine *engine, const pl_embed_request *request,
+                                   pl_embedding **out, pl_err *err);
+
+/* Takes what has come and hands further texts to the engine; never waits for it. *is_done: all
+ * vectors are there. To be called after the open and after each on_event, by one thread at a time.
+ * A failure is for good. */
+PL_API pl_status pl_embedding_poll(pl_embedding *embedding, bool *is_done, pl_err *err);
+
+/* A text's vectors, (*n_rows, d_model) as they are, not scaled: one, or with PL_POOLING_NONE one
+ * for each token. Once all are there, until the close. */
+PL_API const float *pl_embedding_rows(const pl_embedding *embedding, size_t text, size_t *n_rows);
+
+/* Gives up what is not computed. No on_event begins once it returned. NULL is allowed. */
+PL_API void pl_embedding_close(pl_embedding *embedding);
+
+typedef struct pl_embed_result { /* release with pl_embed_free */
+    float *vector;              /* (n_rows, d_model): the texts' rows, one text after another */
+    size_t n_rows;
+    uint32_t d_model;
+} pl_embed_result;
+
+/* Vectors of some texts. Waits for the result; streams go on meanwhile. */
+PL_API pl_status pl_embed(pl_engine *engine, const pl_embed_text *text, size_t n_texts,
+                          pl_pooling pooling, pl_embed_result *out, pl_err *err);
+PL_API void pl_embed_free(pl_embed_result *result);
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 

@@ -41,7 +41,8 @@ def is_taken(done):
     -s -1 | --seed=7 | --temp 0.7 | --samplers= | --mirostat 0 | --dry-multiplier 0.0
     --xtc-probability 0 | --dry-base 1.75 | --top-n-sigma -1 | --no-mmproj | --reasoning-format auto
     --reasoning-budget -1 | --reasoning auto | --no-agent | --no-escape | -e | --load-mode mmap
-    -lm mmap+mlock | -dev none | --pooling none | --spec-type none | --no-models-autoload
+    -lm mmap+mlock | -dev none | --pooling none | --pooling mean | --pooling cls
+    --pooling last | --embedding | --embeddings | --spec-type none | --no-models-autoload
     --sse-ping-interval -1 | --predict 128 | --kv-unified-per-slot 4096 | --chat-template chatml
     -v | --log-verbose | --check-tensors | --tags a,b | --ignore-eos | --no-direct-io | -ctk q8_0
     --cache-type-v f16 | --draft-max 0 | --cors-origins * | --chat-template-kwargs {"a":1}
@@ -68,8 +69,8 @@ def test_taken(serve, line):
                                                                                "speculative"),
     ("--spec-draft-n-max 3", "speculative"), ("--draft-max 16", "speculative"), ("--spec-default",
                                                                                  "speculative"),
-    ("-hfd a/b", "speculative"), ("--embeddings", "embeddings"), ("--embedding", "embeddings"),
-    ("--reranking", "reranking"), ("--rerank", "reranking"), ("--pooling mean", "embeddings"),
+    ("-hfd a/b", "speculative"),
+    ("--reranking", "reranking"), ("--rerank", "reranking"),
     ("--lora a.gguf", "adapters"), ("--control-vector a", "adapters"), ("--grammar root::=x",
                                                                         "grammar"),
     ("--grammar-file g", "grammar"), ("-j {}", "schema"), ("--json-schema-file f", "schema"),

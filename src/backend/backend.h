@@ -211,17 +211,24 @@ struct span {
                                  * least one, not all; NO_STATE: nowhere */
 };
 
-/* What is wanted of the columns of an output. */
-enum output_kind { OUTPUT_LOGITS };
+/* What is wanted of the columns of an output: their logits, or what the head makes those of, which
+ * is the norm of X. */
+enum output_kind { OUTPUT_LOGITS, OUTPUT_HIDDEN };
 
 /* Neighbouring columns of a span that something is wanted of. All of them go to one call, in the
  * order of positions: what is picked at one may depend on what was picked at those before. */
 struct output {
     enum output_kind kind;
     uint32_t span;              /* of the batch */
-    uint32_t first_col, n_cols; /* max_outs at most */
-    uint32_t first_row;         /* columns of all outputs before this one */
+    uint32_t first_col, n_cols; /* of logits: max_outs at most */
+    uint32_t first_row;         /* columns of all outputs of logits before this one */
 };
+
+/* Rows of logits that it takes. */
+static inline uint32_t output_n_rows(const struct output *o)
+{
+    return o->kind == OUTPUT_LOGITS ? o->n_cols : 0;
+}
 
 /* What penalties and biases do to the logit x of one token, in this order: x is divided by
  * repetition_penalty where it is above 0, else multiplied; count * frequency_penalty, then
@@ -273,7 +280,7 @@ struct picked {
  * without what it touches, until finish does. */
 struct batch {
     uint32_t n_cols, n_spans, n_outputs;
-    uint32_t n_rows;            /* columns of all outputs */
+    uint32_t n_rows;            /* columns of all outputs of logits */
     const int32_t *token;       /* (n_cols); -1 - r, where steps run ahead: what the step started
                                  * before this one picks for its row r */
     const uint32_t *pos;        /* (n_cols) */
@@ -282,21 +289,22 @@ struct batch {
     const struct pick *pick;    /* (n_rows) of a step that is started; NULL: all by sample_fn */
 };
 
-/* The column that a row of the outputs comes from. */
+/* The column that a row of logits comes from. */
 static inline uint32_t batch_col_of_row(const struct batch *b, uint32_t row)
 {
     const struct output *o = b->output;
-    while (row - o->first_row >= o->n_cols) o++;
+    while (row - o->first_row >= output_n_rows(o)) o++;
     return o->first_col + (row - o->first_row);
 }
 
-/* The end of a turn of outputs: `first` and those behind it whose rows fit together. */
+/* The end of a turn of outputs: `first` and those behind it whose rows fit together. It may have
+ * none: all of them want hidden rows. */
 static inline uint32_t batch_turn_end(const struct batch *b, uint32_t first, uint32_t max_outs)
 {
     uint32_t end = first, n_rows = 0;
-    assert(b->output[first].n_cols <= max_outs);
-    while (end < b->n_outputs && n_rows + b->output[end].n_cols <= max_outs)
-        n_rows += b->output[end++].n_cols;
+    assert(output_n_rows(&b->output[first]) <= max_outs);
+    while (end < b->n_outputs && n_rows + output_n_rows(&b->output[end]) <= max_outs)
+        n_rows += output_n_rows(&b->output[end++]);
     return end;
 }
 
@@ -510,10 +518,13 @@ struct logit_rows {
                                  * LOGIT_BLOCK (i + 1) - 1 that have a token, NaN counting as minus
                                  * infinity, and so a block without tokens */
     size_t ld_logits, ld_largest;
+    const float *hidden;        /* instead, of OUTPUT_HIDDEN: (n_cols, ld_hidden), of which d_model
+                                 * are there. NULL: logits are */
+    size_t ld_hidden;
 };
 
-/* Picks from an output's rows of logits, which it may change; called once for each output, from any
- * of the backend's threads, in no particular order. */
+/* Picks from an output's rows of logits, which it may change, or takes its hidden rows; called once
+ * for each output, from any of the backend's threads, in no particular order. */
 typedef void sample_fn(void *arg, uint32_t output, const struct logit_rows *rows);
 
 /* Bytes a backend will take, for plan_compute. */
@@ -635,9 +646,10 @@ struct backend_ops {
      * other branch */
     void (*experts_add)(struct backend *b, const struct norm *norm, const struct expert_weights *w,
                         const struct ffn_params *p, const struct residual *r);
-    /* LOGITS = norm(X of the output columns) * weight, scaled and capped */
+    /* LOGITS = norm(X of the output columns) * weight, scaled and capped; of OUTPUT_HIDDEN, the
+     * norm in f32 alone */
     void (*logits)(struct backend *b, const struct head_params *p, const struct matrix *weight);
-    /* fn for every output column's logits */
+    /* fn for every output's rows. X is not the step's any more afterwards */
     void (*sample)(struct backend *b, sample_fn *fn, void *arg);
     /* Runs what was recorded; on return all of it is done. A failure is the machine's (a GPU's
      * command buffer): what the step should have written is not to be used, the next step may

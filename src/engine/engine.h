@@ -61,6 +61,7 @@ struct pl_engine {
     pthread_cond_t changed;
     struct pl_stream *new_first, *new_last; /* under lock, and so down to is_stopping */
     uint32_t n_queued, n_running;           /* waiting for a slot and wanted; in one */
+    uint32_t n_extra;                       /* waiting beside the queue */
     uint64_t n_queued_tokens, last_id;
     bool is_wake_pending, is_draining, is_stopping;
 

@@ -16,6 +16,8 @@ void engine_cancel_wake(struct pl_engine *e)
 
 void engine_leave_queue(struct pl_engine *e, struct pl_stream *s)
 {
+    e->n_extra -= s->is_extra;
+    s->is_extra = false;
     if (!s->is_queued) return;
     s->is_queued = false;
     e->n_queued--;
@@ -31,6 +33,8 @@ void engine_give_place(struct pl_engine *e, struct pl_stream *s)
 
 void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
 {
+    if (s->embed) embed_memory_let_go(s->embed->memory);
+    s->embed = NULL;
     stream_forget_storage(&e->streams, s);
     pthread_mutex_lock(&e->lock);
     stream_pool_give(&e->streams, s);

@@ -72,6 +72,10 @@ void outputs_fill_picks(struct pl_engine *e, struct step *step)
     for (uint32_t i = 0; i < batch->n_outputs; i++) {
         const struct output *o = &batch->output[i];
         const struct pl_stream *s = step_seq(step, i) ? stream_of(step_seq(step, i)) : NULL;
+        if (o->kind == OUTPUT_HIDDEN) {     /* it has no row, and nothing follows on it */
+            step->is_all_picked = false;
+            continue;
+        }
         struct pick *pick = &step->pick[o->first_row];
         if (s && !s->score) *pick = pick_for_backend(e, s, batch, o, seat);
         step->is_all_picked = step->is_all_picked && pick->is_by_backend;
@@ -144,6 +148,10 @@ void outputs_sample(void *arg, uint32_t output, const struct logit_rows *rows)
     if (!step_seq(step, output)) return;    /* it left while the step was computed */
     struct pl_stream *s = stream_of(step_seq(step, output));
     struct pl_engine *e = s->engine;
+    if (s->embed) {
+        embed_job_take(s->embed, step->batch.pos[o->first_col], rows, o->n_cols);
+        return;
+    }
     for (uint32_t i = 0; i < o->n_cols; i++) {
         const struct row row = { rows->logits + i * rows->ld_logits,
                                  rows->largest + i * rows->ld_largest, e->plan.public.n_vocab };

@@ -2,7 +2,8 @@
  * scratch adds the books of pool and scheduler, the sampling threads' room and the engine's own
  * struct; streams: see stream_layout_bytes. Not counted, because it passes: prompts of waiting
  * requests, the file's pages (dropped once the weights are packed), what a call of the text
- * functions allocates and returns, and what grammars take (constraint_room.h, matcher.h). */
+ * functions allocates and returns, what grammars take (constraint_room.h, matcher.h), and what
+ * embeddings do: their tokens and vectors. */
 #include "engine/plan.h"
 
 #include <inttypes.h>
@@ -38,6 +39,9 @@ static pl_status check_params(const pl_params *p, const struct hparams *h, pl_er
         if (limits[i].value > limits[i].max)
             return pl_fail(err, PL_E_PARAM, "%s is %" PRIu32 "; at most %" PRIu32 " is allowed",
                            limits[i].name, limits[i].value, limits[i].max);
+    if (p->pooling >= PL_POOLING_RANK)
+        return pl_fail(err, PL_E_PARAM, "pooling is %d; one of none, mean, cls and last is wanted",
+                       (int)p->pooling);
     if (p->ctx_tokens > h->ctx_tokens)
         return pl_fail(err, PL_E_PARAM, "a context of %" PRIu32 " tokens; the model was made for %"
                        PRIu32 ": lower ctx_tokens (--ctx-size), or stretch it (--rope-scaling yarn "
@@ -109,6 +113,7 @@ static void describe(pl_plan *out, const pl_params *p, const struct gguf *g,
     out->n_heads = h->dims.n_heads;
     out->n_kv_heads = h->dims.n_kv_heads;
     out->d_head = h->dims.d_head;
+    out->pooling = p->pooling ? p->pooling : h->pooling ? h->pooling : PL_POOLING_LAST;
     for (uint32_t i = 0; i < h->dims.n_layers; i++) {
         const uint32_t window = h->layer[i].attention.window;
         if (window) out->window_tokens = window;

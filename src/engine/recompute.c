@@ -72,7 +72,7 @@ static void take_half(struct pl_engine *e, struct half *h, struct step *step, ui
             out->span = span;
             out->first_col -= first;
             out->first_row -= h->first_row;
-            h->batch.n_rows += out->n_cols;
+            h->batch.n_rows += output_n_rows(out);
         }
     }
     h->batch.pick = b->pick ? b->pick + h->first_row : NULL;

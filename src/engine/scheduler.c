@@ -97,8 +97,8 @@ void scheduler_add(struct scheduler *s, struct seq *q)
     assert(!q->fork_of || q->fork_of->state == SEQ_WAITING || q->fork_of->state == SEQ_PREFILL ||
            q->fork_of->state == SEQ_DECODE);
 
-    if (q->wants_every_logit) q->fork_of = NULL;
-    q->computes_prompt |= q->wants_every_logit;
+    if (seq_wants_every_column(q)) q->fork_of = NULL;
+    q->computes_prompt |= seq_wants_every_column(q);
     q->state = SEQ_WAITING;
     q->n_tokens = q->n_prompt;
     q->n_computed = q->n_issued = q->n_cached = q->n_pages = q->n_reserved = q->n_indexed = 0;

@@ -100,7 +100,8 @@ void scheduler_close(struct scheduler *s);
 
 /* Puts a sequence at the end of the line. seq.n_tokens becomes n_prompt. The owner has checked that
  * the pool of group 0 has as many pages as max_tokens takes, so that it can be admitted at last.
- * With wants_every_logit nothing is shared: fork_of is ignored. */
+ * Who wants every column shares nothing: fork_of is ignored. One with `hidden` is to be removed
+ * once its prompt is computed; no step may be composed on top of one that has an output of it. */
 void scheduler_add(struct scheduler *s, struct seq *seq);
 
 /* Takes a sequence out, in whatever state, and gives its pages back. In a step that is in flight

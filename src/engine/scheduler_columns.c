@@ -6,11 +6,12 @@
 /* Of the last n of the columns that were just added for a sequence. */
 static void add_output(struct batch *b, struct output *to, struct seq *q, uint32_t n)
 {
-    *to = (struct output){ .kind = OUTPUT_LOGITS, .span = b->n_spans - 1,
-                           .first_col = b->n_cols - n, .n_cols = n, .first_row = b->n_rows };
+    *to = (struct output){ .kind = q->hidden ? OUTPUT_HIDDEN : OUTPUT_LOGITS,
+                           .span = b->n_spans - 1, .first_col = b->n_cols - n, .n_cols = n,
+                           .first_row = b->n_rows };
     b->n_outputs++;
-    b->n_rows += n;
-    q->row = b->n_rows - 1;
+    b->n_rows += output_n_rows(to);
+    q->row = b->n_rows - 1;     /* nobody asks for it who wants hidden rows: no token follows */
 }
 
 void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint32_t n)
@@ -37,7 +38,7 @@ void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint
         p->token[b->n_cols] = is_known ? q->token[pos] : -1 - (int32_t)q->row;
         p->pos[b->n_cols++] = pos;
     }
-    if (q->wants_every_logit) add_output(b, &p->output[b->n_outputs], q, n);
+    if (seq_wants_every_column(q)) add_output(b, &p->output[b->n_outputs], q, n);
     else if (end >= q->n_tokens) add_output(b, &p->output[b->n_outputs], q, 1);
     q->n_issued = end;
 }

@@ -38,7 +38,8 @@ PL_API pl_status pl_score(pl_engine *e, const int32_t *tokens, size_t n_tokens, 
                                  .sampling = pl_sampling_default() };
     pl_stream *stream = NULL;
     pl_status st = r.nll && r.top
-                       ? engine_submit(e, &request, &job, &stream, err)
+                       ? engine_submit(e, &request, &(struct prompt_job){ .score = &job }, &stream,
+                                       err)
                        : pl_fail(err, PL_E_MEMORY, "no memory for the scores of %zu tokens",
                                  n_tokens);
     const pl_finish finish = st ? PL_FINISH_LENGTH : wait_for_end(stream);

@@ -9,6 +9,9 @@
 
 enum seq_state { SEQ_NONE, SEQ_WAITING, SEQ_PREFILL, SEQ_DECODE, SEQ_GONE };
 
+/* Which hidden rows of its prompt a sequence is there for. */
+enum seq_hidden { HIDDEN_NONE, HIDDEN_LAST, HIDDEN_EVERY };
+
 /* Embedded in the stream. The first part is filled in before
  * scheduler_add, the second is the scheduler's. */
 struct seq {
@@ -21,7 +24,9 @@ struct seq {
     struct seq *fork_of;        /* same prompt: waits until that prompt is computed, then shares it;
                                  * NULL, or a sequence not yet removed */
     bool wants_every_logit;     /* score: every prompt column is an output */
-    bool computes_prompt;       /* all of it: takes nothing from the prefix index. Scores do */
+    enum seq_hidden hidden;     /* embedding: no logits are wanted, but these */
+    bool computes_prompt;       /* all of it: takes nothing from the prefix index. Who wants every
+                                 * column does: of what lies in pages there are no rows */
     bool is_paused;             /* changed by the owner between steps: keeps its slot but, once it
                                  * decodes, takes no column (its reader is slow) */
 
@@ -65,6 +70,11 @@ struct seq_list {
     struct seq *first, *last;
     uint32_t n;
 };
+
+static inline bool seq_wants_every_column(const struct seq *q)
+{
+    return q->wants_every_logit || q->hidden == HIDDEN_EVERY;
+}
 
 void seq_list_append(struct seq_list *list, struct seq *q);
 void seq_list_remove(struct seq_list *list, struct seq *q);

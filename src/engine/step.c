@@ -156,8 +156,10 @@ static void count_step(struct pl_engine *e, const struct step *step, uint64_t en
     stats_unlock(&e->stats);
 }
 
-/* Whether the output is a scored prompt's last; its results are where they belong already. */
-static bool is_last_score(const struct batch *b, const struct output *o, const struct pl_stream *s)
+/* Whether the output is its prompt's last; what is made of the prompt is where it belongs already.
+ */
+static bool is_last_of_prompt(const struct batch *b, const struct output *o,
+                              const struct pl_stream *s)
 {
     return b->pos[o->first_col] + o->n_cols == s->seq.n_prompt;
 }
@@ -166,8 +168,8 @@ static void deliver(struct pl_engine *e, const struct step *step, uint32_t outpu
 {
     const struct output *o = &step->batch.output[output];
     struct pl_stream *s = stream_of(step_seq(step, output));
-    if (s->score) {
-        if (is_last_score(&step->batch, o, s)) end_stream(e, s, PL_FINISH_LENGTH, -1);
+    if (s->score || s->embed) {
+        if (is_last_of_prompt(&step->batch, o, s)) end_stream(e, s, PL_FINISH_LENGTH, -1);
         return;
     }
     const struct reply_context c = reply_context(e);

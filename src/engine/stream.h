@@ -25,6 +25,7 @@
 
 #include "base/ring.h"
 #include "engine/constraint.h"
+#include "engine/embed_job.h"
 #include "engine/ending.h"
 #include "engine/scheduler.h"
 #include "engine/stats.h"
@@ -58,7 +59,9 @@ struct pl_stream {
     uint32_t n_top;
     pl_wake_fn *on_event;
     void *arg;
-    struct score_job *score;    /* NULL: an ordinary stream */
+    struct score_job *score;    /* NULL: an ordinary stream, or an embedding */
+    struct embed_job *embed;    /* NULL: none. Its memory is the stream's too, until the object is
+                                 * free */
     struct pl_stream *fork_of;  /* only looked at while its live_id is fork_id */
     uint64_t fork_id;
     uint64_t submitted_ns;
@@ -75,7 +78,7 @@ struct pl_stream {
     uint32_t n_reply;
     uint64_t admitted_ns, first_token_ns, last_token_ns;
 
-    bool is_queued;             /* under the engine's lock: has a place in the queue */
+    bool is_queued, is_extra;   /* under the engine's lock: has a place in the queue, or beside */
 
     _Atomic uint32_t flags;
     struct ring ring;

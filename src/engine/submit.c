@@ -49,12 +49,12 @@ static pl_status check_fork(const struct pl_engine *e, const pl_request *r, pl_e
 }
 
 /* Tokens of prompt and reply together that the stream may come to. */
-static pl_status total_tokens(const struct pl_engine *e, const pl_request *r, bool is_score,
+static pl_status total_tokens(const struct pl_engine *e, const pl_request *r, bool has_reply,
                               uint32_t *out, pl_err *err)
 {
     const pl_plan *p = &e->plan.public;
-    const uint64_t wanted = is_score ? r->n_tokens : (uint64_t)r->n_tokens + 1;
-    uint64_t total = is_score        ? r->n_tokens
+    const uint64_t wanted = (uint64_t)r->n_tokens + has_reply;
+    uint64_t total = !has_reply      ? r->n_tokens
                      : r->max_tokens ? (uint64_t)r->n_tokens + r->max_tokens
                                      : p->ctx_tokens;
     if (wanted > p->ctx_tokens)
@@ -71,13 +71,11 @@ static pl_status total_tokens(const struct pl_engine *e, const pl_request *r, bo
 
 /* Under the engine's lock. Free slots count as places; a prompt longer than the queue may hold is
  * taken when nothing else waits. */
-static pl_status take_place(struct pl_engine *e, size_t n_tokens, struct pl_stream **out,
-                            pl_err *err)
+static pl_status find_place(const struct pl_engine *e, size_t n_tokens, pl_err *err)
 {
     const pl_plan *p = &e->plan.public;
     const uint32_t n_free_slots = p->n_streams - e->n_running;
-    if (e->is_draining || e->is_stopping)
-        return pl_fail(err, PL_E_CLOSING, "the engine is shutting down");
+    if (e->is_draining) return pl_fail(err, PL_E_CLOSING, "the engine is shutting down");
     if (e->n_queued >= p->queue_requests + n_free_slots)
         return pl_fail(err, PL_E_BUSY, "%" PRIu32 " requests wait for a slot; at most %" PRIu32
                        " may (--queue-requests)", e->n_queued, p->queue_requests);
@@ -85,21 +83,42 @@ static pl_status take_place(struct pl_engine *e, size_t n_tokens, struct pl_stre
         return pl_fail(err, PL_E_BUSY, "prompts of %" PRIu64 " tokens wait; with this one's %zu "
                        "they would pass %" PRIu64 " (--queue-tokens)", e->n_queued_tokens, n_tokens,
                        p->queue_tokens);
+    return PL_OK;
+}
+
+static pl_status find_extra_place(const struct pl_engine *e, pl_err *err)
+{
+    if (e->n_extra < e->plan.public.n_streams) return PL_OK;
+    return pl_fail(err, PL_E_BUSY, "%" PRIu32 " streams wait beside the queue: as many as may",
+                   e->n_extra);
+}
+
+/* Under the engine's lock. */
+static pl_status take_place(struct pl_engine *e, size_t n_tokens, enum submit_place place,
+                            struct pl_stream **out, pl_err *err)
+{
+    if (e->is_stopping) return pl_fail(err, PL_E_CLOSING, "the engine is shutting down");
+    const pl_status st = place == PLACE_NEW     ? find_place(e, n_tokens, err)
+                         : place == PLACE_EXTRA ? find_extra_place(e, err)
+                                                : PL_OK;
+    if (st) return st;
     if (!(*out = stream_pool_take(&e->streams)))
         return pl_fail(err, PL_E_BUSY, "all %" PRIu32 " stream objects are in use: close streams "
                        "that ended", e->streams.layout.n_objects);
-    e->n_queued++;
-    e->n_queued_tokens += n_tokens;
-    (*out)->is_queued = true;
+    (*out)->is_extra = place == PLACE_EXTRA;
+    (*out)->is_queued = !(*out)->is_extra;
+    e->n_extra += (*out)->is_extra;
+    e->n_queued += (*out)->is_queued;
+    if ((*out)->is_queued) e->n_queued_tokens += n_tokens;
     (*out)->seq.id = ++e->last_id;
     return PL_OK;
 }
 
-static void count(struct pl_engine *e, pl_status st)
+static void count(struct pl_engine *e, enum submit_place place, pl_status st)
 {
     pl_stats *now = &e->stats.now;
     stats_lock(&e->stats);
-    if (st == PL_E_BUSY) now->n_rejected_busy++;
+    if (st == PL_E_BUSY && place != PLACE_EXTRA) now->n_rejected_busy++;
     if (st == PL_E_CONTEXT) now->n_rejected_context++;
     if (st == PL_E_CLOSING) now->n_rejected_closing++;
     if (st == PL_OK) now->n_requests++;
@@ -137,6 +156,12 @@ static void copy_sampling(struct pl_stream *s, const pl_request *r, pl_logit_bia
     s->mu = s->next_mu = mirostat_first(&s->sampling);
 }
 
+static enum seq_hidden hidden_of(const struct embed_job *job)
+{
+    if (!job) return HIDDEN_NONE;
+    return job->pooling == PL_POOLING_LAST ? HIDDEN_LAST : HIDDEN_EVERY;
+}
+
 static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_tokens,
                      unsigned char *storage, const struct stream_layout *l)
 {
@@ -145,6 +170,7 @@ static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_toke
                            .n_prompt = (uint32_t)r->n_tokens,
                            .max_tokens = max_tokens,
                            .wants_every_logit = s->score != NULL,
+                           .hidden = hidden_of(s->embed),
                            .computes_prompt = r->computes_prompt };
     for (uint32_t g = 0; g < l->n_kv_groups; g++)
         s->seq.page[g] = (uint32_t *)(void *)(storage + l->page_offset) + g * stream_table_pages(l);
@@ -152,12 +178,14 @@ static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_toke
 }
 
 static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
-                 struct score_job *score, struct constraint *constraint, uint32_t max_tokens)
+                 const struct prompt_job *job, struct constraint *constraint, uint32_t max_tokens)
 {
     const struct stream_layout *l = &e->streams.layout;
     unsigned char *storage = stream_storage(&e->streams, s);
 
-    s->score = score;
+    s->score = job->score;
+    s->embed = job->embed;
+    if (s->embed) embed_memory_hold(s->embed->memory);
     s->constraint = constraint;
     if (constraint) constraint_start(constraint);
     fill_seq(s, r, max_tokens, storage, l);
@@ -205,10 +233,13 @@ static void put_on_list(struct pl_engine *e, struct pl_stream *s)
     pthread_mutex_unlock(&e->lock);
 }
 
-pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_job *score,
+pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct prompt_job *job,
                         pl_stream **out, pl_err *err)
 {
+    static const struct prompt_job reply = { 0 };
+    const bool has_reply = !job;
     *out = NULL;
+    if (!job) job = &reply;
     if (e->is_text_only)
         return pl_fail(err, PL_E_PARAM, "the engine was opened for text alone (text_only)");
 
@@ -222,19 +253,19 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, struct score_j
         st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
                      r->n_top_logprobs, PICK_MAX_TOP);
     if (!st) st = check_fork(e, r, err);
-    if (!st) st = total_tokens(e, r, score != NULL, &max_tokens, err);
+    if (!st) st = total_tokens(e, r, has_reply, &max_tokens, err);
     if (!st) st = open_constraint(e, r, &constraint, err);
     if (!st) {
         pthread_mutex_lock(&e->lock);
-        st = take_place(e, r->n_tokens, out, err);
+        st = take_place(e, r->n_tokens, job->place, out, err);
         pthread_mutex_unlock(&e->lock);
     }
-    count(e, st);
+    count(e, job->place, st);
     if (st) {
         constraint_close(constraint);
         return st;
     }
-    fill(e, *out, r, score, constraint, max_tokens);
+    fill(e, *out, r, job, constraint, max_tokens);
     put_on_list(e, *out);
     return PL_OK;
 }

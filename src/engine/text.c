@@ -146,6 +146,11 @@ static bool wants_bos(const struct tokenizer *t)
     return tokenizer_adds_bos(t) && tokenizer_bos(t) >= 0;
 }
 
+static bool wants_eos(const struct tokenizer *t)
+{
+    return tokenizer_adds_eos(t) && tokenizer_eos(t) >= 0;
+}
+
 PL_API pl_status pl_tokenize(const pl_engine *e, const char *text, size_t n_bytes, unsigned flags,
                              pl_tokens *out, pl_err *err)
 {
@@ -160,6 +165,8 @@ PL_API pl_status pl_tokenize(const pl_engine *e, const char *text, size_t n_byte
         list.ids[1] == list.ids[0])
         PL_LOG(WARN, "text", "the text begins with the begin token, which is put before it too: it "
                "stands there twice");
+    if (!st && (flags & PL_TOKENIZE_EOS) && wants_eos(t))
+        st = add_token(&list, tokenizer_eos(t), err);
     return hand_out(&list, st, out);
 }
 

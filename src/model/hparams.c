@@ -246,6 +246,23 @@ static pl_status read_vocab(struct hparams *h, const struct gguf *g, pl_err *err
     return PL_OK;
 }
 
+/* As files number them. */
+static pl_status read_pooling(struct hparams *h, const struct gguf *g, pl_err *err)
+{
+    static const pl_pooling kinds[] = { PL_POOLING_NONE, PL_POOLING_MEAN, PL_POOLING_CLS,
+                                        PL_POOLING_LAST, PL_POOLING_RANK };
+    const uint32_t n = sizeof kinds / sizeof *kinds;
+    uint32_t kind;
+    if (!gguf_has(g, key_of(h, "pooling_type").text)) return PL_OK;
+    const pl_status st = read_u32(h, g, "pooling_type", &kind, err);
+    if (st) return st;
+    if (kind >= n)
+        return pl_fail(err, PL_E_UNSUPPORTED, "%s: pooling_type is %" PRIu32 "; 0 (none), "
+                       "1 (mean), 2 (cls), 3 (last) or 4 (rank) is wanted", g->part[0].path, kind);
+    h->pooling = kinds[kind];
+    return PL_OK;
+}
+
 pl_status hparams_read(struct hparams *h, const struct gguf *g, pl_err *err)
 {
     *h = (struct hparams){ 0 };
@@ -266,6 +283,7 @@ pl_status hparams_read(struct hparams *h, const struct gguf *g, pl_err *err)
     st = read_scales(h, g, err);
     if (!st) st = layers_read(h, g, err);
     if (!st) st = check_finite(h, g, err);
+    if (!st) st = read_pooling(h, g, err);
     return st ? st : check_other_keys(h, g, err);
 }
 

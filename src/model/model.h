@@ -63,6 +63,7 @@ struct hparams {
     uint32_t n_blocks;          /* of the file: behind the layers may lie what predicts more than
                                  * the next token, which nobody here reads */
     uint32_t n_leading_dense;   /* of a mixture: layers before the first with experts */
+    pl_pooling pooling;         /* of embeddings; DEFAULT: the file does not say */
     uint64_t n_parameters;
     char name[96];
     uint32_t main_type;         /* the commonest quant_type by bytes */

@@ -11,6 +11,7 @@ static const char *openai_type(unsigned status)
     case 401: return "authentication_error";
     case 404: return "not_found_error";
     case 429: return "rate_limit_error";
+    case 501: return "not_supported_error";
     case 503: return "unavailable_error";
     default: return status < 500 ? "invalid_request_error" : "server_error";
     }

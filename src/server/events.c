@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "server/active.h"
 #include "server/answer.h"
 #include "server/dialect.h"
 
@@ -18,22 +19,9 @@ static bool has_failed(pl_finish finish)
     return finish == PL_FINISH_ERROR || finish == PL_FINISH_CANCELLED;
 }
 
-/* Why a reply that was not given up by its client ended early. */
-struct failure {
-    unsigned status;
-    const char *code, *text;
-};
-
-static struct failure failure_of(const struct exchange *x)
-{
-    if (atomic_load(&x->server->is_draining))
-        return (struct failure){ 503, "shutting_down", "the server is shutting down" };
-    return (struct failure){ 500, "internal_error", "the reply could not be continued" };
-}
-
 static void write_failure(struct completion *c)
 {
-    const struct failure why = failure_of(c->exchange);
+    const struct active_end why = active_end(c->exchange);
     c->dialect->failure(c, why.status, why.code, why.text);
 }
 
@@ -158,7 +146,7 @@ static enum MHD_Result send_document(struct exchange *x)
     struct strbuf document = { 0 };
     for (uint32_t i = 0; i < c->n_choices; i++) {
         if (has_failed(c->choice[i].finish)) {
-            const struct failure why = failure_of(x);
+            const struct active_end why = active_end(x);
             return answer_fail(x, why.status, NULL, why.code, "%s", why.text);
         }
         if (c->choice[i].text.failed) return answer_fail(x, 500, NULL, NULL, "out of memory");

@@ -10,6 +10,8 @@
 #include "server/answer.h"
 #include "server/body.h"
 #include "server/completion.h"
+#include "server/embed_answer.h"
+#include "server/embedding.h"
 #include "server/events.h"
 #include "server/head.h"
 #include "server/request_log.h"
@@ -118,17 +120,18 @@ static enum MHD_Result deliver(struct exchange *x)
 /* WAITING: an answer, or the connection is suspended. */
 static enum MHD_Result wait_on(struct exchange *x)
 {
-    const enum MHD_Result result = events_document(x);
+    const enum MHD_Result result = x->embedding ? embed_answer(x) : events_document(x);
     return result == MHD_YES && x->response ? deliver(x) : result;
 }
 
 /* The end of PREPARING. */
 static enum MHD_Result go_on(struct exchange *x)
 {
+    const bool is_under_way = x->completion || x->embedding;
     if (x->result != MHD_YES) return MHD_NO;
-    if (x->completion) watcher_add(x);
+    if (is_under_way) watcher_add(x);
     if (x->response) return deliver(x);
-    if (!x->completion) return MHD_NO;
+    if (!is_under_way) return MHD_NO;
     x->state = WAITING;
     return wait_on(x);
 }
@@ -259,6 +262,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
     watcher_remove(x);
     request_log(x, code, wake_is_gone(&x->wake));
     completion_free(x->completion);
+    embedding_free(x->embedding);
     wake_close(&x->wake);
     if (x->response) MHD_destroy_response(x->response);
     body_free(x);

@@ -88,7 +88,7 @@ static void answers(struct strbuf *b, const struct server *s)
     }
     gauge(b, "paceline_http_active_requests", "Requests for text that are being answered.",
           atomic_load(&s->n_active));
-    gauge(b, "paceline_http_body_bytes", "Request bodies in memory.",
+    gauge(b, "paceline_http_body_bytes", "Request bodies and embeddings in memory.",
           (double)atomic_load(&s->n_body_bytes));
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/completion.h"
+#include "server/embedding.h"
 
 enum { LOGGED_PATH_BYTES = 100 };
 
@@ -52,6 +53,9 @@ void request_log(const struct exchange *x, enum MHD_RequestTerminationCode code,
     if (x->key_number) snprintf(key, sizeof key, "%u", x->key_number);
     strbuf_add_str(&more, "");
     if (x->completion) add_tokens(&more, x->completion);
+    if (x->embedding)
+        strbuf_addf(&more, " prompt_tokens=%" PRIu64 " texts=%zu", x->embedding->n_tokens,
+                    x->embedding->n_texts);
     PL_LOG(INFO, "http", "id=%s %s %s status=%u end=%s ms=%" PRIu64 " key=%s%s",
            *x->id ? x->id : "none", *x->method ? x->method : "?", printable(path, x->whole_path),
            x->state == ANSWERED ? x->status : 0, end_name(x, code, is_gone),

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/active.h"
 #include "server/answer.h"
 #include "server/body.h"
 #include "server/completion_prompts.h"
@@ -236,12 +237,7 @@ static struct completion *new_completion(struct exchange *x)
 enum MHD_Result route_completion(struct exchange *x)
 {
     enum MHD_Result result;
-    atomic_fetch_add(&x->server->n_active, 1);      /* first: see is_draining in state.h */
-    x->is_active = true;
-    if (atomic_load(&x->server->is_draining)) {
-        atomic_fetch_add(&x->server->n_refused_draining, 1);
-        return answer_fail(x, 503, NULL, "shutting_down", "the server is shutting down");
-    }
+    if (!active_begin(x, &result)) return result;
     json_t *body = body_object(x, &result);
     if (!body) return result;
     struct completion *c = new_completion(x);

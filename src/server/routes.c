@@ -5,6 +5,7 @@
 #include "server/dialect.h"
 #include "server/metrics.h"
 #include "server/route_completion.h"
+#include "server/route_embedding.h"
 #include "server/route_info.h"
 #include "server/route_ollama.h"
 #include "server/route_responses.h"
@@ -43,6 +44,9 @@ static const struct route routes[] = {
     { "GET", "/responses/", route_response, .is_prefix = true },
     { "DELETE", "/v1/responses/", route_response_delete, .is_prefix = true },
     { "DELETE", "/responses/", route_response_delete, .is_prefix = true },
+    { "POST", "/v1/embeddings", route_embeddings, .needs_engine = true },
+    { "POST", "/embeddings", route_embeddings, .needs_engine = true },
+    { "POST", "/embedding", route_embedding, .needs_engine = true },
     { "GET", "/v1/models", route_models, .needs_engine = true },
     { "GET", "/models", route_models, .needs_engine = true },
     { "GET", "/v1/models/", route_model, .needs_engine = true, .is_prefix = true },

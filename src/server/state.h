@@ -4,11 +4,11 @@
  *   server                                              opens and stops all of it
  *   exchange                                            what libmicrohttpd calls
  *   routes                                              the table
- *   route_completion, route_info, route_ollama,         what is done at each path
- *   route_responses, route_text, metrics
- *   events, prepare, watcher, request_log               what goes on while an answer takes time
+ *   route_..., metrics                                  what is done at each path
+ *   events, embed_answer, prepare, watcher, request_log what goes on while an answer takes time
  *   dialects/..., completion_prompts, body               documents
- *   dialect, completion, connections                    what there is of one request, one client
+ *   dialect, completion, embedding, connections         what there is of one request, one client
+ *   active, embed_request, embed_vector                 requests that compute something
  *   answer, request, reply_reader, auth, head, linger, model_names, response_store
  *   tool_*                                              calls of tools, written and read
  *   answer_error, wake, bell, target, json_read, json_text, metrics_text, item_list, call_id,
@@ -24,6 +24,7 @@
  *                                         |    events_stream      server-sent events
  *                                         +--> WAITING --every stream ended--> ANSWERED
  *                                              events_document    one JSON document
+ *                                              embed_answer       of vectors
  *
  * A body of more than a few pages, or with a grammar (request_may_have_grammar), is prepared
  * (parsed, rendered, tokenized, its grammar compiled) on a thread of its own,
@@ -59,6 +60,7 @@
 #include "server/watcher.h"
 
 struct completion;
+struct embedding;
 
 enum { MAX_STATUS = 600, REQUEST_ID_BYTES = 129, METHOD_BYTES = 16 };
 
@@ -83,7 +85,7 @@ struct server {
     atomic_ulong n_request_ids;     /* likewise of requests whose clients gave none */
     atomic_uint load_percent;       /* while there is no engine */
     atomic_ulong n_refused_draining;
-    atomic_size_t n_body_bytes;     /* of all bodies in memory */
+    atomic_size_t n_body_bytes;     /* of all bodies in memory, and of embeddings */
     uint64_t n_answers[MAX_STATUS]; /* by status; libmicrohttpd's thread */
     uint64_t n_refused_bodies;      /* likewise: for want of room for bodies */
     uint64_t n_refused_connections; /* likewise: there were too many */
@@ -128,6 +130,7 @@ struct exchange {
     unsigned status;
     enum MHD_Result result;         /* of the route; MHD_NO: close without an answer */
     struct completion *completion;
+    struct embedding *embedding;
 
     struct wake wake;
     struct exchange *next_job;      /* the preparer's, under its lock */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "server/completion.h"
+#include "server/embedding.h"
 #include "server/state.h"
 
 enum { POLL_MS = 500, SWEEP_MS = 1000 };
@@ -68,11 +69,19 @@ static const struct pollfd *find(const struct pollfd *list, int n, int socket, i
     return NULL;
 }
 
+static void cancel(struct exchange *x)
+{
+    if (x->completion) completion_cancel(x->completion);
+    if (!x->embedding) return;
+    embedding_cancel(x->embedding);
+    wake_up(&x->wake);          /* its streams tell nobody: they are closed by who waits for them */
+}
+
 /* The client left: its streams are cancelled, and what waits for them is told. Under the lock. */
 static void mark_gone(struct exchange *x)
 {
     if (!wake_mark_gone(&x->wake)) return;
-    completion_cancel(x->completion);
+    cancel(x);
     wake_up(&x->wake);
 }
 
@@ -167,7 +176,7 @@ void watcher_remove(struct exchange *x)
 void watcher_cancel_all(struct server *s)
 {
     pthread_mutex_lock(&s->watcher.lock);
-    for (struct exchange *x = s->watcher.first; x; x = x->next) completion_cancel(x->completion);
+    for (struct exchange *x = s->watcher.first; x; x = x->next) cancel(x);
     pthread_mutex_unlock(&s->watcher.lock);
 }
 

@@ -87,6 +87,11 @@ int32_t tokenizer_eos(const struct tokenizer *t)
     return t->vocab.eos;
 }
 
+bool tokenizer_adds_eos(const struct tokenizer *t)
+{
+    return t->vocab.adds_eos;
+}
+
 bool tokenizer_adds_bos(const struct tokenizer *t)
 {
     if (t->vocab.bos < 0) return false;

@@ -28,6 +28,7 @@ size_t tokenizer_n_bytes(const struct tokenizer *t);    /* memory held */
 int32_t tokenizer_bos(const struct tokenizer *t);       /* -1: none */
 int32_t tokenizer_eos(const struct tokenizer *t);       /* -1: none */
 bool tokenizer_adds_bos(const struct tokenizer *t);     /* the file asks for it */
+bool tokenizer_adds_eos(const struct tokenizer *t);     /* likewise, behind a text */
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id);
 
 /* True for every token that ends a reply: eos, and the end-of-turn and end-of-message tokens that

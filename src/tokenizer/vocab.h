@@ -45,6 +45,7 @@ struct vocab {
     int32_t byte_id[256];       /* the token of a single byte, or -1 */
     int32_t bos, eos, unknown;  /* -1: none */
     int adds_bos;               /* 1 yes, 0 no, -1: the file does not say */
+    bool adds_eos;
     bool adds_space;            /* SentencePiece: a space is put before the text */
 };
 

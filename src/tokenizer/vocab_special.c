@@ -92,6 +92,7 @@ pl_status vocab_read_special(struct vocab *v, const struct gguf *g, pl_err *err)
     if (!st) st = read_id(v, g, "tokenizer.ggml.padding_token_id", &padding, err);
     if (!st) st = read_end_tokens(v, g, err);
     if (!st) st = gguf_bool_or(g, "tokenizer.ggml.add_bos_token", false, &adds_bos, err);
+    if (!st) st = gguf_bool_or(g, "tokenizer.ggml.add_eos_token", false, &v->adds_eos, err);
     if (!st)
         st = gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", v->model == VOCAB_SENTENCEPIECE,
                           &v->adds_space, err);

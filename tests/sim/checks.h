@@ -253,12 +253,13 @@ static inline void check_batch(struct sim *sim, const struct step *step)
             if (b->pos[col] != pos || b->token[col] != expected_token(sim, q, pos))
                 SIM_FAIL(sim, "column %u is not position %u of request %llu", col, pos,
                          (unsigned long long)q->id);
-            if (!q->wants_every_logit && pos + 1 < q->n_tokens) continue;
+            if (!seq_wants_every_column(q) && pos + 1 < q->n_tokens) continue;
             const struct output *o = &b->output[out];
             if (out >= b->n_outputs || o->span != i || col - o->first_col >= o->n_cols ||
-                row != o->first_row + (col - o->first_col))
+                row != o->first_row + (q->hidden ? 0 : col - o->first_col) ||
+                o->kind != (q->hidden ? OUTPUT_HIDDEN : OUTPUT_LOGITS))
                 SIM_FAIL(sim, "column %u should be row %u, of output %u", col, row, out);
-            row++;
+            row += !q->hidden;
         }
         out += out < b->n_outputs && b->output[out].span == i;
     }

@@ -54,7 +54,7 @@ static inline void machine_take(struct sim *sim, const struct step *step)
     f->is_all_picked = true;
     for (uint32_t o = 0; o < b->n_outputs; o++) {
         const struct seq *q = step_seq(step, o);
-        f->is_all_picked &= !q->wants_every_logit && q->id % 7 != 0;
+        f->is_all_picked &= !q->wants_every_logit && !q->hidden && q->id % 7 != 0;
     }
     memcpy(f->token, b->token, b->n_cols * sizeof *f->token);
     for (uint32_t i = 0; i < b->n_spans; i++) {
@@ -118,7 +118,7 @@ static inline void machine_compute(struct sim *sim)
     for (uint32_t g = 0; g < sim->params.kv.n; g++) check_context(sim, &f->step, g);
     check_states(sim, &f->step);
     for (const struct output *o = b->output; o < b->output + b->n_outputs; o++)
-        for (uint32_t i = 0; i < o->n_cols; i++) {
+        for (uint32_t i = 0; i < output_n_rows(o); i++) {
             const uint32_t pos = b->pos[o->first_col + i];
             const struct place *place = fake_kv_at(&sim->kv, &b->span[o->span], 0, pos);
             sim->picked[o->first_row + i] = fake_sample(place->chain, sim->n_vocab);

@@ -34,7 +34,7 @@ struct request {
     struct seq seq;
     bool is_alive;
     uint32_t n_reply;           /* tokens it will generate, at most up to max_tokens */
-    uint32_t n_outs;            /* wants_every_logit: outputs seen */
+    uint32_t n_outs;            /* of a score or an embedding: positions seen, or not wanted */
     uint32_t n_prompt_cols;     /* computed for it */
     uint64_t added_step, work_ahead, work_before; /* sim_check_patience */
     uint64_t admitted_as;       /* place in the order of admission */

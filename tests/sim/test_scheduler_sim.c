@@ -138,7 +138,8 @@ static void take_score(struct sim *sim, struct request *r, uint32_t pos)
     if (r->n_outs == r->seq.n_prompt) finish(sim, r);
 }
 
-/* The owner's part after a step: every row of an output is a reply token, or one more score. */
+/* The owner's part after a step: every row of an output is a reply token, or one more score or
+ * hidden row. */
 static void take_outputs(struct sim *sim, const struct step *step)
 {
     for (uint32_t i = 0; i < step->batch.n_outputs; i++) {
@@ -146,7 +147,7 @@ static void take_outputs(struct sim *sim, const struct step *step)
         struct seq *q = step_seq(step, i);
         if (!q) continue;
         struct request *r = sim_request_of(q);
-        if (q->wants_every_logit) {
+        if (q->wants_every_logit || q->hidden) {
             for (uint32_t k = 0; k < o->n_cols; k++)
                 take_score(sim, r, step->batch.pos[o->first_col + k]);
             continue;

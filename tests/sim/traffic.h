@@ -1,5 +1,5 @@
 /* Who comes and who leaves: prompts that share beginnings, next turns of chats, forks, scores,
- * cancellations. */
+ * embeddings, cancellations. */
 #ifndef SIM_TRAFFIC_H
 #define SIM_TRAFFIC_H
 
@@ -142,9 +142,12 @@ static inline void sim_arrive(struct sim *sim, struct request *r)
 
     if (!(sim_chance(sim, 0.25) && draw_fork(sim, r))) draw_prompt(sim, r);
     if (!q->fork_of && sim_chance(sim, 0.06)) {
-        q->wants_every_logit = true;
+        const uint64_t kind = q->id % 3;
+        q->wants_every_logit = kind == 0;
+        q->hidden = kind == 0 ? HIDDEN_NONE : kind == 1 ? HIDDEN_LAST : HIDDEN_EVERY;
         q->max_tokens = q->n_prompt;
         r->n_reply = 0;
+        if (kind == 1) r->n_outs = q->n_prompt - 1;     /* it comes without those before it */
     } else {
         const uint32_t room = q->max_tokens - q->n_prompt;
         r->n_reply = sim_chance(sim, 0.5) ? room : sim_between(sim, 1, room);
@@ -157,10 +160,10 @@ static inline void sim_arrive(struct sim *sim, struct request *r)
     scheduler_add(sim->scheduler, q);
     sim->stats.n_added++;
     if (sim->trace)
-        printf("%llu: add %llu prompt=%u reply=%u max=%u fork_of=%llu score=%d\n",
+        printf("%llu: add %llu prompt=%u reply=%u max=%u fork_of=%llu score=%d hidden=%d\n",
                (unsigned long long)sim->step, (unsigned long long)q->id, q->n_prompt, r->n_reply,
                q->max_tokens, (unsigned long long)(q->fork_of ? q->fork_of->id : 0),
-               q->wants_every_logit);
+               q->wants_every_logit, q->hidden);
 }
 
 static inline void sim_arrivals(struct sim *sim)

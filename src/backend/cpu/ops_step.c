@@ -136,15 +136,32 @@ static void run_head(struct cpu_backend *b, const struct phase *p, struct part p
     }
 }
 
+/* In place: nothing of the step reads X after its outputs. */
+static struct logit_rows hidden_rows(struct cpu_backend *b, const struct output *o)
+{
+    float *x = b->x + o->first_col * b->ld_model;
+    for (uint32_t i = 0; i < o->n_cols; i++)
+        norm_values(b, &b->head_params->norm, x + i * b->ld_model, b->params.dims.d_model,
+                    x + i * b->ld_model);
+    return (struct logit_rows){ .hidden = x, .ld_hidden = b->ld_model };
+}
+
+static struct logit_rows rows_of_logits(const struct cpu_backend *b, uint32_t row)
+{
+    return (struct logit_rows){ .logits = b->logit_rows + row * b->ld_vocab,
+                                .largest = b->logit_largest + row * b->n_logit_blocks,
+                                .ld_logits = b->ld_vocab, .ld_largest = b->n_logit_blocks };
+}
+
 static void run_sample(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const struct range outputs = range_of(p->end_output - p->first_output, part);
     for (uint32_t i = outputs.first; i < outputs.last; i++) {
-        const uint32_t o = p->first_output + i, row = b->batch.output[o].first_row - p->first_row;
-        const struct logit_rows rows = { b->logit_rows + row * b->ld_vocab,
-                                         b->logit_largest + row * b->n_logit_blocks,
-                                         b->ld_vocab, b->n_logit_blocks };
-        p->sample(p->sample_arg, o, &rows);
+        const struct output *o = &b->batch.output[p->first_output + i];
+        const struct logit_rows rows = o->kind == OUTPUT_HIDDEN
+                                           ? hidden_rows(b, o)
+                                           : rows_of_logits(b, o->first_row - p->first_row);
+        p->sample(p->sample_arg, p->first_output + i, &rows);
     }
 }
 
@@ -155,24 +172,31 @@ void cpu_logits(struct backend *base, const struct head_params *p, const struct 
     b->head_weight = weight;
 }
 
-static void record_turn(struct cpu_backend *b, uint32_t first, uint32_t end, sample_fn *fn,
-                        void *arg)
+static void record_head(struct cpu_backend *b, uint32_t first_row, uint32_t n_rows)
 {
     struct phase *p = phase_add(b, run_head_norm, "norm");
     p->norm = &b->head_params->norm;
     p->forms = act_form(b->head_weight);
-    p->first_row = b->batch.output[first].first_row;
-    p->n_rows = batch_n_rows(&b->batch, first, end);
+    p->first_row = first_row;
+    p->n_rows = n_rows;
     struct phase *head = phase_add(b, run_head, "output head");
     head->matrix = b->head_weight;
     head->head = b->head_params;
-    head->n_rows = p->n_rows;
-    phase_set_cost(b, head, product_cost(b->head_weight, p->n_rows));
+    head->n_rows = n_rows;
+    phase_set_cost(b, head, product_cost(b->head_weight, n_rows));
+}
+
+static void record_turn(struct cpu_backend *b, uint32_t first, uint32_t end, sample_fn *fn,
+                        void *arg)
+{
+    const uint32_t first_row = b->batch.output[first].first_row;
+    const uint32_t n_rows = batch_n_rows(&b->batch, first, end);
+    if (n_rows) record_head(b, first_row, n_rows);
     struct phase *sample = phase_add(b, run_sample, "sample");
-    sample->first_row = p->first_row;
+    sample->first_row = first_row;
     sample->first_output = first;
     sample->end_output = end;
-    phase_set_cost(b, sample, SAMPLE_NS * p->n_rows);
+    phase_set_cost(b, sample, SAMPLE_NS * n_rows);
     sample->sample = fn;
     sample->sample_arg = arg;
 }

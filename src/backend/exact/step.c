@@ -118,15 +118,41 @@ static void measure_row(struct exact_backend *b, const void *arg, uint32_t row)
     }
 }
 
+/* In place: nothing of the step reads X after its outputs. */
+static struct logit_rows hidden_rows(struct exact_backend *b, const struct output *o)
+{
+    const size_t d_model = b->params.dims.d_model;
+    float *x = b->x + o->first_col * d_model;
+    for (uint32_t i = 0; i < o->n_cols; i++)
+        exact_normed(x + i * d_model, &b->head->norm, x + i * d_model);
+    return (struct logit_rows){ .hidden = x, .ld_hidden = d_model };
+}
+
+static struct logit_rows rows_of_logits(const struct exact_backend *b, size_t row)
+{
+    const uint32_t n_vocab = b->params.dims.n_vocab;
+    return (struct logit_rows){ .logits = b->logits + row * n_vocab,
+                                .largest = b->largest + row * b->n_logit_blocks,
+                                .ld_logits = n_vocab, .ld_largest = b->n_logit_blocks };
+}
+
 static void sample_output(struct exact_backend *b, const void *arg, uint32_t i)
 {
     const struct turn *t = arg;
-    const uint32_t o = t->first_output + i, n_vocab = b->params.dims.n_vocab;
-    const size_t row = b->batch.output[o].first_row - t->first_row;
-    const struct logit_rows rows = { b->logits + row * n_vocab,
-                                     b->largest + row * b->n_logit_blocks, n_vocab,
-                                     b->n_logit_blocks };
-    t->fn(t->arg, o, &rows);
+    const struct output *o = &b->batch.output[t->first_output + i];
+    const struct logit_rows rows = o->kind == OUTPUT_HIDDEN
+                                       ? hidden_rows(b, o)
+                                       : rows_of_logits(b, o->first_row - t->first_row);
+    t->fn(t->arg, t->first_output + i, &rows);
+}
+
+/* The logits of a turn's n rows. */
+static void compute_head(struct exact_backend *b, const struct turn *t, uint32_t n)
+{
+    exact_run(b, "norm", n, norm_output, t);
+    exact_product(b, "output head", all_rows(&(struct linear){ b->head_weight, NULL }), b->y, n,
+                  b->logits);
+    exact_run(b, "sample", n, measure_row, NULL);
 }
 
 void exact_sample(struct backend *base, sample_fn *fn, void *arg)
@@ -136,10 +162,7 @@ void exact_sample(struct backend *base, sample_fn *fn, void *arg)
         end = batch_turn_end(&b->batch, first, b->params.max_outs);
         const uint32_t n = batch_n_rows(&b->batch, first, end);
         const struct turn t = { first, b->batch.output[first].first_row, fn, arg };
-        exact_run(b, "norm", n, norm_output, &t);
-        exact_product(b, "output head", all_rows(&(struct linear){ b->head_weight, NULL }),
-                      b->y, n, b->logits);
-        exact_run(b, "sample", n, measure_row, NULL);
+        if (n) compute_head(b, &t, n);
         exact_run(b, "sample", end - first, sample_output, &t);
     }
 }

@@ -1,4 +1,6 @@
 /* The end of a step: its outputs, and how it is handed over and waited for. */
+#include <math.h>
+
 #include "backend/metal/recorder.h"
 #include "backend/metal/sampling.h"
 
@@ -45,6 +47,7 @@ static void record_head(const struct turn *t)
     struct metal_backend *b = t->b;
     const struct batch *batch = &t->step->batch;
     const uint32_t n = batch_n_rows(batch, t->first, t->end);
+    if (!n) return;
     const uint64_t first_row = batch->output[t->first].first_row;
     const struct row_args norm = { b->params.dims.d_model, b->ld_model, b->ld_model, 1,
                                     b->head->norm.eps, 1, b->head->norm.is_centred, 0 };
@@ -76,10 +79,40 @@ static void record_head(const struct turn *t)
     metal_end_operation(b, "output head");
 }
 
-/* Of a row, and so of all rows of its output. */
-static bool is_by_backend(const struct metal_step *step, uint32_t row)
+/* Of one row, and so of all rows of its output. Hidden rows are always the caller's. */
+static bool is_by_backend(const struct metal_step *step, const struct output *o)
 {
-    return step->batch.pick && step->batch.pick[row].is_by_backend;
+    return o->kind == OUTPUT_LOGITS && step->batch.pick &&
+           step->batch.pick[o->first_row].is_by_backend;
+}
+
+/* By the host, and in double: there are few such rows, and they go no further. */
+static void norm_in_place(float *x, const struct norm *norm, uint32_t n)
+{
+    const float *weight = norm->weight->values.bytes;
+    double sum = 0, squares = 0;
+    for (uint32_t i = 0; i < n && norm->is_centred; i++) sum += (double)x[i];
+    const double mean = sum / n;
+    for (uint32_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const double scale = 1 / sqrt(squares / n + (double)norm->eps);
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = (float)(((double)x[i] - mean) * scale * (double)weight[i]);
+}
+
+/* X is the host's memory too. No step is on top of one with such outputs, which would write it. */
+static struct logit_rows hidden_rows(const struct metal_backend *b, const struct output *o)
+{
+    float *x = (float *)b->x.bytes + (size_t)o->first_col * b->ld_model;
+    for (uint32_t i = 0; i < o->n_cols; i++)
+        norm_in_place(x + (size_t)i * b->ld_model, &b->head->norm, b->params.dims.d_model);
+    return (struct logit_rows){ .hidden = x, .ld_hidden = b->ld_model };
+}
+
+static struct logit_rows rows_of_logits(const struct metal_backend *b, size_t row)
+{
+    return (struct logit_rows){ .logits = (float *)b->logit_rows.bytes + row * b->ld_vocab,
+                                .largest = (float *)b->largest.bytes + row * b->n_logit_blocks,
+                                .ld_logits = b->ld_vocab, .ld_largest = b->n_logit_blocks };
 }
 
 static void sample_share(void *arg, uint32_t id, uint32_t n_threads)
@@ -87,13 +120,14 @@ static void sample_share(void *arg, uint32_t id, uint32_t n_threads)
     const struct turn *t = arg;
     struct metal_backend *b = t->b;
     const struct output *output = t->step->batch.output;
-    for (uint32_t o = t->first + id; o < t->end; o += n_threads) {
-        const size_t row = output[o].first_row - output[t->first].first_row;
-        const struct logit_rows rows = { (float *)b->logit_rows.bytes + row * b->ld_vocab,
-                                         (float *)b->largest.bytes + row * b->n_logit_blocks,
-                                         b->ld_vocab, b->n_logit_blocks };
-        if (is_by_backend(t->step, output[o].first_row)) continue;
-        t->step->sample(t->step->sample_arg, o, &rows);
+    const uint32_t first_row = output[t->first].first_row;
+    for (uint32_t i = t->first + id; i < t->end; i += n_threads) {
+        const struct output *o = &output[i];
+        if (is_by_backend(t->step, o)) continue;
+        const struct logit_rows rows = o->kind == OUTPUT_HIDDEN
+                                           ? hidden_rows(b, o)
+                                           : rows_of_logits(b, o->first_row - first_row);
+        t->step->sample(t->step->sample_arg, i, &rows);
     }
 }
 
@@ -133,11 +167,27 @@ pl_status metal_start(struct backend *base, pl_err *err)
     const struct batch *batch = &step->batch;
     if (step->sample && batch->n_outputs) {
         record_head(&(struct turn){ b, step, 0, batch->n_outputs });
-        if (batch->pick) metal_sampling_record(b, batch->pick, batch->n_rows, b->at);
+        if (batch->pick && batch->n_rows)
+            metal_sampling_record(b, batch->pick, batch->n_rows, b->at);
     }
     metal_commit(b->device);
     b->n_started++;
     return PL_OK;
+}
+
+/* True: the backend has picked for every output. */
+static bool take_picks(struct metal_backend *b, const struct metal_step *step,
+                       struct picked *picked)
+{
+    const struct output *o = step->batch.output, *end = o + step->batch.n_outputs;
+    bool is_all_picked = true;
+    for (; o < end; o++) {
+        const bool is_picked = is_by_backend(step, o);
+        is_all_picked &= is_picked;
+        for (uint32_t row = o->first_row; is_picked && row < o->first_row + o->n_cols; row++)
+            picked[row] = metal_sampling_picked(b, (uint32_t)(step - b->step), row);
+    }
+    return is_all_picked;
 }
 
 pl_status metal_finish(struct backend *base, struct picked *picked, pl_err *err)
@@ -148,13 +198,7 @@ pl_status metal_finish(struct backend *base, struct picked *picked, pl_err *err)
     b->n_started--;
     const pl_status st = outcome(step, err);
     if (st || !step->sample) return st;
-    uint32_t n_picked = 0;
-    for (uint32_t row = 0; row < step->batch.n_rows; row++) {
-        if (!is_by_backend(step, row)) continue;
-        picked[row] = metal_sampling_picked(b, (uint32_t)(step - b->step), row);
-        n_picked++;
-    }
-    if (n_picked == step->batch.n_rows) return PL_OK;
+    if (take_picks(b, step, picked)) return PL_OK;
     thread_pool_run(b->pool, sample_share, &(struct turn){ b, step, 0, step->batch.n_outputs });
     return PL_OK;
 }

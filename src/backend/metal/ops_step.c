@@ -24,7 +24,8 @@ void metal_begin_step(struct backend *base, const struct batch *batch)
     memcpy(step->token.bytes, batch->token, batch->n_cols * sizeof *batch->token);
     memcpy(step->pos.bytes, batch->pos, batch->n_cols * sizeof *batch->pos);
     for (const struct output *o = batch->output; o < batch->output + batch->n_outputs; o++)
-        for (uint32_t i = 0; i < o->n_cols; i++) row_col[o->first_row + i] = o->first_col + i;
+        for (uint32_t i = 0; i < output_n_rows(o); i++)
+            row_col[o->first_row + i] = o->first_col + i;
     for (uint32_t g = 0; g < b->params.kv.n; g++) list_col_pages(batch, g, step->col_page[g].bytes);
     metal_attention_begin(b);
     metal_begin(b->device);

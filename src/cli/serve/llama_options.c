@@ -9,7 +9,6 @@
 static const char always_on[] = "always on";
 static const char no_speculation[] = "there is no speculative decoding";
 static const char no_vision[] = "there are no images, sounds and videos: models of text are served";
-static const char no_embeddings[] = "there are no embeddings and no reranking";
 static const char no_adapters[] = "there are no adapters: merge it into the model's file";
 static const char no_grammars[] = "requests bring their own: grammar, json_schema";
 static const char no_sampler[] = "there is no such sampler";
@@ -87,6 +86,11 @@ static const struct foreign list[] = {
     { "--prio --prio-batch", REFUSED, VALUE, "0", "nice and the service's file set priorities" },
     { "--rpc", REFUSED, VALUE, NULL, "one machine computes" },
     { "--list-devices", REFUSED, FLAG, NULL, "paceline self-test and paceline doctor name them" },
+    /* embeddings */
+    { "--embeddings --embedding", NOTHING, FLAG, NULL, "embeddings are always served" },
+    { "--embd-normalize", NOTHING, VALUE, NULL, "a request says it: embd_normalize" },
+    { "--embd-output-format --embd-separator", NOTHING, VALUE, NULL,
+      "a request is JSON, and so is its answer" },
     /* the log */
     { "--log-colors", NOTHING, SWITCH, NULL, "the log has no colours" },
     { "--log-prefix", NOTHING, SWITCH, NULL, "each line names its level and subsystem" },
@@ -113,10 +117,7 @@ static const struct foreign list[] = {
       FLAG, NULL, "no projector is ever loaded" },
     { "--mmproj-device -mmdev --media-path --image-* --mtmd-* --video-*", REFUSED, VALUE, NULL,
       no_vision },
-    { "--embeddings --embedding --reranking --rerank", REFUSED, FLAG, NULL, no_embeddings },
-    { "--pooling", REFUSED, VALUE, "none", no_embeddings },
-    { "--embd-normalize --embd-output-format --embd-separator", NOTHING, VALUE, NULL,
-      no_embeddings },
+    { "--reranking --rerank", REFUSED, FLAG, NULL, "there is no reranking" },
     { "--lora --lora-scaled --control-vector --control-vector-scaled --control-vector-layer-range",
       REFUSED, VALUE, NULL, no_adapters },
     { "--lora-init-without-apply", REFUSED, FLAG, NULL, no_adapters },

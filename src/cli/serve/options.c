@@ -12,7 +12,7 @@ enum { DEFAULT_STREAMS = 4 };
 
 /* What llama-server says in other words than this program. */
 struct spelled {
-    const char *hf_repo, *hf_file, *model_url, *n_gpu_layers, *device, *load_mode;
+    const char *hf_repo, *hf_file, *model_url, *n_gpu_layers, *device, *load_mode, *pooling;
     int32_t n_parallel, ping_s;
     int64_t seed;
     uint32_t verbosity, keep_resident_s;
@@ -37,6 +37,17 @@ static int take_model_names(struct serve_options *o, const struct spelled *w)
              w->hf_repo, w->hf_file);
     o->pull = o->pull_name;
     return -1;
+}
+
+static int take_pooling(struct serve_options *o, const struct spelled *w)
+{
+    static const char *const names[] = { [PL_POOLING_NONE] = "none", [PL_POOLING_MEAN] = "mean",
+                                         [PL_POOLING_CLS] = "cls", [PL_POOLING_LAST] = "last" };
+    if (!w->pooling) return -1;
+    for (int i = PL_POOLING_NONE; i <= PL_POOLING_LAST; i++)
+        if (!strcmp(w->pooling, names[i])) o->params.pooling = (pl_pooling)i;
+    if (o->params.pooling) return -1;
+    return wrong("--pooling", w->pooling, "none, mean, cls or last is wanted");
 }
 
 static bool is_cpu_asked(const struct spelled *w)
@@ -69,7 +80,8 @@ static int take_spelled(struct serve_options *o, const struct spelled *w)
     o->params.keep_resident_s = w->keep_resident_s ? w->keep_resident_s : UINT32_MAX;
     o->is_context_chosen = !o->params.ctx_tokens;
     o->divides_context = w->n_parallel > 1 && o->params.ctx_tokens;
-    return take_model_names(o, w);
+    const int code = take_pooling(o, w);
+    return code >= 0 ? code : take_model_names(o, w);
 }
 
 static bool take_metrics_compat(struct serve_options *o)
@@ -175,6 +187,9 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
           "a template instead of the model file's" },
         { "--chat-template-kwargs", NULL, ARG_STRING, &o->server.template_kwargs, 0, 0, "OBJECT",
           "what templates are told, where a request's chat_template_kwargs say nothing else" },
+        { "--pooling", NULL, ARG_STRING, &w.pooling, 0, 0, "KIND",
+          "what an embedding is made of: last, mean or cls of a text's tokens; none: all of them "
+          "(as the model's file says, or last)" },
         CLI_SAMPLING_ARGS(&o->server.sampling, &w.sampling),
         { "--seed", "-s", ARG_I64, &w.seed, -1, 0x1p53, "N",
           "of requests that name none; -1: another for each (-1)" },

@@ -24,6 +24,7 @@ struct ahead_step {
     struct picked picked[AHEAD_COLS];
     struct batch batch;
     float *logits, *largest;    /* (n_rows, n_vocab) and (n_rows, blocks), until finish */
+    float *hidden;              /* (n_cols, d_model) likewise */
     sample_fn *sample;
     void *sample_arg;
 };
@@ -31,7 +32,7 @@ struct ahead_step {
 static struct ahead {
     struct backend_ops ops;
     struct ahead_step step[AHEAD_STEPS];
-    uint32_t at, n_started, n_vocab;
+    uint32_t at, n_started, n_vocab, d_model;
     _Atomic uint64_t n_on_top;  /* steps started on top of another */
     bool is_first_choice, is_broken;    /* "auto" means it; it cannot be opened */
     _Atomic uint32_t fail_at;   /* the n-th finish from now fails; 0: none */
@@ -46,6 +47,7 @@ static inline pl_status ahead_open(struct backend **out, const struct backend_pa
     if (ahead.is_broken) return pl_fail(err, PL_E_UNSUPPORTED, "no GPU that this runs on");
     assert(p->max_cols <= AHEAD_COLS && p->max_outs <= AHEAD_COLS);
     ahead.n_vocab = p->dims.n_vocab;
+    ahead.d_model = p->dims.d_model;
     ahead.n_started = 0;
     const pl_status st = backend_cpu.open(out, p, err);
     if (!st) (*out)->ops = &ahead.ops;
@@ -88,7 +90,10 @@ static inline void ahead_keep(void *arg, uint32_t output, const struct logit_row
 {
     struct ahead_step *s = arg;
     const struct output *o = &s->batch.output[output];
-    for (uint32_t i = 0; i < o->n_cols; i++) {
+    for (uint32_t i = 0; i < o->n_cols && rows->hidden; i++)
+        memcpy(s->hidden + (size_t)(o->first_col + i) * ahead.d_model,
+               rows->hidden + i * rows->ld_hidden, ahead.d_model * sizeof *s->hidden);
+    for (uint32_t i = 0; i < output_n_rows(o); i++) {
         const struct row row = { rows->logits + i * rows->ld_logits,
                                  rows->largest + i * rows->ld_largest, ahead.n_vocab };
         const uint32_t n_blocks = row_n_blocks(row.n), r = o->first_row + i;
@@ -112,6 +117,7 @@ static inline pl_status ahead_start(struct backend *b, pl_err *err)
     const size_t n = s->batch.n_rows;
     s->logits = calloc(n * ahead.n_vocab + 1, sizeof *s->logits);
     s->largest = calloc(n * row_n_blocks(ahead.n_vocab) + 1, sizeof *s->largest);
+    s->hidden = calloc((size_t)s->batch.n_cols * ahead.d_model, sizeof *s->hidden);
     ahead.n_on_top += ahead.n_started++;
     return backend_cpu.submit(b, err);
 }
@@ -127,15 +133,22 @@ static inline pl_status ahead_finish(struct backend *b, struct picked *picked, p
     const bool fails = (ahead.fail_at && --ahead.fail_at == 0) || is_interrupted;
     const uint32_t n_vocab = ahead.n_vocab, n_blocks = row_n_blocks(n_vocab);
     for (uint32_t i = 0; i < s->batch.n_outputs && s->sample && !fails; i++) {
-        const uint32_t row = s->batch.output[i].first_row;
-        const struct logit_rows rows = { s->logits + (size_t)row * n_vocab,
-                                         s->largest + (size_t)row * n_blocks, n_vocab,
-                                         n_blocks };
-        if (s->batch.pick[row].is_by_backend) picked[row] = s->picked[row];
+        const struct output *o = &s->batch.output[i];
+        const uint32_t row = o->first_row;
+        const bool is_hidden = o->kind == OUTPUT_HIDDEN;
+        const struct logit_rows rows = {
+            .logits = s->logits + (size_t)row * n_vocab, .ld_logits = n_vocab,
+            .largest = s->largest + (size_t)row * n_blocks, .ld_largest = n_blocks,
+            .hidden = is_hidden ? s->hidden + (size_t)o->first_col * ahead.d_model : NULL,
+            .ld_hidden = ahead.d_model
+        };
+        assert(!is_hidden || !ahead.n_started);     /* X would be another step's */
+        if (!is_hidden && s->batch.pick[row].is_by_backend) picked[row] = s->picked[row];
         else s->sample(s->sample_arg, i, &rows);
     }
     free(s->logits);
     free(s->largest);
+    free(s->hidden);
     const pl_status st = is_interrupted ? PL_E_INTERRUPTED : PL_E_INTERNAL;
     return fails ? pl_fail(err, st, "a planted failure") : PL_OK;
 }

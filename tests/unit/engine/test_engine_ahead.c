@@ -335,6 +335,34 @@ static void test_an_interrupted_score(void **state)
     pl_close(e);
 }
 
+/* Embeddings beside chats, of steps some of which are interrupted: the mean takes no row twice. */
+static void test_interrupted_embeddings(void **state)
+{
+    (void)state;
+    static const pl_pooling kinds[] = { PL_POOLING_NONE, PL_POOLING_MEAN, PL_POOLING_LAST };
+    pl_embed_text text[N_KINDS];
+    for (uint32_t k = 0; k < N_KINDS; k++)
+        text[k] = (pl_embed_text){ prompt[k], 1 + k * 11 };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        pl_embed_result want, got;
+        pl_engine *e = open_engine((pl_params){ .n_streams = 1, .no_prefix_cache = true });
+        assert_int_equal(pl_embed(e, text, N_KINDS, kinds[i], &want, NULL), PL_OK);
+        pl_close(e);
+        e = open_ahead(5, 32);
+        ahead.interrupt_every = 4;
+        const pl_request r = request_of_kind(3);
+        pl_stream *chat = submit(e, &r);
+        assert_int_equal(pl_embed(e, text, N_KINDS, kinds[i], &got, NULL), PL_OK);
+        check(3, chat);
+        ahead.interrupt_every = 0;
+        pl_close(e);
+        assert_int_equal(got.n_rows, want.n_rows);
+        assert_memory_equal(got.vector, want.vector, got.n_rows * got.d_model * sizeof(float));
+        pl_embed_free(&want);
+        pl_embed_free(&got);
+    }
+}
+
 /* Again and again: the streams of the step end, and the engine goes on. */
 static void test_a_step_that_is_always_interrupted_fails(void **state)
 {
@@ -383,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_more_touched_than_a_backend_takes),
         cmocka_unit_test(test_interrupted_steps_are_computed_again),
         cmocka_unit_test(test_an_interrupted_score),
+        cmocka_unit_test(test_interrupted_embeddings),
         cmocka_unit_test(test_a_step_that_is_always_interrupted_fails),
         cmocka_unit_test(test_streams_that_leave),
         cmocka_unit_test(test_streams_that_leave_with_their_own_pick_in_flight),

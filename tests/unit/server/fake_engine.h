@@ -155,7 +155,8 @@ static inline pl_engine *fake_open(uint32_t n_streams, uint32_t queue_requests, 
     e->plan = (pl_plan){ .model_name = "fake", .architecture = "bytes", .backend = "none",
                          .isa = "none", .quantisation = "none", .n_streams = n_streams,
                          .ctx_tokens = 1 << 20, .queue_requests = queue_requests,
-                         .n_vocab = FAKE_VOCAB, .kv_tokens = 1 << 20 };
+                         .n_vocab = FAKE_VOCAB, .kv_tokens = 1 << 20,
+                         .d_model = 4, .pooling = PL_POOLING_LAST };
     e->step_ns = step_ns;
     e->stats.n_pages_total = 64;
     pthread_mutex_init(&e->lock, NULL);
@@ -435,5 +436,7 @@ uint32_t pl_slots_read(pl_engine *e, pl_slot *out, uint32_t max_slots)
     pthread_mutex_unlock(&e->lock);
     return e->plan.n_streams;
 }
+
+#include "unit/server/fake_embedding.h"
 
 #endif
