@@ -399,6 +399,7 @@ typedef struct pl_request {
     bool computes_prompt;       /* all of it, whatever of it is in KV already (benchmarks) */
     bool logprobs;              /* report the log-probability of every reply token */
     uint32_t n_top_logprobs;    /* and of this many best alternatives, at most 20 */
+    bool prompt_logprobs;       /* and of every token of the prompt, which is computed whole */
     pl_stream *fork_of;         /* an open stream with the same prompt: its prompt KV is shared */
     pl_wake_fn *on_event;       /* may be NULL */
     void *arg;
@@ -456,6 +457,12 @@ PL_API bool pl_stream_next(pl_stream *stream, pl_event *out);
 
 /* Waits until an event can be taken or the time is up; false: time is up. Consumer thread. */
 PL_API bool pl_stream_wait(pl_stream *stream, uint32_t timeout_ms);
+
+/* Of a request with prompt_logprobs, once its first token was taken or it ended otherwise than by
+ * cancelling or an error: the log-probability of the prompt's token at a position, 0 of the first,
+ * and the n_top_logprobs best ones there, best first. They are the stream's. Consumer thread. */
+PL_API const pl_token_prob *pl_stream_prompt_logprob(const pl_stream *stream, size_t position,
+                                                     float *logprob);
 
 /* Asks the engine to end the stream within one step; its last event is PL_EVENT_END. */
 PL_API void pl_stream_cancel(pl_stream *stream);

@@ -1,5 +1,7 @@
 #include "engine/engine_wake.h"
 
+#include <stdlib.h>
+
 void engine_wake(struct pl_engine *e)
 {
     pthread_mutex_lock(&e->lock);
@@ -35,6 +37,8 @@ void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
 {
     if (s->embed) embed_memory_let_go(s->embed->memory);
     s->embed = NULL;
+    if (s->score && s->score->is_streams) free(s->score);
+    s->score = NULL;
     stream_forget_storage(&e->streams, s);
     pthread_mutex_lock(&e->lock);
     stream_pool_give(&e->streams, s);

@@ -156,7 +156,8 @@ void outputs_sample(void *arg, uint32_t output, const struct logit_rows *rows)
         const struct row row = { rows->logits + i * rows->ld_logits,
                                  rows->largest + i * rows->ld_largest, e->plan.public.n_vocab };
         const uint32_t pos = step->batch.pos[o->first_col + i];
-        if (s->score) score_row(s, pos, &row);
-        else pick_row(e, s, pos, &row, &e->picked[o->first_row + i]);
+        if (s->score && pos < s->seq.n_prompt) score_row(s, pos, &row);
+        if (s->has_reply && pos + 1 >= s->seq.n_prompt)
+            pick_row(e, s, pos, &row, &e->picked[o->first_row + i]);
     }
 }

@@ -168,14 +168,17 @@ static void deliver(struct pl_engine *e, const struct step *step, uint32_t outpu
 {
     const struct output *o = &step->batch.output[output];
     struct pl_stream *s = stream_of(step_seq(step, output));
-    if (s->score || s->embed) {
-        if (is_last_of_prompt(&step->batch, o, s)) end_stream(e, s, PL_FINISH_LENGTH, -1);
+    const bool is_last = is_last_of_prompt(&step->batch, o, s);
+    if (!s->has_reply) {
+        if (is_last) end_stream(e, s, PL_FINISH_LENGTH, -1);
         return;
     }
+    if (!is_last && step->batch.pos[o->first_col] < s->seq.n_prompt) return;    /* scores alone */
     const struct reply_context c = reply_context(e);
     int32_t stop_index;
     stats_lock(&e->stats);
-    const pl_finish finish = reply_token(&c, s, &e->picked[o->first_row], now_ns, &stop_index);
+    const pl_finish finish = reply_token(&c, s, &e->picked[o->first_row + o->n_cols - 1], now_ns,
+                                         &stop_index);
     stats_unlock(&e->stats);
     if (finish != PL_FINISH_NONE)
         end_stream(e, s, finish, stop_index);

@@ -38,11 +38,13 @@ enum stream_flag {
     STREAM_ENDED = 4,       /* the engine is done with it */
 };
 
-/* Where pl_score's results go: written by the sampling threads, read after the stream's end. */
+/* Where the log-probabilities of a prompt go: written by the sampling threads, read after the last
+ * of its positions, which is before the first token of a reply is told. */
 struct score_job {
     float *nll;             /* (n_prompt - 1) */
     pl_token_prob *top;     /* (n_prompt, n_top) */
     uint32_t n_top;
+    bool is_streams;        /* one block of memory, freed with the stream's object */
 };
 
 struct pl_stream {
@@ -59,7 +61,8 @@ struct pl_stream {
     uint32_t n_top;
     pl_wake_fn *on_event;
     void *arg;
-    struct score_job *score;    /* NULL: an ordinary stream, or an embedding */
+    struct score_job *score;    /* NULL: nothing is told of the prompt */
+    bool has_reply;             /* else the stream ends with its prompt */
     struct embed_job *embed;    /* NULL: none. Its memory is the stream's too, until the object is
                                  * free */
     struct pl_stream *fork_of;  /* only looked at while its live_id is fork_id */

@@ -2,6 +2,7 @@
 #include "engine/submit.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -184,6 +185,7 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     unsigned char *storage = stream_storage(&e->streams, s);
 
     s->score = job->score;
+    s->has_reply = job->has_reply;
     s->embed = job->embed;
     if (s->embed) embed_memory_hold(s->embed->memory);
     s->constraint = constraint;
@@ -236,8 +238,7 @@ static void put_on_list(struct pl_engine *e, struct pl_stream *s)
 pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct prompt_job *job,
                         pl_stream **out, pl_err *err)
 {
-    static const struct prompt_job reply = { 0 };
-    const bool has_reply = !job;
+    static const struct prompt_job reply = { .has_reply = true };
     *out = NULL;
     if (!job) job = &reply;
     if (e->is_text_only)
@@ -253,7 +254,7 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
         st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
                      r->n_top_logprobs, PICK_MAX_TOP);
     if (!st) st = check_fork(e, r, err);
-    if (!st) st = total_tokens(e, r, has_reply, &max_tokens, err);
+    if (!st) st = total_tokens(e, r, job->has_reply, &max_tokens, err);
     if (!st) st = open_constraint(e, r, &constraint, err);
     if (!st) {
         pthread_mutex_lock(&e->lock);
@@ -270,7 +271,40 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
     return PL_OK;
 }
 
+/* One block: the job, then its arrays. NULL: no memory. */
+static struct score_job *new_score(const pl_request *r)
+{
+    const size_t n = r->n_tokens, n_top = n * r->n_top_logprobs;
+    struct score_job *job =
+        calloc(1, sizeof *job + n_top * sizeof *job->top + n * sizeof *job->nll);
+    if (!job) return NULL;
+    job->top = (pl_token_prob *)(job + 1);
+    job->nll = (float *)(job->top + n_top);
+    job->n_top = r->n_top_logprobs;
+    job->is_streams = true;
+    return job;
+}
+
 PL_API pl_status pl_submit(pl_engine *e, const pl_request *r, pl_stream **out, pl_err *err)
 {
-    return engine_submit(e, r, NULL, out, err);
+    if (!r->prompt_logprobs) return engine_submit(e, r, NULL, out, err);
+    *out = NULL;
+    const bool is_in_bounds =
+        r->n_tokens <= e->plan.public.ctx_tokens && r->n_top_logprobs <= PICK_MAX_TOP;
+    struct score_job *score = is_in_bounds ? new_score(r) : NULL;   /* else refused by submit */
+    if (!score && is_in_bounds)
+        return pl_fail(err, PL_E_MEMORY, "no memory for the log-probabilities of %zu tokens",
+                       r->n_tokens);
+    const pl_status st =
+        engine_submit(e, r, &(struct prompt_job){ .has_reply = true, .score = score }, out, err);
+    if (st) free(score);
+    return st;
+}
+
+PL_API const pl_token_prob *pl_stream_prompt_logprob(const pl_stream *s, size_t position,
+                                                     float *logprob)
+{
+    const struct score_job *job = s->score;
+    *logprob = position ? -job->nll[position - 1] : 0;
+    return position ? job->top + (position - 1) * job->n_top : job->top;
 }

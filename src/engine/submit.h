@@ -12,8 +12,10 @@ enum submit_place {
                                  * are slots, so that these stay full. PL_E_BUSY: no more */
 };
 
-/* What a stream is there for that has no reply: where to put what is made of its prompt. */
+/* What a stream is there for beside a reply, or instead: where to put what is made of its prompt.
+ */
 struct prompt_job {
+    bool has_reply;
     struct score_job *score;    /* or NULL */
     struct embed_job *embed;    /* or NULL; its memory is held until the stream's object is free */
     enum submit_place place;

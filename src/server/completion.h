@@ -11,7 +11,7 @@ struct dialect;
 struct exchange;
 
 struct prompt {
-    pl_tokens tokens;           /* until they are submitted */
+    pl_tokens tokens;           /* until they are submitted, or told with their logprobs */
     size_t n_tokens;
     struct strbuf echo;         /* what comes before the reply; with `echo` */
     bool is_thinking;           /* it ends where thoughts begin */
@@ -34,6 +34,7 @@ struct choice {
     uint32_t n_tokens;          /* so far */
     bool has_started, has_ended;
     bool has_new_line;          /* likewise */
+    bool has_prompt_logprobs;   /* those of a prompt that is echoed are among the logprobs */
     pl_finish finish;
     int32_t stop_index;         /* as pl_event has it */
     pl_usage usage;

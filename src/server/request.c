@@ -23,9 +23,11 @@ static void read_max_tokens(struct fields *f)
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!field_int(f, names[i], -1, INT32_MAX, &x)) continue;
-        if (x == 0) field_fail(f, names[i], "%s is 0; at least 1 is wanted", names[i]);
-        f->r->no_reply = false;
-        f->r->max_tokens = x < 0 ? 0 : (uint32_t)x;
+        const bool may_be_silent = f->r->echo && !f->r->is_chat;    /* the prompt is scored */
+        if (x == 0 && !may_be_silent)
+            field_fail(f, names[i], "%s is 0; at least 1 is wanted", names[i]);
+        f->r->no_reply = x == 0;
+        f->r->max_tokens = x < 0 ? 0 : x ? (uint32_t)x : 1;
     }
 }
 

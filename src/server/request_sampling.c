@@ -101,8 +101,6 @@ static void read_logprobs(struct fields *f)
             field_u32(f, "logprobs", 0, 20, &r->n_top_logprobs);
             r->logprobs = true;
         }
-        if (r->logprobs && r->echo)
-            field_fail(f, "echo", "echo together with logprobs is not supported by this version");
         return;
     }
     field_bool(f, "logprobs", &r->logprobs);

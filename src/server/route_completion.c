@@ -71,6 +71,7 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
         .control_text = r->has_tools || has_channels(c),
         .ignore_eos = r->ignore_eos, .computes_prompt = r->computes_prompt,
         .logprobs = r->logprobs, .n_top_logprobs = r->n_top_logprobs,
+        .prompt_logprobs = r->echo && r->logprobs && !i,
         .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
         .arg = &c->exchange->wake,
     };
@@ -153,7 +154,9 @@ static json_t *stops_of(const struct request *r)
 static void let_go_of_body(struct completion *c)
 {
     struct request *r = &c->request;
-    for (uint32_t i = 0; i < c->n_prompts; i++) pl_tokens_free(&c->prompt[i].tokens);
+    const bool tells_prompt = r->echo && r->logprobs;
+    for (uint32_t i = 0; i < c->n_prompts && !tells_prompt; i++)
+        pl_tokens_free(&c->prompt[i].tokens);
     request_free(r);
     r->model = NULL;
     r->prompt = NULL;

@@ -50,34 +50,77 @@ static void comma(struct strbuf *b)
     if (b->n) strbuf_add_str(b, ",");
 }
 
-static void text_logprobs(const struct completion *c, struct choice *ch, const pl_event *e)
+/* An element of each array but the log-probabilities'. */
+static void add_text_token(const struct completion *c, struct choice *ch, int32_t token)
 {
     size_t n;
-    const char *bytes = pl_token_bytes(c->engine, e->token, &n);
+    const char *bytes = pl_token_bytes(c->engine, token, &n);
     comma(&ch->logprobs);
     json_text_add(&ch->logprobs, bytes, n);
-    comma(&ch->token_logprobs);
-    strbuf_addf(&ch->token_logprobs, "%.6f", (double)e->logprob);
     comma(&ch->text_offset);
     strbuf_addf(&ch->text_offset, "%zu", ch->n_characters);
     ch->n_characters += json_text_characters(bytes, n);
+    comma(&ch->token_logprobs);
     comma(&ch->top_logprobs);
+}
+
+static void add_text_logprob(const struct completion *c, struct choice *ch, float logprob,
+                             const pl_token_prob *top, uint32_t n_top)
+{
+    strbuf_addf(&ch->token_logprobs, "%.6f", (double)logprob);
     strbuf_add_str(&ch->top_logprobs, "{");
-    for (uint32_t i = 0; i < e->n_top; i++) {
-        bytes = pl_token_bytes(c->engine, e->top[i].token, &n);
+    for (uint32_t i = 0; i < n_top; i++) {
+        size_t n;
+        const char *bytes = pl_token_bytes(c->engine, top[i].token, &n);
         if (i) strbuf_add_str(&ch->top_logprobs, ",");
         json_text_add(&ch->top_logprobs, bytes, n);
-        strbuf_addf(&ch->top_logprobs, ":%.6f", (double)e->top[i].logprob);
+        strbuf_addf(&ch->top_logprobs, ":%.6f", (double)top[i].logprob);
     }
     strbuf_add_str(&ch->top_logprobs, "}");
+}
+
+/* Of a prompt that is echoed, once it was computed: the first of its replies has been told. */
+static void prompt_logprobs(const struct completion *c, uint32_t choice)
+{
+    struct choice *ch = &c->choice[choice];
+    const struct choice *first = &c->choice[choice - choice % c->request.n];
+    const struct prompt *p = &c->prompt[ch->prompt];
+    ch->n_characters = 0;
+    for (size_t i = 0; i < p->n_tokens; i++) {
+        float logprob;
+        const pl_token_prob *top = pl_stream_prompt_logprob(first->stream, i, &logprob);
+        add_text_token(c, ch, p->tokens.ids[i]);
+        if (i) {
+            add_text_logprob(c, ch, logprob, top, c->request.n_top_logprobs);
+            continue;
+        }
+        strbuf_add_str(&ch->token_logprobs, "null");
+        strbuf_add_str(&ch->top_logprobs, "null");
+    }
+    ch->has_prompt_logprobs = true;
+}
+
+static bool is_whole(const pl_event *e)
+{
+    return e->kind == PL_EVENT_TOKEN || e->finish == PL_FINISH_STOP ||
+           e->finish == PL_FINISH_LENGTH;
+}
+
+static void text_logprobs(const struct completion *c, uint32_t choice, const pl_event *e)
+{
+    struct choice *ch = &c->choice[choice];
+    if (c->request.echo && !ch->has_prompt_logprobs && is_whole(e)) prompt_logprobs(c, choice);
+    if (e->kind != PL_EVENT_TOKEN) return;
+    add_text_token(c, ch, e->token);
+    add_text_logprob(c, ch, e->logprob, e->top, e->n_top);
 }
 
 static void take_token(struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
-    if (!c->request.logprobs || e->kind != PL_EVENT_TOKEN) return;
-    if (c->request.is_chat) logprobs_add(&ch->logprobs, c->engine, e);
-    else text_logprobs(c, ch, e);
+    if (!c->request.logprobs) return;
+    if (!c->request.is_chat) text_logprobs(c, choice, e);
+    else if (e->kind == PL_EVENT_TOKEN) logprobs_add(&ch->logprobs, c->engine, e);
 }
 
 /* ,"logprobs":... and forgets what was written */

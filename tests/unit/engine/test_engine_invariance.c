@@ -129,10 +129,54 @@ static void test_score_agrees_with_decoding(void **state)
     pl_close(e);
 }
 
+/* The log-probabilities of a prompt beside its reply are the score's, and the reply is the one
+ * without them: alone, among others, and of a prompt that is at hand already. */
+static void test_a_prompt_is_scored_beside_its_reply(void **state)
+{
+    (void)state;
+    static struct subject s;
+    static struct reply got;
+    make_subject(&s);
+    pl_engine *e = open_engine((pl_params){ .n_streams = 3, .n_threads = 2, .step_tokens = 24 });
+    pl_score_result want;
+    assert_int_equal(pl_score(e, s.prompt, N_PROMPT, 5, &want, NULL), PL_OK);
+    pl_request request = s.seeded;
+    request.prompt_logprobs = true;
+    request.n_top_logprobs = 5;
+    for (int round = 0; round < 3; round++) {
+        pl_stream *other = submit(e, round ? &s.seeded : &s.greedy), *stream = submit(e, &request);
+        pl_event event;
+        while (!pl_stream_next(stream, &event) || event.kind != PL_EVENT_TOKEN)
+            pl_stream_wait(stream, 1000);
+        for (uint32_t i = 0; i < N_PROMPT; i++) {
+            float logprob;
+            const pl_token_prob *top = pl_stream_prompt_logprob(stream, i, &logprob);
+            assert_true(logprob == (i ? -want.nll[i - 1] : 0));
+            if (i) assert_memory_equal(top, want.top + (i - 1) * 5, 5 * sizeof *top);
+        }
+        assert_int_equal(event.token, s.seeded_reply.token[0]);
+        assert_true(event.logprob == s.seeded_reply.logprob[0]);
+        finish(stream, &got);
+        assert_int_equal(got.n, N_REPLY - 1);
+        assert_memory_equal(got.token, s.seeded_reply.token + 1, got.n * sizeof *got.token);
+        assert_memory_equal(got.logprob, s.seeded_reply.logprob + 1, got.n * sizeof *got.logprob);
+        finish(other, &got);
+        assert_same(round ? &s.seeded_reply : &s.greedy_reply, &got, "other");
+    }
+    static const int32_t long_prompt[600];
+    request.tokens = long_prompt;
+    request.n_tokens = 600;
+    pl_stream *none;
+    assert_int_equal(pl_submit(e, &request, &none, NULL), PL_E_CONTEXT);
+    pl_score_free(&want);
+    pl_close(e);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_reply_does_not_depend_on_others),
     cmocka_unit_test(test_fork_shares_the_prompt),
     cmocka_unit_test(test_score_agrees_with_decoding),
+    cmocka_unit_test(test_a_prompt_is_scored_beside_its_reply),
 };
 
 static int run_on_tiny_model(void)

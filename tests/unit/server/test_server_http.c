@@ -400,8 +400,44 @@ static void logprobs_in_both_shapes(void **state)
     expect(&a, "choices.0.logprobs.top_logprobs.3", "{\"@\":-0.25}");
     expect(&a, "choices.0.logprobs.tokens.0", "a");
     answer_free(&a);
-    expect_error(post(&f, TEXT, "{\"prompt\":\"a\",\"logprobs\":1,\"echo\":true}"), 400,
-                 "invalid_parameter", "echo");
+    close_fixture(&f);
+}
+
+/* Of the prompt too, in documents and in a stream's first chunk with any; with and without a reply.
+ */
+static void a_prompt_is_scored(void **state)
+{
+    static const char body[] = "{\"prompt\":[64,32],\"echo\":true,\"logprobs\":1,\"n\":2,";
+    struct fixture f = open_fixture();
+    char request[128];
+    (void)state;
+    snprintf(request, sizeof request, "%s\"max_tokens\":1}", body);
+    struct answer a = post(&f, TEXT, request);
+    for (int i = 0; i < 2; i++) {
+        char path[64];
+        const char *want[][2] = { { "text", "@ @" }, { "logprobs.tokens", "[\"@\",\" \",\"@\"]" },
+                                  { "logprobs.token_logprobs", "[null,-0.125,-0.25]" },
+                                  { "logprobs.text_offset", "[0,1,2]" },
+                                  { "logprobs.top_logprobs",
+                                    "[null,{\"b\":-0.125},{\"@\":-0.25}]" } };
+        for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
+            snprintf(path, sizeof path, "choices.%d.%s", i, want[k][0]);
+            expect(&a, path, want[k][1]);
+        }
+    }
+    answer_free(&a);
+    snprintf(request, sizeof request, "%s\"max_tokens\":0}", body);
+    a = post(&f, TEXT, request);
+    expect(&a, "choices.1.text", "@ ");
+    expect(&a, "choices.1.logprobs.token_logprobs", "[null,-0.125]");
+    expect(&a, "usage.completion_tokens", "0");
+    answer_free(&a);
+    snprintf(request, sizeof request, "%s\"max_tokens\":1,\"stream\":true}", body);
+    a = post(&f, TEXT, request);
+    assert_non_null(strstr(a.body.bytes, "\"token_logprobs\":[null,-0.125000,-0.250000]"));
+    answer_free(&a);
+    expect_error(post(&f, TEXT, "{\"prompt\":\"a\",\"max_tokens\":0}"), 400, "invalid_parameter",
+                 "max_tokens");
     close_fixture(&f);
 }
 
@@ -588,6 +624,7 @@ int main(void)
         cmocka_unit_test(prompts_of_every_kind),
         cmocka_unit_test(echo_comes_before_the_reply),
         cmocka_unit_test(logprobs_in_both_shapes),
+        cmocka_unit_test(a_prompt_is_scored),
         cmocka_unit_test(errors_of_the_engine),
         cmocka_unit_test(bodies_that_are_no_request),
         cmocka_unit_test(bodies_are_bounded_one_by_one_and_together),

@@ -208,7 +208,7 @@ static void what_is_wrong_is_named(void **state)
         { "\"logprobs\":3", "logprobs", false }, { "\"logprobs\":21", "logprobs", true },
         { "\"top_logprobs\":2", "top_logprobs", false },
         { "\"logprobs\":true,\"top_logprobs\":21", "top_logprobs", false },
-        { "\"logprobs\":0,\"echo\":true", "echo", true }, { "\"suffix\":5", "suffix", true },
+        { "\"echo\":1", "echo", true }, { "\"suffix\":5", "suffix", true },
         { "\"best_of\":2", "best_of", true }, { "\"n\":2,\"best_of\":1", "best_of", true },
         { "\"response_format\":{\"type\":\"xml\"}", "response_format", false },
         { "\"response_format\":{\"type\":\"json_schema\"}", "response_format", false },
