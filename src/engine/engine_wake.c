@@ -37,7 +37,8 @@ void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
 {
     if (s->embed) embed_memory_let_go(s->embed->memory);
     s->embed = NULL;
-    if (s->score && s->score->is_streams) free(s->score);
+    if (s->owns_score) free(s->score);
+    s->owns_score = false;
     s->score = NULL;
     stream_forget_storage(&e->streams, s);
     pthread_mutex_lock(&e->lock);

@@ -44,7 +44,6 @@ struct score_job {
     float *nll;             /* (n_prompt - 1) */
     pl_token_prob *top;     /* (n_prompt, n_top) */
     uint32_t n_top;
-    bool is_streams;        /* one block of memory, freed with the stream's object */
 };
 
 struct pl_stream {
@@ -62,6 +61,8 @@ struct pl_stream {
     pl_wake_fn *on_event;
     void *arg;
     struct score_job *score;    /* NULL: nothing is told of the prompt */
+    bool owns_score;            /* one block of memory, until the object is free; else pl_score's,
+                                 * which may be gone once the stream has ended */
     bool has_reply;             /* else the stream ends with its prompt */
     struct embed_job *embed;    /* NULL: none. Its memory is the stream's too, until the object is
                                  * free */

@@ -186,6 +186,7 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
 
     s->score = job->score;
     s->has_reply = job->has_reply;
+    s->owns_score = job->score && job->has_reply;
     s->embed = job->embed;
     if (s->embed) embed_memory_hold(s->embed->memory);
     s->constraint = constraint;
@@ -281,7 +282,6 @@ static struct score_job *new_score(const pl_request *r)
     job->top = (pl_token_prob *)(job + 1);
     job->nll = (float *)(job->top + n_top);
     job->n_top = r->n_top_logprobs;
-    job->is_streams = true;
     return job;
 }
 

@@ -139,10 +139,13 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
 void request_free(struct request *r)
 {
     free(r->bias);
+    free(r->bias_text);
     free(r->chat);
     free(r->grammar.source);
     json_decref(r->tools);
     r->bias = NULL;
+    r->bias_text = NULL;
+    r->n_bias_texts = 0;
     r->chat = NULL;
     r->grammar.source = NULL;
     r->tools = NULL;

@@ -40,6 +40,11 @@ struct request {
     pl_sampling sampling;           /* bias points to `bias` */
     bool has_seed;
     pl_logit_bias *bias;            /* owned */
+    struct bias_text {              /* owned: (n_bias_texts) */
+        const char *text;
+        float bias;                 /* of all its tokens */
+    } *bias_text;
+    size_t n_bias_texts;
     const char *breaker[REQUEST_MAX_BREAKERS];      /* where sampling.dry_breaker points, if the
                                      * request has some of its own */
     const char *stop[REQUEST_MAX_STOPS];

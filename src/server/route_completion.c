@@ -15,6 +15,7 @@
 #include "server/events.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
+#include "server/request_bias.h"
 
 /* ---- submitting ----------------------------------------------------------------------------- */
 
@@ -182,6 +183,10 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body,
 {
     const struct server *s = x->server;
     pl_err err = { 0 };
+    if (request_resolve_bias(&c->request, c->engine, &err)) {
+        *result = answer_fail_engine(x, &err, dialect_param(c, "logit_bias"));
+        return false;
+    }
     if (!check(x, c, result)) return false;
     if (c->dialect->is_silent) {
         let_go_of_body(c);

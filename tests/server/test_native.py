@@ -138,6 +138,21 @@ def test_what_is_wrong_is_said(url, more, param):
     assert r.status_code == 400 and r.json()["error"]["param"] == param, r.text
 
 
+@pytest.mark.parametrize("as_pairs", [True, False])
+def test_biases_of_texts(url, as_pairs):
+    word = " " + ask(url)["content"].split()[0]
+    bias = [[word, -100], [" no such", False]] if as_pairs else {word: -100, " no such": -100}
+    ids = tokenize(url, word) + tokenize(url, " no such")
+    r = ask(url, logit_bias=bias)
+    assert word not in r["content"]
+    assert r["content"] == ask(url, logit_bias=[[i, -100] for i in ids])["content"]
+    assert [b["token"] for b in r["generation_settings"]["logit_bias"]] == ids
+    assert all(b["bias"] is None for b in r["generation_settings"]["logit_bias"])
+    many = requests.post(url + "/completion", json=ASK | {"logit_bias": {"word " * 1025: 1}},
+                         timeout=60)
+    assert many.status_code == 400 and many.json()["error"]["param"] == "logit_bias"
+
+
 # ---- filling in the middle ----
 
 PREFIX, SUFFIX = "def add(a, b):\n    return", "\n\nprint(add(1, 2))\n"

@@ -1,6 +1,8 @@
 """The real `openai` client against the server: what it parses strictly must be right."""
 
 import concurrent.futures
+import json
+import subprocess
 
 import openai
 import pytest
@@ -181,3 +183,39 @@ def test_control_tokens_in_content_stay_text(client, server):
     special = server.post("/tokenize", {"content": plain[2]["prompt"].replace("a<|", evil + "<|")})
     assert prompt[0] == 200 and n > len(special[2]["tokens"]), \
         "as text the names take more tokens than as control tokens"
+
+
+def test_a_prompt_is_scored(client, server, build_dir, models_dir):
+    """As lm-eval asks: log-probabilities of the prompt's tokens are those of `paceline score`."""
+    text = "The capital of France is Paris, and that of Italy is Rome."
+    ids = server.post("/tokenize", {"content": text, "add_special": True})[2]["tokens"]
+    done = subprocess.run([build_dir / "paceline", "score", "--model",
+                           models_dir / "smollm2-135m.gguf", "--tokens", ",".join(map(str, ids)),
+                           "--every", "--json"], capture_output=True, text=True, timeout=120)
+    want = json.loads(done.stdout)
+    ask = {"model": "", "prompt": text, "logprobs": 2, "echo": True, "temperature": 0}
+    one = client.completions.create(**ask, max_tokens=1).choices[0]
+    got = one.logprobs
+    assert "".join(got.tokens) == one.text and len(got.tokens) == len(ids) + 1
+    assert got.token_logprobs[0] is None and got.top_logprobs[0] is None
+    assert sum(-x for x in got.token_logprobs[1:-1]) / (len(ids) - 1) == pytest.approx(
+        want["mean_nll"], abs=1e-5)
+    assert all(len(t) == 2 and max(t.values()) >= x - 1e-6
+               for t, x in zip(got.top_logprobs[1:], got.token_logprobs[1:]))
+    assert got.text_offset == [len("".join(got.tokens[:i])) for i in range(len(got.tokens))]
+    none = client.completions.create(**ask, max_tokens=0)
+    assert none.choices[0].text == text and none.usage.completion_tokens == 0
+    assert none.choices[0].logprobs.token_logprobs == got.token_logprobs[:-1]
+    parts = [c.choices[0] for c in client.completions.create(**ask, max_tokens=1, stream=True)]
+    assert "".join(c.text for c in parts) == one.text
+    streamed = [x for c in parts if c.logprobs for x in c.logprobs.token_logprobs]
+    assert streamed == got.token_logprobs
+    listed = client.completions.create(**ask | {"prompt": [ids, text]}, max_tokens=1)
+    assert [c.logprobs.token_logprobs for c in listed.choices] == [got.token_logprobs] * 2
+
+
+def test_timings(client):
+    chat = client.chat.completions.create(model="", messages=[{"role": "user", "content": "Hi"}],
+                                          max_tokens=4, extra_body={"ignore_eos": True})
+    assert chat.timings["predicted_n"] == 4
+    assert chat.timings["prompt_n"] + chat.timings["cache_n"] == chat.usage.prompt_tokens

@@ -10,6 +10,7 @@
 #include "server/logprobs.h"
 #include "server/model_names.h"
 #include "server/state.h"
+#include "server/timings.h"
 
 static const char *finish_name(const struct choice *ch, pl_finish finish)
 {
@@ -216,6 +217,13 @@ static void add_delta(struct completion *c, uint32_t choice, bool is_end)
     }
 }
 
+/* ,"timings":{...}, as llama-server has it */
+static void add_timings(const struct choice *ch, struct strbuf *to)
+{
+    strbuf_add_str(to, ",\"timings\":");
+    timings_add(to, &ch->usage);
+}
+
 static bool has_news(const struct completion *c, const struct choice *ch, const pl_event *e)
 {
     const struct reply_reader *r = &ch->reader;
@@ -238,6 +246,7 @@ static void chunk_event(struct completion *c, uint32_t choice, const pl_event *e
     }
     add_logprobs(c, ch, &c->out);
     strbuf_addf(&c->out, ",\"finish_reason\":%s}]", is_end ? finish_name(ch, e->finish) : "null");
+    if (is_end) add_timings(ch, &c->out);
     close_chunk(c);
 }
 
@@ -314,6 +323,7 @@ static void write_document(struct completion *c, struct strbuf *to)
     }
     strbuf_add_str(to, "]");
     add_usage(c, to);
+    add_timings(&c->choice[0], to);
     strbuf_add_str(to, "}");
 }
 
