@@ -191,12 +191,12 @@ static void look_up(struct exchange *x)
 static bool refuse_head(struct exchange *x, const char *version)
 {
     struct head head;
+    look_up(x);     /* first: what is wrong with the head is told in the route's shape, too */
     struct head_problem problem = head_read(x->connection, version, &head);
     if (!problem.status) problem = target_problem(x);
     if (problem.status) {
         x->result = answer_fail(x, problem.status, NULL, problem.code, "%s", problem.text);
     } else {
-        look_up(x);
         x->drops_body = !x->is_allowed;     /* nobody fills memory without a key */
         x->is_too_large = head.n_body_bytes > x->server->max_body_bytes;
         if (!refuse_surplus(x) && !(x->is_too_large && refuse(x))) return false;

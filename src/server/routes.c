@@ -8,6 +8,7 @@
 #include "server/route_embedding.h"
 #include "server/route_info.h"
 #include "server/route_ollama.h"
+#include "server/route_openapi.h"
 #include "server/route_responses.h"
 #include "server/route_text.h"
 
@@ -59,6 +60,7 @@ static const struct route routes[] = {
     { "GET", "/metrics", route_metrics, .needs_engine = true },
     { "GET", "/health", route_health, .is_open = true },
     { "GET", "/v1/health", route_health, .is_open = true },
+    { "GET", "/openapi.json", route_openapi, .is_open = true },
     { "GET", "/", route_root, .is_open = true },
 };
 
