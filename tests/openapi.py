@@ -58,12 +58,24 @@ def check(schema, value, components=None):
     Draft202012Validator({**schema, "components": components or CLOSED}).validate(value)
 
 
-def items_of(kind, body):
-    """What a stream's schema describes: documents in events or in lines."""
+def check_events(schema, body):
+    """Of server-sent events, each and the document in its data."""
+    data = schema["properties"]["data"]
+    within = (data["anyOf"][0] if "anyOf" in data else data)["contentSchema"]
+    blocks = [block for block in body.decode().split("\n\n") if block and block[0] != ":"]
+    assert blocks
+    for block in blocks:
+        event = dict(line.split(": ", 1) for line in block.split("\n"))
+        check(schema, event)
+        if event["data"] != "[DONE]":
+            check(within, json.loads(event["data"]))
+
+
+def check_lines(schema, body):
     lines = body.decode().splitlines()
-    if kind == "text/event-stream":
-        lines = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
-    return [json.loads(line) for line in lines if line and line != "[DONE]"]
+    assert lines
+    for line in lines:
+        check(schema, json.loads(line))
 
 
 def check_answer(method, path, answer):
@@ -76,11 +88,8 @@ def check_answer(method, path, answer):
     assert kind in response["content"], kind
     for name in response["headers"]:
         assert name in headers, (name, status)
-    media = response["content"][kind]
-    if kind == "application/json":
-        check(media["schema"], body)
-    elif "x-itemSchema" in media:
-        items = items_of(kind, body)
-        assert items
-        for item in items:
-            check(media["x-itemSchema"], item)
+    schema = response["content"][kind]["schema"]
+    by_kind = {"application/json": check, "text/event-stream": check_events,
+               "application/x-ndjson": check_lines}
+    if kind in by_kind:
+        by_kind[kind](schema, body)
