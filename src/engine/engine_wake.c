@@ -35,7 +35,8 @@ void engine_give_place(struct pl_engine *e, struct pl_stream *s)
 
 void engine_free_stream(struct pl_engine *e, struct pl_stream *s)
 {
-    if (s->embed) embed_memory_let_go(s->embed->memory);
+    if (s->embed_memory) embed_memory_let_go(s->embed_memory);
+    s->embed_memory = NULL;
     s->embed = NULL;
     if (s->owns_score) free(s->score);
     s->owns_score = false;

@@ -64,8 +64,8 @@ struct pl_stream {
     bool owns_score;            /* one block of memory, until the object is free; else pl_score's,
                                  * which may be gone once the stream has ended */
     bool has_reply;             /* else the stream ends with its prompt */
-    struct embed_job *embed;    /* NULL: none. Its memory is the stream's too, until the object is
-                                 * free */
+    struct embed_job *embed;    /* NULL: none. Another text's once the stream has ended */
+    struct embed_memory *embed_memory;  /* is held until the object is free */
     struct pl_stream *fork_of;  /* only looked at while its live_id is fork_id */
     uint64_t fork_id;
     uint64_t submitted_ns;

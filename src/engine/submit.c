@@ -188,7 +188,8 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     s->has_reply = job->has_reply;
     s->owns_score = job->score && job->has_reply;
     s->embed = job->embed;
-    if (s->embed) embed_memory_hold(s->embed->memory);
+    s->embed_memory = s->embed ? s->embed->memory : NULL;
+    if (s->embed_memory) embed_memory_hold(s->embed_memory);
     s->constraint = constraint;
     if (constraint) constraint_start(constraint);
     fill_seq(s, r, max_tokens, storage, l);

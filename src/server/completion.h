@@ -13,7 +13,7 @@ struct exchange;
 struct prompt {
     pl_tokens tokens;           /* until they are submitted, or told with their logprobs */
     size_t n_tokens;
-    struct strbuf echo;         /* what comes before the reply; with `echo` */
+    struct strbuf echo;         /* what comes before the reply; with `echo`, or of chats with -v */
     bool is_thinking;           /* it ends where thoughts begin */
 };
 

@@ -141,6 +141,12 @@ def test_a_reply_that_has_begun_is_continued(server):
     assert whole["choices"][0]["message"]["content"] == raw["choices"][0]["text"]
 
 
+def test_the_prompt_is_told_where_the_server_is_verbose(server, start_server):
+    assert "__verbose" not in server.post(CHAT, ask())[2]
+    with start_server("--verbose") as s:
+        assert s.post(CHAT, ask())[2]["__verbose"]["prompt"] == prompt_of(s, *ask()["messages"])
+
+
 def test_today_is_known_to_templates(start_server, tmp_path):
     template = tmp_path / "date.jinja"
     template.write_text("{{ date_string }}|{{ datetime }}|{{ messages[0].content }}")

@@ -224,6 +224,14 @@ static void add_timings(const struct choice *ch, struct strbuf *to)
     timings_add(to, &ch->usage);
 }
 
+static void add_verbose(const struct completion *c, struct strbuf *to)
+{
+    const struct strbuf *prompt = &c->prompt[0].echo;
+    strbuf_add_str(to, ",\"__verbose\":{\"prompt\":");
+    json_text_add(to, prompt->n ? prompt->bytes : "", prompt->n);
+    strbuf_add_str(to, "}");
+}
+
 static bool has_news(const struct completion *c, const struct choice *ch, const pl_event *e)
 {
     const struct reply_reader *r = &ch->reader;
@@ -324,12 +332,26 @@ static void write_document(struct completion *c, struct strbuf *to)
     strbuf_add_str(to, "]");
     add_usage(c, to);
     add_timings(&c->choice[0], to);
+    if (c->request.is_chat && c->exchange->server->is_verbose) add_verbose(c, to);
     strbuf_add_str(to, "}");
+}
+
+/* What llama-server started with -v adds: here the prompt, as the template made it. */
+static void keep(struct completion *c, const json_t *body)
+{
+    pl_text text = { 0 };
+    struct strbuf *prompt = &c->prompt[0].echo;
+    const pl_tokens *tokens = &c->prompt[0].tokens;
+    (void)body;
+    if (!c->exchange->server->is_verbose) return;
+    if (!pl_detokenize(c->engine, tokens->ids, tokens->n, true, &text, NULL))
+        strbuf_add(prompt, text.bytes, text.n);
+    pl_text_free(&text);
 }
 
 const struct dialect dialect_chat = {
     .id_prefix = "chatcmpl-", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
-    .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
+    .keep = keep, .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = failure, .document = write_document,
 };
 const struct dialect dialect_text = {
