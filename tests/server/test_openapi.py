@@ -113,6 +113,13 @@ def test_answers_are_as_the_document_says(tiny, path, body):
     check_answer("POST", path, answer)
 
 
+def test_what_a_verbose_server_tells(start_server):
+    with start_server("--verbose", "--ctx-size", 512) as server:
+        answer = server.post("/v1/chat/completions", CHAT)
+    assert "__verbose" in answer[2]
+    check_answer("POST", "/v1/chat/completions", answer)
+
+
 def test_good_requests_are_answered(tiny):
     """That the cases above are not all refused."""
     for path, bodies in POSTS:
