@@ -42,7 +42,7 @@ BAD = [
     (ask(top_p=2), 400, "top_p"), (ask(n=0), 400, "n"), (ask(n=1000), 400, "n"),
     (ask(max_tokens=0), 400, "max_tokens"), (ask(max_tokens=1.5), 400, "max_tokens"),
     (ask(stop=5), 400, "stop"), (ask(stop=["x"] * 99), 400, "stop"),
-    (ask(logit_bias={"a": 1}), 400, "logit_bias"), (ask(logit_bias={"5": 101}), 400, "logit_bias"),
+    (ask(logit_bias={"": 1}), 400, "logit_bias"), (ask(logit_bias={"5": 101}), 400, "logit_bias"),
     (ask(logit_bias={"9999999": 1}), 400, "logit_bias"), (ask(stop="x" * 257), 400, "stop"),
     (ask(logprobs=True, top_logprobs=99), 400, "top_logprobs"), (ask(stream="yes"), 400, "stream"),
     (ask(response_format={"type": "xml"}), 400, "response_format"),
