@@ -527,7 +527,7 @@ BAD = [
                         "required"),
         "n": (2, "x"), "conversation": ("c", {}), "prompt": ({"id": "p"}, "x"),
         "moderation": ({"model": "x"},), "context_management": ([{"type": "compaction"}], {}),
-        "mirostat": (2,), "verbosity": ("low",), "stop": (5,), "model": (5,),
+        "mirostat": (3,), "verbosity": ("low",), "stop": (5,), "model": (5,),
     }.items() for v in values
 ] + [
     ({"text": {"format": v}}, "text.format") for v in (
