@@ -186,7 +186,7 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
 
     s->score = job->score;
     s->has_reply = job->has_reply;
-    s->owns_score = job->score && job->has_reply;
+    s->owns_score = r->prompt_logprobs;
     s->embed = job->embed;
     s->embed_memory = s->embed ? s->embed->memory : NULL;
     if (s->embed_memory) embed_memory_hold(s->embed_memory);
@@ -223,6 +223,22 @@ static pl_status open_constraint(struct pl_engine *e, const pl_request *r, struc
     return constraint_open(out, &e->constraints, &r->grammar, r->ignore_eos, err);
 }
 
+/* One block: the job, then its arrays. *out stays as it is where the request has no scores. */
+static pl_status open_score(const pl_request *r, struct score_job **out, pl_err *err)
+{
+    const size_t n = r->n_tokens, n_top = n * r->n_top_logprobs;
+    if (!r->prompt_logprobs) return PL_OK;
+    struct score_job *job =
+        calloc(1, sizeof *job + n_top * sizeof *job->top + n * sizeof *job->nll);
+    if (!job)
+        return pl_fail(err, PL_E_MEMORY, "no memory for the log-probabilities of %zu tokens", n);
+    job->top = (pl_token_prob *)(job + 1);
+    job->nll = (float *)(job->top + n_top);
+    job->n_top = r->n_top_logprobs;
+    *out = job;
+    return PL_OK;
+}
+
 static void put_on_list(struct pl_engine *e, struct pl_stream *s)
 {
     pthread_mutex_lock(&e->lock);
@@ -240,9 +256,8 @@ static void put_on_list(struct pl_engine *e, struct pl_stream *s)
 pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct prompt_job *job,
                         pl_stream **out, pl_err *err)
 {
-    static const struct prompt_job reply = { .has_reply = true };
+    struct prompt_job own = *job;
     *out = NULL;
-    if (!job) job = &reply;
     if (e->is_text_only)
         return pl_fail(err, PL_E_PARAM, "the engine was opened for text alone (text_only)");
 
@@ -258,6 +273,7 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
     if (!st) st = check_fork(e, r, err);
     if (!st) st = total_tokens(e, r, job->has_reply, &max_tokens, err);
     if (!st) st = open_constraint(e, r, &constraint, err);
+    if (!st) st = open_score(r, &own.score, err);
     if (!st) {
         pthread_mutex_lock(&e->lock);
         st = take_place(e, r->n_tokens, job->place, out, err);
@@ -266,40 +282,17 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
     count(e, job->place, st);
     if (st) {
         constraint_close(constraint);
+        if (r->prompt_logprobs) free(own.score);
         return st;
     }
-    fill(e, *out, r, job, constraint, max_tokens);
+    fill(e, *out, r, &own, constraint, max_tokens);
     put_on_list(e, *out);
     return PL_OK;
 }
 
-/* One block: the job, then its arrays. NULL: no memory. */
-static struct score_job *new_score(const pl_request *r)
-{
-    const size_t n = r->n_tokens, n_top = n * r->n_top_logprobs;
-    struct score_job *job =
-        calloc(1, sizeof *job + n_top * sizeof *job->top + n * sizeof *job->nll);
-    if (!job) return NULL;
-    job->top = (pl_token_prob *)(job + 1);
-    job->nll = (float *)(job->top + n_top);
-    job->n_top = r->n_top_logprobs;
-    return job;
-}
-
 PL_API pl_status pl_submit(pl_engine *e, const pl_request *r, pl_stream **out, pl_err *err)
 {
-    if (!r->prompt_logprobs) return engine_submit(e, r, NULL, out, err);
-    *out = NULL;
-    const bool is_in_bounds =
-        r->n_tokens <= e->plan.public.ctx_tokens && r->n_top_logprobs <= PICK_MAX_TOP;
-    struct score_job *score = is_in_bounds ? new_score(r) : NULL;   /* else refused by submit */
-    if (!score && is_in_bounds)
-        return pl_fail(err, PL_E_MEMORY, "no memory for the log-probabilities of %zu tokens",
-                       r->n_tokens);
-    const pl_status st =
-        engine_submit(e, r, &(struct prompt_job){ .has_reply = true, .score = score }, out, err);
-    if (st) free(score);
-    return st;
+    return engine_submit(e, r, &(struct prompt_job){ .has_reply = true }, out, err);
 }
 
 PL_API const pl_token_prob *pl_stream_prompt_logprob(const pl_stream *s, size_t position,

@@ -21,7 +21,7 @@ struct prompt_job {
     enum submit_place place;
 };
 
-/* Submits a request; job: NULL where there is a reply. Any thread. */
+/* Submits a request. Its own prompt_logprobs go where the stream has them. Any thread. */
 pl_status engine_submit(struct pl_engine *e, const pl_request *request,
                         const struct prompt_job *job, pl_stream **out, pl_err *err);
 
