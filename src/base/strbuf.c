@@ -72,6 +72,18 @@ void strbuf_drop(struct strbuf *b, size_t n)
     b->n -= n;
 }
 
+size_t strbuf_take(struct strbuf *b, size_t *at, char *to, size_t max)
+{
+    const size_t n = b->n - *at < max ? b->n - *at : max;
+    if (n) memcpy(to, b->bytes + *at, n);
+    *at += n;
+    if (*at == b->n) {
+        strbuf_clear(b);
+        *at = 0;
+    }
+    return n;
+}
+
 void strbuf_free(struct strbuf *b)
 {
     free(b->bytes);

@@ -25,6 +25,10 @@ void strbuf_clear(struct strbuf *b);
 /* Drops the first n bytes; there are as many. */
 void strbuf_drop(struct strbuf *b, size_t n);
 
+/* Copies what comes at *at, at most `max` bytes of it, and moves *at on; where nothing is left the
+ * buffer is empty and *at 0 again. Returns how many. */
+size_t strbuf_take(struct strbuf *b, size_t *at, char *to, size_t max);
+
 void strbuf_free(struct strbuf *b);
 
 #endif

@@ -9,6 +9,12 @@
  * answer says so. */
 bool active_begin(struct exchange *x, enum MHD_Result *result);
 
+/* 404: there is no model of that name here. */
+enum MHD_Result active_fail_model(struct exchange *x, const char *name);
+
+/* False: names are strict, and this one is another model's; the answer says so. */
+bool active_has_model(struct exchange *x, const char *name, enum MHD_Result *result);
+
 /* Why the server gave up what a client still waits for. */
 struct active_end {
     unsigned status;

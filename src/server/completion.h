@@ -66,6 +66,12 @@ struct completion_sums {
     uint64_t queue_ns, prefill_ns, decode_ns;   /* the longest */
 };
 
+/* It ended otherwise than by its own end. */
+static inline bool finish_is_failure(pl_finish finish)
+{
+    return finish == PL_FINISH_ERROR || finish == PL_FINISH_CANCELLED;
+}
+
 void completion_cancel(struct completion *c);   /* any thread, while watched */
 void completion_free(struct completion *c);     /* with its streams */
 /* The stop string that ended the reply, or NULL. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "server/prompt_tokens.h"
 
 /* Whether ids stand in the array, with or without texts between them: one prompt. */
 static bool is_mixed(const json_t *v)
@@ -15,26 +16,12 @@ static bool is_mixed(const json_t *v)
     return false;
 }
 
-static pl_status add_ids(pl_tokens *to, const int32_t *ids, size_t n, pl_err *err)
-{
-    int32_t *more = realloc(to->ids, (to->n + n + 1) * sizeof *more);
-    if (!more) return pl_fail(err, PL_E_MEMORY, "out of memory");
-    to->ids = more;
-    if (n) memcpy(to->ids + to->n, ids, n * sizeof *ids);
-    to->n += n;
-    return PL_OK;
-}
-
 /* A text among ids begins as a prompt does where it is the first. */
 static pl_status add_text(const struct completion *c, const json_t *text, pl_tokens *to,
                           pl_err *err)
 {
-    pl_tokens more = { 0 };
-    pl_status st = pl_tokenize(c->engine, json_string_value(text), json_string_length(text),
-                               PL_TOKENIZE_SPECIAL | (to->n ? 0u : PL_TOKENIZE_BOS), &more, err);
-    if (!st) st = add_ids(to, more.ids, more.n, err);
-    pl_tokens_free(&more);
-    return st;
+    return prompt_tokens_add_text(to, c->engine, json_string_value(text), json_string_length(text),
+                                  PL_TOKENIZE_SPECIAL | (to->n ? 0u : PL_TOKENIZE_BOS), err);
 }
 
 static pl_status tokens_of_array(const struct completion *c, const json_t *array, pl_tokens *out,
@@ -42,16 +29,13 @@ static pl_status tokens_of_array(const struct completion *c, const json_t *array
 {
     size_t i;
     json_t *one;
-    pl_status st = add_ids(out, NULL, 0, err);
+    pl_status st = PL_OK;
     json_array_foreach((json_t *)(uintptr_t)array, i, one) {
-        const json_int_t value = json_integer_value(one);
-        const int32_t id = (int32_t)value;
-        if (st) break;
+        int32_t id;
         if (json_is_string(one)) st = add_text(c, one, out, err);
-        else if (json_is_integer(one) && value >= 0 && value <= INT32_MAX)
-            st = add_ids(out, &id, 1, err);
-        else
-            st = pl_fail(err, PL_E_PARAM, "prompt: an array of token ids holds something else");
+        else if (prompt_token_id(one, &id)) st = prompt_tokens_add(out, &id, 1, err);
+        else st = pl_fail(err, PL_E_PARAM, "prompt: an array of token ids holds something else");
+        if (st) break;
     }
     return st;
 }

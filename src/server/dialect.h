@@ -6,6 +6,8 @@
 #ifndef SERVER_DIALECT_H
 #define SERVER_DIALECT_H
 
+#include <microhttpd.h>
+
 #include "server/completion.h"
 
 #define EVENT_STREAM "text/event-stream; charset=utf-8"
@@ -49,6 +51,15 @@ struct dialect {
 extern const struct dialect dialect_chat, dialect_text, dialect_messages, dialect_native,
                             dialect_infill, dialect_responses;
 extern const struct dialect dialect_ollama_chat, dialect_ollama_generate;
+
+/* `failure` of streams whose events have no names: OpenAI's error as an event. */
+void dialect_fail_event(struct completion *c, unsigned status, const char *code, const char *text);
+
+/* Reads a body into c->request, in the dialect that it chooses. *translated is what c->request
+ * points into beside the body: released by the caller, whatever comes. False: refused, *result is
+ * the answer's. Any thread. */
+bool dialect_read(struct completion *c, const json_t *body, const struct request_defaults *defaults,
+                  json_t **translated, enum MHD_Result *result);
 
 /* As the body calls it. NULL stays so. */
 static inline const char *dialect_param(const struct completion *c, const char *param)

@@ -57,8 +57,6 @@ static void write_row(struct embedding *e)
 
 static void write_more(struct embedding *e)
 {
-    strbuf_clear(&e->out);
-    e->out_at = 0;
     if (!e->has_begun) write_begin(e);
     else if (e->text < e->n_texts) write_row(e);
     else write_end(e);
@@ -70,13 +68,10 @@ static ssize_t read_answer(void *arg, uint64_t pos, char *to, size_t max)
     struct exchange *x = arg;
     struct embedding *e = x->embedding;
     (void)pos;
-    if (e->out.n == e->out_at && e->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
-    if (e->out.n == e->out_at) write_more(e);
+    if (!e->out.n && e->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
+    if (!e->out.n) write_more(e);
     if (e->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
-    const size_t n = e->out.n - e->out_at < max ? e->out.n - e->out_at : max;
-    memcpy(to, e->out.bytes + e->out_at, n);
-    e->out_at += n;
-    return (ssize_t)n;
+    return (ssize_t)strbuf_take(&e->out, &e->out_at, to, max);
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */

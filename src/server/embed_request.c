@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/prompt_tokens.h"
 #include "server/request_fields.h"
 
 /* ---- texts ---------------------------------------------------------------------------------- */
@@ -18,12 +19,8 @@ static void read_ids(struct fields *f, const char *name, const json_t *ids, size
     to->ids = malloc(json_array_size(ids) * sizeof *to->ids);
     if (!to->ids) field_fail(f, name, "out of memory");
     for (size_t i = 0; i < json_array_size(ids) && !f->failed; i++) {
-        const json_t *id = json_array_get(ids, i);
-        const json_int_t value = json_integer_value(id);
-        if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
-            field_fail(f, name, "token %zu of text %zu is no token id", i, text);
-        else
-            to->ids[to->n++] = (int32_t)value;
+        if (prompt_token_id(json_array_get(ids, i), &to->ids[i])) to->n++;
+        else field_fail(f, name, "token %zu of text %zu is no token id", i, text);
     }
 }
 

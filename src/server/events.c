@@ -14,11 +14,6 @@ enum {
 
 /* ---- events --------------------------------------------------------------------------------- */
 
-static bool has_failed(pl_finish finish)
-{
-    return finish == PL_FINISH_ERROR || finish == PL_FINISH_CANCELLED;
-}
-
 static void write_failure(struct completion *c)
 {
     const struct active_end why = active_end(c->exchange);
@@ -65,7 +60,7 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
         ch->usage = e->usage;
         c->n_ended++;
     }
-    if (is_streaming && ch->has_ended && has_failed(e->finish)) write_failure(c);
+    if (is_streaming && ch->has_ended && finish_is_failure(e->finish)) write_failure(c);
     else if (is_streaming || c->dialect->has_all_events) c->dialect->event(c, i, e);
 }
 
@@ -91,18 +86,6 @@ static void finish_stream(struct completion *c)
     c->is_finished = true;
 }
 
-static ssize_t take_out(struct completion *c, char *to, size_t max)
-{
-    const size_t n = c->out.n - c->out_at < max ? c->out.n - c->out_at : max;
-    memcpy(to, c->out.bytes + c->out_at, n);
-    c->out_at += n;
-    if (c->out_at == c->out.n) {
-        strbuf_clear(&c->out);
-        c->out_at = 0;
-    }
-    return (ssize_t)n;
-}
-
 /* libmicrohttpd asks for the next bytes of the answer. */
 static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t max)
 {
@@ -121,7 +104,7 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t max)
             strbuf_add_str(&c->out, c->dialect->ping);
         if (c->out.n > c->out_at) {
             atomic_store(&x->last_sent_ns, clock_ns());
-            return take_out(c, to, max);
+            return (ssize_t)strbuf_take(&c->out, &c->out_at, to, max);
         }
         if (c->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
         if (wake_suspend(&x->wake)) return 0;
@@ -145,7 +128,7 @@ static enum MHD_Result send_document(struct exchange *x)
     struct completion *c = x->completion;
     struct strbuf document = { 0 };
     for (uint32_t i = 0; i < c->n_choices; i++) {
-        if (has_failed(c->choice[i].finish)) {
+        if (finish_is_failure(c->choice[i].finish)) {
             const struct active_end why = active_end(x);
             return answer_fail(x, why.status, NULL, why.code, "%s", why.text);
         }

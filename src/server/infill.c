@@ -1,9 +1,9 @@
 #include "server/infill.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
+#include "server/prompt_tokens.h"
 
 /* How families write it: Qwen, StarCoder and Granite, DeepSeek, GLM, Code Llama, Codestral. */
 static const struct syntax {
@@ -58,16 +58,7 @@ struct pieces {
 
 static void add_tokens(struct pieces *p, const char *text, size_t n, unsigned flags)
 {
-    pl_tokens more = { 0 };
-    if (!p->status) p->status = pl_tokenize(p->engine, text, n, flags, &more, p->err);
-    int32_t *ids = p->status ? NULL : realloc(p->out->ids, (p->out->n + more.n + 1) * sizeof *ids);
-    if (!p->status && !ids) p->status = pl_fail(p->err, PL_E_MEMORY, "out of memory");
-    if (ids) {
-        p->out->ids = ids;
-        if (more.n) memcpy(ids + p->out->n, more.ids, more.n * sizeof *ids);
-        p->out->n += more.n;
-    }
-    pl_tokens_free(&more);
+    if (!p->status) p->status = prompt_tokens_add_text(p->out, p->engine, text, n, flags, p->err);
 }
 
 static void add_mark(struct pieces *p, const char *mark)

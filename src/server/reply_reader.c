@@ -28,6 +28,7 @@ static void release(struct reply_reader *r, struct strbuf *to, size_t n)
     if (!n) return;
     r->skips_spaces = false;
     strbuf_add(to, r->held.bytes, n);
+    if (to == &r->thoughts) r->has_thought = true;
     if (to == &r->content)
         for (size_t i = 0; i < n && !r->has_told; i++) r->has_told = !is_space(r->held.bytes[i]);
     strbuf_drop(&r->held, n);
@@ -51,7 +52,7 @@ static bool start(struct reply_reader *r, bool is_end)
 /* Spaces around thoughts are the template's. */
 static bool go_on_thinking(struct reply_reader *r, bool is_end)
 {
-    if (!r->thoughts.n && !r->has_thought) strbuf_drop(&r->held, n_spaces(&r->held));
+    if (!r->has_thought) strbuf_drop(&r->held, n_spaces(&r->held));
     if (!r->held.n) return false;
     const size_t n_mark = sizeof end_think - 1;
     const char *found = memmem(r->held.bytes, r->held.n, end_think, n_mark);

@@ -28,7 +28,7 @@ struct reply_reader {
     char *callee;               /* of that call */
     bool is_single;             /* what follows the first call is content */
     bool skips_spaces;          /* what comes next stands behind thoughts or a call */
-    bool has_thought;           /* thoughts, that the owner may have taken */
+    bool has_thought;           /* some thoughts, which the owner may have taken */
     bool has_told;              /* some content that is not spaces */
     struct strbuf held;
     struct strbuf thoughts, content;    /* found so far; the owner may clear them */

@@ -91,7 +91,7 @@ static void read_infill(struct fields *f)
     }
     if (!json_is_string(prompt))
         field_fail(f, "prompt", "prompt beside a suffix is %s; a string is wanted",
-                   prompt ? field_kind(prompt) : "missing");
+                   field_kind(prompt));
     f->r->infill = (struct infill){ prompt, suffix, middle, extra };
 }
 

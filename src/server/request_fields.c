@@ -20,6 +20,7 @@ void field_fail(struct fields *f, const char *name, const char *format, ...)
 
 const char *field_kind(const json_t *v)
 {
+    if (!v) return "missing";
     if (json_read_digits(v)) return "a number beyond 64 bits";
     switch (json_typeof(v)) {
     case JSON_OBJECT: return "an object";
@@ -31,6 +32,13 @@ const char *field_kind(const json_t *v)
     case JSON_FALSE: return "a boolean";
     default: return "null";
     }
+}
+
+bool field_is_empty(const json_t *v)
+{
+    return !v || json_is_null(v) || (json_is_string(v) && !json_string_length(v)) ||
+           (json_is_array(v) && !json_array_size(v)) ||
+           (json_is_object(v) && !json_object_size(v));
 }
 
 void field_objects(struct fields *f, const char *param, const char *name, const json_t *v)

@@ -20,7 +20,7 @@ struct fields {
 void field_fail(struct fields *f, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "an object", "a string", ... */
+/* "an object", "a string", ...; "missing" of NULL. */
 const char *field_kind(const json_t *v);
 
 /* Fails where v is neither missing nor null nor an array of objects. */
@@ -28,6 +28,9 @@ void field_objects(struct fields *f, const char *param, const char *name, const 
 
 /* The member, or NULL where it is missing or null. */
 const json_t *field_get(const struct fields *f, const char *name);
+
+/* Missing, null, "", [] or {}. */
+bool field_is_empty(const json_t *v);
 
 /* These leave *out as it is where the member is missing, null or wrong. */
 void field_bool(struct fields *f, const char *name, bool *out);

@@ -34,7 +34,7 @@ static void set_schema(struct fields *f, const char *param, const json_t *schema
 {
     if (!json_is_object(schema) && !json_is_boolean(schema))
         field_fail(f, param, "%s: the schema is %s; an object is wanted", param,
-                   schema ? field_kind(schema) : "missing");
+                   field_kind(schema));
     else
         set(f, param, PL_GRAMMAR_JSON_SCHEMA, json_read_write(schema));
 }

@@ -147,13 +147,6 @@ static bool is_word(const char *words, const json_t *v)
     return false;
 }
 
-static bool is_empty(const json_t *v)
-{
-    return (json_is_string(v) && !json_string_length(v)) ||
-           (json_is_array(v) && !json_array_size(v)) ||
-           (json_is_object(v) && !json_object_size(v));
-}
-
 static bool is_neutral(const struct refused *r, const json_t *v)
 {
     const double x = json_number_value(v);
@@ -162,7 +155,7 @@ static bool is_neutral(const struct refused *r, const json_t *v)
     if (json_is_number(v))
         return (x == 0 && r->neutral & ZERO) || (x == 1 && r->neutral & ONE) ||
                (x < 0 && r->neutral & NEGATIVE);
-    return (r->neutral & EMPTY && is_empty(v)) || is_word(r->words, v);
+    return (r->neutral & EMPTY && field_is_empty(v)) || is_word(r->words, v);
 }
 
 /* "0 or less" and so on; "" where only null is taken. */
@@ -221,7 +214,7 @@ static void check_lora(struct fields *f)
     const json_t *v = field_get(f, "lora");
     size_t i;
     json_t *one;
-    if (v && !is_empty(v) && !json_is_array(v))
+    if (v && !field_is_empty(v) && !json_is_array(v))
         field_fail(f, "lora", "lora is %s; adapters are not supported by this version",
                    field_kind(v));
     json_array_foreach((json_t *)(uintptr_t)v, i, one) {

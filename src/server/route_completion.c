@@ -14,7 +14,6 @@
 #include "server/dialect.h"
 #include "server/events.h"
 #include "server/json_text.h"
-#include "server/model_names.h"
 #include "server/request_bias.h"
 
 /* ---- submitting ----------------------------------------------------------------------------- */
@@ -128,14 +127,8 @@ static bool check_token(struct exchange *x, const struct completion *c, const ch
 /* False: refused, *result is the answer's. */
 static bool check(struct exchange *x, const struct completion *c, enum MHD_Result *result)
 {
-    const struct server *s = x->server;
     const struct request *r = &c->request;
-    if (s->has_strict_names && !model_names_have(s, r->model)) {
-        *result = answer_fail(x, 404, "model", "model_not_found",
-                              "the model \"%.100s\" is not here; \"%s\" is", r->model,
-                              model_names_first(s));
-        return false;
-    }
+    if (!active_has_model(x, r->model, result)) return false;
     for (size_t i = 0; i < r->sampling.n_bias; i++)
         if (!check_token(x, c, "logit_bias", r->bias[i].token, result)) return false;
     for (size_t i = 0; i < r->n_stop_tokens; i++)
@@ -212,19 +205,11 @@ static bool read_and_begin(struct exchange *x, struct completion *c, const json_
                            enum MHD_Result *result)
 {
     const struct server *s = x->server;
-    if (c->dialect->choose) c->dialect = c->dialect->choose(body);
-    const struct dialect *d = c->dialect;
     const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
                                               s->ignore_eos, s->template_kwargs, &s->tools };
-    struct request_error error = { NULL, "out of memory" };
-    json_t *translated = d->translate ? d->translate(c, body, &error) : NULL;
-    bool is_right = !d->translate || translated;
-    is_right = is_right && request_parse(&c->request, translated ? translated : body, d->is_chat,
-                                         &defaults, &error);
-    if (!is_right)
-        *result = answer_fail(x, 400, dialect_param(c, error.param), "invalid_parameter", "%s",
-                              error.text);
-    const bool has_begun = is_right && begin(x, c, body, result);
+    json_t *translated;
+    const bool has_begun = dialect_read(c, body, &defaults, &translated, result) &&
+                           begin(x, c, body, result);
     json_decref(translated);
     return has_begun;
 }

@@ -7,7 +7,6 @@
 #include "server/answer.h"
 #include "server/body.h"
 #include "server/embedding.h"
-#include "server/model_names.h"
 
 static void on_event(void *arg)
 {
@@ -20,13 +19,9 @@ static void on_event(void *arg)
 static bool check_model(struct exchange *x, const struct embed_request *r, bool is_openai,
                         enum MHD_Result *result)
 {
-    const struct server *s = x->server;
     const pl_pooling pooling = pl_engine_plan(server_engine(x))->pooling;
-    if (s->has_strict_names && !model_names_have(s, r->model))
-        *result = answer_fail(x, 404, "model", "model_not_found",
-                              "the model \"%.100s\" is not here; \"%s\" is", r->model,
-                              model_names_first(s));
-    else if (pooling == PL_POOLING_RANK)
+    if (!active_has_model(x, r->model, result)) return false;
+    if (pooling == PL_POOLING_RANK)
         *result = answer_fail(x, 501, NULL, "not_supported", "the model ranks documents (pooling "
                               "rank), which is not done here; its vectors are served with "
                               "--pooling last");

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/active.h"
 #include "server/answer.h"
 #include "server/json_text.h"
 #include "server/model_names.h"
@@ -55,8 +56,7 @@ enum MHD_Result route_model(struct exchange *x)
 {
     const char *name = x->path + strlen(x->route->path);
     if (!model_names_have(x->server, name))
-        return answer_fail(x, 404, "model", "model_not_found", "the model \"%.100s\" is not here; "
-                           "\"%s\" is", name, model_names_first(x->server));
+        return active_fail_model(x, name);
     return answer_json(x, 200, model_json(x->server, pl_engine_plan(server_engine(x))));
 }
 

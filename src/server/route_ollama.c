@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "server/active.h"
 #include "server/answer.h"
 #include "server/body.h"
 #include "server/dialects/ollama_names.h"
@@ -189,10 +190,9 @@ enum MHD_Result route_ollama_show(struct exchange *x)
     const char *name = json_string_value(model);
     if (!name)
         result = answer_fail(x, 400, NULL, NULL, "model is %s; a string is wanted",
-                             model ? field_kind(model) : "missing");
+                             field_kind(model));
     else if (!model_names_have(x->server, name))
-        result = answer_fail(x, 404, NULL, NULL, "the model \"%.100s\" is not here; \"%s\" is",
-                             name, model_names_first(x->server));
+        result = active_fail_model(x, name);
     else
         result = answer_json(x, 200, show_json(x));
     json_decref(body);

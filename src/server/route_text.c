@@ -131,25 +131,19 @@ enum MHD_Result route_detokenize(struct exchange *x)
  * answer's. */
 static bool render(struct exchange *x, pl_text *text, pl_tokens *tokens, enum MHD_Result *result)
 {
-    const struct dialect *d = x->route->dialect;
     const struct request_defaults defaults = { .sampling = x->server->sampling,
                                               .template_kwargs = x->server->template_kwargs,
                                               .tools = &x->server->tools };
-    struct completion c = { .exchange = x, .dialect = d };
-    struct request_error error = { NULL, "out of memory" };
+    struct completion c = { .exchange = x, .dialect = x->route->dialect };
     pl_err err;
     pl_status st = PL_E_PARAM;
-    json_t *body = body_object(x, result);
+    json_t *translated, *body = body_object(x, result);
     if (!body) return false;
-    json_t *translated = d->translate ? d->translate(&c, body, &error) : json_incref(body);
-    if (translated && request_parse(&c.request, translated, true, &defaults, &error)) {
+    if (dialect_read(&c, body, &defaults, &translated, result)) {
         st = pl_chat_prompt(server_engine(x), c.request.chat, strlen(c.request.chat), text, tokens,
                             &err);
         if (st) *result = answer_fail_engine(x, &err, dialect_param(&c, "messages"));
         request_free(&c.request);
-    } else {
-        *result = answer_fail(x, 400, dialect_param(&c, error.param), "invalid_parameter",
-                              "%s", error.text);
     }
     if (c.own) c.free_own(c.own);
     json_decref(translated);

@@ -168,7 +168,6 @@ static void tell_thoughts(struct completion *c, struct choice *ch)
     }
     delta(c, ch, "thinking_delta", "thinking", thoughts->bytes, thoughts->n);
     strbuf_clear(thoughts);
-    ch->reader.has_thought = true;
 }
 
 static void begin_text(struct completion *c, struct choice *ch)
@@ -231,7 +230,7 @@ static void tell_event(struct completion *c, uint32_t choice, const pl_event *e)
 
 static void end(struct completion *c)
 {
-    if (c->choice[0].finish != PL_FINISH_STOP && c->choice[0].finish != PL_FINISH_LENGTH) return;
+    if (finish_is_failure(c->choice[0].finish)) return;
     open_event(c, "message_stop");
     close_event(c);
 }

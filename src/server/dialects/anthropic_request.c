@@ -3,8 +3,6 @@
  * one of its own. */
 #include "server/dialects/anthropic.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,36 +10,21 @@
 #include "server/json_read.h"
 #include "server/request_fields.h"
 
-/* What is being made, and why it could not be. */
+/* What is being made of which body. */
 struct translation {
-    const json_t *body;
+    struct fields f;
     json_t *to;
-    struct request_error *error;
-    bool failed;
 };
-
-static void fail(struct translation *t, const char *param, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void fail(struct translation *t, const char *param, const char *format, ...)
-{
-    va_list args;
-    if (t->failed) return;
-    t->failed = true;
-    t->error->param = param;
-    va_start(args, format);
-    vsnprintf(t->error->text, sizeof t->error->text, format, args);
-    va_end(args);
-}
 
 static const char *text_of(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
 }
 
-static bool is_set(const json_t *v)
+/* The member, or NULL where it is missing or null. */
+static const json_t *member_of(const json_t *object, const char *name)
 {
-    return v && !json_is_null(v);
+    return field_get(&(struct fields){ .body = object }, name);
 }
 
 /* ---- content -------------------------------------------------------------------------------- */
@@ -58,10 +41,10 @@ static void fail_block(struct translation *t, const char *param, const json_t *b
 {
     const char *type = text_of(block, "type");
     if (type && !strcmp(type, "image"))
-        fail(t, param, "%s: image input is not supported by this version", param);
+        field_fail(&t->f, param, "%s: image input is not supported by this version", param);
     else
-        fail(t, param, "%s: a content block of type \"%.40s\"; text, thinking, tool_use, "
-             "tool_result and documents of text are taken", param, type ? type : "");
+        field_fail(&t->f, param, "%s: a content block of type \"%.40s\"; text, thinking, tool_use, "
+                   "tool_result and documents of text are taken", param, type ? type : "");
 }
 
 /* The text of a block of text; NULL: it is none. */
@@ -85,9 +68,9 @@ static json_t *text_content(struct translation *t, const char *param, const json
     json_t *parts = json_array(), *block;
     size_t i;
     if (json_is_string(content)) add_part(parts, content);
-    else if (is_set(content) && !json_is_array(content))
-        fail(t, param, "%s is %s; a string or an array of blocks is wanted", param,
-             field_kind(content));
+    else if (content && !json_is_null(content) && !json_is_array(content))
+        field_fail(&t->f, param, "%s is %s; a string or an array of blocks is wanted", param,
+                   field_kind(content));
     json_array_foreach((json_t *)(uintptr_t)content, i, block) {
         const json_t *text = block_text(block);
         if (text) add_part(parts, text);
@@ -107,8 +90,8 @@ static bool is_for_the_biller(const json_t *block)
 
 static void add_system(struct translation *t, json_t *messages)
 {
-    const json_t *system = json_object_get(t->body, "system");
-    if (!is_set(system)) return;
+    const json_t *system = field_get(&t->f, "system");
+    if (!system) return;
     json_t *blocks = json_is_array(system) ? json_array() : NULL, *block;
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)system, i, block)
@@ -154,8 +137,8 @@ static void add_call(struct translation *t, struct turn *turn, const json_t *blo
     const json_t *id = json_object_get(block, "id"), *name = json_object_get(block, "name"),
                  *input = json_object_get(block, "input");
     if (!json_is_string(id) || !json_is_string(name) || !json_is_object(input)) {
-        fail(t, "messages", "messages: a tool_use block wants an id, a name and an input, which is "
-             "an object");
+        field_fail(&t->f, "messages", "messages: a tool_use block wants an id, a name and an "
+                   "input, which is an object");
         return;
     }
     char *arguments = json_read_write(input);
@@ -171,7 +154,7 @@ static void add_result(struct translation *t, const json_t *block, json_t *messa
     const json_t *id = json_object_get(block, "tool_use_id");
     json_t *parts = text_content(t, "messages", json_object_get(block, "content"));
     if (!json_is_string(id))
-        fail(t, "messages", "messages: a tool_result block wants a tool_use_id");
+        field_fail(&t->f, "messages", "messages: a tool_result block wants a tool_use_id");
     else
         json_array_append_new(messages, json_pack("{s:s, s:O, s:O}", "role", "tool",
                                                   "tool_call_id", id, "content", parts));
@@ -205,13 +188,13 @@ static void add_message(struct translation *t, const json_t *message, size_t i, 
     const char *role = text_of(message, "role");
     const json_t *content = json_object_get(message, "content");
     if (!role || (strcmp(role, "user") && strcmp(role, "assistant") && strcmp(role, "system"))) {
-        fail(t, "messages", "messages[%zu].role is \"%.40s\"; \"user\" or \"assistant\" is wanted",
-             i, role ? role : "");
+        field_fail(&t->f, "messages", "messages[%zu].role is \"%.40s\"; \"user\" or \"assistant\" "
+                   "is wanted", i, role ? role : "");
         return;
     }
     if (!json_is_string(content) && !json_is_array(content)) {
-        fail(t, "messages", "messages[%zu].content is %s; a string or an array of blocks is "
-             "wanted", i, content ? field_kind(content) : "missing");
+        field_fail(&t->f, "messages", "messages[%zu].content is %s; a string or an array of blocks "
+                   "is wanted", i, field_kind(content));
         return;
     }
     struct turn turn = { role, json_array(), json_array(), { 0 } };
@@ -228,13 +211,13 @@ static void add_message(struct translation *t, const json_t *message, size_t i, 
 
 static void add_messages(struct translation *t)
 {
-    const json_t *from = json_object_get(t->body, "messages");
+    const json_t *from = field_get(&t->f, "messages");
     json_t *messages = json_array(), *message;
     size_t i;
     json_object_set_new(t->to, "messages", messages);
     if (!json_is_array(from)) {
-        fail(t, "messages", "messages is %s; an array of at least one message is wanted",
-             from ? field_kind(from) : "missing");
+        field_fail(&t->f, "messages", "messages is %s; an array of at least one message is wanted",
+                   field_kind(from));
         return;
     }
     add_system(t, messages);
@@ -250,14 +233,14 @@ static void add_tool(struct translation *t, const json_t *tool, size_t i, json_t
                                               { "strict", "strict" } };
     const char *type = text_of(tool, "type");
     if (type && strcmp(type, "custom")) {
-        fail(t, "tools", "tools[%zu] is of type \"%.40s\"; only tools that the client runs are "
-             "supported", i, type);
+        field_fail(&t->f, "tools", "tools[%zu] is of type \"%.40s\"; only tools that the client "
+                   "runs are supported", i, type);
         return;
     }
     json_t *function = json_object();
     for (size_t k = 0; k < sizeof members / sizeof *members; k++) {
-        json_t *v = json_object_get(tool, members[k][0]);
-        if (is_set(v)) json_object_set(function, members[k][1], v);
+        const json_t *v = member_of(tool, members[k][0]);
+        if (v) json_object_set(function, members[k][1], (json_t *)(uintptr_t)v);
     }
     json_array_append_new(tools, json_pack("{s:s, s:o}", "type", "function", "function",
                                            function));
@@ -265,11 +248,11 @@ static void add_tool(struct translation *t, const json_t *tool, size_t i, json_t
 
 static void add_tools(struct translation *t)
 {
-    const json_t *from = json_object_get(t->body, "tools");
+    const json_t *from = field_get(&t->f, "tools");
     json_t *tools = json_array(), *tool;
     size_t i;
-    if (is_set(from) && !json_is_array(from))
-        fail(t, "tools", "tools is %s; an array is wanted", field_kind(from));
+    if (from && !json_is_array(from))
+        field_fail(&t->f, "tools", "tools is %s; an array is wanted", field_kind(from));
     json_array_foreach((json_t *)(uintptr_t)from, i, tool) add_tool(t, tool, i, tools);
     if (json_array_size(tools)) json_object_set(t->to, "tools", tools);
     json_decref(tools);
@@ -278,13 +261,13 @@ static void add_tools(struct translation *t)
 /* {"type": "auto" | "any" | "tool" | "none", "name", "disable_parallel_tool_use"} */
 static void add_tool_choice(struct translation *t)
 {
-    const json_t *choice = json_object_get(t->body, "tool_choice");
-    const json_t *single = json_object_get(choice, "disable_parallel_tool_use");
+    const json_t *choice = field_get(&t->f, "tool_choice");
+    const json_t *single = member_of(choice, "disable_parallel_tool_use");
     const char *type = text_of(choice, "type"), *name = text_of(choice, "name");
-    if (!is_set(choice)) return;
-    if (is_set(single) && !json_is_boolean(single))
-        fail(t, "tool_choice", "tool_choice.disable_parallel_tool_use is %s; a boolean is wanted",
-             field_kind(single));
+    if (!choice) return;
+    if (single && !json_is_boolean(single))
+        field_fail(&t->f, "tool_choice", "tool_choice.disable_parallel_tool_use is %s; a boolean "
+                   "is wanted", field_kind(single));
     if (json_is_true(single))
         json_object_set_new(t->to, "parallel_tool_calls", json_false());
     if (type && (!strcmp(type, "auto") || !strcmp(type, "none")))
@@ -296,8 +279,8 @@ static void add_tool_choice(struct translation *t)
                             json_pack("{s:s, s:{s:s}}", "type", "function", "function", "name",
                                       name));
     else
-        fail(t, "tool_choice", "tool_choice.type is \"%.40s\"; \"auto\", \"any\", \"tool\" with a "
-             "name, or \"none\" is wanted", type ? type : "");
+        field_fail(&t->f, "tool_choice", "tool_choice.type is \"%.40s\"; \"auto\", \"any\", "
+                   "\"tool\" with a name, or \"none\" is wanted", type ? type : "");
 }
 
 /* ---- the rest ------------------------------------------------------------------------------- */
@@ -305,12 +288,12 @@ static void add_tool_choice(struct translation *t)
 /* {"type": "enabled", "budget_tokens"}; the budget is the model's aim, no limit. */
 static void add_thinking(struct translation *t)
 {
-    const json_t *thinking = json_object_get(t->body, "thinking");
+    const json_t *thinking = field_get(&t->f, "thinking");
     const char *type = text_of(thinking, "type");
-    if (!is_set(thinking)) return;
+    if (!thinking) return;
     if (!type || (strcmp(type, "enabled") && strcmp(type, "disabled") && strcmp(type, "adaptive")))
-        fail(t, "thinking", "thinking.type is \"%.40s\"; \"enabled\", \"adaptive\" or \"disabled\" "
-             "is wanted", type ? type : "");
+        field_fail(&t->f, "thinking", "thinking.type is \"%.40s\"; \"enabled\", \"adaptive\" or "
+                   "\"disabled\" is wanted", type ? type : "");
     else
         json_object_set_new(t->to, "enable_thinking", json_boolean(strcmp(type, "disabled")));
 }
@@ -318,21 +301,21 @@ static void add_thinking(struct translation *t)
 /* {"type": "json_schema", "schema"}, by itself or in output_config, which has the effort too. */
 static void add_output(struct translation *t)
 {
-    const json_t *config = json_object_get(t->body, "output_config");
-    const json_t *format = json_object_get(t->body, "output_format");
-    const json_t *effort = json_object_get(config, "effort");
+    const json_t *config = field_get(&t->f, "output_config");
+    const json_t *format = field_get(&t->f, "output_format");
+    const json_t *effort = member_of(config, "effort");
     const char *word = json_string_value(effort);
-    if (!is_set(format)) format = json_object_get(config, "format");
-    if (is_set(effort) && !word)
-        fail(t, "output_config", "output_config.effort is %s; a string is wanted",
-             field_kind(effort));
+    if (!format) format = member_of(config, "format");
+    if (effort && !word)
+        field_fail(&t->f, "output_config", "output_config.effort is %s; a string is wanted",
+                   field_kind(effort));
     if (word) json_object_set(t->to, "reasoning_effort", (json_t *)(uintptr_t)effort);
-    if (!is_set(format)) return;
+    if (!format) return;
     const char *type = text_of(format, "type");
     const json_t *schema = json_object_get(format, "schema");
     if (!type || strcmp(type, "json_schema") || !schema)
-        fail(t, "output_format", "output_format: {\"type\": \"json_schema\", \"schema\": ...} is "
-             "wanted");
+        field_fail(&t->f, "output_format", "output_format: {\"type\": \"json_schema\", \"schema\": "
+                   "...} is wanted");
     else
         json_object_set_new(t->to, "response_format",
                             json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema",
@@ -347,18 +330,18 @@ json_t *anthropic_translate(struct completion *c, const json_t *body, struct req
                                           "output_config", "output_format", "stop_sequences",
                                           "stream_options", "n", "n_cmpl", "best_of", "logprobs",
                                           "top_logprobs", "reasoning_format" };
-    struct translation t = { .body = body, .to = json_copy((json_t *)(uintptr_t)body),
-                             .error = error };
+    struct translation t = { { .body = body, .error = error },
+                             json_copy((json_t *)(uintptr_t)body) };
     if (!t.to) return NULL;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) json_object_del(t.to, others[i]);
-    json_t *stops = json_object_get(body, "stop_sequences");
-    if (is_set(stops)) json_object_set(t.to, "stop", stops);
+    const json_t *stops = field_get(&t.f, "stop_sequences");
+    if (stops) json_object_set(t.to, "stop", (json_t *)(uintptr_t)stops);
     add_messages(&t);
     add_tools(&t);
     add_tool_choice(&t);
     add_thinking(&t);
     add_output(&t);
-    if (!t.failed) return t.to;
+    if (!t.f.failed) return t.to;
     json_decref(t.to);
     return NULL;
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/answer_error.h"
 #include "server/json_text.h"
 #include "server/logprobs.h"
 #include "server/model_names.h"
@@ -174,22 +173,14 @@ static void end(struct completion *c)
     (void)c;
 }
 
-static void failure(struct completion *c, unsigned status, const char *code, const char *text)
-{
-    strbuf_add_str(&c->out, "data: ");
-    answer_error_text(&c->out, ERRORS_OPENAI, status,
-                      &(struct answer_error){ .code = code, .message = text });
-    strbuf_add_str(&c->out, "\n\n");
-}
-
 const struct dialect dialect_native = {
     .id_prefix = "cmpl-", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .translate = native_translate, .keep = native_keep, .take_token = take_token,
-    .event = tell_event, .end = end, .failure = failure, .document = write_document,
+    .event = tell_event, .end = end, .failure = dialect_fail_event, .document = write_document,
 };
 
 const struct dialect dialect_infill = {
     .id_prefix = "cmpl-", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .translate = native_translate_infill, .keep = native_keep, .take_token = take_token,
-    .event = tell_event, .end = end, .failure = failure, .document = write_document,
+    .event = tell_event, .end = end, .failure = dialect_fail_event, .document = write_document,
 };

@@ -1,7 +1,6 @@
 #include "server/dialects/native.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "server/json_text.h"
@@ -12,36 +11,24 @@
 /* What is told of a reply, which OpenAI's routes refuse or have otherwise. */
 static const char *const own[] = { "return_tokens", "response_fields", "n_probs" };
 
-static bool fail(struct request_error *error, const char *param, const json_t *v,
-                 const char *wanted)
-{
-    error->param = param;
-    snprintf(error->text, sizeof error->text, "%s is %s; %s is wanted", param, field_kind(v),
-             wanted);
-    return false;
-}
-
-static bool is_set(const json_t *v)
-{
-    return v && !json_is_null(v);
-}
-
 static bool check(const json_t *body, struct request_error *error)
 {
-    const json_t *tokens = json_object_get(body, "return_tokens");
-    const json_t *fields = json_object_get(body, "response_fields"), *field;
-    const json_t *n_probs = json_object_get(body, "n_probs");
+    struct fields f = { .body = body, .error = error };
+    const json_t *fields = field_get(&f, "response_fields"), *field;
+    const json_t *n_probs = field_get(&f, "n_probs");
+    bool has_tokens = false;
     size_t i;
-    if (is_set(tokens) && !json_is_boolean(tokens))
-        return fail(error, "return_tokens", tokens, "a boolean");
-    if (is_set(n_probs) && !json_is_integer(n_probs))
-        return fail(error, "n_probs", n_probs, "an integer");
-    if (is_set(fields) && !json_is_array(fields))
-        return fail(error, "response_fields", fields, "an array of strings");
+    field_bool(&f, "return_tokens", &has_tokens);
+    if (n_probs && !json_is_integer(n_probs))
+        field_fail(&f, "n_probs", "n_probs is %s; an integer is wanted", field_kind(n_probs));
+    if (fields && !json_is_array(fields))
+        field_fail(&f, "response_fields", "response_fields is %s; an array of strings is wanted",
+                   field_kind(fields));
     json_array_foreach((json_t *)(uintptr_t)fields, i, field)
         if (!json_is_string(field))
-            return fail(error, "response_fields", field, "an array of strings");
-    return true;
+            field_fail(&f, "response_fields", "response_fields[%zu] is %s; a string is wanted", i,
+                       field_kind(field));
+    return !f.failed;
 }
 
 json_t *native_translate(struct completion *c, const json_t *body, struct request_error *error)
@@ -62,24 +49,24 @@ json_t *native_translate(struct completion *c, const json_t *body, struct reques
 json_t *native_translate_infill(struct completion *c, const json_t *body,
                                 struct request_error *error)
 {
-    static const char *const names[] = { "input_prefix", "input_suffix" };
-    const json_t *given[2];
+    /* what OpenAI's completions call them */
+    static const char *const names[][2] = { { "input_prefix", "prompt" },
+                                            { "input_suffix", "suffix" } };
+    struct fields f = { .body = body, .error = error };
     for (int i = 0; i < 2; i++) {
-        given[i] = json_object_get(body, names[i]);
-        if (json_is_string(given[i])) continue;
-        error->param = names[i];
-        snprintf(error->text, sizeof error->text, "%s is %s; a string is wanted", names[i],
-                 given[i] ? field_kind(given[i]) : "missing");
-        return NULL;
+        const json_t *v = json_object_get(body, names[i][0]);
+        if (!json_is_string(v))
+            field_fail(&f, names[i][0], "%s is %s; a string is wanted", names[i][0], field_kind(v));
     }
-    json_t *to = native_translate(c, body, error);
+    json_t *to = f.failed ? NULL : native_translate(c, body, error);
     if (!to) return NULL;
-    json_t *middle = json_object_get(body, "prompt");
-    json_object_set_new(to, "infill_prompt", is_set(middle) ? json_incref(middle)
-                                                            : json_string(""));
-    json_object_set(to, "prompt", (json_t *)(uintptr_t)given[0]);
-    json_object_set(to, "suffix", (json_t *)(uintptr_t)given[1]);
-    for (int i = 0; i < 2; i++) json_object_del(to, names[i]);
+    const json_t *middle = field_get(&f, "prompt");
+    json_object_set_new(to, "infill_prompt", middle ? json_incref((json_t *)(uintptr_t)middle)
+                                                    : json_string(""));
+    for (int i = 0; i < 2; i++) {
+        json_object_set(to, names[i][1], json_object_get(body, names[i][0]));
+        json_object_del(to, names[i][0]);
+    }
     return to;
 }
 

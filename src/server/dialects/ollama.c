@@ -113,9 +113,7 @@ static void forget(struct choice *ch)
     struct reply_reader *r = &ch->reader;
     ch->n_calls_told = r->n_calls;
     strbuf_clear(&r->content);
-    if (!r->thoughts.n) return;     /* thoughts that begin anew would lose the spaces before them */
     strbuf_clear(&r->thoughts);
-    r->has_thought = true;
 }
 
 static void line_event(struct completion *c, uint32_t choice, const pl_event *e)
@@ -138,8 +136,7 @@ static void line_event(struct completion *c, uint32_t choice, const pl_event *e)
 /* Nothing comes behind an error. */
 static void end(struct completion *c)
 {
-    const pl_finish finish = c->n_choices ? c->choice[0].finish : PL_FINISH_STOP;
-    if (finish != PL_FINISH_STOP && finish != PL_FINISH_LENGTH) return;
+    if (c->n_choices && finish_is_failure(c->choice[0].finish)) return;
     add_head(c, &c->out);
     add_said(c, NULL, &(struct said){ 0 }, &c->out);
     add_end(c, &c->out);

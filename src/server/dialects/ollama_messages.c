@@ -20,11 +20,6 @@ struct reading {
     unsigned n_calls;
 };
 
-static const char *kind_of(const json_t *v)
-{
-    return v ? field_kind(v) : "missing";
-}
-
 /* ---- calls ---------------------------------------------------------------------------------- */
 
 static json_t *new_id(struct reading *r)
@@ -43,7 +38,7 @@ static bool check_call(struct reading *r, const json_t *function, size_t i)
                                json_is_object(arguments) || json_is_string(arguments);
     if (!json_is_string(name))
         field_fail(r->f, "messages", "messages[%zu].tool_calls[%zu].function.name is %s; a string "
-                   "is wanted", r->at, i, kind_of(name));
+                   "is wanted", r->at, i, field_kind(name));
     else if (!has_arguments)
         field_fail(r->f, "messages", "messages[%zu].tool_calls[%zu].function.arguments is %s; an "
                    "object is wanted", r->at, i, field_kind(arguments));

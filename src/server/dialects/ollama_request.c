@@ -17,13 +17,6 @@ static bool is_object(const json_t *v)
     return json_is_object(v) && !json_read_digits(v);
 }
 
-static bool is_empty(const json_t *v)
-{
-    return !v || json_is_null(v) || (json_is_string(v) && !json_string_length(v)) ||
-           (json_is_array(v) && !json_array_size(v)) ||
-           (json_is_object(v) && !json_object_size(v));
-}
-
 static void hand_on(const struct fields *f, json_t *to, const char *name)
 {
     const json_t *v = field_get(f, name);
@@ -81,7 +74,7 @@ static void read_format(struct fields *f, json_t *to)
 {
     const json_t *v = field_get(f, "format");
     const char *word = json_string_value(v);
-    if (is_empty(v)) return;
+    if (field_is_empty(v)) return;
     if (word && !strcmp(word, "json"))
         json_object_set_new(to, "response_format", json_pack("{s:s}", "type", "json_object"));
     else if (is_object(v))
@@ -140,7 +133,7 @@ static json_t *close_body(struct fields *f, json_t *to)
 
 static void refuse_if_given(struct fields *f, const char *name, const char *why)
 {
-    if (!is_empty(field_get(f, name))) field_fail(f, name, "%s: %s", name, why);
+    if (!field_is_empty(field_get(f, name))) field_fail(f, name, "%s: %s", name, why);
 }
 
 json_t *ollama_translate_chat(struct completion *c, const json_t *body, struct request_error *error)
@@ -177,7 +170,7 @@ json_t *ollama_translate_generate(struct completion *c, const json_t *body,
     struct fields f = { .body = body, .error = error };
     const json_t *system = get_string(&f, "system"), *prompt = get_string(&f, "prompt");
     json_t *to = open_body(&f), *messages = json_array();
-    if (!is_empty(system))
+    if (!field_is_empty(system))
         json_array_append_new(messages, json_pack("{s:s s:O}", "role", "system", "content",
                                                   system));
     json_array_append_new(messages, json_pack("{s:s s:O*}", "role", "user", "content", prompt));

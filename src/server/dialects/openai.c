@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "server/answer_error.h"
 #include "server/call_id.h"
 #include "server/json_text.h"
 #include "server/logprobs.h"
@@ -101,16 +100,11 @@ static void prompt_logprobs(const struct completion *c, uint32_t choice)
     ch->has_prompt_logprobs = true;
 }
 
-static bool is_whole(const pl_event *e)
-{
-    return e->kind == PL_EVENT_TOKEN || e->finish == PL_FINISH_STOP ||
-           e->finish == PL_FINISH_LENGTH;
-}
-
 static void text_logprobs(const struct completion *c, uint32_t choice, const pl_event *e)
 {
     struct choice *ch = &c->choice[choice];
-    if (c->request.echo && !ch->has_prompt_logprobs && is_whole(e)) prompt_logprobs(c, choice);
+    if (c->request.echo && !ch->has_prompt_logprobs && !finish_is_failure(e->finish))
+        prompt_logprobs(c, choice);
     if (e->kind != PL_EVENT_TOKEN) return;
     add_text_token(c, ch, e->token);
     add_text_logprob(c, ch, e->logprob, e->top, e->n_top);
@@ -211,10 +205,7 @@ static void add_delta(struct completion *c, uint32_t choice, bool is_end)
     strbuf_add_str(&c->out, "}");
     ch->n_calls_told = r->n_calls;
     strbuf_clear(&r->content);
-    if (r->thoughts.n) {        /* thoughts that begin anew would lose the spaces before them */
-        strbuf_clear(&r->thoughts);
-        r->has_thought = true;
-    }
+    strbuf_clear(&r->thoughts);
 }
 
 /* ,"timings":{...}, as llama-server has it */
@@ -282,14 +273,6 @@ static void end(struct completion *c)
     strbuf_add_str(&c->out, "data: [DONE]\n\n");
 }
 
-static void failure(struct completion *c, unsigned status, const char *code, const char *text)
-{
-    strbuf_add_str(&c->out, "data: ");
-    answer_error_text(&c->out, ERRORS_OPENAI, status,
-                      &(struct answer_error){ .code = code, .message = text });
-    strbuf_add_str(&c->out, "\n\n");
-}
-
 /* Content is null where the reply consists of calls. */
 static void add_message(const struct completion *c, uint32_t choice, struct strbuf *to)
 {
@@ -352,10 +335,10 @@ static void keep(struct completion *c, const json_t *body)
 const struct dialect dialect_chat = {
     .id_prefix = "chatcmpl-", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .keep = keep, .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
-    .failure = failure, .document = write_document,
+    .failure = dialect_fail_event, .document = write_document,
 };
 const struct dialect dialect_text = {
     .id_prefix = "cmpl-", .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
     .start = chunk_echo, .take_token = take_token, .event = chunk_event, .end = end,
-    .failure = failure, .document = write_document,
+    .failure = dialect_fail_event, .document = write_document,
 };

@@ -42,7 +42,7 @@ static json_t *text_of(const struct reading *r, const json_t *item, const char *
     json_t *v = json_object_get(item, name);
     if (!json_is_string(v))
         field_fail(r->f, "input", "input[%zu].%s is %s; a string is wanted", r->i, name,
-                   v ? field_kind(v) : "missing");
+                   field_kind(v));
     return json_incref(v);
 }
 
@@ -89,7 +89,7 @@ static json_t *read_parts(const struct reading *r, const json_t *item, const cha
     if (json_is_string(from)) json_array_append_new(parts, new_part(type, from));
     else if (!json_is_array(from))
         field_fail(r->f, "input", "input[%zu].%s is %s; a string or an array of parts is wanted",
-                   r->i, member, from ? field_kind(from) : "missing");
+                   r->i, member, field_kind(from));
     json_array_foreach(from, i, part) {
         json_t *read = read_part(r, member, part, type);
         if (!read || json_array_append_new(parts, read)) break;
@@ -238,7 +238,7 @@ void responses_items_read(struct fields *f, const struct completion *c, json_t *
         json_decref(one);
     } else if (!json_is_array(input)) {
         field_fail(f, "input", "input is %s; a string or an array of items is wanted",
-                   input ? field_kind(input) : "missing");
+                   field_kind(input));
     }
     json_array_foreach((json_t *)(uintptr_t)input, r.i, one) {
         if (f->failed) break;

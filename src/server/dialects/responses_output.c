@@ -259,10 +259,7 @@ void responses_output_take(struct completion *c, const pl_event *e)
     struct reply_reader *reader = &ch->reader;
     const bool is_end = e->kind == PL_EVENT_END;
     count_thoughts(c, e);
-    if (reader->thoughts.n) {
-        reader->has_thought = true;     /* what is taken from here on keeps its spaces */
-        go_on(c, OUTPUT_REASONING, &reader->thoughts);
-    }
+    if (reader->thoughts.n) go_on(c, OUTPUT_REASONING, &reader->thoughts);
     if (reader->content.n && (reader->has_told || (is_end && !reader->n_calls)))
         go_on(c, OUTPUT_MESSAGE, &reader->content);
     while (ch->n_calls_told < reader->n_calls) take_call(c, ch->n_calls_told++);

@@ -100,12 +100,35 @@ static void test_failure_sticks(void **state)
     }
 }
 
+/* In pieces of any size, with more added in between: all of it comes once, in order. */
+static void test_is_taken_in_pieces(void **state)
+{
+    (void)state;
+    struct strbuf b = { 0 };
+    struct rng r;
+    size_t at = 0;
+    char to[16];
+    uint8_t next_in = 0, next_out = 0;
+    rng_seed(&r, 5);
+    assert_int_equal(strbuf_take(&b, &at, to, sizeof to), 0);
+    for (int round = 0; round < 5000; round++) {
+        for (uint64_t n = rng_below(&r, 12); n; n--, next_in++) strbuf_add(&b, &next_in, 1);
+        const size_t n_left = b.n - at, max = rng_below(&r, sizeof to + 1);
+        const size_t n = strbuf_take(&b, &at, to, max);
+        assert_int_equal(n, n_left < max ? n_left : max);
+        for (size_t i = 0; i < n; i++) assert_int_equal((uint8_t)to[i], next_out++);
+        if (n == n_left) assert_true(b.n == 0 && at == 0);
+    }
+    strbuf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agrees_with_an_array),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_failure_sticks),
+        cmocka_unit_test(test_is_taken_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
