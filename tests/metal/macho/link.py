@@ -76,8 +76,7 @@ def frameworks():
 def sources(build):
     ours = [p for p in (ROOT / "src").rglob("*") if p.suffix in (".c", ".m")
             and not p.name.endswith(OTHER_MACHINES)]
-    return sorted(ours) + [build / "page/report_js.c", build / "page/report_css.c",
-                           *build.glob("macho/metal_*source.c")]
+    return sorted(ours) + [*build.glob("embedded/*.c"), *build.glob("macho/metal_*source.c")]
 
 
 def looked_at():
