@@ -4,11 +4,13 @@
 
 #include "server/dialect.h"
 #include "server/metrics.h"
+#include "server/route_cancel.h"
 #include "server/route_completion.h"
 #include "server/route_embedding.h"
 #include "server/route_info.h"
 #include "server/route_ollama.h"
 #include "server/route_openapi.h"
+#include "server/route_page.h"
 #include "server/route_responses.h"
 #include "server/route_text.h"
 
@@ -41,6 +43,7 @@ static const struct route routes[] = {
       .needs_engine = true },
     { "POST", "/chat/completions/input_tokens", route_input_tokens, &dialect_chat,
       .needs_engine = true },
+    { "POST", "/v1/chat/completions/", route_cancel, .is_prefix = true },
     { "GET", "/v1/responses/", route_response, .is_prefix = true },
     { "GET", "/responses/", route_response, .is_prefix = true },
     { "DELETE", "/v1/responses/", route_response_delete, .is_prefix = true },
@@ -61,7 +64,7 @@ static const struct route routes[] = {
     { "GET", "/health", route_health, .is_open = true },
     { "GET", "/v1/health", route_health, .is_open = true },
     { "GET", "/openapi.json", route_openapi, .is_open = true },
-    { "GET", "/", route_root, .is_open = true },
+    { "GET", "/", route_page, .is_open = true },
 };
 
 static bool is_at(const struct route *r, const char *path)

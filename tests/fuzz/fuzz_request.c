@@ -19,7 +19,7 @@ static void parse(const json_t *body, bool is_chat)
     }
     if (request.n_stop > REQUEST_MAX_STOPS || request.n > REQUEST_MAX_REPLIES) abort();
     if (is_chat) {
-        json_t *chat = json_read(request.chat, strlen(request.chat), NULL);
+        json_t *chat = json_read(request.chat[0], strlen(request.chat[0]), NULL);
         if (!chat || !json_is_array(json_object_get(chat, "messages"))) abort();
         json_decref(chat);
     }
