@@ -67,6 +67,9 @@ function Composer({ guard }) {
   </form>;
 }
 
+// A row, as long as panes fit side by side; then rows.
+const classOf = (n) => `panes${n > 1 ? " are-many" : ""}${n > 4 ? " are-grid" : ""}`;
+
 export function Chat() {
   useSource(open);
   const [problem, setProblem] = useState(null);
@@ -89,7 +92,7 @@ export function Chat() {
         <PaneCount />
         <button type="button" onClick={() => setSettings(true)}>Settings</button>
       </div>
-      <div class={panes.length > 1 ? "panes are-many" : "panes"}>
+      <div class={classOf(panes.length)}>
         {panes.map((pane, i) => <Pane key={`${open.session.id} ${i}`} pane={pane} number={i + 1}
           isOnly={panes.length === 1} guard={guard} />)}
       </div>

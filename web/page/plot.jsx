@@ -11,11 +11,13 @@ function axis(more) {
     ticks: { show: false }, font: "12px system-ui", ...more };
 }
 
+const timeOf = (seconds) => new Date(seconds * 1000).toTimeString().slice(0, 8);
+
 function optionsOf(series, unit) {
   return {
     width: 300, height: HEIGHT, legend: { live: false }, cursor: { y: false },
     scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-    axes: [axis({}), axis({ size: 56, values: (_, at) => at.map((v) => `${v}${unit}`) })],
+    axes: [axis({ values: (_, at) => at.map(timeOf), space: 80 }), axis({ size: 56, values: (_, at) => at.map((v) => `${v}${unit}`) })],
     series: [{}, ...series.map(({ label, hue }) => ({ label, width: 2, points: { show: false },
       stroke: () => colour(hue) }))],
   };
@@ -25,8 +27,8 @@ export function Plot({ title, unit = "", series, points }) {
   const figure = useRef(null), chart = useRef(null);
   useEffect(() => {
     const made = new uPlot(optionsOf(series, unit), [[], ...series.map(() => [])], figure.current);
-    const fit = () => made.setSize({ width: Math.max(200, figure.current.clientWidth),
-      height: HEIGHT });
+    const fit = () => figure.current && made.setSize({ height: HEIGHT,
+      width: Math.max(200, figure.current.clientWidth) });
     const observer = new ResizeObserver(() => requestAnimationFrame(fit));
     observer.observe(figure.current);
     const stop = theme.subscribe(() => made.redraw(false));

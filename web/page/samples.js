@@ -15,7 +15,7 @@ const raw = [];
 function figuresOf(before, past, now) {
   const value = (name) => metric(now.samples, `paceline_${name}`);
   const of = (name) => rate(before, now, `paceline_${name}`);
-  const at = (name, q) => quantile(past, now, `paceline_${name}_seconds`, q);
+  const at = (name, q) => (past ? quantile(past, now, `paceline_${name}_seconds`, q) : null);
   const ms = (seconds) => (seconds === null ? null : seconds * 1000);
   return {
     at: now.at / 1000, reply: of("reply_tokens_total"), prompt: of("prompt_tokens_total"),
@@ -33,7 +33,7 @@ function add(text) {
   const before = raw.at(-1);
   if (before && now.at - before.at > 5 * EVERY_MS) samples.points.push({ at: before.at / 1000 + 1 });
   raw.push(now);
-  samples.points.push(figuresOf(before, raw.at(-WINDOW), now));
+  samples.points.push(figuresOf(before, raw[0], now));
   if (raw.length > WINDOW) raw.shift();
   samples.points.splice(0, samples.points.length - MAX_POINTS);
 }
