@@ -1,5 +1,6 @@
 // Requests to the server that gave the page. Where it wants a key, the user is asked once and the
 // requests that waited go on; the key stays in this tab.
+import { ofTab } from "./small.js";
 import { eventReader } from "./sse.js";
 import { Source } from "./source.js";
 
@@ -16,7 +17,7 @@ function askKey() {
   asking ??= new Promise((resolve) => { answer = resolve; }).finally(() => { asking = null; });
   if (!keyWish.isAsked) {
     keyWish.isAsked = true;
-    keyWish.isRefused = sessionStorage.getItem(KEY) !== null;
+    keyWish.isRefused = ofTab.get(KEY) !== null;
     keyWish.tell();
   }
   return asking;
@@ -24,7 +25,7 @@ function askKey() {
 
 // null: the user has none.
 export function giveKey(key) {
-  if (key) sessionStorage.setItem(KEY, key);
+  if (key) ofTab.set(KEY, key);
   keyWish.isAsked = false;
   keyWish.tell();
   answer?.(key);
@@ -44,7 +45,7 @@ async function errorOf(response) {
 // The response, or an Error: with `status` if it is the server's.
 export async function request(path, { body, signal, asksKey = true } = {}) {
   for (;;) {
-    const key = sessionStorage.getItem(KEY);
+    const key = ofTab.get(KEY);
     const response = await fetch(root + path, {
       method: body ? "POST" : "GET", signal, cache: "no-store", credentials: "omit",
       headers: { ...(body && { "Content-Type": "application/json" }),
@@ -53,7 +54,7 @@ export async function request(path, { body, signal, asksKey = true } = {}) {
     });
     if (response.ok) return response;
     if (response.status !== 401 || !asksKey) throw await errorOf(response);
-    const isOld = sessionStorage.getItem(KEY) !== key;     // another request was told meanwhile
+    const isOld = ofTab.get(KEY) !== key;     // another request was told meanwhile
     if (!isOld && !(await askKey())) throw await errorOf(response);
   }
 }

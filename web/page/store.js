@@ -7,6 +7,7 @@ import {
   addResults, cutAfter, dropLastReply, newSession, requestBody, requestMembers, showPanes, titleOf,
   wakeUp,
 } from "./session.js";
+import { ofBrowser } from "./small.js";
 import { Source } from "./source.js";
 
 const SAVE_MS = 1000;
@@ -34,6 +35,7 @@ function say(text) {
 
 // ---- keeping ---------------------------------------------------------------------------------
 
+const LAST = "paceline.session";
 const timers = new Map();
 
 async function saveNow(session) {
@@ -56,23 +58,22 @@ async function readList() {
 
 function changed(session) {
   session.updated = Date.now();
+  if (session === open.session) ofBrowser.set(LAST, session.id);
   return saveNow(session);
 }
 
 // ---- sessions --------------------------------------------------------------------------------
 
-const LAST = "paceline.session";
-
 function show(session) {
   if (session !== open.session) stopAll();
   open.session = session;
-  localStorage.setItem(LAST, session.id);
+  ofBrowser.set(LAST, session.id);
   open.tell();
 }
 
 export async function start() {
   await readList();
-  const last = localStorage.getItem(LAST);
+  const last = ofBrowser.get(LAST);
   if (sessions.list.some(({ id }) => id === last)) await openSession(last);
 }
 

@@ -1,4 +1,5 @@
 // Light, dark, or as the system has it; kept in the browser.
+import { ofBrowser } from "./small.js";
 import { Source } from "./source.js";
 
 const KEY = "paceline.theme";
@@ -13,12 +14,12 @@ function apply(name) {
 }
 
 export function setTheme(name) {
-  localStorage.setItem(KEY, name);
+  ofBrowser.set(KEY, name);
   apply(name);
 }
 
 export function startTheme() {
-  apply(localStorage.getItem(KEY));
+  apply(ofBrowser.get(KEY));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme.tell());
 }
 

@@ -349,18 +349,42 @@ static void *ask_in_thread(void *arg)
     return NULL;
 }
 
-/* Ids are given out in order: this is what the n-th completion of a server is called. */
-static void completion_id(struct fixture *f, char *to, size_t capacity)
+/* The id that the next completion gets: ids are counted, and the first of a server ends in 0. */
+static void next_id(struct fixture *f, char *to, size_t capacity)
 {
     struct answer a = chat(f, "a", "");
     json_t *v = json_loads(a.body.bytes, 0, NULL);
     value_at(v, "id", to, capacity);
     json_decref(v);
     answer_free(&a);
-    to[strlen(to) - 1]++;       /* the next one's: the first ends in a 0 */
+    to[strlen(to) - 1]++;
 }
 
-/* One of three replies that share a connection ends, then another; what goes on is not touched. */
+static unsigned cancel(const struct fixture *f, const char *id, const char *body)
+{
+    char path[128];
+    snprintf(path, sizeof path, CHAT "/%s/cancel", id);
+    struct answer a = post(f, path, body);
+    const unsigned status = a.status;
+    answer_free(&a);
+    return status;
+}
+
+/* Asks until it is so, half a minute at most. */
+static void wait_for_metric(const struct fixture *f, const char *line)
+{
+    bool is_there = false;
+    for (int i = 0; i < 3000 && !is_there; i++) {
+        struct answer a = get(f, "/metrics");
+        is_there = strstr(a.body.bytes, line) != NULL;
+        answer_free(&a);
+        if (!is_there) nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    assert_true(is_there);
+}
+
+/* Of three replies that share a connection one is cancelled, one ends by itself, and one goes on
+ * until all are. */
 static void one_reply_is_cancelled_and_others_go_on(void **state)
 {
     struct fixture f = open_fixture();
@@ -368,34 +392,27 @@ static void one_reply_is_cancelled_and_others_go_on(void **state)
     struct streaming s = { .f = &f, .body = "{\"stream\":true,\"messages\":[" SAYS("!stuck")
                                             "," SAYS("abc") "," SAYS("!stuck") "]}" };
     pthread_t thread;
-    char id[64], path[128];
-    unsigned status = 404;
+    char id[64];
+    unsigned status;
     (void)state;
-    completion_id(&f, id, sizeof id);
-    snprintf(path, sizeof path, CHAT "/%s/cancel", id);
+    next_id(&f, id, sizeof id);
     pthread_create(&thread, NULL, ask_in_thread, &s);
-    for (int i = 0; i < 3000 && status == 404; i++) {    /* until it is under way */
-        struct answer a = post(&f, path, "{\"choice\":2}");
-        status = a.status;
-        answer_free(&a);
-        if (status == 404) nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    }
+    wait_for_metric(&f, "paceline_finished_total{reason=\"stop\"} 2");
+    while ((status = cancel(&f, id, "{\"choice\":2}")) == 404) continue;   /* not watched yet */
     assert_int_equal(status, 200);
-    struct answer a = post(&f, path, "{\"choice\":3}");
-    expect_status(&a, 400);
-    expect(&a, "error.param", "choice");
-    answer_free(&a);
-    a = post(&f, path, "");
-    expect_status(&a, 200);
-    expect(&a, "cancelled", "true");
-    answer_free(&a);
+    wait_for_metric(&f, "paceline_finished_total{reason=\"cancelled\"} 1");
+    assert_int_equal(cancel(&f, id, "{\"choice\":3}"), 400);
+    assert_int_equal(cancel(&f, id, ""), 200);
     pthread_join(thread, NULL);
     each_event(&s.answer, see_chunk, &seen);
     assert_string_equal(seen.finish[0], "cancelled");
+    assert_string_equal(seen.finish[1], "stop");
+    assert_string_equal(seen.text[1], "abc");
     assert_string_equal(seen.finish[2], "cancelled");
     assert_null(strstr(s.answer.body.bytes, "error"));
     assert_non_null(strstr(s.answer.body.bytes, "[DONE]"));
     answer_free(&s.answer);
+    assert_int_equal(cancel(&f, id, ""), 404);      /* it is over */
     close_fixture(&f);
 }
 
