@@ -28,7 +28,7 @@ async function ask() {
 
 export async function watchHealth() {
   for (;;) {
-    if (!document.hidden) await ask();
+    if (!document.hidden || health.state === "unknown") await ask();
     await new Promise((resolve) => setTimeout(resolve, health.state === "ok" ? WELL_MS : ILL_MS));
   }
 }

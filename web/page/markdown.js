@@ -31,7 +31,7 @@ function image({ href, text }) {
 }
 
 const marked = new Marked({ gfm: true, renderer: { code, link, image,
-  html: ({ text }) => escape(text),
+  html: ({ text }) => escape(text), checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   table(token) {
     const row = (cells, tag) => `<tr>${cells.map((cell) =>
       `<${tag}>${this.parser.parseInline(cell.tokens)}</${tag}>`).join("")}</tr>`;
@@ -41,10 +41,9 @@ const marked = new Marked({ gfm: true, renderer: { code, link, image,
 
 const ALLOWED = {
   ALLOWED_TAGS: ["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "a",
-    "ul", "ol", "li", "input", "blockquote", "code", "pre", "span", "div", "button", "table",
+    "ul", "ol", "li", "blockquote", "code", "pre", "span", "div", "button", "table",
     "thead", "tbody", "tr", "th", "td"],
-  ALLOWED_ATTR: ["href", "target", "rel", "class", "tabindex", "type", "checked", "disabled",
-    "start"],
+  ALLOWED_ATTR: ["href", "target", "rel", "class", "tabindex", "type", "start"],
   ALLOW_DATA_ATTR: false, ALLOW_ARIA_ATTR: false, RETURN_TRUSTED_TYPE: true,
 };
 

@@ -8,6 +8,7 @@ export class Source {
   #listeners = new Set();
   #isDue = false;
   #lastMs = 0;
+  version = 0;      // how often it told
 
   subscribe(listener) {
     this.#listeners.add(listener);
@@ -15,6 +16,7 @@ export class Source {
   }
 
   tell() {
+    this.version++;
     for (const listener of [...this.#listeners]) listener();
   }
 
@@ -33,5 +35,10 @@ export class Source {
 
 export function useSource(source) {
   const [, set] = useState(0);
-  useEffect(() => source.subscribe(() => set((n) => n + 1)), [source]);
+  const seen = source.version;
+  useEffect(() => {
+    const draw = () => set((n) => n + 1);
+    if (source.version !== seen) draw();      // told between drawing and listening
+    return source.subscribe(draw);
+  }, [source]);
 }

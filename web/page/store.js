@@ -18,6 +18,7 @@ export const said = Object.assign(new Source(), { text: "" });     // to screen 
 
 const sources = new WeakMap();      // of panes
 const runs = new WeakMap();         // of panes with a reply under way
+const live = new Map();             // sessions with such panes, by id: open or not, they go on
 
 export function sourceOf(pane) {
   if (!sources.has(pane)) sources.set(pane, new Source());
@@ -37,8 +38,10 @@ function say(text) {
 
 const LAST = "paceline.session";
 const timers = new Map();
+const removed = new Set();      // what of them still ends is not kept again
 
 async function saveNow(session) {
+  if (removed.has(session.id)) return;
   clearTimeout(timers.get(session.id));
   timers.delete(session.id);
   await history.save(session);
@@ -65,7 +68,6 @@ function changed(session) {
 // ---- sessions --------------------------------------------------------------------------------
 
 function show(session) {
-  if (session !== open.session) stopAll();
   open.session = session;
   ofBrowser.set(LAST, session.id);
   open.tell();
@@ -78,8 +80,8 @@ export async function start() {
 }
 
 export async function openSession(id) {
-  const session = await history.load(id);
-  if (session) show(wakeUp(session));
+  const kept = live.get(id) ?? await history.load(id);
+  if (kept) show(live.has(id) ? kept : wakeUp(kept));
 }
 
 export function newChat() {
@@ -87,10 +89,9 @@ export function newChat() {
 }
 
 export async function removeSession(id) {
-  if (open.session.id === id) {
-    stopAll();
-    newChat();
-  }
+  if (live.has(id)) stopAll(live.get(id));
+  if (open.session.id === id) newChat();
+  removed.add(id);
   clearTimeout(timers.get(id));
   timers.delete(id);
   await history.remove(id);
@@ -132,7 +133,8 @@ function takeChunk(session, panes, run, chunk) {
 }
 
 function begin(session, panes, goesOn) {
-  const one = { abort: new AbortController(), id: null, panes };
+  const one = { abort: new AbortController(), id: null, session, panes };
+  live.set(session.id, session);
   for (const pane of panes) {
     if (goesOn) Object.assign(pane.messages.at(-1), { isRunning: true, finish: null, error: null });
     else pane.messages.push(newReply());
@@ -168,6 +170,7 @@ async function run(session, panes, goesOn = false) {
     : "The reply is complete.");
   open.tell();
   await changed(session);
+  if (!session.panes.some(isRunning)) live.delete(session.id);
 }
 
 // What is wrong with the settings, or null. Nothing is sent then.
@@ -213,15 +216,15 @@ export function stop(pane) {
   const one = runs.get(pane);
   if (!one) return;
   const isLast = one.panes.every((p) => p === pane || runs.get(p) !== one);
-  endReply(open.session, pane, null);
+  endReply(one.session, pane, null);
   open.tell();
   if (isLast || !one.id) one.abort.abort();
   else request(`v1/chat/completions/${one.id}/cancel`, {
     body: { choice: one.panes.indexOf(pane) } }).catch(() => {});
 }
 
-export function stopAll() {
-  for (const pane of open.session.panes) {
+export function stopAll(session = open.session) {
+  for (const pane of session.panes) {
     runs.get(pane)?.abort.abort();
     stop(pane);
   }
