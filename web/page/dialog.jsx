@@ -1,12 +1,15 @@
-// A modal dialog: the browser keeps the focus in it and gives it back.
-import { useEffect, useId, useRef } from "preact/hooks";
+// A modal dialog: the browser keeps the focus in it; who had it before gets it back.
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 export function Dialog({ title, onClose, children }) {
   const id = useId(), element = useRef(null);
-  useEffect(() => {
-    const dialog = element.current;
+  useLayoutEffect(() => {
+    const dialog = element.current, before = document.activeElement;
     dialog.showModal();
-    return () => dialog.close();
+    return () => {
+      dialog.close();
+      before?.focus();
+    };
   }, []);
   return <dialog ref={element} aria-labelledby={id}
     onCancel={(e) => { e.preventDefault(); onClose(); }}>

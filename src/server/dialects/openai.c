@@ -334,7 +334,8 @@ static void keep(struct completion *c, const json_t *body)
 }
 
 const struct dialect dialect_chat = {
-    .id_prefix = "chatcmpl-", .is_chat = true, .takes_several = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .id_prefix = "chatcmpl-", .is_chat = true, .takes_several = true, .stream_type = EVENT_STREAM,
+    .ping = EVENT_COMMENT,
     .keep = keep, .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = dialect_fail_event, .document = write_document,
 };
