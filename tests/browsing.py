@@ -6,7 +6,7 @@ import shutil
 
 from playwright.sync_api import expect, sync_playwright
 
-expect.set_options(timeout=60_000)     # machines are shared: a state is waited for
+expect.set_options(timeout=300_000)     # machines are shared: a state is waited for
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ class Tab:
 
     def __init__(self, browser, url, **more):
         self.context = browser.new_context(**more)
-        self.context.set_default_timeout(60_000)
+        self.context.set_default_timeout(300_000)
         self.problems, self.urls, self.bodies = [], [], []
         self.url = url
         self.page = self.context.new_page()

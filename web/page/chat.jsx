@@ -62,7 +62,7 @@ function Composer({ guard }) {
       placeholder={n > 1 ? `Message to all ${n} panes` : "Message"} value={text}
       onInput={(e) => set(e.target.value)} onKeyDown={onKeyDown} aria-describedby="keys" />
     <span id="keys" class="hidden">Enter sends, Shift and Enter is a new line, Escape stops</span>
-    {isBusy ? <button type="button" class="first" onClick={stopAll}>Stop</button>
+    {isBusy ? <button type="button" class="first" onClick={() => stopAll()}>Stop</button>
       : <button type="submit" class="first" disabled={!text.trim()}>Send</button>}
   </form>;
 }
