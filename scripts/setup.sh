@@ -93,7 +93,7 @@ apt_want_tests() {
     apt_need clang "fuzzing"
     apt_need man-db "manual pages are read as man(1) reads them"
     command -v systemd-analyze > /dev/null || want systemd "units are verified"
-    command -v chromium > /dev/null || want chromium "report pages are opened in a real browser"
+    command -v chromium > /dev/null || want chromium "pages are opened in a real browser"
     apt_need zsh "completions are loaded as this shell does"
     apt_need fish "likewise"
     apt_need tmux "the monitor is tested in it"
@@ -136,7 +136,7 @@ setup_apt() {
     # any flavour of the library will do: what is there stays
     pkg-config --exists libcurl 2> /dev/null \
         || want libcurl4-openssl-dev "downloads, load generator"
-    command -v npm > /dev/null || want npm "bundles the report page"
+    command -v npm > /dev/null || want npm "bundles the pages for browsers"
     command -v python3 > /dev/null || want python3 "scripts"
     python3 -m pip --version > /dev/null 2>&1 || want python3-pip "fetches the models"
     if rust_is_missing; then apt_want_rust; fi
@@ -172,7 +172,7 @@ setup_brew() {
     brew_need xxhash "checksums of model files and of the pack cache"
     # curl and ncurses are the system's: brew's pkgconf knows them, and brew's own are kept apart
     brew_need gnutls "TLS of the server, SHA-256 of what is pulled"
-    command -v npm > /dev/null || brew_need node "bundles the report page"
+    command -v npm > /dev/null || brew_need node "bundles the pages for browsers"
     # numpy's current wheels want 3.11, the system's Python is older.
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
         brew_need python "scripts, and fetching the models"

@@ -11,10 +11,10 @@ import time
 
 
 class Server:
-    def __init__(self, binary, model, *options):
+    def __init__(self, binary, model, *options, port=None):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+            self.port = port or s.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [binary, "serve", "--model", model, "--host", "127.0.0.1", "--port", str(self.port),

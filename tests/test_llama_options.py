@@ -82,7 +82,7 @@ def test_taken(serve, line):
     ("--reasoning-budget 0", "chat_template_kwargs"),
     ("--reasoning off", "chat_template_kwargs"), ("--context-shift",
                                                   "end of its context"),
-                                                  ("--webui", "no chat page"),
+                                                  ("--webui-mcp-proxy", "this server alone"),
     ("--adaptive-target 0.5", "no such sampler"), ("--rpc host:1", "one machine"),
     ("--models-dir d", "one model"),
     ("--tools all", "runs no tools"), ("--path public", "no files"), ("-r User:",
@@ -190,7 +190,7 @@ def is_up(s):
 
 def test_the_log_says_what_changes_nothing(server):
     text = server.log.read_text()
-    assert re.search(r"^accepted   --no-mmap: \S", text, re.M) and "accepted   --no-webui" in text
+    assert re.search(r"^accepted   --no-mmap: \S", text, re.M) and "--no-webui" not in text
     assert ("512 tokens for each of 2 streams, not shared among them; llama-server would give each "
             "256") in text
     assert "backend cpu" in text and "listening" in text

@@ -7,6 +7,18 @@ void completion_cancel(struct completion *c)
     for (uint32_t i = 0; i < c->n_choices; i++) pl_stream_cancel(c->choice[i].stream);
 }
 
+void completion_cancel_choice(struct completion *c, uint32_t choice)
+{
+    atomic_store(&c->choice[choice].is_cancelled, true);
+    pl_stream_cancel(c->choice[choice].stream);
+}
+
+bool choice_has_failed(const struct choice *ch)
+{
+    const bool is_wanted = !atomic_load(&((struct choice *)(uintptr_t)ch)->is_cancelled);
+    return finish_is_failure(ch->finish) && (ch->finish != PL_FINISH_CANCELLED || is_wanted);
+}
+
 struct completion_sums completion_sums(const struct completion *c)
 {
     struct completion_sums sums = { 0 };

@@ -3,6 +3,8 @@
 #ifndef SERVER_COMPLETION_H
 #define SERVER_COMPLETION_H
 
+#include <stdatomic.h>
+
 #include "base/strbuf.h"
 #include "server/reply_reader.h"
 #include "server/request.h"
@@ -34,6 +36,8 @@ struct choice {
     uint32_t n_tokens;          /* so far */
     bool has_started, has_ended;
     bool has_new_line;          /* likewise */
+    atomic_bool is_cancelled;   /* the client wants no more of it: stored before the stream is
+                                 * cancelled, read when it has ended */
     bool has_prompt_logprobs;   /* those of a prompt that is echoed are among the logprobs */
     pl_finish finish;
     int32_t stop_index;         /* as pl_event has it */
@@ -73,6 +77,10 @@ static inline bool finish_is_failure(pl_finish finish)
 }
 
 void completion_cancel(struct completion *c);   /* any thread, while watched */
+/* One reply ends, the others go on. Likewise. */
+void completion_cancel_choice(struct completion *c, uint32_t choice);
+/* It ended otherwise than by its own end, and not because the client wants no more of it. */
+bool choice_has_failed(const struct choice *ch);
 void completion_free(struct completion *c);     /* with its streams */
 /* The stop string that ended the reply, or NULL. */
 const char *completion_stop_string(const struct completion *c, const struct choice *ch);

@@ -74,10 +74,10 @@ static pl_status echo_of_prompt(const struct completion *c, const json_t *prompt
     return st;
 }
 
-static pl_status read_chat_prompt(const struct completion *c, struct prompt *to, pl_err *err)
+static pl_status read_chat_prompt(const struct completion *c, const char *chat, struct prompt *to,
+                                  pl_err *err)
 {
     static const char mark[] = "<think>";
-    const char *chat = c->request.chat;
     pl_text text = { 0 };
     const pl_status st = pl_chat_prompt(c->engine, chat, strlen(chat), &text, &to->tokens, err);
     size_t n = text.n;
@@ -92,7 +92,7 @@ static pl_status read_prompt(const struct completion *c, const json_t *prompt, s
                              pl_err *err)
 {
     const struct request *r = &c->request;
-    if (r->is_chat) return read_chat_prompt(c, to, err);
+    if (r->is_chat) return read_chat_prompt(c, r->chat[to - c->prompt], to, err);
     pl_status st = r->infill.prefix ? infill_tokens(c->engine, &r->infill, &to->tokens, err)
                                     : tokens_of_prompt(c, prompt, &to->tokens, err);
     if (!st && r->echo) st = echo_of_prompt(c, prompt, to, err);
@@ -103,7 +103,8 @@ pl_status prompts_read(struct completion *c, pl_err *err)
 {
     const json_t *prompt = c->request.prompt;
     const bool is_list = !c->request.is_chat && json_is_array(prompt) && !is_mixed(prompt);
-    const size_t n = is_list ? json_array_size(prompt) : 1;
+    const size_t n = is_list ? json_array_size(prompt)
+                             : c->request.is_chat ? c->request.n_chats : 1;
     if (n < 1 || n > REQUEST_MAX_PROMPTS)
         return pl_fail(err, PL_E_PARAM, "prompt: an array of 1 to %d prompts is wanted",
                        REQUEST_MAX_PROMPTS);

@@ -18,8 +18,15 @@ bool dialect_read(struct completion *c, const json_t *body, const struct request
     const struct dialect *d = c->dialect;
     *translated = d->translate ? d->translate(c, body, &error)
                                : json_incref((json_t *)(uintptr_t)body);
-    if (*translated && request_parse(&c->request, *translated, d->is_chat, defaults, &error))
-        return true;
+    bool is_right =
+        *translated && request_parse(&c->request, *translated, d->is_chat, defaults, &error);
+    if (is_right && c->request.n_chats > 1 && !d->takes_several) {
+        error = (struct request_error){ "messages", "messages are several conversations; one is "
+                                        "wanted" };
+        request_free(&c->request);
+        is_right = false;
+    }
+    if (is_right) return true;
     *result = answer_fail(c->exchange, 400, dialect_param(c, error.param), "invalid_parameter",
                           "%s", error.text);
     return false;

@@ -25,6 +25,7 @@ struct dialect {
     const char *ping;               /* what tells a client that waits that the stream lives; NULL:
                                      * nothing can */
 
+    bool takes_several;             /* conversations in one request: a choice for each */
     bool is_silent;                 /* there is no reply: `end`, or `document`, is the answer */
 
     /* Which of the family speaks for this body. Absent: this one. Any thread. */

@@ -5,8 +5,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "server/active.h"
 #include "server/answer.h"
+#include "server/dialects/ollama_names.h"
 #include "server/embed_vector.h"
 #include "server/embedding.h"
 #include "server/json_text.h"
@@ -16,24 +18,63 @@ enum { BLOCK_BYTES = 16 << 10 };    /* what libmicrohttpd asks a reader for at o
 
 /* ---- the document --------------------------------------------------------------------------- */
 
-static void write_begin(struct embedding *e)
+/* What stands between vectors: before and after each text's, and at the end. */
+static const struct {
+    const char *before, *after, *end;
+} shapes[] = {
+    [EMBED_OPENAI] = { "", "}", "]}" },
+    [EMBED_LLAMA] = { "[", "]}", "]" },
+    [EMBED_OLLAMA] = { "", "", "]}" },
+    [EMBED_OLLAMA_ONE] = { "", "", "}" },
+};
+
+static void begin_openai(struct embedding *e)
 {
     const char *model = model_names_first(e->server);
-    e->has_begun = true;
-    if (!e->is_openai) {
-        strbuf_add_str(&e->out, "[");
-        return;
-    }
     strbuf_add_str(&e->out, "{\"object\":\"list\",\"model\":");
     json_text_add(&e->out, model, strlen(model));
     strbuf_addf(&e->out, ",\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "},"
                 "\"data\":[", e->n_tokens, e->n_tokens);
 }
 
+static void begin_ollama(struct embedding *e)
+{
+    struct strbuf name = { 0 };
+    ollama_name_add(&name, e->server);
+    strbuf_add_str(&e->out, "{\"model\":");
+    json_text_add(&e->out, name.bytes, name.n);
+    strbuf_addf(&e->out, ",\"total_duration\":%" PRIu64 ",\"load_duration\":0,"
+                "\"prompt_eval_count\":%" PRIu64 ",\"embeddings\":[", clock_ns() - e->started_ns,
+                e->n_tokens);
+    if (name.failed) e->out.failed = true;
+    strbuf_free(&name);
+}
+
+static void write_begin(struct embedding *e)
+{
+    e->has_begun = true;
+    switch (e->shape) {
+    case EMBED_OPENAI: begin_openai(e); break;
+    case EMBED_LLAMA: strbuf_add_str(&e->out, "["); break;
+    case EMBED_OLLAMA: begin_ollama(e); break;
+    case EMBED_OLLAMA_ONE: strbuf_add_str(&e->out, "{\"embedding\":"); break;
+    }
+}
+
 static void write_end(struct embedding *e)
 {
-    strbuf_add_str(&e->out, e->is_openai ? "]}" : "]");
+    strbuf_add_str(&e->out, shapes[e->shape].end);
     e->is_finished = true;
+}
+
+/* Before a text's first row. */
+static void begin_text(struct embedding *e)
+{
+    if (e->text) strbuf_add_str(&e->out, ",");
+    if (e->shape == EMBED_OPENAI || e->shape == EMBED_LLAMA)
+        strbuf_addf(&e->out, "{%s\"index\":%zu,\"embedding\":",
+                    e->shape == EMBED_OPENAI ? "\"object\":\"embedding\"," : "", e->text);
+    strbuf_add_str(&e->out, shapes[e->shape].before);
 }
 
 /* The next row, with what stands before a text's first and after its last. */
@@ -41,16 +82,11 @@ static void write_row(struct embedding *e)
 {
     size_t n_rows;
     const float *row = pl_embedding_rows(e->job, e->text, &n_rows) + e->row * e->d_model;
-    if (!e->row) {
-        strbuf_add_str(&e->out, e->text ? ",{" : "{");
-        if (e->is_openai) strbuf_add_str(&e->out, "\"object\":\"embedding\",");
-        strbuf_addf(&e->out, "\"index\":%zu,\"embedding\":%s", e->text, e->is_openai ? "" : "[");
-    } else {
-        strbuf_add_str(&e->out, ",");
-    }
+    if (!e->row) begin_text(e);
+    else strbuf_add_str(&e->out, ",");
     embed_vector_write(&e->out, row, &e->form);
     if (++e->row < n_rows) return;
-    strbuf_add_str(&e->out, e->is_openai ? "}" : "]}");
+    strbuf_add_str(&e->out, shapes[e->shape].after);
     e->row = 0;
     e->text++;
 }

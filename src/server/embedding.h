@@ -10,11 +10,20 @@
 
 struct server;
 
+/* How a route tells vectors. */
+enum embed_shape {
+    EMBED_OPENAI,                   /* {"data": [{"index", "embedding": [...]}, ...]} */
+    EMBED_LLAMA,                    /* [{"index", "embedding": [[...], ...]}, ...] */
+    EMBED_OLLAMA,                   /* {"embeddings": [[...], ...]} */
+    EMBED_OLLAMA_ONE,               /* {"embedding": [...]} */
+};
+
 struct embedding {
     struct server *server;
+    uint64_t started_ns;            /* when its request came */
     pl_embedding *job;
     struct embed_form form;
-    bool is_openai;                 /* {"data": [...]}; else an array of {"index", "embedding"} */
+    enum embed_shape shape;
     pl_pooling pooling;
     uint32_t d_model;
     size_t n_texts;

@@ -60,7 +60,7 @@ static void take_event(struct completion *c, uint32_t i, const pl_event *e)
         ch->usage = e->usage;
         c->n_ended++;
     }
-    if (is_streaming && ch->has_ended && finish_is_failure(e->finish)) write_failure(c);
+    if (is_streaming && ch->has_ended && choice_has_failed(ch)) write_failure(c);
     else if (is_streaming || c->dialect->has_all_events) c->dialect->event(c, i, e);
 }
 
@@ -128,7 +128,7 @@ static enum MHD_Result send_document(struct exchange *x)
     struct completion *c = x->completion;
     struct strbuf document = { 0 };
     for (uint32_t i = 0; i < c->n_choices; i++) {
-        if (finish_is_failure(c->choice[i].finish)) {
+        if (choice_has_failed(&c->choice[i])) {
             const struct active_end why = active_end(x);
             return answer_fail(x, why.status, NULL, why.code, "%s", why.text);
         }

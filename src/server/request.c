@@ -140,6 +140,7 @@ void request_free(struct request *r)
 {
     free(r->bias);
     free(r->bias_text);
+    for (uint32_t i = 0; i < r->n_chats; i++) free(r->chat[i]);
     free(r->chat);
     free(r->grammar.source);
     json_decref(r->tools);
@@ -147,6 +148,7 @@ void request_free(struct request *r)
     r->bias_text = NULL;
     r->n_bias_texts = 0;
     r->chat = NULL;
+    r->n_chats = 0;
     r->grammar.source = NULL;
     r->tools = NULL;
 }

@@ -61,7 +61,9 @@ struct request {
     bool splits_thoughts;
     const json_t *prompt;           /* completions: a string, strings, ids or arrays of ids */
     struct infill infill;           /* completions: prefix NULL: nothing is to be filled in */
-    char *chat;                     /* chat: the conversation as pl_chat_prompt takes it; owned */
+    char **chat;                    /* chat: (n_chats) conversations as pl_chat_prompt takes them;
+                                     * owned */
+    uint32_t n_chats;
 };
 
 struct request_defaults {

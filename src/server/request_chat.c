@@ -1,5 +1,6 @@
 #include "server/request_chat.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -130,32 +131,63 @@ static bool has_calls(const json_t *messages)
     return false;
 }
 
-/* The members that the template sees: messages, tools, chat_template_kwargs and a few more. */
+/* Conversation `messages` as the template sees it, with what it shares with the others of the
+ * request: tools, chat_template_kwargs and more. */
+static void add_chat(struct fields *f, const json_t *messages, const json_t *kwargs,
+                     const struct tool_form *form)
+{
+    const json_t *more = field_get(f, "chat_template_kwargs");
+    /* a deep copy counts no references of what threads share */
+    json_t *chat = kwargs ? json_deep_copy(kwargs) : json_object();
+    if (more) json_object_update(chat, (json_t *)(uintptr_t)more);
+    json_object_set(chat, "messages", (json_t *)(uintptr_t)messages);
+    if (f->r->has_tools)
+        json_object_set(chat, "tools", (json_t *)(uintptr_t)field_get(f, "tools"));
+    const bool must_spell = has_calls(messages) && !form->renders_calls;
+    if (form->is_taught && (f->r->has_tools || must_spell)) request_teach_tools(chat);
+    read_template_members(f, chat);
+    if (!f->failed && !(f->r->chat[f->r->n_chats++] = json_read_write(chat)))
+        field_fail(f, "messages", "out of memory");
+    json_decref(chat);
+}
+
+static bool is_list(const json_t *messages)
+{
+    return json_is_array(json_array_get(messages, 0));
+}
+
+/* The i-th conversation of a list of them; else the messages are one. */
+static const json_t *conversation(const json_t *messages, size_t i)
+{
+    return is_list(messages) ? json_array_get(messages, i) : messages;
+}
+
+static void check_conversation(struct fields *f, const json_t *messages)
+{
+    if (!messages || !json_is_array(messages) || !json_array_size(messages))
+        field_fail(f, "messages", "messages is %s; an array of at least one message is wanted",
+                   messages ? json_is_array(messages) ? "empty" : field_kind(messages) : "missing");
+    else
+        check_messages(f, messages);
+}
+
 void request_read_chat(struct fields *f, const json_t *kwargs, const struct tool_form *form)
 {
     const json_t *messages = field_get(f, "messages"), *tools = field_get(f, "tools");
     const json_t *more = field_get(f, "chat_template_kwargs");
-    if (!messages || !json_is_array(messages) || !json_array_size(messages)) {
-        field_fail(f, "messages", "messages is %s; an array of at least one message is wanted",
-                   messages ? json_is_array(messages) ? "empty" : field_kind(messages) : "missing");
-        return;
-    }
-    check_messages(f, messages);
+    const size_t n = is_list(messages) ? json_array_size(messages) : 1;
+    if (n > REQUEST_MAX_PROMPTS)
+        field_fail(f, "messages", "messages are %zu conversations; %d at most are wanted", n,
+                   REQUEST_MAX_PROMPTS);
+    for (size_t i = 0; i < n && !f->failed; i++) check_conversation(f, conversation(messages, i));
+    if (f->failed) return;
     field_objects(f, "tools", "tools", tools);
     if (!f->failed) request_read_tools(f, form);
     if (more && !json_is_object(more))
         field_fail(f, "chat_template_kwargs", "chat_template_kwargs is %s; an object is wanted",
                    field_kind(more));
-    if (f->failed) return;
-    /* a deep copy counts no references of what threads share */
-    json_t *chat = kwargs ? json_deep_copy(kwargs) : json_object();
-    if (more) json_object_update(chat, (json_t *)(uintptr_t)more);
-    json_object_set(chat, "messages", (json_t *)(uintptr_t)messages);
-    if (f->r->has_tools) json_object_set(chat, "tools", (json_t *)(uintptr_t)tools);
-    const bool must_spell = has_calls(messages) && !form->renders_calls;
-    if (form->is_taught && (f->r->has_tools || must_spell)) request_teach_tools(chat);
-    read_template_members(f, chat);
-    if (!f->failed && !(f->r->chat = json_read_write(chat)))
+    if (!f->failed && !(f->r->chat = calloc(n, sizeof *f->r->chat)))
         field_fail(f, "messages", "out of memory");
-    json_decref(chat);
+    for (size_t i = 0; i < n && !f->failed; i++)
+        add_chat(f, conversation(messages, i), kwargs, form);
 }

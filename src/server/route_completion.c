@@ -23,10 +23,12 @@ static void on_event(void *arg)
     wake_up(arg);
 }
 
-/* A seed of its own for each choice: splitmix64's steps keep n replies apart. */
-static uint64_t seed_of(const struct completion *c, uint32_t reply)
+/* A seed of its own for each reply to a prompt, and for each of several conversations:
+ * splitmix64's steps keep them apart. */
+static uint64_t seed_of(const struct completion *c, uint32_t prompt, uint32_t reply)
 {
-    return c->request.sampling.seed + reply * 0x9e3779b97f4a7c15u;
+    const uint64_t i = c->request.is_chat ? prompt * (uint64_t)c->request.n + reply : reply;
+    return c->request.sampling.seed + i * 0x9e3779b97f4a7c15u;
 }
 
 /* Of a model that thinks first, what is held to a form comes behind its thoughts. */
@@ -75,7 +77,7 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
         .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
         .arg = &c->exchange->wake,
     };
-    request.sampling.seed = seed_of(c, i);
+    request.sampling.seed = seed_of(c, p, i);
     ch->prompt = p;
     ch->n_characters = json_text_characters(c->prompt[p].echo.bytes, c->prompt[p].echo.n);
     ch->reader = (struct reply_reader){

@@ -7,6 +7,7 @@
 #include "server/answer.h"
 #include "server/body.h"
 #include "server/embedding.h"
+#include "server/request_fields.h"
 
 static void on_event(void *arg)
 {
@@ -16,7 +17,7 @@ static void on_event(void *arg)
 /* ---- what is refused ------------------------------------------------------------------------ */
 
 /* False: refused, *result is the answer's. */
-static bool check_model(struct exchange *x, const struct embed_request *r, bool is_openai,
+static bool check_model(struct exchange *x, const struct embed_request *r, enum embed_shape shape,
                         enum MHD_Result *result)
 {
     const pl_pooling pooling = pl_engine_plan(server_engine(x))->pooling;
@@ -25,7 +26,7 @@ static bool check_model(struct exchange *x, const struct embed_request *r, bool 
         *result = answer_fail(x, 501, NULL, "not_supported", "the model ranks documents (pooling "
                               "rank), which is not done here; its vectors are served with "
                               "--pooling last");
-    else if (pooling == PL_POOLING_NONE && is_openai)
+    else if (pooling == PL_POOLING_NONE && shape != EMBED_LLAMA)
         *result = answer_fail(x, 400, NULL, "invalid_parameter", "with pooling none every token "
                               "has a vector, which POST /embedding tells; here --pooling last, "
                               "mean or cls is wanted");
@@ -85,14 +86,15 @@ static pl_status open_job(struct exchange *x, struct embedding *e, const struct 
 
 /* Rows of single tokens stay as they are, whatever norm is asked for: as llama-server has it. */
 static struct embedding *new_embedding(struct exchange *x, const struct embed_request *r,
-                                       bool is_openai)
+                                       enum embed_shape shape)
 {
     const pl_plan *plan = pl_engine_plan(server_engine(x));
     struct embedding *e = calloc(1, sizeof *e);
     if (!e) return NULL;
     e->server = x->server;
     e->form = r->form;
-    e->is_openai = is_openai;
+    e->started_ns = x->started_ns;
+    e->shape = shape;
     e->pooling = plan->pooling;
     e->d_model = plan->d_model;
     e->n_texts = r->n_texts;
@@ -101,12 +103,13 @@ static struct embedding *new_embedding(struct exchange *x, const struct embed_re
     return e;
 }
 
-static enum MHD_Result begin(struct exchange *x, const struct embed_request *r, bool is_openai)
+static enum MHD_Result begin(struct exchange *x, const struct embed_request *r,
+                             enum embed_shape shape)
 {
     enum MHD_Result result;
     pl_err err = { 0 };
-    if (!check_model(x, r, is_openai, &result)) return result;
-    struct embedding *e = new_embedding(x, r, is_openai);
+    if (!check_model(x, r, shape, &result)) return result;
+    struct embedding *e = new_embedding(x, r, shape);
     if (!e) return answer_fail(x, 500, NULL, NULL, "out of memory");
     if (!take_room(x, e, &result)) {
         embedding_free(e);
@@ -120,28 +123,61 @@ static enum MHD_Result begin(struct exchange *x, const struct embed_request *r, 
     return MHD_YES;
 }
 
-static enum MHD_Result embed(struct exchange *x, bool is_openai)
+/* Ollama's older route has one text, and its vector is as the model gives it. */
+static bool take_prompt(struct exchange *x, json_t *body, enum MHD_Result *result)
+{
+    json_t *prompt = json_object_get(body, "prompt");
+    if (!json_is_string(prompt)) {
+        *result = answer_fail(x, 400, "prompt", "invalid_parameter",
+                              "prompt is %s; a string is wanted", field_kind(prompt));
+        return false;
+    }
+    json_object_set(body, "input", prompt);
+    if (!json_object_get(body, "embd_normalize"))
+        json_object_set_new(body, "embd_normalize", json_integer(-1));
+    return true;
+}
+
+static enum MHD_Result read_and_begin(struct exchange *x, json_t *body, enum embed_shape shape)
 {
     enum MHD_Result result;
     struct embed_request request;
     struct request_error error;
+    if (shape == EMBED_OLLAMA_ONE && !take_prompt(x, body, &result)) return result;
+    result = embed_request_read(&request, body, server_engine(x), &error)
+                 ? begin(x, &request, shape)
+                 : answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
+    embed_request_free(&request);
+    return result;
+}
+
+static enum MHD_Result embed(struct exchange *x, enum embed_shape shape)
+{
+    enum MHD_Result result;
     if (!active_begin(x, &result)) return result;
     json_t *body = body_object(x, &result);
     if (!body) return result;
-    result = embed_request_read(&request, body, server_engine(x), &error)
-                 ? begin(x, &request, is_openai)
-                 : answer_fail(x, 400, error.param, "invalid_parameter", "%s", error.text);
-    embed_request_free(&request);
+    result = read_and_begin(x, body, shape);
     json_decref(body);
     return result;
 }
 
 enum MHD_Result route_embeddings(struct exchange *x)
 {
-    return embed(x, true);
+    return embed(x, EMBED_OPENAI);
 }
 
 enum MHD_Result route_embedding(struct exchange *x)
 {
-    return embed(x, false);
+    return embed(x, EMBED_LLAMA);
+}
+
+enum MHD_Result route_ollama_embed(struct exchange *x)
+{
+    return embed(x, EMBED_OLLAMA);
+}
+
+enum MHD_Result route_ollama_embeddings(struct exchange *x)
+{
+    return embed(x, EMBED_OLLAMA_ONE);
 }

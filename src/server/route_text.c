@@ -140,8 +140,10 @@ static bool render(struct exchange *x, pl_text *text, pl_tokens *tokens, enum MH
     json_t *translated, *body = body_object(x, result);
     if (!body) return false;
     if (dialect_read(&c, body, &defaults, &translated, result)) {
-        st = pl_chat_prompt(server_engine(x), c.request.chat, strlen(c.request.chat), text, tokens,
-                            &err);
+        const char *chat = c.request.chat[0];
+        st = c.request.n_chats > 1
+                 ? pl_fail(&err, PL_E_PARAM, "messages are several conversations; one is wanted")
+                 : pl_chat_prompt(server_engine(x), chat, strlen(chat), text, tokens, &err);
         if (st) *result = answer_fail_engine(x, &err, dialect_param(&c, "messages"));
         request_free(&c.request);
     }

@@ -4,11 +4,13 @@
 
 #include "server/dialect.h"
 #include "server/metrics.h"
+#include "server/route_cancel.h"
 #include "server/route_completion.h"
 #include "server/route_embedding.h"
 #include "server/route_info.h"
 #include "server/route_ollama.h"
 #include "server/route_openapi.h"
+#include "server/route_page.h"
 #include "server/route_responses.h"
 #include "server/route_text.h"
 
@@ -28,6 +30,9 @@ static const struct route routes[] = {
     { "POST", "/api/generate", route_completion, &dialect_ollama_generate, ERRORS_OLLAMA,
       .needs_engine = true },
     { "POST", "/api/show", route_ollama_show, .errors = ERRORS_OLLAMA, .needs_engine = true },
+    { "POST", "/api/embed", route_ollama_embed, .errors = ERRORS_OLLAMA, .needs_engine = true },
+    { "POST", "/api/embeddings", route_ollama_embeddings, .errors = ERRORS_OLLAMA,
+      .needs_engine = true },
     { "GET", "/api/tags", route_ollama_tags, .errors = ERRORS_OLLAMA, .needs_engine = true },
     { "GET", "/api/ps", route_ollama_ps, .errors = ERRORS_OLLAMA, .needs_engine = true },
     { "GET", "/api/version", route_ollama_version, .errors = ERRORS_OLLAMA },
@@ -41,6 +46,7 @@ static const struct route routes[] = {
       .needs_engine = true },
     { "POST", "/chat/completions/input_tokens", route_input_tokens, &dialect_chat,
       .needs_engine = true },
+    { "POST", "/v1/chat/completions/", route_cancel, .is_prefix = true },
     { "GET", "/v1/responses/", route_response, .is_prefix = true },
     { "GET", "/responses/", route_response, .is_prefix = true },
     { "DELETE", "/v1/responses/", route_response_delete, .is_prefix = true },
@@ -61,7 +67,7 @@ static const struct route routes[] = {
     { "GET", "/health", route_health, .is_open = true },
     { "GET", "/v1/health", route_health, .is_open = true },
     { "GET", "/openapi.json", route_openapi, .is_open = true },
-    { "GET", "/", route_root, .is_open = true },
+    { "GET", "/", route_page, .is_open = true },
 };
 
 static bool is_at(const struct route *r, const char *path)

@@ -153,6 +153,7 @@ static pl_status copy_params(struct server *s, const struct server_params *p, pl
     s->write_timeout_s = p->write_timeout_s;
     s->no_metrics = p->no_metrics;
     s->no_slots = p->no_slots;
+    s->no_page = p->no_page;
     s->has_vllm_metrics = p->has_vllm_metrics;
     s->has_llama_metrics = p->has_llama_metrics;
     s->no_prefix_cache = p->no_prefix_cache;

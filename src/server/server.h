@@ -41,6 +41,7 @@ struct server_params {
     const char *const *api_keys;    /* (n_api_keys) one of them is needed, if any */
     size_t n_api_keys;
     bool no_metrics, no_slots;      /* switch /metrics and /slots off */
+    bool no_page;                   /* browsers are shown nothing at / */
     bool has_vllm_metrics;          /* /metrics says what it can under vLLM's names as well, */
     bool has_llama_metrics;         /* and under llama-server's */
     bool no_prefix_cache;           /* the engine has none: nothing is said of it */

@@ -12,7 +12,7 @@
  *   answer, request, reply_reader, auth, head, linger, model_names, response_store
  *   tool_*                                              calls of tools, written and read
  *   answer_error, wake, bell, target, json_read, json_text, metrics_text, item_list, call_id,
- *   infill, logprobs, timings
+ *   infill, logprobs, timings, accept
  *
  * An exchange's states:
  *
@@ -74,7 +74,7 @@ struct server {
     pl_sampling sampling;
     uint32_t max_tokens, ping_interval_s, idle_timeout_s, write_timeout_s;
     bool has_seed, ignore_eos, no_metrics, no_slots, no_prefix_cache;
-    bool has_vllm_metrics, has_llama_metrics, has_strict_names, is_verbose;
+    bool has_vllm_metrics, has_llama_metrics, has_strict_names, is_verbose, no_page;
 
     _Atomic(pl_engine *) engine;    /* release: server_ready, acquire: handlers; NULL: loading */
     /* is_draining is stored before n_active is read and read after n_active grew, both sequentially

@@ -173,6 +173,26 @@ void watcher_remove(struct exchange *x)
     pthread_mutex_unlock(&w->lock);
 }
 
+static enum watcher_found cancel_choice(struct completion *c, int64_t choice)
+{
+    if (choice >= c->n_choices) return WATCHER_NO_CHOICE;
+    for (uint32_t i = 0; i < c->n_choices; i++)
+        if (choice < 0 || choice == i) completion_cancel_choice(c, i);
+    return WATCHER_CANCELLED;
+}
+
+enum watcher_found watcher_cancel(struct server *s, const char *id, uint32_t key_number,
+                                  int64_t choice)
+{
+    enum watcher_found found = WATCHER_NO_COMPLETION;
+    pthread_mutex_lock(&s->watcher.lock);
+    for (struct exchange *x = s->watcher.first; x && found == WATCHER_NO_COMPLETION; x = x->next)
+        if (x->completion && x->key_number == key_number && !strcmp(x->completion->id, id))
+            found = cancel_choice(x->completion, choice);
+    pthread_mutex_unlock(&s->watcher.lock);
+    return found;
+}
+
 void watcher_cancel_all(struct server *s)
 {
     pthread_mutex_lock(&s->watcher.lock);

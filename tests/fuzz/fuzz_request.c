@@ -17,9 +17,10 @@ static void parse(const json_t *body, bool is_chat)
         if (!error.param || !error.text[0]) abort();
         return;
     }
+    if (is_chat != (request.n_chats > 0)) abort();
     if (request.n_stop > REQUEST_MAX_STOPS || request.n > REQUEST_MAX_REPLIES) abort();
-    if (is_chat) {
-        json_t *chat = json_read(request.chat, strlen(request.chat), NULL);
+    for (uint32_t i = 0; i < request.n_chats; i++) {
+        json_t *chat = json_read(request.chat[i], strlen(request.chat[i]), NULL);
         if (!chat || !json_is_array(json_object_get(chat, "messages"))) abort();
         json_decref(chat);
     }

@@ -52,6 +52,23 @@ def test_a_body_without_stream_streams(server):
     assert [json.loads(line)["done"] for line in raw.splitlines()][-2:] == [False, True]
 
 
+def test_embeddings(client, server):
+    wanted = server.post("/v1/embeddings", {"input": ["one", "two"]})[2]
+    got = client.embed(NAME, ["one", "two"])
+    assert got.embeddings == [d["embedding"] for d in wanted["data"]]
+    assert got.model == f"{NAME}.gguf:latest" and got.total_duration > 0
+    assert got.prompt_eval_count == wanted["usage"]["prompt_tokens"]
+    assert client.embed(NAME, "one").embeddings == [wanted["data"][0]["embedding"]]
+    assert len(client.embed(NAME, "one", dimensions=7).embeddings[0]) == 7
+    raw = server.post("/v1/embeddings", {"input": "one", "embd_normalize": -1})[2]["data"][0]
+    assert client.embeddings(NAME, "one").embedding == raw["embedding"]
+    for path, body in (("/api/embed", {}), ("/api/embed", {"input": [5.5]}),
+                       ("/api/embeddings", {"prompt": ["a"]}), ("/api/embeddings", {"input": "a"}),
+                       ("/api/embed", {"input": ["a"] * 2049})):
+        status, _, answer = server.post(path, body)
+        assert status == 400 and isinstance(answer["error"], str), (path, answer)
+
+
 def test_options(client, server):
     full = client.chat(NAME, HELLO, options=GREEDY).message.content
     cut = full[len(full) // 2:len(full) // 2 + 4]

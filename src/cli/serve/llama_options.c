@@ -12,7 +12,7 @@ static const char no_vision[] = "there are no images, sounds and videos: models 
 static const char no_adapters[] = "there are no adapters: merge it into the model's file";
 static const char no_grammars[] = "requests bring their own: grammar, json_schema";
 static const char no_sampler[] = "there is no such sampler";
-static const char no_page[] = "there is no chat page: any client of OpenAI's API is one";
+static const char no_mcp[] = "the page at / talks to this server alone";
 static const char no_tools[] = "the server runs no tools; a client that does may be connected";
 static const char no_router[] = "a server has one model: start one for each, on ports of their own";
 static const char no_tls[] = "there is no TLS: put a proxy in front (docs/operations.md)";
@@ -27,7 +27,7 @@ static const char only_of_sampler[] = "only another option, which is not support
 static const char one_place[] = "the whole model and its KV lie where --backend computes";
 static const char own_cache[] =
     "pages of finished prompts stay in the KV pool until others need room";
-static const char page_none[] = "there is no chat page to set up";
+static const char page_as_is[] = "the page at / is set up in the browser";
 
 static const struct foreign list[] = {
     /* what is always so */
@@ -99,10 +99,9 @@ static const struct foreign list[] = {
     { "--log-prompts-dir", REFUSED, VALUE, NULL, "prompts are never written down" },
     { "--verbose-prompt", REFUSED, FLAG, NULL, "prompts are never written down" },
     /* browsers */
-    { "--webui --ui", REFUSED, SWITCH, "off", no_page },
     { "--webui-config --ui-config --webui-config-file --ui-config-file", NOTHING, VALUE, NULL,
-      page_none },
-    { "--webui-mcp-proxy --ui-mcp-proxy", REFUSED, SWITCH, "off", no_page },
+      page_as_is },
+    { "--webui-mcp-proxy --ui-mcp-proxy", REFUSED, SWITCH, "off", no_mcp },
     { "--path", REFUSED, VALUE, NULL, "the server has no files to show" },
     { "--cors-methods --cors-headers", NOTHING, VALUE, NULL,
       "a page of --cors-origin may use what it asks for" },

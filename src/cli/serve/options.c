@@ -104,7 +104,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
                     .sampling = cli_sampling_default() },
         .port = 8080, .grace_s = 30, .n_predict = -1,
     };
-    bool slots = true, prefix_cache = true;
+    bool slots = true, prefix_cache = true, page_at_root = true;
     struct spelled w = { .n_parallel = -1, .ping_s = 15, .seed = -1, .verbosity = 3,
                          .keep_resident_s = 180 };
     const struct arg table[] = {
@@ -180,6 +180,8 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
         { "--metrics-compat", NULL, ARG_STRING, &o->metrics_compat, 0, 0, "NAME",
           "/metrics also under another server's names: vllm, llama.cpp" },
         { "--slots", NULL, ARG_SWITCH, &slots, 0, 0, NULL, "GET /slots (on)" },
+        { "--page", "--ui --webui", ARG_SWITCH, &page_at_root, 0, 0, NULL,
+          "a page for browsers at /: chats and what the server does (on)" },
         { "--chat-template", NULL, ARG_STRING, &o->params.chat_template, 0, 0, "NAME",
           "a built-in template (chatml, llama3, gemma, ...), or another one of the file's (rag, "
           "...)" },
@@ -232,6 +234,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
     o->server.max_tokens = o->n_predict > 0 ? (uint32_t)o->n_predict : 0;
     o->server.is_verbose = o->is_verbose;
     o->server.no_slots = !slots;
+    o->server.no_page = !page_at_root;
     o->params.no_prefix_cache = o->server.no_prefix_cache = !prefix_cache;
     return code;
 }

@@ -17,6 +17,7 @@ static const char *finish_name(const struct choice *ch, pl_finish finish)
     case PL_FINISH_STOP: return ch->reader.n_calls ? "\"tool_calls\"" : "\"stop\"";
     case PL_FINISH_LENGTH: return "\"length\"";
     case PL_FINISH_NONE: return "null";
+    case PL_FINISH_CANCELLED: return "\"cancelled\"";
     default: return "\"error\"";
     }
 }
@@ -333,7 +334,8 @@ static void keep(struct completion *c, const json_t *body)
 }
 
 const struct dialect dialect_chat = {
-    .id_prefix = "chatcmpl-", .is_chat = true, .stream_type = EVENT_STREAM, .ping = EVENT_COMMENT,
+    .id_prefix = "chatcmpl-", .is_chat = true, .takes_several = true, .stream_type = EVENT_STREAM,
+    .ping = EVENT_COMMENT,
     .keep = keep, .start = chunk_role, .take_token = take_token, .event = chunk_event, .end = end,
     .failure = dialect_fail_event, .document = write_document,
 };

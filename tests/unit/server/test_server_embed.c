@@ -40,6 +40,29 @@ static void an_answer(void **state)
     close_fixture(&f);
 }
 
+static void as_ollama_has_it(void **state)
+{
+    struct fixture f = open_fixture();
+    (void)state;
+    struct answer a = post(&f, "/api/embed", "{\"input\":[\"a\",[1,2,3]],\"embd_normalize\":-1}");
+    expect_status(&a, 200);
+    expect(&a, "embeddings", "[[1,97,-1,0.5],[3,6,-3,0.5]]");
+    expect(&a, "model", "fake.gguf:latest");
+    expect(&a, "prompt_eval_count", "4");
+    expect(&a, "load_duration", "0");
+    answer_free(&a);
+    a = post(&f, "/api/embeddings", "{\"prompt\":\"a\"}");
+    expect_status(&a, 200);
+    expect(&a, "embedding", "[1,97,-1,0.5]");
+    answer_free(&a);
+    a = post(&f, "/api/embeddings", "{\"input\":\"a\"}");
+    expect_status(&a, 400);
+    expect(&a, "error", "prompt is missing; a string is wanted");
+    answer_free(&a);
+    assert_true(comes_true(nothing_held, &f));
+    close_fixture(&f);
+}
+
 static void what_the_engine_refuses(void **state)
 {
     struct fixture f = open_fixture();
@@ -137,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer),
+        cmocka_unit_test(as_ollama_has_it),
         cmocka_unit_test(what_the_engine_refuses),
         cmocka_unit_test(a_client_that_leaves),
         cmocka_unit_test(a_drain_lets_it_finish),

@@ -283,6 +283,159 @@ static void a_chat_as_a_stream(void **state)
     close_fixture(&f);
 }
 
+#define SAYS(text) "[{\"role\":\"user\",\"content\":\"" text "\"}]"
+
+static void several_conversations_have_a_choice_each(void **state)
+{
+    static const char several[] = "{\"messages\":[" SAYS("ab") "," SAYS("cde") "]";
+    struct fixture f = open_fixture();
+    struct seen seen = { 0 };
+    char body[256];
+    (void)state;
+    snprintf(body, sizeof body, "%s}", several);
+    struct answer a = post(&f, CHAT, body);
+    expect_status(&a, 200);
+    expect(&a, "choices.0.message.content", "ab");
+    expect(&a, "choices.1.message.content", "cde");
+    expect(&a, "choices.1.index", "1");
+    expect(&a, "choices.2", "missing");
+    expect(&a, "usage.prompt_tokens", "5");
+    answer_free(&a);
+    snprintf(body, sizeof body, "%s,\"stream\":true}", several);
+    a = post(&f, CHAT, body);
+    each_event(&a, see_chunk, &seen);
+    assert_string_equal(seen.text[0], "ab");
+    assert_string_equal(seen.text[1], "cde");
+    answer_free(&a);
+    close_fixture(&f);
+}
+
+/* Elsewhere one conversation is wanted, and none of them may be empty. */
+static void where_one_conversation_is_wanted(void **state)
+{
+    static const char *const paths[] = { "/apply-template", CHAT "/input_tokens" };
+    static const char several[] = "{\"messages\":[" SAYS("a") "," SAYS("b") "]}";
+    static const char *const wrong[] = {
+        "{\"messages\":[[]]}", "{\"messages\":[" SAYS("a") ",{}]}",
+        "{\"messages\":[{},[]]}", "{\"messages\":[" SAYS("a") ",[5]]}",
+    };
+    struct fixture f = open_fixture();
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct answer a = post(&f, paths[i], several);
+        expect_status(&a, 400);
+        expect(&a, "error.param", "messages");
+        answer_free(&a);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct answer a = post(&f, CHAT, wrong[i]);
+        expect_status(&a, 400);
+        expect(&a, "error.param", "messages");
+        answer_free(&a);
+    }
+    close_fixture(&f);
+}
+
+struct streaming {
+    const struct fixture *f;
+    const char *body;
+    struct answer answer;
+};
+
+static void *ask_in_thread(void *arg)
+{
+    struct streaming *s = arg;
+    s->answer = post(s->f, CHAT, s->body);
+    return NULL;
+}
+
+/* The id that the next completion gets: ids are counted, and the first of a server ends in 0. */
+static void next_id(struct fixture *f, char *to, size_t capacity)
+{
+    struct answer a = chat(f, "a", "");
+    json_t *v = json_loads(a.body.bytes, 0, NULL);
+    value_at(v, "id", to, capacity);
+    json_decref(v);
+    answer_free(&a);
+    to[strlen(to) - 1]++;
+}
+
+static unsigned cancel(const struct fixture *f, const char *id, const char *body)
+{
+    char path[128];
+    snprintf(path, sizeof path, CHAT "/%s/cancel", id);
+    struct answer a = post(f, path, body);
+    const unsigned status = a.status;
+    answer_free(&a);
+    return status;
+}
+
+/* Asks until it is so, half a minute at most. */
+static void wait_for_metric(const struct fixture *f, const char *line)
+{
+    bool is_there = false;
+    for (int i = 0; i < 3000 && !is_there; i++) {
+        struct answer a = get(f, "/metrics");
+        is_there = strstr(a.body.bytes, line) != NULL;
+        answer_free(&a);
+        if (!is_there) nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    assert_true(is_there);
+}
+
+/* Of three replies that share a connection one is cancelled, one ends by itself, and one goes on
+ * until all are. */
+static void one_reply_is_cancelled_and_others_go_on(void **state)
+{
+    struct fixture f = open_fixture();
+    struct seen seen = { 0 };
+    struct streaming s = { .f = &f, .body = "{\"stream\":true,\"messages\":[" SAYS("!stuck")
+                                            "," SAYS("abc") "," SAYS("!stuck") "]}" };
+    pthread_t thread;
+    char id[64];
+    unsigned status;
+    (void)state;
+    next_id(&f, id, sizeof id);
+    pthread_create(&thread, NULL, ask_in_thread, &s);
+    wait_for_metric(&f, "paceline_finished_total{reason=\"stop\"} 2");
+    while ((status = cancel(&f, id, "{\"choice\":2}")) == 404) continue;   /* not watched yet */
+    assert_int_equal(status, 200);
+    wait_for_metric(&f, "paceline_finished_total{reason=\"cancelled\"} 1");
+    assert_int_equal(cancel(&f, id, "{\"choice\":3}"), 400);
+    assert_int_equal(cancel(&f, id, ""), 200);
+    pthread_join(thread, NULL);
+    each_event(&s.answer, see_chunk, &seen);
+    assert_string_equal(seen.finish[0], "cancelled");
+    assert_string_equal(seen.finish[1], "stop");
+    assert_string_equal(seen.text[1], "abc");
+    assert_string_equal(seen.finish[2], "cancelled");
+    assert_null(strstr(s.answer.body.bytes, "error"));
+    assert_non_null(strstr(s.answer.body.bytes, "[DONE]"));
+    answer_free(&s.answer);
+    assert_int_equal(cancel(&f, id, ""), 404);      /* it is over */
+    close_fixture(&f);
+}
+
+static void what_cannot_be_cancelled(void **state)
+{
+    static const struct { const char *path, *body; unsigned status; } cases[] = {
+        { CHAT "/nothing/cancel", "", 404 }, { CHAT "/nothing/cancel", "{\"choice\":0}", 404 },
+        { CHAT "/nothing/cancel", "{\"choice\":-1}", 400 },
+        { CHAT "/nothing/cancel", "{\"choice\":\"a\"}", 400 },
+        { CHAT "/nothing/cancel", "[]", 400 }, { CHAT "/nothing", "", 404 },
+        { CHAT "/a/b/cancel", "", 404 },
+        { CHAT "/0123456789012345678901234567890123456789012345678901234567890/cancel", "", 404 },
+    };
+    struct fixture f = open_fixture();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct answer a = post(&f, cases[i].path, cases[i].body);
+        expect_status(&a, cases[i].status);
+        answer_free(&a);
+    }
+    close_fixture(&f);
+}
+
 /* The reply is what the user says: a thought, some text and a call of each tool. */
 static void calls_and_thoughts_are_no_content(void **state)
 {
@@ -619,6 +772,10 @@ int main(void)
         cmocka_unit_test(keys),
         cmocka_unit_test(a_chat_as_one_document),
         cmocka_unit_test(a_chat_as_a_stream),
+        cmocka_unit_test(several_conversations_have_a_choice_each),
+        cmocka_unit_test(where_one_conversation_is_wanted),
+        cmocka_unit_test(one_reply_is_cancelled_and_others_go_on),
+        cmocka_unit_test(what_cannot_be_cancelled),
         cmocka_unit_test(calls_and_thoughts_are_no_content),
         cmocka_unit_test(no_reply_where_none_is_wanted),
         cmocka_unit_test(prompts_of_every_kind),

@@ -416,7 +416,7 @@ static void the_template_gets_what_clients_say_beside_its_own_members(void **sta
     (void)state;
     take(true, "\"reasoning_effort\":\"high\",\"enable_thinking\":false,\"chat_template_kwargs\":"
                "{\"reasoning_effort\":\"low\",\"x\":1},\"add_generation_prompt\":false", &r);
-    json_t *chat = json_loads(r.chat, 0, NULL);
+    json_t *chat = json_loads(r.chat[0], 0, NULL);
     assert_string_equal(json_string_value(json_object_get(chat, "reasoning_effort")), "high");
     assert_true(json_is_false(json_object_get(chat, "enable_thinking")));
     assert_true(json_is_false(json_object_get(chat, "add_generation_prompt")));
@@ -450,7 +450,7 @@ static void the_conversation_goes_on_as_it_came(void **state)
                "\"content\":[{\"type\":\"refusal\",\"refusal\":\"r\"}],\"tool_calls\":[]}],"
                "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
                "\"chat_template_kwargs\":{\"think\":false}", &r);
-    json_t *chat = json_loads(r.chat, JSON_ALLOW_NUL, NULL);
+    json_t *chat = json_loads(r.chat[0], JSON_ALLOW_NUL, NULL);
     assert_int_equal(json_object_del(chat, "date_string") | json_object_del(chat, "datetime"), 0);
     json_t *want = json_loads(
         "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"name\":\"n\","
@@ -462,7 +462,7 @@ static void the_conversation_goes_on_as_it_came(void **state)
         "\"enable_thinking\":true,\"add_generation_prompt\":true}",
         JSON_ALLOW_NUL, NULL);
     assert_non_null(want);
-    if (!json_equal(chat, want)) fail_msg("%s", r.chat);
+    if (!json_equal(chat, want)) fail_msg("%s", r.chat[0]);
     json_decref(chat);
     json_decref(want);
     request_free(&r);
@@ -486,9 +486,9 @@ static void numbers_of_any_size_arrive(void **state)
         strbuf_free(&members);
         char want[256];
         snprintf(want, sizeof want, "{\"n\":%s,\"m\":[1,%s,\"%s\"]}", same[i], same[i], same[i]);
-        if (!strstr(r.chat, want)) fail_msg("%s has no %s", r.chat, want);
+        if (!strstr(r.chat[0], want)) fail_msg("%s has no %s", r.chat[0], want);
         snprintf(want, sizeof want, "\"k\":%s,", same[i]);
-        if (!strstr(r.chat, want)) fail_msg("%s has no %s", r.chat, want);
+        if (!strstr(r.chat[0], want)) fail_msg("%s has no %s", r.chat[0], want);
         request_free(&r);
     }
     static const struct {
