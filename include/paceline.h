@@ -562,9 +562,11 @@ typedef struct pl_stats {
     uint32_t n_tokens_max;      /* prompt and reply of the longest stream that ended */
     uint64_t n_steps;
     uint64_t n_interrupted_steps; /* that the system ended, and that were computed again */
+    uint64_t n_pauses;          /* streams that were paused because pages ran short, each time */
+    uint64_t n_recomputed_tokens;   /* that they had, and lost */
     uint64_t n_prefill_step_tokens, prefill_step_ns; /* prompt tokens computed; steps with any */
     uint64_t n_decode_step_tokens, decode_step_ns;   /* steps of decode columns alone */
-    uint32_t n_running, n_queued; /* now */
+    uint32_t n_running, n_paused, n_queued; /* now: in slots; of these without memory; without */
     uint64_t n_queued_tokens;
     uint32_t n_pages_used, n_pages_cached, n_pages_total; /* cached: reusable, free on demand */
     double reply_tokens_per_s;  /* over the last seconds */
@@ -575,7 +577,10 @@ typedef struct pl_stats {
 
 PL_API void pl_stats_read(pl_engine *engine, pl_stats *out);
 
-typedef enum pl_slot_state { PL_SLOT_IDLE, PL_SLOT_PREFILL, PL_SLOT_DECODE } pl_slot_state;
+/* Paused: until there are pages for it again. */
+typedef enum pl_slot_state {
+    PL_SLOT_IDLE, PL_SLOT_PREFILL, PL_SLOT_DECODE, PL_SLOT_PAUSED
+} pl_slot_state;
 
 typedef struct pl_slot {
     uint32_t id;

@@ -84,13 +84,14 @@ static void end_cancelled(struct pl_engine *e, bool all)
     }
 }
 
-/* ---- pausing -------------------------------------------------------------------------------- */
+/* ---- slow readers --------------------------------------------------------------------------- */
 
-static void resume_drained(struct pl_engine *e)
+static void let_drained_go_on(struct pl_engine *e)
 {
     for (uint32_t i = 0; i < e->plan.public.n_streams; i++) {
         struct seq *q = scheduler_slot(e->scheduler, i);
-        if (q && q->is_paused && stream_may_resume(stream_of(q))) q->is_paused = false;
+        if (q && q->is_stalled && stream_may_go_on(stream_of(q)))
+            scheduler_stall(e->scheduler, q, false);
     }
 }
 
@@ -105,9 +106,18 @@ static void count_cached(struct pl_engine *e, uint32_t n)
     stats_unlock(&e->stats);
 }
 
+static void count_paused(struct pl_engine *e, uint32_t n)
+{
+    stats_lock(&e->stats);
+    e->stats.now.n_pauses += n;
+    stats_unlock(&e->stats);
+    PL_LOG(DEBUG, "engine", "paused streams=%u now=%u", n, scheduler_n_paused(e->scheduler));
+}
+
 static void admit(struct pl_engine *e, const struct step *step)
 {
     if (step->n_cached_tokens) count_cached(e, step->n_cached_tokens);
+    if (step->n_paused) count_paused(e, step->n_paused);
     if (!step->n_admitted) return;
     const uint64_t now_ns = clock_ns();
     for (uint32_t i = 0; i < step->n_admitted; i++) {
@@ -145,7 +155,8 @@ static void count_step(struct pl_engine *e, const struct step *step, uint64_t en
     stats_lock(&e->stats);
     if (e->is_timing) count_operations(e, step->n_prefill_cols > 0);
     now->n_steps++;
-    now->n_prompt_tokens += step->n_prefill_cols;
+    now->n_prompt_tokens += step->n_prompt_cols;
+    now->n_recomputed_tokens += step->n_recomputed_cols;
     if (step->n_prefill_cols) {
         now->n_prefill_step_tokens += step->n_prefill_cols;
         now->prefill_step_ns += ns;
@@ -183,7 +194,21 @@ static void deliver(struct pl_engine *e, const struct step *step, uint32_t outpu
     if (finish != PL_FINISH_NONE)
         end_stream(e, s, finish, stop_index);
     else
-        s->seq.is_paused = stream_must_pause(s);
+        scheduler_stall(e->scheduler, &s->seq, stream_must_stall(s));
+}
+
+/* How far its prompt is read: of one that was paused what it had counts, and not what it has again.
+ */
+static uint32_t n_prompt_done(const struct seq *q)
+{
+    const uint32_t n = q->n_computed > q->n_reached ? q->n_computed : q->n_reached;
+    return n < q->n_prompt ? n : q->n_prompt;
+}
+
+static pl_slot_state slot_state(const struct seq *q)
+{
+    if (q->state == SEQ_PAUSED) return PL_SLOT_PAUSED;
+    return q->state == SEQ_PREFILL ? PL_SLOT_PREFILL : PL_SLOT_DECODE;
 }
 
 /* What pl_stats_read and pl_slots_read show of now. */
@@ -194,6 +219,7 @@ static void post_stats(struct pl_engine *e)
     stats_lock(&e->stats);
     pl_stats *now = &e->stats.now;
     now->n_running = scheduler_n_running(e->scheduler);
+    now->n_paused = scheduler_n_paused(e->scheduler);
     now->n_pages_total = kv.n_pages;
     now->n_pages_used = kv.n_held;
     now->n_pages_cached = kv.n_cached;
@@ -201,11 +227,10 @@ static void post_stats(struct pl_engine *e)
         struct seq *q = scheduler_slot(e->scheduler, i);
         e->slot[i] = (pl_slot){ .id = i };
         if (!q) continue;
-        const bool is_prefill = q->state == SEQ_PREFILL;
         e->slot[i] = (pl_slot){
-            .id = i, .state = is_prefill ? PL_SLOT_PREFILL : PL_SLOT_DECODE, .stream_id = q->id,
+            .id = i, .state = slot_state(q), .stream_id = q->id,
             .n_prompt = q->n_prompt, .n_cached = q->n_cached,
-            .n_prompt_done = q->n_computed < q->n_prompt ? q->n_computed : q->n_prompt,
+            .n_prompt_done = n_prompt_done(q),
             .n_reply = q->n_tokens - q->n_prompt, .max_tokens = q->max_tokens,
             .age_ns = now_ns - stream_of(q)->admitted_ns };
     }
@@ -367,7 +392,7 @@ void *engine_run(void *arg)
             take_stream(e, s);
         }
         end_cancelled(e, is_stopping);
-        resume_drained(e);
+        let_drained_go_on(e);
         if (!scheduler_n_in_flight(e->scheduler)) is_idle = !launch(e);
         if (may_run_ahead(e)) launch(e);
         if (scheduler_n_in_flight(e->scheduler)) land(e);

@@ -236,7 +236,7 @@ static void test_streams_that_leave_with_their_own_pick_in_flight(void **state)
     pl_close(e);
 }
 
-/* A reader that sleeps: its stream pauses with a column in flight, and nothing is lost. */
+/* A reader that sleeps: its stream stalls with a column in flight, and nothing is lost. */
 static void test_a_slow_reader(void **state)
 {
     (void)state;
