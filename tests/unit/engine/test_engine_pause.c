@@ -1,5 +1,5 @@
-/* Pages run short: streams are paused, and each ends with the bytes that it has alone. Of all kinds,
- * beside scores and embeddings, on a backend that computes on the caller's thread and on one whose
+/* Pages run short: streams are paused, and each ends with the bytes that it has alone. Of all
+ * kinds, beside scores and embeddings, on a backend that computes on the caller's thread and on one whose
  * steps run ahead.
  *
  *   test_engine_pause [MODEL]   without a model: a tiny random one, and all tests */
@@ -135,8 +135,8 @@ static void test_replies_are_those_of_streams_alone(void **state)
     uint64_t n_pauses = 0, n_recomputed = 0;
     for (uint32_t variant = 0; variant < 8; variant++) {
         const pl_params params = {
-            .backend = variant & 1 ? "ahead" : "cpu", .n_threads = 2, .kv_tokens = POOL,
-            .ctx_tokens = POOL, .n_streams = variant & 4 ? 5 : 14, .step_tokens = 48,
+            .backend = variant & 1 ? "ahead" : "cpu", .n_threads = 1 + (variant == 6),
+            .kv_tokens = POOL, .ctx_tokens = POOL, .n_streams = variant & 4 ? 5 : 14, .step_tokens = 48,
             .prefill_tokens = variant & 4 ? 16 : 32, .no_prefix_cache = variant & 2
         };
         pl_engine *e = open_engine(params);
@@ -206,7 +206,7 @@ static void test_eight_chats_run_side_by_side_in_the_pool_of_two(void **state)
     pl_request r[N_CHATS];
     pl_stream *s[N_CHATS];
     pl_stats stats;
-    pl_engine *e = open_engine((pl_params){ .n_streams = 20, .n_threads = 2, .ctx_tokens = CTX,
+    pl_engine *e = open_engine((pl_params){ .n_streams = 20, .n_threads = 1, .ctx_tokens = CTX,
                                             .kv_tokens = 2 * CTX });
     for (int i = 0; i < N_CHATS; i++) {
         prompt_of(tokens[i], CHAT_PROMPT, 50 + (uint64_t)i);
@@ -242,7 +242,8 @@ static void test_a_paused_stream_that_is_closed(void **state)
     pl_stats stats;
     for (int round = 0; round < 10; round++) {
         pl_stream *s[3];
-        pl_engine *e = open_engine((pl_params){ .n_streams = 20, .n_threads = 1, .ctx_tokens = SMALL_CTX,
+        pl_engine *e = open_engine((pl_params){ .n_streams = 20, .n_threads = 1,
+                                                .ctx_tokens = SMALL_CTX,
                                                 .kv_tokens = SMALL_CTX });
         for (int i = 0; i < 3; i++) {
             prompt_of(tokens[i], CHAT_PROMPT, 60 + (uint64_t)i);
@@ -251,7 +252,7 @@ static void test_a_paused_stream_that_is_closed(void **state)
         }
         bool was_seen = false;
         pl_event event;
-        for (uint32_t n = 0; n < SMALL_CTX - CHAT_PROMPT && !was_seen;) {  /* the first alone is read */
+        for (uint32_t n = 0; n < SMALL_CTX - CHAT_PROMPT && !was_seen;) {  /* only the first is read */
             while (!pl_stream_next(s[0], &event)) pl_stream_wait(s[0], 1000);
             n += event.kind == PL_EVENT_TOKEN;
             was_seen = n_slots_paused(e) > 0;
