@@ -382,6 +382,8 @@ typedef struct pl_grammar {
  * pl_stream_cancel. Called at most once per stream and step. */
 typedef void pl_wake_fn(void *arg);
 
+enum { PL_MAX_PRIORITY = 100 };
+
 typedef struct pl_request {
     const int32_t *tokens;      /* the prompt, at least one token */
     size_t n_tokens;
@@ -400,6 +402,10 @@ typedef struct pl_request {
     bool logprobs;              /* report the log-probability of every reply token */
     uint32_t n_top_logprobs;    /* and of this many best alternatives, at most 20 */
     bool prompt_logprobs;       /* and of every token of the prompt, which is computed whole */
+    uint64_t who;               /* asks for it: between those who ask the machine is shared fairly;
+                                 * 0: nobody in particular */
+    int32_t priority;           /* a larger one goes first, -PL_MAX_PRIORITY to PL_MAX_PRIORITY: a
+                                 * step of it is worth some 16,384 tokens of waiting */
     pl_stream *fork_of;         /* an open stream with the same prompt: its prompt KV is shared */
     pl_wake_fn *on_event;       /* may be NULL */
     void *arg;

@@ -10,8 +10,9 @@
  * A sequence is admitted when a slot is free and the pages that its prompt needs now (less what the
  * prefix index or its fork source already holds) and some to grow are there. It takes pages as it
  * grows; when they run short, some are paused, and go on later as if nothing had been. A fork can
- * start once its source's prompt is computed. A step holds one column of every sequence that decodes
- * and, up to the budget, columns of those that prefill: prompts, and what was lost of paused ones.
+ * start once its source's prompt is computed. A step holds one column of every sequence that
+ * decodes and, up to the budget, columns of those that prefill: prompts, and what was lost of
+ * paused ones.
  *
  * I1  at most n_slots sequences are admitted, each in its own slot, paused ones included
  * I2  every sequence in DECODE that is not stalled has exactly one column in every step
@@ -41,8 +42,8 @@
  *     to. So nobody is paused for want of pages in the growth_pages * PAGE_TOKENS steps after
  *     somebody started: nobody is moved in and out
  * M2  when there are fewer pages than the next columns want, the last by rank of those that run is
- *     paused, and the next; those whose readers are slow before all others, and for the first of the
- *     line, too. So the first by rank always goes on: max_tokens fit into the pool
+ *     paused, and the next; those whose readers are slow before all others, and for the first of
+ *     the line, too. So the first by rank always goes on: max_tokens fit into the pool
  * M3  who is paused keeps its slot and gives back everything else. It resumes from what the index
  *     still has of it, and computes the rest again: the same columns, so the same bytes. Nothing is
  *     wanted of positions before n_reached: it was told already
@@ -84,7 +85,7 @@
 #include "engine/kv_pool.h"
 #include "engine/seq.h"
 
-/* M1: some seconds of a reply, so that whoever starts does not pay for moving more than it gains. */
+/* M1: seconds of a reply, so that whoever starts does not pay more for moving than it gains. */
 enum { SCHEDULER_GROWTH_PAGES = 4 };
 
 struct scheduler_params {
@@ -119,8 +120,9 @@ pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *
                          void *copy_arg, pl_err *err);
 void scheduler_close(struct scheduler *s);
 
-/* Puts a sequence into the line. seq.n_tokens becomes n_prompt. Its fork_of goes before it by rank. The owner has checked that
- * the pool of group 0 has as many pages as max_tokens takes, so that it can be admitted at last.
+/* Puts a sequence into the line. seq.n_tokens becomes n_prompt. Its fork_of goes before it by rank.
+ * The owner has checked that the pool of group 0 has as many pages as max_tokens takes, so that it
+ * can be admitted at last.
  * Who wants every column shares nothing: fork_of is ignored. One with `hidden` is to be removed
  * once its prompt is computed; no step may be composed on top of one that has an output of it. */
 void scheduler_add(struct scheduler *s, struct seq *seq);

@@ -9,7 +9,8 @@ static const char *audit_waiting(const struct scheduler *s)
         if (q->state != SEQ_WAITING && q->state != SEQ_PAUSED)
             return "scheduler: someone in the line does not wait";
         if (q->previous != previous) return "scheduler: the line is torn";
-        if (previous && seq_goes_before(q, previous)) return "scheduler L1: the line is out of order";
+        if (previous && seq_goes_before(q, previous))
+            return "scheduler L1: the line is out of order";
         if (q->n_pages || q->n_reserved) return "scheduler: a waiting sequence holds memory";
         n_paused += q->state == SEQ_PAUSED;
         if (q->state == SEQ_PAUSED && (q->slot >= s->params.n_slots || s->slot[q->slot] != q))

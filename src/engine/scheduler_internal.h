@@ -94,7 +94,7 @@ static inline void count_found(struct seq *q, uint32_t before, struct step *step
 /* Pages that the next columns of those that decode want and that are not reserved. */
 uint32_t scheduler_n_wanted(const struct scheduler *s);
 
-/* M2. Reserves these pages. With no step in flight, sequences are paused where there are too few. */
+/* M2. Reserves these pages. Where there are too few, and no step is in flight, some are paused. */
 void scheduler_make_room(struct scheduler *s, struct step *step);
 
 /* Of those that run and whose readers are slow the last by rank, or NULL. */
@@ -108,7 +108,7 @@ void scheduler_forget(struct scheduler *s, const struct seq *q);
 
 /* ---- scheduler_admit.c: the line ------------------------------------------------------------ */
 
-/* Moves sequences from the line to those that run, and names those that enter a slot in the step. */
+/* Moves sequences from the line to those that run. The step names those that enter a slot. */
 void scheduler_admit(struct scheduler *s, struct step *step);
 
 /* A sequence leaves the line: nobody has passed it any more. */

@@ -31,12 +31,28 @@ static struct seq *fork_source(const struct pl_stream *s)
     return s->fork_of && s->fork_of->live_id == s->fork_id ? &s->fork_of->seq : NULL;
 }
 
+/* What it is going to cost, as far as that is known. */
+static uint32_t cost_of(const struct pl_stream *s)
+{
+    const uint32_t n_reply = s->seq.max_tokens - s->seq.n_prompt;
+    return s->seq.n_prompt + (n_reply < TURN_REPLY_TOKENS ? n_reply : TURN_REPLY_TOKENS);
+}
+
+/* A fork's turn is never before its source's. */
+static int64_t rank_of(struct pl_engine *e, const struct pl_stream *s)
+{
+    const int64_t rank = turns_come(&e->turns, s->who, s->priority, cost_of(s));
+    const struct seq *source = s->seq.fork_of;
+    return source && source->rank > rank ? source->rank : rank;
+}
+
 static void take_stream(struct pl_engine *e, struct pl_stream *s)
 {
     s->live_id = s->seq.id;
     s->live_index = e->n_live;
     e->live[e->n_live++] = s;
     s->seq.fork_of = fork_source(s);
+    s->seq.rank = rank_of(e, s);
     scheduler_add(e->scheduler, &s->seq);
     /* the wish may have been noticed in a round before the stream was */
     if (atomic_load_explicit(&s->flags, memory_order_acquire) & STREAM_CANCELLED)
@@ -49,7 +65,9 @@ static void end_stream(struct pl_engine *e, struct pl_stream *s, pl_finish finis
                        int32_t stop_index)
 {
     const struct reply_context c = reply_context(e);
-    leave_queue(e, s, s->seq.state == SEQ_WAITING ? 0 : -1);
+    const bool is_waiting = s->seq.state == SEQ_WAITING;
+    leave_queue(e, s, is_waiting ? 0 : -1);
+    turns_leave(&e->turns, s->who, is_waiting ? cost_of(s) : 0);
     scheduler_remove(e->scheduler, &s->seq);
     e->live[s->live_index] = e->live[--e->n_live];
     e->live[s->live_index]->live_index = s->live_index;
@@ -123,6 +141,7 @@ static void admit(struct pl_engine *e, const struct step *step)
     for (uint32_t i = 0; i < step->n_admitted; i++) {
         struct pl_stream *s = stream_of(step->admitted[i]);
         s->admitted_ns = now_ns;
+        turns_start(&e->turns, s->seq.rank, cost_of(s));
         stats_lock(&e->stats);
         stats_observe(&e->stats.now.queue, now_ns - s->submitted_ns);
         stats_unlock(&e->stats);

@@ -68,6 +68,8 @@ struct pl_stream {
     struct embed_memory *embed_memory;  /* is held until the object is free */
     struct pl_stream *fork_of;  /* only looked at while its live_id is fork_id */
     uint64_t fork_id;
+    uint64_t who;
+    int32_t priority;
     uint64_t submitted_ns;
 
     /* the engine's */

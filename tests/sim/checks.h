@@ -343,7 +343,8 @@ static inline void check_usage(struct sim *sim, const struct request *r)
  * of those, and itself, with its work, as much again as L3 lets pass it, and one that L2 let pass
  * and that has the slot; those that came later and go before it; and where one was paused, what it
  * had, and those that may pass it again (note_pause). A third of them may go to shorter prompts
- * where the budget is one or two columns. While a reader is slow, time stands. With prefill_first later prompts may go before replies: their columns count too. Where
+ * where the budget is one or two columns. While a reader is slow, time stands. With prefill_first
+ * later prompts may go before replies: their columns count too. Where
  * steps run ahead, each request may leave one behind that is computed for nobody. The figures are
  * coarse; test_scheduler_bounds has sharp ones. */
 static inline void sim_check_patience(struct sim *sim)

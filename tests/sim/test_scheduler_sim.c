@@ -161,7 +161,8 @@ static void forget_what_was_told(struct sim *sim)
 {
     for (int i = 0; i < MAX_REQUESTS; i++) {
         struct request *r = &sim->request[i];
-        if (!r->is_alive || r->seq.state != SEQ_PAUSED || !seq_wants_every_column(&r->seq)) continue;
+        const struct seq *q = &r->seq;
+        if (!r->is_alive || q->state != SEQ_PAUSED || !seq_wants_every_column(q)) continue;
         r->seq.n_reached = 0;
         sim->is_planted = true;
     }

@@ -1,6 +1,6 @@
 /* Pages run short: streams are paused, and each ends with the bytes that it has alone. Of all
- * kinds, beside scores and embeddings, on a backend that computes on the caller's thread and on one whose
- * steps run ahead.
+ * kinds, beside scores and embeddings, on a backend that computes on the caller's thread and on one
+ * whose steps run ahead.
  *
  *   test_engine_pause [MODEL]   without a model: a tiny random one, and all tests */
 #include <setjmp.h>
@@ -136,8 +136,9 @@ static void test_replies_are_those_of_streams_alone(void **state)
     for (uint32_t variant = 0; variant < 8; variant++) {
         const pl_params params = {
             .backend = variant & 1 ? "ahead" : "cpu", .n_threads = 1 + (variant == 6),
-            .kv_tokens = POOL, .ctx_tokens = POOL, .n_streams = variant & 4 ? 5 : 14, .step_tokens = 48,
-            .prefill_tokens = variant & 4 ? 16 : 32, .no_prefix_cache = variant & 2
+            .kv_tokens = POOL, .ctx_tokens = POOL, .n_streams = variant & 4 ? 5 : 14,
+            .step_tokens = 48, .prefill_tokens = variant & 4 ? 16 : 32,
+            .no_prefix_cache = variant & 2
         };
         pl_engine *e = open_engine(params);
         struct crowd crowd;
@@ -252,7 +253,7 @@ static void test_a_paused_stream_that_is_closed(void **state)
         }
         bool was_seen = false;
         pl_event event;
-        for (uint32_t n = 0; n < SMALL_CTX - CHAT_PROMPT && !was_seen;) {  /* only the first is read */
+        for (uint32_t n = 0; n < SMALL_CTX - CHAT_PROMPT && !was_seen;) {   /* the others stall */
             while (!pl_stream_next(s[0], &event)) pl_stream_wait(s[0], 1000);
             n += event.kind == PL_EVENT_TOKEN;
             was_seen = n_slots_paused(e) > 0;

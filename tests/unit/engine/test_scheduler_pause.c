@@ -6,8 +6,8 @@
 static const struct scheduler_params roomy = { .n_slots = 3, .step_tokens = 64,
                                                .prefill_tokens = 32, .growth_pages = 1 };
 
-/* Three of 16 tokens each begin in a pool of 7 pages, which holds what they have and a page more for
- * each. `rank` in order of `users`. */
+/* Three of 16 tokens each begin in a pool of 7 pages, which holds what they have and a page more
+ * for each. `rank` in order of `users`. */
 static void begin_three(struct bench *b, struct user *users, const int64_t *rank)
 {
     open_bench(b, 7, roomy);
@@ -60,7 +60,7 @@ static void test_it_goes_on_from_what_the_index_has(void **state)
     begin_three(&b, users, rank);
     run_until_one_is_paused(&b);
     struct seq *q = &users[2].seq;
-    for (int i = 0; i < 10; i++) run_step(&b);      /* the others have three pages: one was its own */
+    for (int i = 0; i < 10; i++) run_step(&b);      /* the others have three pages, one its own */
     for (int i = 0; i < 2; i++) scheduler_remove(b.scheduler, &users[i].seq);
     compose(&b);
     assert_int_equal(q->state, SEQ_PREFILL);
