@@ -382,6 +382,8 @@ typedef struct pl_grammar {
  * pl_stream_cancel. Called at most once per stream and step. */
 typedef void pl_wake_fn(void *arg);
 
+enum { PL_MAX_PRIORITY = 100 };
+
 typedef struct pl_request {
     const int32_t *tokens;      /* the prompt, at least one token */
     size_t n_tokens;
@@ -400,6 +402,10 @@ typedef struct pl_request {
     bool logprobs;              /* report the log-probability of every reply token */
     uint32_t n_top_logprobs;    /* and of this many best alternatives, at most 20 */
     bool prompt_logprobs;       /* and of every token of the prompt, which is computed whole */
+    uint64_t who;               /* asks for it: between those who ask the machine is shared fairly;
+                                 * 0: nobody in particular */
+    int32_t priority;           /* a larger one goes first, -PL_MAX_PRIORITY to PL_MAX_PRIORITY: a
+                                 * step of it is worth some 16,384 tokens of waiting */
     pl_stream *fork_of;         /* an open stream with the same prompt: its prompt KV is shared */
     pl_wake_fn *on_event;       /* may be NULL */
     void *arg;
@@ -562,9 +568,11 @@ typedef struct pl_stats {
     uint32_t n_tokens_max;      /* prompt and reply of the longest stream that ended */
     uint64_t n_steps;
     uint64_t n_interrupted_steps; /* that the system ended, and that were computed again */
+    uint64_t n_pauses;          /* streams that were paused because pages ran short, each time */
+    uint64_t n_recomputed_tokens;   /* that they had, and lost */
     uint64_t n_prefill_step_tokens, prefill_step_ns; /* prompt tokens computed; steps with any */
     uint64_t n_decode_step_tokens, decode_step_ns;   /* steps of decode columns alone */
-    uint32_t n_running, n_queued; /* now */
+    uint32_t n_running, n_paused, n_queued; /* now: in slots; of these without memory; without */
     uint64_t n_queued_tokens;
     uint32_t n_pages_used, n_pages_cached, n_pages_total; /* cached: reusable, free on demand */
     double reply_tokens_per_s;  /* over the last seconds */
@@ -575,7 +583,10 @@ typedef struct pl_stats {
 
 PL_API void pl_stats_read(pl_engine *engine, pl_stats *out);
 
-typedef enum pl_slot_state { PL_SLOT_IDLE, PL_SLOT_PREFILL, PL_SLOT_DECODE } pl_slot_state;
+/* Paused: until there are pages for it again. */
+typedef enum pl_slot_state {
+    PL_SLOT_IDLE, PL_SLOT_PREFILL, PL_SLOT_DECODE, PL_SLOT_PAUSED
+} pl_slot_state;
 
 typedef struct pl_slot {
     uint32_t id;

@@ -22,6 +22,7 @@
 #include "engine/step_watch.h"
 #include "engine/stream_pool.h"
 #include "engine/text.h"
+#include "engine/turns.h"
 
 /* Room to sample in, as many as computing threads; one is claimed for each row. */
 struct sample_rooms {
@@ -47,6 +48,8 @@ struct pl_engine {
     struct stream_pool streams;
     struct pl_stream **live;    /* (n_objects) the streams the engine owns, in no order */
     uint32_t n_live;
+    struct turns turns;
+    struct flow *flow;          /* (turns_entries) */
     struct picked *picked;      /* (max_outs) of the step that ended last */
     struct touch *touch;        /* (max_outs, max_touched), of picks that are the backend's */
     uint32_t max_touched;

@@ -22,6 +22,7 @@ static struct workspace workspace_of(struct pl_engine *e, const struct plan *p)
     const char *what = "the engine";
     struct workspace w = { 0 };
     workspace_want(&w, what, p->streams.n_objects * sizeof *e->live, &e->live);
+    workspace_want(&w, what, turns_entries(p->streams.n_objects) * sizeof *e->flow, &e->flow);
     workspace_want(&w, what, max_outs * sizeof *e->picked, &e->picked);
     workspace_want(&w, what, n_touch * sizeof *e->touch, &e->touch);
     workspace_want(&w, what, p->public.n_streams * sizeof *e->half_span, &e->half_span);
@@ -52,7 +53,10 @@ pl_status engine_take_arrays(struct pl_engine *e, pl_err *err)
     e->rooms.max_touched = pick_max_touched(p->public.n_vocab, p->streams.max_tokens);
     const struct workspace w = workspace_of(e, p);
     e->arrays = workspace_take(&w);
-    if (e->arrays) return PL_OK;
+    if (e->arrays) {
+        turns_open(&e->turns, e->flow, turns_entries(p->streams.n_objects));
+        return PL_OK;
+    }
     return pl_fail(err, PL_E_MEMORY, "no memory for %llu bytes of sampling and stream tables",
                    (unsigned long long)engine_own_bytes(p));
 }

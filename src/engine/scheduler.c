@@ -72,6 +72,7 @@ pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *
     }
     if (!s->params.kv.n) s->params.kv.n = 1;
     if (!s->params.chunk_pages) s->params.chunk_pages = 1;
+    if (!s->params.growth_pages) s->params.growth_pages = SCHEDULER_GROWTH_PAGES;
     for (uint32_t g = 0; g < s->params.kv.n; g++) s->pool[g] = pool[g];
     s->states = states;
     assert(!states || s->params.kv.n == 1);
@@ -94,20 +95,20 @@ void scheduler_add(struct scheduler *s, struct seq *q)
 {
     assert(q->n_prompt > 0 && q->n_prompt <= q->max_tokens);
     assert(pages_of(q->max_tokens) <= kv_pool_counts(s->pool[0]).n_pages);
-    assert(!q->fork_of || q->fork_of->state == SEQ_WAITING || q->fork_of->state == SEQ_PREFILL ||
-           q->fork_of->state == SEQ_DECODE);
+    assert(!q->fork_of || (q->fork_of->state != SEQ_NONE && q->fork_of->state != SEQ_GONE));
 
     if (seq_wants_every_column(q)) q->fork_of = NULL;
     q->computes_prompt |= seq_wants_every_column(q);
     q->state = SEQ_WAITING;
-    q->n_tokens = q->n_prompt;
+    q->n_tokens = q->n_prefill = q->n_prompt;
     q->n_computed = q->n_issued = q->n_cached = q->n_pages = q->n_reserved = q->n_indexed = 0;
+    q->n_reached = 0;
     q->own_state = q->kept = q->entered = NO_STATE;
     q->follows = NULL;
     q->n_passed_tokens = 0;
     q->passed = NULL;
     q->has_looked = false;
-    seq_list_append(&s->waiting, q);
+    seq_list_insert(&s->line, q);
     s->may_admit = true;
 }
 
@@ -124,23 +125,26 @@ static void leave_steps(struct scheduler *s, const struct seq *q)
 
 void scheduler_remove(struct scheduler *s, struct seq *q)
 {
-    assert(q->state == SEQ_WAITING || q->state == SEQ_PREFILL || q->state == SEQ_DECODE);
+    assert(q->state != SEQ_NONE && q->state != SEQ_GONE);
 
-    if (q->state == SEQ_WAITING) {
+    if (q->state == SEQ_WAITING || q->state == SEQ_PAUSED) {
         scheduler_leave_line(s, q);
     } else {
         scheduler_give_back(s, q);
         seq_list_remove(&s->running, q);
-        s->slot[q->slot] = NULL;
         leave_steps(s, q);
     }
+    if (q->state != SEQ_WAITING) s->slot[q->slot] = NULL;
     q->state = SEQ_GONE;
     q->fork_of = NULL;
     s->may_admit = true;
-    for (struct seq *w = s->waiting.first; w; w = w->next)
-        if (w->fork_of == q) w->fork_of = NULL;
-    for (struct seq *r = s->running.first; r; r = r->next)
-        if (r->follows == q) r->follows = NULL;
+    scheduler_forget(s, q);
+}
+
+void scheduler_stall(struct scheduler *s, struct seq *q, bool is_stalled)
+{
+    s->may_admit |= q->is_stalled && !is_stalled;
+    q->is_stalled = is_stalled;
 }
 
 struct seq *scheduler_slot(const struct scheduler *s, uint32_t slot)
@@ -150,12 +154,17 @@ struct seq *scheduler_slot(const struct scheduler *s, uint32_t slot)
 
 uint32_t scheduler_n_waiting(const struct scheduler *s)
 {
-    return s->waiting.n;
+    return s->line.n - s->n_paused;
 }
 
 uint32_t scheduler_n_running(const struct scheduler *s)
 {
-    return s->running.n;
+    return n_in_slots(s);
+}
+
+uint32_t scheduler_n_paused(const struct scheduler *s)
+{
+    return s->n_paused;
 }
 
 /* ---- composing a step ----------------------------------------------------------------------- */
@@ -170,7 +179,7 @@ static bool is_any_in_prefill(const struct scheduler *s)
 static void add_decode(struct scheduler *s, struct step *p)
 {
     for (struct seq *q = s->running.first; q; q = q->next) {
-        if (is_in_prefill(q) || q->is_paused) continue;
+        if (is_in_prefill(q) || q->is_stalled) continue;
         assert(s->n_in_flight ? q->n_tokens - q->n_issued <= 1
                               : q->n_tokens == q->n_issued + 1 && q->n_tokens < q->max_tokens);
         if (q->n_issued + 1 < q->max_tokens)    /* else its last token is in flight */
@@ -184,11 +193,13 @@ struct step *scheduler_compose(struct scheduler *s)
     struct step *p = step_at(s, s->n_in_flight);
     p->batch = (struct batch){ .token = p->token, .pos = p->pos, .span = p->span,
                                .output = p->output };
-    p->n_admitted = p->n_claims = p->n_cached_tokens = 0;
+    p->n_admitted = p->n_claims = p->n_cached_tokens = p->n_prompt_cols = 0;
+    p->n_paused = p->n_recomputed_cols = 0;
     s->n_composed++;
 
     for (struct seq *q = s->running.first; q; q = q->next) scheduler_leave_behind(s, q);
-    scheduler_take_up(s, p);    /* before anybody is admitted: it frees pages */
+    scheduler_take_up(s, p);    /* before anybody is paused or admitted: it frees pages */
+    scheduler_make_room(s, p);
     if (!s->n_in_flight) scheduler_admit(s, p);
     if (!s->params.prefill_first || !is_any_in_prefill(s)) add_decode(s, p);
     p->n_decode_cols = p->batch.n_cols;
@@ -211,8 +222,10 @@ struct step *scheduler_step(struct scheduler *s, uint32_t i)
 
 bool scheduler_may_run_ahead(const struct scheduler *s)
 {
-    const bool may_admit = s->waiting.n && s->running.n < s->params.n_slots && s->may_admit;
-    return s->n_in_flight == 1 && !may_admit;
+    const bool is_slot_free = n_in_slots(s) < s->params.n_slots;
+    const bool may_admit = (is_slot_free ? s->line.n : s->n_paused) && s->may_admit;
+    return s->n_in_flight == 1 && !may_admit &&
+           scheduler_n_wanted(s) <= kv_pool_n_available(s->pool[0]);
 }
 
 void scheduler_abandon(struct scheduler *s)
@@ -235,7 +248,7 @@ void scheduler_commit(struct scheduler *s)
         struct seq *q = p->span_seq[i];
         if (!q) continue;
         q->n_computed += p->span[i].n_cols;
-        if (q->state == SEQ_PREFILL && q->n_computed >= q->n_prompt) {
+        if (q->state == SEQ_PREFILL && q->n_computed >= q->n_prefill) {
             q->state = SEQ_DECODE;
             s->may_admit = true;    /* its forks, and those whose prompt begins like its own */
         }

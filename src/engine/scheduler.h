@@ -2,17 +2,20 @@
  * then nobody is admitted, and a column's token may be what that step will pick.
  *
  *   WAITING --admit--> PREFILL --prompt computed--> DECODE --remove--> GONE
- *      |                  |                                             ^
- *      +------------------+----------------------- remove --------------+
+ *      |                 ^  |                        |                  ^
+ *      |          resume |  |                        |                  |
+ *      |                PAUSED <---- pages run short-+                  |
+ *      +-------------------+---------------------- remove --------------+
  *
- * A sequence is admitted when a slot is free and the pages it may ever need (prompt + reply, less
- * what the prefix index or its fork source already holds) can be reserved, so that it never runs
- * short of memory later. A fork can start once its source's prompt is computed. A step holds one
- * column of every sequence that decodes and, up to the budget, prompt columns of those that
- * prefill.
+ * A sequence is admitted when a slot is free and the pages that its prompt needs now (less what the
+ * prefix index or its fork source already holds) and some to grow are there. It takes pages as it
+ * grows; when they run short, some are paused, and go on later as if nothing had been. A fork can
+ * start once its source's prompt is computed. A step holds one column of every sequence that
+ * decodes and, up to the budget, columns of those that prefill: prompts, and what was lost of
+ * paused ones.
  *
- * I1  at most n_slots sequences are admitted, each in its own slot
- * I2  every sequence in DECODE that is not paused has exactly one column in every step
+ * I1  at most n_slots sequences are admitted, each in its own slot, paused ones included
+ * I2  every sequence in DECODE that is not stalled has exactly one column in every step
  *     (prefill_first: not while an admitted sequence prefills)
  * I3  a step has at most step_tokens columns; while others decode, at most prefill_tokens of them
  *     are prompt columns (at least 1, so that prompts always advance), and what fills the last
@@ -20,9 +23,10 @@
  * I4  a page is written only by a sequence that holds it alone and that is not in the index; a step
  *     that is in flight may still write the page of a sequence that was removed, and so only a
  *     later step may write or read it then: steps are computed in their order
- * I5  pages reserved and held are given back when the sequence is removed
+ * I5  pages reserved and held are given back when the sequence is removed or paused
  * I6  what is in the index was computed by steps that were committed; no content is in two pages
- *     of it, and of a prompt n_cached and the columns computed for it are n_prompt together
+ *     of it, and of a prompt n_cached and the columns computed for it for the first time are
+ *     n_prompt together
  * I7  a slot's page tables are what its spans' new pages, step after step, make of them, but for
  *     entries that became NO_PAGE
  * I9  a sequence holds three states at most, and there are as many for every slot
@@ -32,15 +36,29 @@
  *     the others back before the next step. The group has pages for that, whatever else is asked
  *     for (scheduler_window_pages): nothing of it is reserved, nobody waits for it
  *
- * The line:
- * L1  who can start is admitted in order of arrival. The head of the line is the first that cannot;
- *     those behind it may pass it under L2 or L3, whatever it waits for
+ * Memory:
+ * M1  a sequence starts (is admitted, or resumes) when there are pages for the tokens that it has,
+ *     and beside them growth_pages for itself and for each that runs, or what these may still come
+ *     to. So nobody is paused for want of pages in the growth_pages * PAGE_TOKENS steps after
+ *     somebody started: nobody is moved in and out
+ * M2  when there are fewer pages than the next columns want, the last by rank of those that run is
+ *     paused, and the next; those whose readers are slow before all others, and for the first of
+ *     the line, too. So the first by rank always goes on: max_tokens fit into the pool
+ * M3  who is paused keeps its slot and gives back everything else. It resumes from what the index
+ *     still has of it, and computes the rest again: the same columns, so the same bytes. Nothing is
+ *     wanted of positions before n_reached: it was told already
+ * With a step in flight nobody is paused, and none is composed on top that would have to.
+ *
+ * The line, of those who wait and those who are paused:
+ * L1  who can start does, in order of rank. The head of the line is the first that cannot for want
+ *     of pages; those behind it may pass it under L2 or L3, whatever it waits for
  * L2  a later one passes freely as long as all that passed so and still run, and the head itself,
  *     could have all their pages at once: the head has them at the latest when those that ran
  *     before are done
  * L3  others pass as long as their max_tokens together are at most the head's own
- *     So a head starts when all that ran when it got there and those of L3 have ended and, should
- *     the slots be full of those of L2 then, one of these: nobody starves.
+ *     So a head starts when all that ran when it got there and those of L3 have ended or are paused
+ *     and, should the slots be full of those of L2 then, one of these: nobody starves, as ranks do
+ *     not change.
  *
  * Prompts:
  * P1  the oldest prompt, by order of admission, is read with all that the others do not take
@@ -67,6 +85,9 @@
 #include "engine/kv_pool.h"
 #include "engine/seq.h"
 
+/* M1: seconds of a reply, so that whoever starts does not pay more for moving than it gains. */
+enum { SCHEDULER_GROWTH_PAGES = 4 };
+
 struct scheduler_params {
     uint32_t n_slots;
     uint32_t step_tokens, prefill_tokens;
@@ -75,6 +96,7 @@ struct scheduler_params {
                                  * So a step has fewer than n_slots + score_tokens rows */
     struct kv_groups kv;        /* n 0: only group 0, whose pages the pool counts */
     uint32_t chunk_pages;       /* of the backend; 0: 1 */
+    uint32_t growth_pages;      /* M1; 0: SCHEDULER_GROWTH_PAGES */
     bool prefill_first, no_prefix_cache;
 };
 
@@ -98,8 +120,9 @@ pl_status scheduler_open(struct scheduler **out, const struct scheduler_params *
                          void *copy_arg, pl_err *err);
 void scheduler_close(struct scheduler *s);
 
-/* Puts a sequence at the end of the line. seq.n_tokens becomes n_prompt. The owner has checked that
- * the pool of group 0 has as many pages as max_tokens takes, so that it can be admitted at last.
+/* Puts a sequence into the line. seq.n_tokens becomes n_prompt. Its fork_of goes before it by rank.
+ * The owner has checked that the pool of group 0 has as many pages as max_tokens takes, so that it
+ * can be admitted at last.
  * Who wants every column shares nothing: fork_of is ignored. One with `hidden` is to be removed
  * once its prompt is computed; no step may be composed on top of one that has an output of it. */
 void scheduler_add(struct scheduler *s, struct seq *seq);
@@ -108,14 +131,20 @@ void scheduler_add(struct scheduler *s, struct seq *seq);
  * its places become NULL. A sequence that was to fork from it goes on without sharing. */
 void scheduler_remove(struct scheduler *s, struct seq *seq);
 
+/* Whether a sequence's reader is slow. Between steps. */
+void scheduler_stall(struct scheduler *s, struct seq *seq, bool is_stalled);
+
 /* A step, from when it is composed to its commit: an entry of the scheduler's ring. */
 struct step {
     struct batch batch;             /* n_cols 0: nothing to do. One output at most of each span */
     struct seq **span_seq;          /* (n_spans) whose columns they are; NULL: removed since */
     struct seq **admitted;          /* (n_admitted) entered a slot just now */
     uint32_t n_admitted;
+    uint32_t n_paused;              /* were paused before it */
     uint32_t n_cached_tokens;       /* of prompts: found in the index or shared just now */
     uint32_t n_prefill_cols, n_decode_cols;
+    uint32_t n_prompt_cols;         /* of the former: of prompts, for the first time */
+    uint32_t n_recomputed_cols;     /* and what paused ones had computed before */
 
     /* Room for the owner, while the step is in flight. */
     struct pick *pick;              /* (n_rows) */
@@ -165,8 +194,9 @@ void scheduler_abandon(struct scheduler *s);
 
 /* The sequence in a slot, or NULL. */
 struct seq *scheduler_slot(const struct scheduler *s, uint32_t slot);
-uint32_t scheduler_n_waiting(const struct scheduler *s);
-uint32_t scheduler_n_running(const struct scheduler *s);
+uint32_t scheduler_n_waiting(const struct scheduler *s);    /* for a slot */
+uint32_t scheduler_n_running(const struct scheduler *s);    /* in slots */
+uint32_t scheduler_n_paused(const struct scheduler *s);     /* of these */
 
 /* Bytes taken by scheduler_open, for the plan. */
 uint64_t scheduler_bytes(const struct scheduler_params *params);

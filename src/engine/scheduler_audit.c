@@ -2,20 +2,27 @@
 
 static const char *audit_waiting(const struct scheduler *s)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, n_paused = 0;
     const struct seq *previous = NULL;
-    for (const struct seq *q = s->waiting.first; q; previous = q, q = q->next) {
-        if (++n > s->waiting.n) return "scheduler: the line is longer than its count";
-        if (q->state != SEQ_WAITING) return "scheduler: someone in the line does not wait";
+    for (const struct seq *q = s->line.first; q; previous = q, q = q->next) {
+        if (++n > s->line.n) return "scheduler: the line is longer than its count";
+        if (q->state != SEQ_WAITING && q->state != SEQ_PAUSED)
+            return "scheduler: someone in the line does not wait";
         if (q->previous != previous) return "scheduler: the line is torn";
+        if (previous && seq_goes_before(q, previous))
+            return "scheduler L1: the line is out of order";
         if (q->n_pages || q->n_reserved) return "scheduler: a waiting sequence holds memory";
+        n_paused += q->state == SEQ_PAUSED;
+        if (q->state == SEQ_PAUSED && (q->slot >= s->params.n_slots || s->slot[q->slot] != q))
+            return "scheduler I1: a paused sequence is not in its slot";
         if (!q->fork_of || q->fork_of->state == SEQ_PREFILL || q->fork_of->state == SEQ_DECODE)
             continue;
         const struct seq *source = previous;    /* else it must be before it in the line */
         while (source && source != q->fork_of) source = source->previous;
         if (!source) return "scheduler: a fork waits for a source that is not ahead of it";
     }
-    return n == s->waiting.n && previous == s->waiting.last ? NULL : "scheduler: the line is short";
+    if (n_paused != s->n_paused) return "scheduler: the paused are not those of the line";
+    return n == s->line.n && previous == s->line.last ? NULL : "scheduler: the line is short";
 }
 
 static const char *audit_table(const struct scheduler *s, const struct seq *q, uint32_t kv_group)
@@ -38,8 +45,9 @@ static const char *audit_table(const struct scheduler *s, const struct seq *q, u
 
 static const char *audit_pages(const struct scheduler *s, const struct seq *q)
 {
-    if (q->n_pages + q->n_reserved != pages_of(q->max_tokens))
-        return "scheduler I5: pages held and reserved are not those of max_tokens";
+    if (is_in_prefill(q) ? q->n_pages + q->n_reserved != pages_of(q->n_prefill)
+                         : q->n_reserved > 1 || q->n_pages > pages_of(q->max_tokens))
+        return "scheduler I5: pages held and reserved are not those that it needs now";
     if (q->n_computed > q->n_pages * PAGE_TOKENS)
         return "scheduler: positions computed that no page holds";
     if (q->n_told_pages > q->n_pages) return "scheduler I7: more pages told than there are";
@@ -57,14 +65,15 @@ static const char *audit_progress(const struct scheduler *s, const struct seq *q
     if (q->slot >= s->params.n_slots || s->slot[q->slot] != q)
         return "scheduler I1: a running sequence is not in its slot";
     if (q->fork_of) return "scheduler: a running sequence still names its fork source";
-    if (q->n_cached >= q->n_prompt || q->n_computed < q->n_cached)
+    const uint32_t n_had = q->n_reached > q->n_computed ? q->n_reached : q->n_computed;
+    if (q->n_cached >= q->n_prompt || n_had < q->n_cached)
         return "scheduler: a prompt is cached to its end or forgotten";
     if (q->state == SEQ_PREFILL)
-        return q->n_computed < q->n_prompt && q->n_tokens == q->n_prompt
+        return q->n_computed < q->n_prefill && q->n_tokens == q->n_prefill
                    ? NULL
-                   : "scheduler: a sequence prefills beyond its prompt";
+                   : "scheduler: a sequence prefills beyond what it had";
     if (q->state != SEQ_DECODE) return "scheduler: a running sequence neither prefills nor decodes";
-    return q->n_computed >= q->n_prompt && q->n_tokens - q->n_computed <= 1 &&
+    return q->n_computed >= q->n_prefill && q->n_tokens - q->n_computed <= 1 &&
                    q->n_issued - q->n_computed <= MAX_IN_FLIGHT
                ? NULL
                : "scheduler: a decoding sequence is not one token ahead of its KV";
@@ -111,7 +120,7 @@ static const char *audit_running(const struct scheduler *s)
         n_reserved += q->n_reserved;
     }
     for (uint32_t i = 0; i < s->params.n_slots; i++) n_slots_taken += s->slot[i] != NULL;
-    if (n != s->running.n || n != n_slots_taken)
+    if (n != s->running.n || n_in_slots(s) != n_slots_taken)
         return "scheduler I1: slots and running sequences differ";
 
     for (uint32_t g = 0; g < s->params.kv.n; g++) {

@@ -14,6 +14,25 @@ static void add_output(struct batch *b, struct output *to, struct seq *q, uint32
     q->row = b->n_rows - 1;     /* nobody asks for it who wants hidden rows: no token follows */
 }
 
+/* Of positions [first, end), the last ones. */
+static uint32_t n_outputs_wanted(const struct seq *q, uint32_t first, uint32_t end)
+{
+    if (!seq_wants_every_column(q)) return end >= q->n_tokens;
+    if (first < q->n_reached) first = q->n_reached;
+    return first < end ? end - first : 0;
+}
+
+static void count_columns(struct step *p, const struct seq *q, uint32_t first, uint32_t end)
+{
+    const uint32_t again = end < q->n_reached ? end : q->n_reached;
+    const uint32_t prompt_end = end < q->n_prompt ? end : q->n_prompt;
+    if (first < again) {
+        p->n_recomputed_cols += again - first;
+        first = again;
+    }
+    if (first < prompt_end) p->n_prompt_cols += prompt_end - first;
+}
+
 void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint32_t n)
 {
     struct batch *b = &p->batch;
@@ -38,7 +57,8 @@ void scheduler_add_span(struct scheduler *s, struct step *p, struct seq *q, uint
         p->token[b->n_cols] = is_known ? q->token[pos] : -1 - (int32_t)q->row;
         p->pos[b->n_cols++] = pos;
     }
-    if (seq_wants_every_column(q)) add_output(b, &p->output[b->n_outputs], q, n);
-    else if (end >= q->n_tokens) add_output(b, &p->output[b->n_outputs], q, 1);
+    const uint32_t n_wanted = n_outputs_wanted(q, first_pos, end);
+    if (n_wanted) add_output(b, &p->output[b->n_outputs], q, n_wanted);
+    count_columns(p, q, first_pos, end);
     q->n_issued = end;
 }

@@ -18,7 +18,9 @@ struct scheduler {
     copy_page_fn *copy;
     void *copy_arg;
 
-    struct seq_list waiting, running;
+    struct seq_list line;       /* of those without memory, in order of rank */
+    struct seq_list running;    /* those with, in the order in which they got it */
+    uint32_t n_paused;          /* of the line: these have slots */
     struct seq **slot;          /* (n_slots) NULL: free */
     void *block;                /* has all arrays */
 
@@ -53,20 +55,60 @@ static inline const int32_t *page_tokens(const struct seq *q, uint32_t page)
     return q->token + (size_t)page * PAGE_TOKENS;
 }
 
-/* Full pages before the one that holds the last prompt token. */
+/* Full pages before the one that holds the last token that is read before it decodes. */
 static inline uint32_t n_shareable(const struct seq *q)
 {
-    return (q->n_prompt - 1) / PAGE_TOKENS;
+    return (q->n_prefill - 1) / PAGE_TOKENS;
 }
 
 static inline bool is_in_prefill(const struct seq *q)
 {
-    return q->n_issued < q->n_prompt;
+    return q->n_issued < q->n_prefill;
 }
+
+static inline uint32_t n_in_slots(const struct scheduler *s)
+{
+    return s->running.n + s->n_paused;
+}
+
+/* M1. Pages that are left free for a sequence that has n. */
+static inline uint32_t growth_of(const struct scheduler *s, const struct seq *q, uint32_t n)
+{
+    const uint32_t n_more = pages_of(q->max_tokens) - n;
+    return n_more < s->params.growth_pages ? n_more : s->params.growth_pages;
+}
+
+/* Positions up to n_computed were found, or taken from another, that were computed up to `before`:
+ * those of its prompt count once. */
+static inline void count_found(struct seq *q, uint32_t before, struct step *step)
+{
+    const uint32_t first = before < q->n_reached ? q->n_reached : before;
+    const uint32_t end = q->n_computed < q->n_prompt ? q->n_computed : q->n_prompt;
+    if (end <= first) return;
+    q->n_cached += end - first;
+    step->n_cached_tokens += end - first;
+}
+
+/* ---- scheduler_pause.c: when pages run short ------------------------------------------------ */
+
+/* Pages that the next columns of those that decode want and that are not reserved. */
+uint32_t scheduler_n_wanted(const struct scheduler *s);
+
+/* M2. Reserves these pages. Where there are too few, and no step is in flight, some are paused. */
+void scheduler_make_room(struct scheduler *s, struct step *step);
+
+/* Of those that run and whose readers are slow the last by rank, or NULL. */
+struct seq *scheduler_last_stalled(const struct scheduler *s);
+
+/* Takes the memory of one that runs, with none in flight, and puts it into the line. */
+void scheduler_pause(struct scheduler *s, struct step *step, struct seq *q);
+
+/* Nobody waits for this sequence any more, to fork from it or to go on where it was. */
+void scheduler_forget(struct scheduler *s, const struct seq *q);
 
 /* ---- scheduler_admit.c: the line ------------------------------------------------------------ */
 
-/* Moves sequences from the line into free slots and names them in the step. */
+/* Moves sequences from the line to those that run. The step names those that enter a slot. */
 void scheduler_admit(struct scheduler *s, struct step *step);
 
 /* A sequence leaves the line: nobody has passed it any more. */
@@ -74,8 +116,9 @@ void scheduler_leave_line(struct scheduler *s, struct seq *q);
 
 /* ---- scheduler_pages.c: what is shared ------------------------------------------------------ */
 
-/* Shares what is there of its prompt and reserves the rest, or leaves the sequence as it was. */
-bool scheduler_take_memory(struct scheduler *s, struct seq *q);
+/* Shares what is there of the tokens that it reads and reserves the rest, or leaves the sequence as
+ * it was: where fewer than n_spare pages would be left. */
+bool scheduler_take_memory(struct scheduler *s, struct seq *q, uint64_t n_spare);
 
 /* Gives back the pages and the reservation of a sequence. */
 void scheduler_give_back(struct scheduler *s, struct seq *q);

@@ -124,6 +124,14 @@ void scheduler_enter_pages(struct scheduler *s, struct seq *q)
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
+/* Pages that may be taken from the index. Of one that computes its whole prompt itself, those that
+ * it computed before it was paused. */
+static uint32_t n_findable(const struct seq *q)
+{
+    const uint32_t n_own = q->n_reached / PAGE_TOKENS;
+    return q->computes_prompt && n_own < n_shareable(q) ? n_own : n_shareable(q);
+}
+
 /* What of a prompt is in the index and can be shared. */
 struct found {
     uint32_t n;                 /* its first pages */
@@ -140,7 +148,7 @@ static struct found find_pages(const struct scheduler *s, struct seq *q, uint32_
     uint32_t n_run[MAX_KV_GROUPS];                      /* found up to here without a gap */
     struct found found = { first, key, NO_STATE };
     for (uint32_t g = 0; g < s->params.kv.n; g++) n_run[g] = first - q->first_page[g];
-    for (uint32_t i = first; i < n_shareable(q); i++) {
+    for (uint32_t i = first; i < n_findable(q); i++) {
         bool is_enough = true;
         const int32_t *tokens = page_tokens(q, i);
         key = prefix_key_next(key, tokens);
@@ -236,10 +244,9 @@ static void take_up_state(struct scheduler *s, struct seq *q)
 
 static void count_taken_up(struct seq *q, struct step *step)
 {
-    const uint32_t n_found = q->n_indexed * PAGE_TOKENS - q->n_computed;
+    const uint32_t before = q->n_computed;
     q->n_computed = q->n_issued = q->n_indexed * PAGE_TOKENS;
-    q->n_cached += n_found;
-    step->n_cached_tokens += n_found;
+    count_found(q, before, step);
 }
 
 void scheduler_take_up(struct scheduler *s, struct step *step)
@@ -283,7 +290,7 @@ static bool share_indexed(struct scheduler *s, struct seq *q)
 {
     q->has_looked = true;
     q->n_found = n_shareable(q);    /* as if all were there, where it is not known */
-    if (s->params.no_prefix_cache || q->computes_prompt) return true;
+    if (s->params.no_prefix_cache || !n_findable(q)) return true;
     const struct found found = find_pages(s, q, 0, q->key);
     if (!share_pages(s, q, found.n, found.n * PAGE_TOKENS)) return false;
     scheduler_begin_state(s, q, found.state);
@@ -325,7 +332,7 @@ static void copy_last_prompt_page(struct scheduler *s, struct seq *q)
 
 /* Sharing never makes it harder to fit: a cached page that is shared costs what a reserved one
  * would, a held one costs nothing. */
-bool scheduler_take_memory(struct scheduler *s, struct seq *q)
+bool scheduler_take_memory(struct scheduler *s, struct seq *q, uint64_t n_spare)
 {
     q->n_pages = q->n_told_pages = q->n_indexed = q->n_ahead = 0;
     q->key = q->ahead_key = (struct prefix_key){ { 0, 0 } };
@@ -334,19 +341,21 @@ bool scheduler_take_memory(struct scheduler *s, struct seq *q)
 
     if (q->fork_of && !can_fork(s, q)) q->fork_of = NULL;
     const bool is_shared = q->fork_of ? share_forked(s, q) : share_indexed(s, q);
-    const uint32_t n_rest = pages_of(q->max_tokens) - q->n_pages;
-    if (!is_shared || !kv_pool_reserve(s->pool[0], n_rest)) {
+    const uint32_t n_rest = pages_of(q->n_prefill) - q->n_pages;
+    if (!is_shared || n_rest + n_spare > kv_pool_n_available(s->pool[0])) {
         release_pages(s, q);
+        q->n_indexed = 0;
         return false;
     }
+    kv_pool_reserve(s->pool[0], n_rest);
     q->n_reserved = n_rest;
-    q->n_cached = q->n_pages * PAGE_TOKENS;
+    q->n_computed = q->n_pages * PAGE_TOKENS;
     if (q->fork_of) {
-        q->n_cached = q->n_prompt - 1;
-        if (q->n_cached % PAGE_TOKENS) copy_last_prompt_page(s, q);
+        q->n_computed = q->n_prompt - 1;
+        if (q->n_computed % PAGE_TOKENS) copy_last_prompt_page(s, q);
         q->fork_of = NULL;
     }
-    q->n_computed = q->n_issued = q->n_cached;
+    q->n_issued = q->n_computed;
     scheduler_follow(s, q);
     return true;
 }

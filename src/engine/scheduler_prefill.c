@@ -24,7 +24,7 @@ static uint32_t n_steps(uint32_t n_cols, uint32_t budget)
  */
 static uint32_t chunk_cols(const struct seq *q, uint32_t budget)
 {
-    const uint32_t n_left = q->n_prompt - q->n_issued;
+    const uint32_t n_left = q->n_prefill - q->n_issued;
     if (n_left <= budget) return n_left;
 
     const uint32_t beyond = (q->n_issued + budget) % PAGE_TOKENS;
@@ -97,10 +97,10 @@ static void claim(const struct scheduler *s, struct step *p, struct seq *q, uint
     const uint32_t end = q->n_issued + n;
     struct prefix_key key = key_ahead(q);
     for (uint32_t i = q->n_issued / PAGE_TOKENS;
-         i * PAGE_TOKENS < end && (i + 1) * PAGE_TOKENS <= q->n_prompt; i++) {
+         i * PAGE_TOKENS < end && (i + 1) * PAGE_TOKENS <= q->n_prefill; i++) {
         key = prefix_key_next(key, page_tokens(q, i));
         p->claim[p->n_claims++] =
-            (struct claim){ .key = key, .by = q, .n_cols = end == q->n_prompt ? UINT32_MAX : n };
+            (struct claim){ .key = key, .by = q, .n_cols = end == q->n_prefill ? UINT32_MAX : n };
     }
 }
 
@@ -146,7 +146,7 @@ static struct seq *least_left(const struct scheduler *s)
     struct seq *least = NULL;
     for (struct seq *q = s->running.first; q; q = q->next) {
         if (!is_in_prefill(q) || q->seen_at == s->n_composed) continue;
-        if (!least || q->n_prompt - q->n_issued < least->n_prompt - least->n_issued) least = q;
+        if (!least || q->n_prefill - q->n_issued < least->n_prefill - least->n_issued) least = q;
     }
     return least;
 }
@@ -192,7 +192,7 @@ void scheduler_add_prefill(struct scheduler *s, struct step *p)
     /* The border of a page is free where a prompt has the steps to itself, but not in shared ones
      * of changing size. */
     uint32_t n = n_alone;
-    if (b.n_cols < n_cols) n = min_u32(oldest->n_prompt - oldest->n_issued, b.n_cols);
+    if (b.n_cols < n_cols) n = min_u32(oldest->n_prefill - oldest->n_issued, b.n_cols);
     if (oldest->wants_every_logit) n = min_u32(n, n_alone);
     read_prompt(s, p, &b, oldest, n);
 }

@@ -140,8 +140,8 @@ void scheduler_enter_state(struct scheduler *s, struct seq *q, uint32_t i, struc
 /* Full pages that two prompts begin with alike. */
 static uint32_t n_common_pages(const struct seq *a, const struct seq *b)
 {
-    const uint32_t most = n_shareable(a) < b->n_prompt / PAGE_TOKENS ? n_shareable(a)
-                                                                     : b->n_prompt / PAGE_TOKENS;
+    const uint32_t most = n_shareable(a) < b->n_prefill / PAGE_TOKENS ? n_shareable(a)
+                                                                      : b->n_prefill / PAGE_TOKENS;
     uint32_t n = 0;
     while (n < most &&
            !memcmp(page_tokens(a, n), page_tokens(b, n), PAGE_TOKENS * sizeof *a->token))

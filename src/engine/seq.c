@@ -14,6 +14,18 @@ void seq_list_append(struct seq_list *list, struct seq *q)
     list->n++;
 }
 
+void seq_list_insert(struct seq_list *list, struct seq *q)
+{
+    struct seq *before = list->last;
+    while (before && seq_goes_before(q, before)) before = before->previous;
+    struct seq *after = before ? before->next : list->first;
+    q->previous = before;
+    q->next = after;
+    *(before ? &before->next : &list->first) = q;
+    *(after ? &after->previous : &list->last) = q;
+    list->n++;
+}
+
 void seq_list_remove(struct seq_list *list, struct seq *q)
 {
     if (q->previous)

@@ -7,7 +7,7 @@
 
 #include "engine/prefix_index.h"
 
-enum seq_state { SEQ_NONE, SEQ_WAITING, SEQ_PREFILL, SEQ_DECODE, SEQ_GONE };
+enum seq_state { SEQ_NONE, SEQ_WAITING, SEQ_PREFILL, SEQ_DECODE, SEQ_PAUSED, SEQ_GONE };
 
 /* Which hidden rows of its prompt a sequence is there for. */
 enum seq_hidden { HIDDEN_NONE, HIDDEN_LAST, HIDDEN_EVERY };
@@ -16,6 +16,8 @@ enum seq_hidden { HIDDEN_NONE, HIDDEN_LAST, HIDDEN_EVERY };
  * scheduler_add, the second is the scheduler's. */
 struct seq {
     uint64_t id;
+    int64_t rank;               /* whose turn it is: the smaller one's; of equal ones the smaller
+                                 * id's */
     int32_t *token;             /* (max_tokens) the prompt, then the reply */
     uint32_t n_prompt;
     uint32_t max_tokens;        /* of prompt and reply together */
@@ -27,18 +29,23 @@ struct seq {
     enum seq_hidden hidden;     /* embedding: no logits are wanted, but these */
     bool computes_prompt;       /* all of it: takes nothing from the prefix index. Who wants every
                                  * column does: of what lies in pages there are no rows */
-    bool is_paused;             /* changed by the owner between steps: keeps its slot but, once it
-                                 * decodes, takes no column (its reader is slow) */
+    bool is_stalled;            /* changed by scheduler_stall between steps: keeps its slot but,
+                                 * once it decodes, takes no column (its reader is slow) */
 
     enum seq_state state;
     uint32_t slot;
     uint32_t n_tokens;          /* prompt, and the reply so far */
+    uint32_t n_prefill;         /* tokens that are read before it decodes: the prompt, and of one
+                                 * that was paused what it had of its reply, too */
+    uint32_t n_reached;         /* positions that it had before it was paused: what is computed of
+                                 * them is computed again, and nothing is wanted of it */
     uint32_t n_computed;        /* positions whose KV is in pages */
     uint32_t n_issued;          /* and of the steps in flight */
     uint32_t row;               /* its last output's, of the last step that had one */
     uint32_t n_cached;          /* of the prompt, found in the index or shared by the fork source;
                                  * grows until the prompt is computed */
-    uint32_t n_pages, n_reserved; /* together the pages of max_tokens, once admitted */
+    uint32_t n_pages, n_reserved; /* together those of n_prefill, until that is computed; then at
+                                 * most one is reserved */
     uint32_t first_page[MAX_KV_GROUPS];     /* of the n_pages, those before it are given back: their
                                  * entries are NO_PAGE */
     uint32_t own_state;         /* where what it remembers after n_issued positions is; NO_STATE:
@@ -57,7 +64,7 @@ struct seq {
     uint32_t n_ahead;
     uint64_t seen_at;           /* number of the last step that looked at its prompt */
 
-    bool has_looked;            /* WAITING: the index was asked. n_found pages of the prompt were */
+    bool has_looked;            /* in the line: the index was asked. n_found pages of it were */
     uint32_t n_found;           /* there; then `missing` was not (or n_found is all) */
     struct prefix_key missing;
     uint32_t n_passed_tokens;   /* L3: max_tokens of those that passed it, as head */
@@ -65,7 +72,6 @@ struct seq {
     struct seq *next, *previous;
 };
 
-/* In order of arrival. */
 struct seq_list {
     struct seq *first, *last;
     uint32_t n;
@@ -76,7 +82,15 @@ static inline bool seq_wants_every_column(const struct seq *q)
     return q->wants_every_logit || q->hidden == HIDDEN_EVERY;
 }
 
+static inline bool seq_goes_before(const struct seq *a, const struct seq *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->id < b->id;
+}
+
 void seq_list_append(struct seq_list *list, struct seq *q);
+
+/* In a list in order of rank: behind its equals. */
+void seq_list_insert(struct seq_list *list, struct seq *q);
 void seq_list_remove(struct seq_list *list, struct seq *q);
 
 #endif

@@ -31,12 +31,28 @@ static struct seq *fork_source(const struct pl_stream *s)
     return s->fork_of && s->fork_of->live_id == s->fork_id ? &s->fork_of->seq : NULL;
 }
 
+/* What it is going to cost, as far as that is known. */
+static uint32_t cost_of(const struct pl_stream *s)
+{
+    const uint32_t n_reply = s->seq.max_tokens - s->seq.n_prompt;
+    return s->seq.n_prompt + (n_reply < TURN_REPLY_TOKENS ? n_reply : TURN_REPLY_TOKENS);
+}
+
+/* A fork's turn is never before its source's. */
+static int64_t rank_of(struct pl_engine *e, const struct pl_stream *s)
+{
+    const int64_t rank = turns_come(&e->turns, s->who, s->priority, cost_of(s));
+    const struct seq *source = s->seq.fork_of;
+    return source && source->rank > rank ? source->rank : rank;
+}
+
 static void take_stream(struct pl_engine *e, struct pl_stream *s)
 {
     s->live_id = s->seq.id;
     s->live_index = e->n_live;
     e->live[e->n_live++] = s;
     s->seq.fork_of = fork_source(s);
+    s->seq.rank = rank_of(e, s);
     scheduler_add(e->scheduler, &s->seq);
     /* the wish may have been noticed in a round before the stream was */
     if (atomic_load_explicit(&s->flags, memory_order_acquire) & STREAM_CANCELLED)
@@ -49,7 +65,9 @@ static void end_stream(struct pl_engine *e, struct pl_stream *s, pl_finish finis
                        int32_t stop_index)
 {
     const struct reply_context c = reply_context(e);
-    leave_queue(e, s, s->seq.state == SEQ_WAITING ? 0 : -1);
+    const bool is_waiting = s->seq.state == SEQ_WAITING;
+    leave_queue(e, s, is_waiting ? 0 : -1);
+    turns_leave(&e->turns, s->who, is_waiting ? cost_of(s) : 0);
     scheduler_remove(e->scheduler, &s->seq);
     e->live[s->live_index] = e->live[--e->n_live];
     e->live[s->live_index]->live_index = s->live_index;
@@ -84,13 +102,14 @@ static void end_cancelled(struct pl_engine *e, bool all)
     }
 }
 
-/* ---- pausing -------------------------------------------------------------------------------- */
+/* ---- slow readers --------------------------------------------------------------------------- */
 
-static void resume_drained(struct pl_engine *e)
+static void let_drained_go_on(struct pl_engine *e)
 {
     for (uint32_t i = 0; i < e->plan.public.n_streams; i++) {
         struct seq *q = scheduler_slot(e->scheduler, i);
-        if (q && q->is_paused && stream_may_resume(stream_of(q))) q->is_paused = false;
+        if (q && q->is_stalled && stream_may_go_on(stream_of(q)))
+            scheduler_stall(e->scheduler, q, false);
     }
 }
 
@@ -105,14 +124,24 @@ static void count_cached(struct pl_engine *e, uint32_t n)
     stats_unlock(&e->stats);
 }
 
+static void count_paused(struct pl_engine *e, uint32_t n)
+{
+    stats_lock(&e->stats);
+    e->stats.now.n_pauses += n;
+    stats_unlock(&e->stats);
+    PL_LOG(DEBUG, "engine", "paused streams=%u now=%u", n, scheduler_n_paused(e->scheduler));
+}
+
 static void admit(struct pl_engine *e, const struct step *step)
 {
     if (step->n_cached_tokens) count_cached(e, step->n_cached_tokens);
+    if (step->n_paused) count_paused(e, step->n_paused);
     if (!step->n_admitted) return;
     const uint64_t now_ns = clock_ns();
     for (uint32_t i = 0; i < step->n_admitted; i++) {
         struct pl_stream *s = stream_of(step->admitted[i]);
         s->admitted_ns = now_ns;
+        turns_start(&e->turns, s->seq.rank, cost_of(s));
         stats_lock(&e->stats);
         stats_observe(&e->stats.now.queue, now_ns - s->submitted_ns);
         stats_unlock(&e->stats);
@@ -145,7 +174,8 @@ static void count_step(struct pl_engine *e, const struct step *step, uint64_t en
     stats_lock(&e->stats);
     if (e->is_timing) count_operations(e, step->n_prefill_cols > 0);
     now->n_steps++;
-    now->n_prompt_tokens += step->n_prefill_cols;
+    now->n_prompt_tokens += step->n_prompt_cols;
+    now->n_recomputed_tokens += step->n_recomputed_cols;
     if (step->n_prefill_cols) {
         now->n_prefill_step_tokens += step->n_prefill_cols;
         now->prefill_step_ns += ns;
@@ -183,7 +213,21 @@ static void deliver(struct pl_engine *e, const struct step *step, uint32_t outpu
     if (finish != PL_FINISH_NONE)
         end_stream(e, s, finish, stop_index);
     else
-        s->seq.is_paused = stream_must_pause(s);
+        scheduler_stall(e->scheduler, &s->seq, stream_must_stall(s));
+}
+
+/* How far its prompt is read: of one that was paused what it had counts, and not what it has again.
+ */
+static uint32_t n_prompt_done(const struct seq *q)
+{
+    const uint32_t n = q->n_computed > q->n_reached ? q->n_computed : q->n_reached;
+    return n < q->n_prompt ? n : q->n_prompt;
+}
+
+static pl_slot_state slot_state(const struct seq *q)
+{
+    if (q->state == SEQ_PAUSED) return PL_SLOT_PAUSED;
+    return q->state == SEQ_PREFILL ? PL_SLOT_PREFILL : PL_SLOT_DECODE;
 }
 
 /* What pl_stats_read and pl_slots_read show of now. */
@@ -194,6 +238,7 @@ static void post_stats(struct pl_engine *e)
     stats_lock(&e->stats);
     pl_stats *now = &e->stats.now;
     now->n_running = scheduler_n_running(e->scheduler);
+    now->n_paused = scheduler_n_paused(e->scheduler);
     now->n_pages_total = kv.n_pages;
     now->n_pages_used = kv.n_held;
     now->n_pages_cached = kv.n_cached;
@@ -201,11 +246,10 @@ static void post_stats(struct pl_engine *e)
         struct seq *q = scheduler_slot(e->scheduler, i);
         e->slot[i] = (pl_slot){ .id = i };
         if (!q) continue;
-        const bool is_prefill = q->state == SEQ_PREFILL;
         e->slot[i] = (pl_slot){
-            .id = i, .state = is_prefill ? PL_SLOT_PREFILL : PL_SLOT_DECODE, .stream_id = q->id,
+            .id = i, .state = slot_state(q), .stream_id = q->id,
             .n_prompt = q->n_prompt, .n_cached = q->n_cached,
-            .n_prompt_done = q->n_computed < q->n_prompt ? q->n_computed : q->n_prompt,
+            .n_prompt_done = n_prompt_done(q),
             .n_reply = q->n_tokens - q->n_prompt, .max_tokens = q->max_tokens,
             .age_ns = now_ns - stream_of(q)->admitted_ns };
     }
@@ -367,7 +411,7 @@ void *engine_run(void *arg)
             take_stream(e, s);
         }
         end_cancelled(e, is_stopping);
-        resume_drained(e);
+        let_drained_go_on(e);
         if (!scheduler_n_in_flight(e->scheduler)) is_idle = !launch(e);
         if (may_run_ahead(e)) launch(e);
         if (scheduler_n_in_flight(e->scheduler)) land(e);

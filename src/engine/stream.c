@@ -16,7 +16,7 @@ void record_emit(struct pl_stream *s, const struct record *r, const pl_token_pro
 {
     const size_t n_top = r->n_top * sizeof *top, n_usage = usage ? sizeof *usage : 0;
     unsigned char *to = ring_reserve(&s->ring, sizeof *r + n_top + n_usage + r->n_text_bytes);
-    assert(to);     /* stream_must_pause keeps room */
+    assert(to);     /* stream_must_stall keeps room */
 
     memcpy(to, r, sizeof *r);
     to += sizeof *r;
@@ -47,22 +47,22 @@ void stream_wake(struct pl_stream *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-bool stream_may_resume(const struct pl_stream *s)
+bool stream_may_go_on(const struct pl_stream *s)
 {
     return ring_room(&s->ring) >= s->ring.capacity / 2;
 }
 
-bool stream_must_pause(struct pl_stream *s)
+bool stream_must_stall(struct pl_stream *s)
 {
     const struct stream_layout *l = &s->engine->streams.layout;
     const size_t wanted = STREAM_MIN_RECORDS * (record_max_bytes(l) + 16);
     if (ring_room(&s->ring) >= wanted) return false;
 
     pthread_mutex_lock(&s->lock);
-    const bool must_pause = !stream_may_resume(s);
-    if (must_pause) s->is_reader_awaited = true;
+    const bool must_stall = !stream_may_go_on(s);
+    if (must_stall) s->is_reader_awaited = true;
     pthread_mutex_unlock(&s->lock);
-    return must_pause;
+    return must_stall;
 }
 
 /* ---- consumer ------------------------------------------------------------------------------- */
@@ -75,7 +75,7 @@ static void pop_front(pl_stream *s)
     ring_pop(&s->ring);
 
     pthread_mutex_lock(&s->lock);
-    const bool is_awaited = s->is_reader_awaited && stream_may_resume(s);
+    const bool is_awaited = s->is_reader_awaited && stream_may_go_on(s);
     if (is_awaited) s->is_reader_awaited = false;
     pthread_mutex_unlock(&s->lock);
     if (is_awaited) engine_wake(s->engine);

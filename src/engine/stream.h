@@ -15,7 +15,7 @@
  *
  * `lock` orders three short things: calling on_event before against after the close (no call begins
  * once pl_stream_close has returned), going to sleep in pl_stream_wait against being woken, and
- * pausing against draining the ring. It is never held with another lock, except that on_event may
+ * stalling against draining the ring. It is never held with another lock, except that on_event may
  * wake the engine. */
 #ifndef ENGINE_STREAM_H
 #define ENGINE_STREAM_H
@@ -68,6 +68,8 @@ struct pl_stream {
     struct embed_memory *embed_memory;  /* is held until the object is free */
     struct pl_stream *fork_of;  /* only looked at while its live_id is fork_id */
     uint64_t fork_id;
+    uint64_t who;
+    int32_t priority;
     uint64_t submitted_ns;
 
     /* the engine's */
@@ -90,7 +92,7 @@ struct pl_stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_reader_asleep;      /* under lock */
-    bool is_reader_awaited;     /* under lock: the stream pauses until half the ring is free */
+    bool is_reader_awaited;     /* under lock: the stream is stalled until half the ring is free */
 
     bool has_front;             /* consumer's: a record was handed out and is not popped */
 };
@@ -103,7 +105,7 @@ static inline struct pl_stream *stream_of(struct seq *q)
 /* ---- engine thread: events ------------------------------------------------------------------ */
 
 /* There is always room: a stream whose ring has less than STREAM_MIN_RECORDS records of the largest
- * size left is paused before it computes another token. */
+ * size left is stalled before it computes another token. */
 enum { STREAM_MIN_RECORDS = 4 };
 
 void stream_emit_admitted(struct pl_stream *s);
@@ -112,7 +114,7 @@ void stream_emit_admitted(struct pl_stream *s);
 void stream_wake(struct pl_stream *s);
 
 /* Whether the ring is nearly full; if so the reader wakes the engine once half of it is free. */
-bool stream_must_pause(struct pl_stream *s);
-bool stream_may_resume(const struct pl_stream *s);
+bool stream_must_stall(struct pl_stream *s);
+bool stream_may_go_on(const struct pl_stream *s);
 
 #endif

@@ -205,6 +205,8 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     s->arg = r->arg;
     s->fork_of = r->fork_of;
     s->fork_id = r->fork_of ? r->fork_of->seq.id : 0;
+    s->who = r->who;
+    s->priority = r->priority;
     s->submitted_ns = clock_ns();
     s->has_events = s->has_front = s->is_reader_asleep = s->is_reader_awaited = false;
     s->utf8 = (struct utf8_stream){ 0 };
@@ -270,6 +272,9 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
     if (!st && r->n_top_logprobs > PICK_MAX_TOP)
         st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
                      r->n_top_logprobs, PICK_MAX_TOP);
+    if (!st && (r->priority > PL_MAX_PRIORITY || r->priority < -PL_MAX_PRIORITY))
+        st = pl_fail(err, PL_E_PARAM, "priority is %" PRId32 "; %d to %d are wanted", r->priority,
+                     -PL_MAX_PRIORITY, PL_MAX_PRIORITY);
     if (!st) st = check_fork(e, r, err);
     if (!st) st = total_tokens(e, r, job->has_reply, &max_tokens, err);
     if (!st) st = open_constraint(e, r, &constraint, err);

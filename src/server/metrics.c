@@ -103,6 +103,9 @@ static void tokens(struct strbuf *b, const pl_stats *s)
     counter(b, "paceline_interrupted_steps_total",
             "Forward passes that the system ended for taking too long, computed again.",
             s->n_interrupted_steps);
+    counter(b, "paceline_pauses_total", "Streams paused because KV pages ran short.", s->n_pauses);
+    counter(b, "paceline_recomputed_tokens_total", "Tokens that paused streams computed again.",
+            s->n_recomputed_tokens);
     counter(b, "paceline_prefill_step_tokens_total", "Prompt tokens computed.",
             s->n_prefill_step_tokens);
     counter(b, "paceline_decode_step_tokens_total", "Tokens computed in steps without prompts.",
@@ -130,6 +133,8 @@ static void pools(struct strbuf *b, const pl_stats *s, const pl_plan *p)
 {
     const char *name = "paceline_memory_planned_bytes";
     gauge(b, "paceline_streams_running", "Streams in a slot.", s->n_running);
+    gauge(b, "paceline_streams_paused", "Of these, paused until there are KV pages for them.",
+          s->n_paused);
     gauge(b, "paceline_streams_queued", "Streams waiting for a slot.", s->n_queued);
     gauge(b, "paceline_queued_tokens", "Prompt tokens waiting.", (double)s->n_queued_tokens);
     gauge(b, "paceline_slots", "Slots in all.", p->n_streams);

@@ -72,6 +72,8 @@ void metrics_vllm(struct strbuf *b, const char *model, const pl_stats *s, const 
                    "Prompt tokens whose KV was at hand.", s->n_cached_tokens);
     metric_counter(b, "vllm:generation_tokens_total", labels, "Reply tokens generated.",
                    s->n_reply_tokens);
+    metric_counter(b, "vllm:num_preemptions_total", labels,
+                   "Requests paused because KV pages ran short.", s->n_pauses);
     finished(b, labels, s);
     histograms(b, labels, s);
     strbuf_free(&text);

@@ -95,6 +95,17 @@ static void read_infill(struct fields *f)
     f->r->infill = (struct infill){ prompt, suffix, middle, extra };
 }
 
+/* Whose turn it is. OpenAI's names for who asks, the older one last. */
+static void read_turn(struct fields *f, int32_t max_priority)
+{
+    static const char *const names[] = { "safety_identifier", "session_id", "user" };
+    json_int_t priority;
+    if (field_int(f, "priority", -PL_MAX_PRIORITY, max_priority, &priority))
+        f->r->priority = (int32_t)priority;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !f->r->user; i++)
+        f->r->user = json_string_value(field_get(f, names[i]));
+}
+
 bool request_parse(struct request *out, const json_t *body, bool is_chat,
                    const struct request_defaults *defaults, struct request_error *error)
 {
@@ -115,6 +126,7 @@ bool request_parse(struct request *out, const json_t *body, bool is_chat,
     bool cache_prompt = true;       /* llama-server's name for it */
     field_bool(&f, "cache_prompt", &cache_prompt);
     out->computes_prompt = !cache_prompt;
+    read_turn(&f, defaults->max_priority);
     read_stream_options(&f);
     field_u32(&f, "n_cmpl", 1, REQUEST_MAX_REPLIES, &out->n);
     field_u32(&f, "n", 1, REQUEST_MAX_REPLIES, &out->n);

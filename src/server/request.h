@@ -53,6 +53,8 @@ struct request {
     size_t n_stop_tokens;
     uint32_t min_tokens;            /* before an end token or one of these may come */
     bool logprobs, ignore_eos, computes_prompt;
+    int32_t priority;
+    const char *user;               /* who asks, where no key tells; NULL */
     uint32_t n_top_logprobs;
     struct request_grammar grammar;
     bool has_tools;                 /* the reply may call some */
@@ -70,6 +72,7 @@ struct request_defaults {
     pl_sampling sampling;
     uint32_t max_tokens;
     bool has_seed, ignore_eos;
+    int32_t max_priority;
     const json_t *template_kwargs;  /* an object, or NULL */
     const struct tool_form *tools;  /* syntax NULL: the model calls none */
 };

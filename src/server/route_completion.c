@@ -60,6 +60,18 @@ static void choose_seed(struct completion *c)
     if (!c->request.has_seed) c->request.sampling.seed = any & ((UINT64_C(1) << 53) - 1);
 }
 
+/* The number of its key, or what stands for who says to ask: no two numbers of keys are like that.
+ */
+static uint64_t who_asks(const struct completion *c)
+{
+    uint64_t hash = 0xcbf29ce484222325u;        /* FNV-1a */
+    if (c->exchange->key_number) return c->exchange->key_number;
+    if (!c->request.user) return 0;
+    for (const char *at = c->request.user; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
+    return hash | UINT64_C(1) << 63;
+}
+
 /* The i-th reply to a prompt, as the next choice. */
 static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *err)
 {
@@ -74,6 +86,7 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
         .ignore_eos = r->ignore_eos, .computes_prompt = r->computes_prompt,
         .logprobs = r->logprobs, .n_top_logprobs = r->n_top_logprobs,
         .prompt_logprobs = r->echo && r->logprobs && !i,
+        .who = who_asks(c), .priority = r->priority,
         .fork_of = i ? c->choice[c->n_choices - i].stream : NULL, .on_event = on_event,
         .arg = &c->exchange->wake,
     };
@@ -208,7 +221,8 @@ static bool read_and_begin(struct exchange *x, struct completion *c, const json_
 {
     const struct server *s = x->server;
     const struct request_defaults defaults = { s->sampling, s->max_tokens, s->has_seed,
-                                              s->ignore_eos, s->template_kwargs, &s->tools };
+                                              s->ignore_eos, (int32_t)s->max_priority,
+                                              s->template_kwargs, &s->tools };
     json_t *translated;
     const bool has_begun = dialect_read(c, body, &defaults, &translated, result) &&
                            begin(x, c, body, result);

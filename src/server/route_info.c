@@ -137,7 +137,7 @@ enum MHD_Result route_props(struct exchange *x)
 
 static json_t *slot_json(const pl_slot *slot, const pl_plan *p)
 {
-    static const char *const states[] = { "idle", "prefill", "decode" };
+    static const char *const states[] = { "idle", "prefill", "decode", "paused" };
     return json_pack("{s:I s:I s:b s:s s:I s:I s:I s:I s:I s:I s:I}", "id", (json_int_t)slot->id,
                      "n_ctx", (json_int_t)p->ctx_tokens, "is_processing",
                      slot->state != PL_SLOT_IDLE, "state", states[slot->state], "id_task",

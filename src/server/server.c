@@ -148,6 +148,7 @@ static pl_status copy_params(struct server *s, const struct server_params *p, pl
     s->has_seed = p->has_seed;
     s->ignore_eos = p->ignore_eos;
     s->max_tokens = p->max_tokens;
+    s->max_priority = p->max_priority;
     s->ping_interval_s = p->ping_interval_s;
     s->idle_timeout_s = p->idle_timeout_s ? p->idle_timeout_s : STILL_TIMEOUT_S;
     s->write_timeout_s = p->write_timeout_s;

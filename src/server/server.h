@@ -29,6 +29,7 @@ struct server_params {
     const char *template_kwargs;    /* likewise, an object's text: chat_template_kwargs, member
                                      * by member; NULL: none */
     uint32_t max_tokens;            /* likewise; 0: to the end of the context */
+    uint32_t max_priority;          /* that a request may ask for */
     uint32_t ping_interval_s;       /* SSE comments while nothing else is sent; 0: none */
     uint32_t write_timeout_s;       /* an answer that cannot be written for so long is dropped;
                                      * 0: never */

@@ -72,7 +72,7 @@ struct server {
     size_t max_body_bytes, max_bodies_bytes;
     json_t *template_kwargs;        /* an object that nobody changes, or NULL */
     pl_sampling sampling;
-    uint32_t max_tokens, ping_interval_s, idle_timeout_s, write_timeout_s;
+    uint32_t max_tokens, max_priority, ping_interval_s, idle_timeout_s, write_timeout_s;
     bool has_seed, ignore_eos, no_metrics, no_slots, no_prefix_cache;
     bool has_vllm_metrics, has_llama_metrics, has_strict_names, is_verbose, no_page;
 

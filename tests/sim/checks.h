@@ -3,6 +3,7 @@
 #define SIM_CHECKS_H
 
 #include "sim/machine.h"
+#include "sim/pauses.h"
 #include "sim/sim.h"
 
 enum { MAX_GROUP_PAGES = MAX_SLOTS * (MAX_TOKENS / PAGE_TOKENS + 10) + MAX_COLS };
@@ -70,20 +71,29 @@ static inline void check_pages_are_merged(struct sim *sim)
 
 /* ---- the line: L1 to L3, by books of the simulator's own ------------------------------------ */
 
-static inline uint32_t sim_pages_of(const struct seq *q)
+static inline bool is_in_line(const struct request *r)
 {
-    return (q->max_tokens + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    return r->is_alive && (r->seq.state == SEQ_WAITING || r->seq.state == SEQ_PAUSED);
 }
 
-/* The first in the line as it was before these left it: the lowest id that waits or was admitted
- * just now and not `started` yet. */
-static inline struct request *head_of_line(struct sim *sim)
+/* Who waits for pages: who waits for a slot alone is no head. `last`: the last by rank that entered
+ * a slot just now, or NULL. */
+static inline bool waits_for_pages(const struct sim *sim, const struct request *r,
+                                   const struct request *last)
+{
+    if (r->seq.state == SEQ_PAUSED) return !r->seq.is_stalled;
+    return scheduler_n_running(sim->scheduler) < sim->params.n_slots ||
+           (last && sim_goes_before(r, last));
+}
+
+/* The first of those that did not start. */
+static inline struct request *head_of_line(struct sim *sim, const struct request *last)
 {
     struct request *head = NULL;
     for (int i = 0; i < MAX_REQUESTS; i++) {
         struct request *r = &sim->request[i];
-        if (r->is_alive && r->seq.state == SEQ_WAITING && (!head || r->seq.id < head->seq.id))
-            head = r;
+        if (!is_in_line(r) || !waits_for_pages(sim, r, last)) continue;
+        if (!head || sim_goes_before(r, head)) head = r;
     }
     return head;
 }
@@ -91,10 +101,10 @@ static inline struct request *head_of_line(struct sim *sim)
 static inline bool leaves_room(const struct sim *sim, const struct request *head,
                                const struct seq *q)
 {
-    uint64_t n = sim_pages_of(&head->seq) + (uint64_t)sim_pages_of(q);
+    uint64_t n = sim_pages_of(head->seq.max_tokens) + (uint64_t)sim_pages_of(q->max_tokens);
     for (int i = 0; i < MAX_REQUESTS; i++) {
         const struct request *r = &sim->request[i];
-        if (r->is_alive && r->passed_id == head->seq.id) n += sim_pages_of(&r->seq);
+        if (r->is_alive && r->passed_id == head->seq.id) n += sim_pages_of(r->seq.max_tokens);
     }
     return n <= sim->n_pages;
 }
@@ -117,11 +127,13 @@ static inline void note_pass(struct sim *sim, struct request *head, struct reque
 static inline void check_waiting(struct sim *sim, const struct request *head)
 {
     const uint32_t n_available = kv_pool_n_available(sim->pool[0]);
-    if (scheduler_n_running(sim->scheduler) == sim->params.n_slots) return;
+    const uint32_t n_growth = sim_growth_of_running(sim);
     for (int i = 0; i < MAX_REQUESTS; i++) {
         const struct request *r = &sim->request[i];
         const struct seq *q = &r->seq;
-        if (!r->is_alive || q->state != SEQ_WAITING || sim_pages_of(q) > n_available) continue;
+        if (!is_in_line(r) || !waits_for_pages(sim, r, NULL)) continue;
+        const uint32_t n_now = sim_pages_of(q->n_tokens);
+        if (n_now + sim_growth(sim, q, n_now) + n_growth > n_available) continue;
         if (q->fork_of && q->fork_of->state != SEQ_DECODE) continue;
         const bool may = r == head || leaves_room(sim, head, q) ||
                          head->n_passed_tokens + q->max_tokens <= head->seq.max_tokens;
@@ -132,16 +144,46 @@ static inline void check_waiting(struct sim *sim, const struct request *head)
     }
 }
 
+/* Nobody has passed it any more. */
+static inline void forget_passes(struct sim *sim, const struct request *r)
+{
+    for (int i = 0; i < MAX_REQUESTS; i++)
+        if (sim->request[i].passed_id == r->seq.id) sim->request[i].passed_id = 0;
+}
+
+/* In the order in which they started. */
+static inline void note_starts(struct sim *sim, const struct step *step)
+{
+    const struct request *last = NULL;
+    for (uint32_t i = 0; i < step->n_admitted; i++) {
+        const struct request *r = sim_request_of(step->admitted[i]);
+        if (!last || sim_goes_before(last, r)) last = r;
+    }
+    struct request *head = head_of_line(sim, last);
+    for (struct request *r; (r = sim_next_start(sim));) {
+        r->started_as = ++sim->n_started;
+        r->passed_id = r->n_passed_tokens = 0;
+        r->is_running = true;
+        forget_passes(sim, r);
+        sim->stats.n_resumed += r->is_paused;
+        r->is_paused = false;
+        sim->last_start = sim->n_composed;
+        if (sim->trace)
+            printf("%llu: start %llu before %llu\n", (unsigned long long)sim->step,
+                   (unsigned long long)r->seq.id, (unsigned long long)(head ? head->seq.id : 0));
+        if (head && sim_goes_before(head, r)) note_pass(sim, head, r);
+        if (sim->n_in_flight)
+            SIM_FAIL(sim, "request %llu starts beside a step in flight",
+                     (unsigned long long)r->seq.id);
+    }
+    if (head && !sim->n_in_flight && !step->n_paused) check_waiting(sim, head);
+}
+
 static inline void check_admissions(struct sim *sim, const struct step *step)
 {
-    struct request *head = head_of_line(sim);
     uint32_t n_cached = 0;
     for (uint32_t i = 0; i < step->n_admitted; i++) {
-        struct request *r = sim_request_of(step->admitted[i]);
-        const struct seq *q = &r->seq;
-        r->admitted_as = ++sim->n_admitted;
-        r->passed_id = 0;
-        if (head && q->id > head->seq.id) note_pass(sim, head, r);
+        const struct seq *q = step->admitted[i];
         n_cached += q->n_cached;
         for (uint32_t g = 1; g < sim->params.kv.n; g++)
             sim->stats.n_cached_behind += q->n_cached && sim_first_read(sim, g, q->n_cached);
@@ -156,7 +198,6 @@ static inline void check_admissions(struct sim *sim, const struct step *step)
     sim->stats.n_states_taken_up += sim->states && step->n_cached_tokens > n_cached;
     sim->stats.n_cached_tokens += step->n_cached_tokens;
     sim->stats.n_taken_up += step->n_cached_tokens - n_cached;
-    if (head && !sim->n_in_flight) check_waiting(sim, head);
 }
 
 /* ---- the step ------------------------------------------------------------------------------- */
@@ -167,10 +208,10 @@ static inline uint32_t n_before(struct sim *sim, const struct seq *q)
     return q->n_computed + sim_in_flight(sim, q, sim->n_in_flight);
 }
 
-/* Its place in the order of admission. */
-static inline uint64_t admission_of(const struct seq *q)
+/* Its place in the order in which they started. */
+static inline uint64_t start_of(const struct seq *q)
 {
-    return ((const struct request *)q)->admitted_as;
+    return ((const struct request *)q)->started_as;
 }
 
 static inline uint32_t cols_of(const struct step *step, const struct seq *q)
@@ -204,11 +245,11 @@ static inline void check_columns(struct sim *sim, const struct step *step)
 
     for (uint32_t i = 0; i < p->n_slots; i++) {
         const struct seq *q = scheduler_slot(sim->scheduler, i);
-        if (!q) continue;
+        if (!q || q->state == SEQ_PAUSED) continue;
         const uint32_t n = n_before(sim, q);
-        n_decode += n >= q->n_prompt && n + 1 < q->max_tokens;
-        n_prefill += n < q->n_prompt;
-        if (n < q->n_prompt && (!oldest || admission_of(q) < admission_of(oldest))) oldest = q;
+        n_decode += n >= q->n_prefill && n + 1 < q->max_tokens && !q->is_stalled;
+        n_prefill += n < q->n_prefill;
+        if (n < q->n_prefill && (!oldest || start_of(q) < start_of(oldest))) oldest = q;
     }
     if (p->prefill_first && n_prefill) n_decode = 0;
     const uint32_t unit = p->column_unit;
@@ -223,7 +264,7 @@ static inline void check_columns(struct sim *sim, const struct step *step)
                  p->prefill_tokens);
     uint32_t budget = p->step_tokens - n_decode;
     if (n_decode && budget > n_filled - n_decode) budget = n_filled - n_decode;
-    if (oldest) check_oldest(sim, step, oldest, oldest->n_prompt - n_before(sim, oldest), budget);
+    if (oldest) check_oldest(sim, step, oldest, oldest->n_prefill - n_before(sim, oldest), budget);
 }
 
 /* The token that a column should name. */
@@ -237,7 +278,7 @@ static inline int32_t expected_token(struct sim *sim, const struct seq *q, uint3
 static inline void check_batch(struct sim *sim, const struct step *step)
 {
     const struct batch *b = &step->batch;
-    uint32_t col = 0, out = 0, row = 0;
+    uint32_t col = 0, out = 0, row = 0, n_again = 0;
 
     for (uint32_t i = 0; i < b->n_spans; i++) {
         const struct span *span = &b->span[i];
@@ -247,13 +288,16 @@ static inline void check_batch(struct sim *sim, const struct step *step)
             SIM_FAIL(sim, "span %u is not the next piece of a sequence", i);
             return;
         }
-        if ((n_before(sim, q) >= q->n_prompt) != (i < step->n_decode_cols))
+        const uint32_t n_had = sim_request_of(step->span_seq[i])->n_had;
+        if ((n_before(sim, q) >= q->n_prefill) != (i < step->n_decode_cols))
             SIM_FAIL(sim, "span %u: decode columns are not first", i);
         for (uint32_t pos = span->first_pos; pos < span->first_pos + span->n_cols; pos++, col++) {
             if (b->pos[col] != pos || b->token[col] != expected_token(sim, q, pos))
                 SIM_FAIL(sim, "column %u is not position %u of request %llu", col, pos,
                          (unsigned long long)q->id);
-            if (!seq_wants_every_column(q) && pos + 1 < q->n_tokens) continue;
+            n_again += pos < n_had;
+            if (seq_wants_every_column(q) ? pos < n_had : pos + 1 < q->n_tokens) continue;
+            sim->stats.n_outs_after_pause += q->n_reached && seq_wants_every_column(q);
             const struct output *o = &b->output[out];
             if (out >= b->n_outputs || o->span != i || col - o->first_col >= o->n_cols ||
                 row != o->first_row + (q->hidden ? 0 : col - o->first_col) ||
@@ -263,6 +307,9 @@ static inline void check_batch(struct sim *sim, const struct step *step)
         }
         out += out < b->n_outputs && b->output[out].span == i;
     }
+    if (n_again != step->n_recomputed_cols)
+        SIM_FAIL(sim, "%u columns computed again, the step says %u", n_again,
+                 step->n_recomputed_cols);
     if (col != b->n_cols || out != b->n_outputs || row != b->n_rows)
         SIM_FAIL(sim, "%u columns in spans of %u, %u outputs of %u, %u rows of %u", col, b->n_cols,
                  out, b->n_outputs, row, b->n_rows);
@@ -294,8 +341,10 @@ static inline void check_usage(struct sim *sim, const struct request *r)
  * before it in the line, or of one that L2 or L3 let pass one of these; or it is held back for a
  * page that another computes for it. So its steps are bounded by what was there when it came: each
  * of those, and itself, with its work, as much again as L3 lets pass it, and one that L2 let pass
- * and that has the slot. A third of them may go to shorter prompts where the budget is one or two
- * columns. With prefill_first later prompts may go before replies: their columns count too. Where
+ * and that has the slot; those that came later and go before it; and where one was paused, what it
+ * had, and those that may pass it again (note_pause). A third of them may go to shorter prompts
+ * where the budget is one or two columns. While a reader is slow, time stands. With prefill_first
+ * later prompts may go before replies: their columns count too. Where
  * steps run ahead, each request may leave one behind that is computed for nobody. The figures are
  * coarse; test_scheduler_bounds has sharp ones. */
 static inline void sim_check_patience(struct sim *sim)
@@ -306,7 +355,8 @@ static inline void sim_check_patience(struct sim *sim)
         const uint64_t later = sim->params.prefill_first ? sim->work_added - r->work_before : 0;
         const uint64_t work = (r->work_ahead + later) * 3 / 2;
         const uint64_t bound = sim->runs_ahead ? 2 * work + MAX_IN_FLIGHT : work;
-        if (sim->step - r->added_step >= bound)
+        const uint64_t n_stalled = sim->n_stalled_steps - r->stalled_before;
+        if (sim->step - r->added_step >= bound + n_stalled)
             SIM_FAIL(sim, "request %llu starves: %llu steps, bound %llu, state %d",
                      (unsigned long long)r->seq.id, (unsigned long long)(sim->step - r->added_step),
                      (unsigned long long)bound, r->seq.state);

@@ -28,6 +28,9 @@ enum plant {
     PLANT_WRONG_PICK,           /* a step takes another output's token of the step before */
     PLANT_WRONG_STATE,          /* the index gave a state of other content */
     PLANT_SHORT_WINDOW,         /* the machine's window is a page longer than the scheduler knows */
+    PLANT_WRONG_RESUME,         /* who resumes skips a position */
+    PLANT_OLDEST_PAUSED,        /* the first by rank is taken for the last */
+    PLANT_TOLD_TWICE,           /* who resumes is asked again for what it has told */
 };
 
 struct request {
@@ -36,8 +39,11 @@ struct request {
     uint32_t n_reply;           /* tokens it will generate, at most up to max_tokens */
     uint32_t n_outs;            /* of a score or an embedding: positions seen, or not wanted */
     uint32_t n_prompt_cols;     /* computed for it */
-    uint64_t added_step, work_ahead, work_before; /* sim_check_patience */
-    uint64_t admitted_as;       /* place in the order of admission */
+    uint64_t added_step, work_ahead, work_before, stalled_before;   /* sim_check_patience */
+    uint64_t started_as;        /* place in the order in which requests started or resumed */
+    int64_t rank;               /* its seq's, as it was drawn */
+    bool is_running, is_paused; /* after the step composed last */
+    uint32_t n_had;             /* positions that it has had in pages */
     uint64_t passed_id;         /* L2: the head that it passed */
     uint32_t n_passed_tokens;   /* L3: of those that passed it */
     int32_t token[MAX_TOKENS];
@@ -51,6 +57,8 @@ struct sim_stats {
     uint64_t n_unseen;          /* positions behind windows, of all spans */
     uint64_t n_cached_behind;   /* prompts that began behind a window, with pages of the index */
     uint64_t n_states_found, n_states_taken_up, n_states_kept;
+    uint64_t n_paused, n_resumed, n_recomputed, n_stalled_paused, n_outs_after_pause;
+    uint64_t n_paused_in[SEQ_GONE + 1];     /* by what they were in before */
     uint64_t n_cancelled_in[SEQ_GONE + 1];
 };
 
@@ -70,6 +78,10 @@ struct sim {
     uint32_t n_pages, n_vocab;
     double rate;                /* arrivals in a unit of virtual time */
     double cancel_share;        /* chance of a cancellation in a step */
+    double score_share;         /* chance that one comes for its prompt: scores, embeddings */
+    double stall_share;         /* chance that a reader becomes slow in a step */
+    bool has_long_replies;      /* which pages run short of */
+    uint32_t n_priorities;      /* 1: all requests are of one */
     enum plant plant;
     bool is_planted;
     bool trace;
@@ -90,7 +102,9 @@ struct sim {
     uint32_t n_history;
 
     double now, next_arrival;
-    uint64_t step, next_id, n_admitted;
+    uint64_t step, next_id, n_started;
+    uint64_t n_composed, last_start;        /* M1: number of the compose that let someone start */
+    uint64_t n_stalled_steps;   /* in which some reader was slow */
     uint64_t work_added;        /* columns asked for since the start */
     struct sim_stats stats;
     char failure[256];          /* empty: all is well */

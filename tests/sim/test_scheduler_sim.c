@@ -26,8 +26,18 @@ static bool sim_open(struct sim *sim)
         sim->runs_ahead = sim->plant == PLANT_WRONG_PICK;
         sim->failure_share = 0;
         sim->params = (struct scheduler_params){ .n_slots = 8, .step_tokens = 64,
-                                                 .prefill_tokens = 32, .column_unit = 1 };
-        sim->n_pages = 120;
+                                                 .prefill_tokens = 32, .column_unit = 1,
+                                                 .growth_pages = 1 };
+        sim->stall_share = 0;
+        sim->n_priorities = 1;
+        sim->n_pages = sim->plant >= PLANT_WRONG_RESUME ? 28 : 120;
+        sim->has_long_replies = sim->plant >= PLANT_WRONG_RESUME;
+        if (sim->plant >= PLANT_WRONG_RESUME)
+            sim->params.step_tokens = 16, sim->params.prefill_tokens = 3;
+        if (sim->plant == PLANT_TOLD_TWICE) {
+            sim->score_share = 0.3;
+            sim->params.prefill_tokens = 7;
+        }
         sim->n_vocab = 50;
         sim_draw_groups(sim);
         if (sim->plant == PLANT_SHORT_WINDOW) {
@@ -113,6 +123,60 @@ static void swap_a_found_state(struct sim *sim, const struct step *step)
     }
 }
 
+/* A request that was paused, has resumed, and reads what it lost: one that has a page begun. */
+static struct request *find_resumed(struct sim *sim)
+{
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        struct request *r = &sim->request[i];
+        const struct seq *q = &r->seq;
+        if (r->is_alive && q->state == SEQ_PREFILL && q->n_reached && !seq_wants_every_column(q) &&
+            q->n_computed % PAGE_TOKENS && q->n_computed + 1 < q->n_prefill &&
+            (q->n_computed + 1) % PAGE_TOKENS)
+            return r;
+    }
+    return NULL;
+}
+
+static void skip_a_position(struct sim *sim)
+{
+    struct request *r = find_resumed(sim);
+    if (!r) return;
+    r->seq.n_computed++;
+    r->seq.n_issued++;
+    sim->is_planted = true;
+}
+
+/* Whoever would be the last to be paused. */
+static void misjudge_the_oldest(struct sim *sim)
+{
+    struct request *first = NULL;
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        struct request *r = &sim->request[i];
+        if (r->is_running && (!first || sim_goes_before(r, first))) first = r;
+    }
+    if (first && first->seq.state == SEQ_DECODE) first->seq.rank = INT64_MAX;
+}
+
+static void forget_what_was_told(struct sim *sim)
+{
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        struct request *r = &sim->request[i];
+        const struct seq *q = &r->seq;
+        if (!r->is_alive || q->state != SEQ_PAUSED || !seq_wants_every_column(q)) continue;
+        r->seq.n_reached = 0;
+        sim->is_planted = true;
+    }
+}
+
+/* Before a step is composed. */
+static void plant_before(struct sim *sim)
+{
+    if (sim->n_in_flight || sim->is_planted) return;
+    if (sim->plant == PLANT_WRONG_RESUME) skip_a_position(sim);
+    if (sim->plant == PLANT_OLDEST_PAUSED) misjudge_the_oldest(sim);
+    if (sim->plant == PLANT_TOLD_TWICE) forget_what_was_told(sim);
+}
+
 static void plant_bug(struct sim *sim, const struct step *step)
 {
     if (sim->plant == PLANT_WRONG_STATE && !sim->is_planted) swap_a_found_state(sim, step);
@@ -135,7 +199,14 @@ static void take_score(struct sim *sim, struct request *r, uint32_t pos)
 {
     if (pos != r->n_outs++)
         SIM_FAIL(sim, "request %llu: an output is missing", (unsigned long long)r->seq.id);
-    if (r->n_outs == r->seq.n_prompt) finish(sim, r);
+    if (r->n_outs == r->seq.n_prompt && !r->n_reply) finish(sim, r);
+}
+
+static void take_token(struct sim *sim, struct request *r, int32_t token)
+{
+    struct seq *q = &r->seq;
+    q->token[q->n_tokens++] = token;
+    if (q->n_tokens == q->n_prompt + r->n_reply) finish(sim, r);
 }
 
 /* The owner's part after a step: every row of an output is a reply token, or one more score or
@@ -147,13 +218,12 @@ static void take_outputs(struct sim *sim, const struct step *step)
         struct seq *q = step_seq(step, i);
         if (!q) continue;
         struct request *r = sim_request_of(q);
-        if (q->wants_every_logit || q->hidden) {
-            for (uint32_t k = 0; k < o->n_cols; k++)
-                take_score(sim, r, step->batch.pos[o->first_col + k]);
-            continue;
+        for (uint32_t k = 0; k < o->n_cols; k++) {
+            const uint32_t pos = step->batch.pos[o->first_col + k];
+            if ((q->wants_every_logit || q->hidden) && pos < q->n_prompt) take_score(sim, r, pos);
+            if (r->n_reply && pos + 1 >= q->n_prompt)
+                take_token(sim, r, sim->picked[o->first_row + k]);
         }
-        q->token[q->n_tokens++] = sim->picked[o->first_row];
-        if (q->n_tokens == q->n_prompt + r->n_reply) finish(sim, r);
     }
 }
 
@@ -168,16 +238,21 @@ static void launch(struct sim *sim)
     const struct step *step = scheduler_compose(sim->scheduler);
     plant_bug(sim, step);
     sim_audit(sim, "composed");
+    sim->n_composed++;
+    note_pauses(sim, step);
+    note_starts(sim, step);
     check_admissions(sim, step);
     check_columns(sim, step);
     check_batch(sim, step);
+    note_positions(sim);
     if (sim->trace)
         printf("%llu: t=%.1f %sadmitted=%u decode=%u prefill=%u waiting=%u\n",
                (unsigned long long)sim->step, sim->now, sim->n_in_flight ? "ahead " : "",
                step->n_admitted, step->n_decode_cols, step->n_prefill_cols,
                scheduler_n_waiting(sim->scheduler));
     if (step->batch.n_cols == 0) {
-        if (!sim->n_in_flight && is_anyone_there(sim)) SIM_FAIL(sim, "someone waits for nothing");
+        if (!sim->n_in_flight && is_anyone_there(sim) && !is_any_stalled(sim))
+            SIM_FAIL(sim, "someone waits for nothing");
         return;
     }
     sim->stats.n_ahead += sim->n_in_flight;
@@ -216,8 +291,9 @@ static void land(struct sim *sim)
     for (uint32_t i = 0; i < f->step.batch.n_spans; i++) {
         const struct span *span = &f->step.batch.span[i];
         struct seq *q = f->step.span_seq[i];
-        if (q && span->first_pos < q->n_prompt) sim_request_of(q)->n_prompt_cols += span->n_cols;
+        if (q) count_prompt_cols(sim, sim_request_of(q), span->first_pos, span->n_cols);
     }
+    note_positions(sim);
     sim_audit(sim, "committed");
     check_pages_are_merged(sim);
     take_outputs(sim, &f->step);
@@ -242,6 +318,8 @@ static void sim_run(struct sim *sim, uint64_t n_steps)
     while (!sim->failure[0] && (sim->step < n_steps || is_anyone_there(sim))) {
         if (sim->step < n_steps) sim_arrivals(sim);
         sim_cancellations(sim);
+        sim_stalls(sim);
+        plant_before(sim);
         sim_step(sim);
     }
     for (uint32_t g = 0; g < sim->params.kv.n && !sim->failure[0]; g++) {
@@ -271,7 +349,7 @@ static void free_sim(struct sim *sim)
 
 /* ---- tests ---------------------------------------------------------------------------------- */
 
-enum { N_SEEDS = 60, N_STEPS = 4000, N_PLANT_STEPS = 2000 };
+enum { N_SEEDS = 60, N_STEPS = 4000, N_PLANT_STEPS = 4000 };
 
 static void add_stats(struct sim_stats *sum, const struct sim_stats *s)
 {
@@ -290,7 +368,15 @@ static void add_stats(struct sim_stats *sum, const struct sim_stats *s)
     sum->n_states_found += s->n_states_found;
     sum->n_states_taken_up += s->n_states_taken_up;
     sum->n_states_kept += s->n_states_kept;
-    for (int i = 0; i <= SEQ_GONE; i++) sum->n_cancelled_in[i] += s->n_cancelled_in[i];
+    sum->n_paused += s->n_paused;
+    sum->n_resumed += s->n_resumed;
+    sum->n_recomputed += s->n_recomputed;
+    sum->n_stalled_paused += s->n_stalled_paused;
+    sum->n_outs_after_pause += s->n_outs_after_pause;
+    for (int i = 0; i <= SEQ_GONE; i++) {
+        sum->n_cancelled_in[i] += s->n_cancelled_in[i];
+        sum->n_paused_in[i] += s->n_paused_in[i];
+    }
 }
 
 static void test_replies_do_not_depend_on_company(void **state)
@@ -326,6 +412,13 @@ static void test_replies_do_not_depend_on_company(void **state)
     assert_true(sum.n_cancelled_in[SEQ_WAITING] > 100);
     assert_true(sum.n_cancelled_in[SEQ_PREFILL] > 100);
     assert_true(sum.n_cancelled_in[SEQ_DECODE] > 100);
+    assert_true(sum.n_cancelled_in[SEQ_PAUSED] > 10);
+    assert_true(sum.n_paused > 500);
+    assert_true(sum.n_resumed > 500);
+    assert_true(sum.n_recomputed > 50000);
+    assert_true(sum.n_stalled_paused > 100);
+    assert_true(sum.n_outs_after_pause > 500);
+    assert_true(sum.n_paused_in[SEQ_PREFILL] > 5);
 }
 
 /* Runs seeds until the plant shows; `text` is part of the failure that must be reported. */
@@ -378,11 +471,51 @@ static void test_finds_a_page_given_back_too_early(void **state)
     expect_found(PLANT_SHORT_WINDOW, "group 1: position");
 }
 
-/* ---- one seed by hand ----------------------------------------------------------------------- */
-
-static int run_one(int argc, char **argv)
+static void test_finds_a_resume_at_a_wrong_position(void **state)
 {
-    uint64_t seed = 1, n_steps = N_STEPS;
+    (void)state;
+    expect_found(PLANT_WRONG_RESUME, "is not its own");
+}
+
+static void test_finds_the_oldest_paused(void **state)
+{
+    (void)state;
+    expect_found(PLANT_OLDEST_PAUSED, "M2: ");
+}
+
+static void test_finds_what_is_told_twice(void **state)
+{
+    (void)state;
+    expect_found(PLANT_TOLD_TWICE, "computed again, the step says");
+}
+
+/* ---- seeds by hand -------------------------------------------------------------------------- */
+
+static bool run_seed(uint64_t seed, uint64_t n_steps, bool trace)
+{
+    struct sim *sim = make_sim(seed, PLANT_NONE);
+    sim->trace = trace;
+    sim_run(sim, n_steps);
+    const struct sim_stats *s = &sim->stats;
+    printf("seed %llu: %llu steps, %llu columns, %llu requests, %llu finished, %llu cancelled, "
+           "%llu forks shared, %llu pages copied, %llu tokens cached, %llu of them later, "
+           "%llu passed, %llu steps ahead, %llu pauses, %llu tokens recomputed\n",
+           (unsigned long long)seed, (unsigned long long)sim->step, (unsigned long long)s->n_cols,
+           (unsigned long long)s->n_added, (unsigned long long)s->n_finished,
+           (unsigned long long)s->n_cancelled, (unsigned long long)s->n_forks_shared,
+           (unsigned long long)sim->kv.n_copied, (unsigned long long)s->n_cached_tokens,
+           (unsigned long long)s->n_taken_up, (unsigned long long)s->n_passed,
+           (unsigned long long)s->n_ahead, (unsigned long long)s->n_paused,
+           (unsigned long long)s->n_recomputed);
+    const bool is_right = !sim->failure[0];
+    if (!is_right) printf("step %llu: %s\n", (unsigned long long)sim->step, sim->failure);
+    free_sim(sim);
+    return is_right;
+}
+
+static int run_seeds(int argc, char **argv)
+{
+    uint64_t seed = 1, n_seeds = 1, n_steps = N_STEPS;
     bool trace = false;
 
     for (int i = 1; i < argc; i++) {
@@ -390,30 +523,19 @@ static int run_one(int argc, char **argv)
             trace = true;
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
             seed = strtoull(argv[++i], NULL, 0);
+        } else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
+            n_seeds = strtoull(argv[++i], NULL, 0);
         } else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc) {
             n_steps = strtoull(argv[++i], NULL, 0);
         } else {
-            fprintf(stderr, "usage: %s [--seed N] [--steps N] [--trace]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--seed FIRST] [--seeds N] [--steps N] [--trace]\n",
+                    argv[0]);
             return 2;
         }
     }
-    struct sim *sim = make_sim(seed, PLANT_NONE);
-    sim->trace = trace;
-    sim_run(sim, n_steps);
-    const struct sim_stats *s = &sim->stats;
-    printf("seed %llu: %llu steps, %llu columns, %llu requests, %llu finished, %llu cancelled, "
-           "%llu forks shared, %llu pages copied, %llu tokens cached, %llu of them later, "
-           "%llu passed, %llu steps ahead\n",
-           (unsigned long long)seed, (unsigned long long)sim->step, (unsigned long long)s->n_cols,
-           (unsigned long long)s->n_added, (unsigned long long)s->n_finished,
-           (unsigned long long)s->n_cancelled, (unsigned long long)s->n_forks_shared,
-           (unsigned long long)sim->kv.n_copied, (unsigned long long)s->n_cached_tokens,
-           (unsigned long long)s->n_taken_up, (unsigned long long)s->n_passed,
-           (unsigned long long)s->n_ahead);
-    const bool has_failed = sim->failure[0] != 0;
-    if (has_failed) printf("step %llu: %s\n", (unsigned long long)sim->step, sim->failure);
-    free_sim(sim);
-    return has_failed;
+    for (; n_seeds; n_seeds--, seed++)
+        if (!run_seed(seed, n_steps, trace)) return 1;
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -426,7 +548,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_finds_a_wrong_pick),
         cmocka_unit_test(test_finds_a_page_given_back_too_early),
         cmocka_unit_test(test_finds_a_wrong_state),
+        cmocka_unit_test(test_finds_a_resume_at_a_wrong_position),
+        cmocka_unit_test(test_finds_the_oldest_paused),
+        cmocka_unit_test(test_finds_what_is_told_twice),
     };
-    if (argc > 1) return run_one(argc, argv);
+    if (argc > 1) return run_seeds(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

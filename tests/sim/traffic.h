@@ -40,14 +40,24 @@ static inline void sim_draw_machine(struct sim *sim)
     p->prefill_tokens = sim_log_between(sim, 1, 256);
     p->prefill_first = sim_chance(sim, 0.2);
     p->column_unit = sim_chance(sim, 0.5) ? 1 : 8;
+    p->growth_pages = sim_between(sim, 1, SCHEDULER_GROWTH_PAGES);
     p->no_prefix_cache = sim_chance(sim, 0.15);
     sim->n_pages = sim_log_between(sim, 1, p->n_slots * (MAX_TOKENS / PAGE_TOKENS) + 40);
+    sim->score_share = 0.06;
+    sim->has_long_replies = sim_chance(sim, 0.5);
+    if (sim->has_long_replies) {
+        sim->n_pages = sim_between(sim, 1 + p->n_slots, 40 + 2 * p->n_slots);
+        if (sim_chance(sim, 0.5)) p->prefill_tokens = sim_between(sim, 2, 8);
+        sim->score_share = 0.15;
+    }
     sim_draw_groups(sim);
     sim->n_vocab = sim_log_between(sim, 1, 1000);
     sim->rate = 0.02 + 0.5 * rng_unit(&sim->rng);
     sim->cancel_share = 0.05 * rng_unit(&sim->rng);
     sim->runs_ahead = sim_chance(sim, 0.6);
     sim->failure_share = sim_chance(sim, 0.5) ? 0.005 : 0;
+    sim->stall_share = sim_chance(sim, 0.3) ? 0.05 : 0;
+    sim->n_priorities = sim_chance(sim, 0.5) ? 1 : 3;
     for (int t = 0; t < N_TEMPLATES; t++)
         for (int i = 0; i < MAX_TOKENS; i++)
             sim->template[t][i] = (int32_t)rng_below(&sim->rng, sim->n_vocab);
@@ -87,12 +97,21 @@ static inline void draw_prompt(struct sim *sim, struct request *r)
                                                                   : MAX_TOKENS;
     struct seq *q = &r->seq;
     const uint32_t n_shared = draw_beginning(sim, r, held - 1);
-    const uint32_t n_own = sim_log_between(sim, n_shared ? 0 : 1, held - 1 - n_shared);
+    uint32_t n_own = sim_log_between(sim, n_shared ? 0 : 1, held - 1 - n_shared);
+    if (sim->has_long_replies && n_own > 40 && sim_chance(sim, 0.7)) n_own = 40;
 
     q->n_prompt = n_shared + n_own;
     for (uint32_t i = n_shared; i < q->n_prompt; i++)
         r->token[i] = (int32_t)rng_below(&sim->rng, sim->n_vocab);
     q->max_tokens = sim_log_between(sim, q->n_prompt + 1, held);
+    if (sim->has_long_replies) q->max_tokens = held;
+}
+
+/* A step of priority is worth as much as having come a while before. */
+static inline int64_t draw_rank(struct sim *sim)
+{
+    enum { STEPS_A_PRIORITY = 200 };
+    return (int64_t)sim->step - STEPS_A_PRIORITY * sim_between(sim, 0, sim->n_priorities - 1);
 }
 
 /* The fork of someone who is there: same prompt, own reply. */
@@ -105,6 +124,7 @@ static inline bool draw_fork(struct sim *sim, struct request *r)
     r->seq.n_prompt = source->seq.n_prompt;
     r->seq.max_tokens = source->seq.max_tokens;
     r->seq.fork_of = &source->seq;
+    r->rank = source->rank;
     return true;
 }
 
@@ -132,28 +152,43 @@ static inline uint64_t work_left(const struct sim *sim)
     return work;
 }
 
+/* Those whose turn is behind its own wait for it, too. */
+static inline void add_work_behind(struct sim *sim, const struct request *r)
+{
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        struct request *other = &sim->request[i];
+        if (other->is_alive && r->rank < other->rank)
+            other->work_ahead += work_of(r) + work_passing(r);
+    }
+}
+
 static inline void sim_arrive(struct sim *sim, struct request *r)
 {
     struct seq *q = &r->seq;
     *q = (struct seq){ .id = ++sim->next_id, .token = r->token,
                        .page = { r->page[0], r->page[1], r->page[2] } };
-    r->n_outs = r->n_prompt_cols = r->n_passed_tokens = 0;
-    r->admitted_as = r->passed_id = 0;
+    r->n_outs = r->n_prompt_cols = r->n_passed_tokens = r->n_had = 0;
+    r->started_as = r->passed_id = 0;
+    r->is_running = r->is_paused = false;
+    r->rank = draw_rank(sim);
 
     if (!(sim_chance(sim, 0.25) && draw_fork(sim, r))) draw_prompt(sim, r);
-    if (!q->fork_of && sim_chance(sim, 0.06)) {
-        const uint64_t kind = q->id % 3;
-        q->wants_every_logit = kind == 0;
-        q->hidden = kind == 0 ? HIDDEN_NONE : kind == 1 ? HIDDEN_LAST : HIDDEN_EVERY;
-        q->max_tokens = q->n_prompt;
-        r->n_reply = 0;
+    if (!q->fork_of && sim_chance(sim, sim->score_share)) {
+        const uint64_t kind = q->id % 4;    /* 3: a score, and a reply behind it */
+        q->wants_every_logit = kind == 0 || kind == 3;
+        q->hidden = kind == 1 ? HIDDEN_LAST : kind == 2 ? HIDDEN_EVERY : HIDDEN_NONE;
+        r->n_reply = kind == 3 ? q->max_tokens - q->n_prompt : 0;
+        q->max_tokens = q->n_prompt + r->n_reply;
         if (kind == 1) r->n_outs = q->n_prompt - 1;     /* it comes without those before it */
     } else {
         const uint32_t room = q->max_tokens - q->n_prompt;
         r->n_reply = sim_chance(sim, 0.5) ? room : sim_between(sim, 1, room);
     }
+    q->rank = r->rank;
     r->added_step = sim->step;
+    r->stalled_before = sim->n_stalled_steps;
     r->work_ahead = work_left(sim) + work_of(r) + work_passing(r);
+    add_work_behind(sim, r);
     sim->work_added += work_of(r);
     r->work_before = sim->work_added;
     r->is_alive = true;
@@ -183,6 +218,23 @@ static inline void sim_leave(struct sim *sim, struct request *r)
     memcpy(sim->history, r->token, sim->n_history * sizeof *sim->history);
     scheduler_remove(sim->scheduler, &r->seq);
     r->is_alive = false;
+}
+
+/* Readers become slow, and catch up. */
+static inline void sim_stalls(struct sim *sim)
+{
+    bool is_any_stalled = false;
+    for (int i = 0; i < MAX_REQUESTS; i++) {
+        struct request *r = &sim->request[i];
+        if (!r->is_alive) continue;
+        if (r->seq.is_stalled && sim_chance(sim, 0.03))
+            scheduler_stall(sim->scheduler, &r->seq, false);
+        is_any_stalled |= r->seq.is_stalled;
+    }
+    sim->n_stalled_steps += is_any_stalled;
+    if (!sim_chance(sim, sim->stall_share)) return;
+    struct seq *q = scheduler_slot(sim->scheduler, sim_between(sim, 0, sim->params.n_slots - 1));
+    if (q && q->state == SEQ_DECODE) scheduler_stall(sim->scheduler, q, true);
 }
 
 static inline void sim_cancellations(struct sim *sim)

@@ -140,6 +140,8 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
           "requests that may wait; one more is answered 429 (1024)" },
         { "--queue-tokens", NULL, ARG_U64, &o->params.queue_tokens, 1, 0x1p40, "N",
           "prompt tokens that may wait (8388608)" },
+        { "--max-priority", NULL, ARG_U32, &o->server.max_priority, 0, PL_MAX_PRIORITY, "N",
+          "largest `priority` that a request may have; smaller ones are everybody's (0)" },
         { "--keep-resident", NULL, ARG_U32, &w.keep_resident_s, 0, 31536000, "S",
           "how long after the last token a GPU's memory is kept resident; 0: as long as the system "
           "likes (180)" },

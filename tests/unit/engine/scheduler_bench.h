@@ -61,7 +61,8 @@ static inline void close_bench(struct bench *b)
 static inline void add(struct bench *b, struct user *u, int32_t first, uint32_t n_prompt,
                        uint32_t n_reply)
 {
-    u->seq = (struct seq){ .token = u->token, .page = { u->page, u->window_page },
+    u->seq = (struct seq){ .id = u->seq.id, .rank = u->seq.rank, .token = u->token,
+                           .page = { u->page, u->window_page },
                            .n_prompt = n_prompt, .max_tokens = n_prompt + n_reply,
                            .fork_of = u->seq.fork_of,
                            .wants_every_logit = u->seq.wants_every_logit,

@@ -348,7 +348,7 @@ static uint32_t stands_still(pl_engine *e, const pl_request *other)
     return 0;
 }
 
-static void test_slow_reader_pauses_alone(void **state)
+static void test_slow_reader_stalls_alone(void **state)
 {
     (void)state;
     static struct reply slow, fast;
@@ -364,7 +364,7 @@ static void test_slow_reader_pauses_alone(void **state)
     finish(s, &slow);               /* and so does this one, once it is read */
     assert_same(&fast, &slow, "slow reader");
 
-    s = submit(e, &r);              /* cancelled while paused: its end still finds room */
+    s = submit(e, &r);              /* cancelled while stalled: its end still finds room */
     n = stands_still(e, &r_other);
     pl_stream_cancel(s);
     finish(s, &slow);
@@ -478,7 +478,7 @@ int main(void)
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_queue_is_bounded),
         cmocka_unit_test(test_many_requests_over_few_slots),
-        cmocka_unit_test(test_slow_reader_pauses_alone),
+        cmocka_unit_test(test_slow_reader_stalls_alone),
         cmocka_unit_test(test_callback_may_cancel),
         cmocka_unit_test(test_plan_is_what_is_opened),
     };

@@ -54,7 +54,7 @@ static pl_request long_request(const int32_t *tokens, struct gate *g)
     return r;
 }
 
-/* A reader so slow that its stream pauses would leave the engine nothing to be held at. */
+/* A reader so slow that its stream stalls would leave the engine nothing to be held at. */
 static void drain(pl_stream *s)
 {
     pl_event e;

@@ -186,12 +186,100 @@ static void test_equal_prompts_that_come_together(void **state)
     pl_close(e);
 }
 
+/* ---- fair between those who ask -------------------------------------------------------------- */
+
+enum { N_MANY = 200 };
+
+/* In which order streams entered the slot: told by their first event, on the engine's thread. */
+struct entry {
+    struct roll *roll;
+    uint32_t at;                /* from 1; 0: not yet */
+};
+
+struct roll {
+    uint32_t n;
+    struct entry entry[N_MANY + 2];
+};
+
+static void sign(void *arg)
+{
+    struct entry *entry = arg;
+    if (!entry->at) entry->at = ++entry->roll->n;
+}
+
+/* With one slot taken, and the engine at a halt: two hundred of one key, then one of another. */
+static void enroll(struct roll *roll, const pl_request *last, uint32_t n_streams)
+{
+    static pl_stream *stream[N_MANY + 1];
+    static struct reply r;
+    int32_t prompt[20];
+    struct gate gate = new_gate();
+    pl_engine *e = open_engine((pl_params){ .n_streams = n_streams });
+    prompt_of(prompt, 20, 1);
+    pl_request request = request_of(prompt, 20, 8, 0);
+    request.who = 1;
+    request.on_event = stop_here;
+    request.arg = &gate;
+    pl_stream *first = submit(e, &request);
+    await_gate(&gate);
+    *roll = (struct roll){ 0 };
+    request.on_event = sign;
+    for (uint32_t i = 0; i <= N_MANY; i++) {
+        roll->entry[i].roll = roll;
+        if (i == N_MANY) {
+            request.who = last->who;
+            request.priority = last->priority;
+        }
+        request.arg = &roll->entry[i];
+        stream[i] = submit(e, &request);
+    }
+    open_gate(&gate);
+    finish(first, &r);
+    for (uint32_t i = 0; i <= N_MANY; i++) finish(stream[i], &r);
+    pl_close(e);
+}
+
+static void test_one_request_does_not_wait_for_two_hundred(void **state)
+{
+    (void)state;
+    static struct roll roll;
+    for (uint32_t n_streams = 1; n_streams <= 3; n_streams++) {
+        enroll(&roll, &(pl_request){ .who = 2 }, n_streams);
+        assert_in_range(roll.entry[N_MANY].at, 1, 2 * n_streams);
+        for (uint32_t i = 1; i < N_MANY; i++)   /* of one key: first come, first served */
+            assert_true(roll.entry[i].at > roll.entry[i - 1].at);
+    }
+    enroll(&roll, &(pl_request){ .who = 1 }, 1);
+    assert_int_equal(roll.entry[N_MANY].at, N_MANY + 1);
+}
+
+static void test_a_priority_goes_first(void **state)
+{
+    (void)state;
+    static struct roll roll;
+    pl_err err;
+    pl_stream *s;
+    enroll(&roll, &(pl_request){ .who = 1, .priority = 1 }, 1);
+    assert_int_equal(roll.entry[N_MANY].at, 1);
+    enroll(&roll, &(pl_request){ .who = 2, .priority = -1 }, 1);
+    assert_int_equal(roll.entry[N_MANY].at, N_MANY + 1);
+    pl_engine *e = open_engine((pl_params){ .n_streams = 1 });
+    static const int32_t token;
+    pl_request r = request_of(&token, 1, 1, 0);
+    r.priority = PL_MAX_PRIORITY + 1;
+    assert_int_equal(pl_submit(e, &r, &s, &err), PL_E_PARAM);
+    assert_non_null(strstr(err.text, "priority is 101; -100 to 100 are wanted"));
+    pl_close(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_place_is_given_back_at_once),
         cmocka_unit_test(test_a_slot_that_changes_hands_is_one_slot),
         cmocka_unit_test(test_equal_prompts_that_come_together),
+        cmocka_unit_test(test_one_request_does_not_wait_for_two_hundred),
+        cmocka_unit_test(test_a_priority_goes_first),
     };
     return cmocka_run_group_tests(tests, write_tiny_model, remove_tiny_model);
 }

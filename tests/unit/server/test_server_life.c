@@ -59,9 +59,9 @@ static void stray_bytes_change_nothing(void **state)
 
 /* ---- nobody waits for another --------------------------------------------------------------- */
 
-/* A reply of megabytes whose reader does nothing: its stream pauses, what is kept for it is
+/* A reply of megabytes whose reader does nothing: its stream stalls, what is kept for it is
  * bounded, and others go on. */
-static void a_slow_reader_pauses_its_own_stream(void **state)
+static void a_slow_reader_stalls_its_own_stream(void **state)
 {
     struct fixture f = open_fixture();
     char *content = malloc(SLOW_BYTES + 1);
@@ -435,7 +435,7 @@ int main(void)
         cmocka_unit_test(a_client_that_leaves_ends_its_stream),
         cmocka_unit_test(a_client_that_leaves_the_queue),
         cmocka_unit_test(stray_bytes_change_nothing),
-        cmocka_unit_test(a_slow_reader_pauses_its_own_stream),
+        cmocka_unit_test(a_slow_reader_stalls_its_own_stream),
         cmocka_unit_test(a_long_body_holds_nobody_up),
         cmocka_unit_test(pings_while_nothing_comes),
         cmocka_unit_test(wake_ups_are_neither_lost_nor_early),
