@@ -12,6 +12,7 @@ struct bench {
     struct backend_rates limit;     /* of the machine, with this pool's number of threads */
     const char *only;               /* part of the name of what to measure; NULL: all */
     uint32_t n_k;                   /* row length of the products */
+    uint32_t memory_mib;            /* of panels, where they are to come from memory */
     uint32_t min_ms;                /* a figure is the best of runs over this long, at least two */
     bool json;                      /* one JSON object a line */
 };
