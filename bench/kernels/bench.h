@@ -21,6 +21,7 @@ struct bench_result {
     const char *kernel;             /* "product Q4_K" */
     const char *place;              /* "cache" or "memory": where the operands come from */
     uint32_t n_k, n_cols;
+    bool is_wide;                   /* by the matrix unit, whose limit it is a share of */
     double macs, bytes, s;          /* done, read, taken by one run; macs 0: not a product */
 };
 

@@ -48,7 +48,8 @@ void *bench_alloc(size_t n_bytes)
 void bench_report(const struct bench *b, const struct bench_result *r)
 {
     const double gmac = r->macs / r->s * 1e-9, gb = r->bytes / r->s * 1e-9;
-    const double mac_share = 100 * r->macs / r->s / b->limit.macs_per_s;
+    const double limit = r->is_wide ? b->limit.matrix_macs_per_s : b->limit.macs_per_s;
+    const double mac_share = 100 * r->macs / r->s / limit;
     const double read_share = 100 * r->bytes / r->s / b->limit.read_bytes_per_s;
 
     if (b->json) {
@@ -72,8 +73,9 @@ static void print_head(const struct bench *b)
     if (b->json) return;
     cpu_name_read(name, sizeof name);
     printf("%s, %s, %u threads\n", name, b->kernels->isa, b->limit.n_threads);
-    printf("limits measured now: %.0f GMAC/s int8 (%s), %.1f GB/s read\n\n",
-           b->limit.macs_per_s * 1e-9, b->limit.isa, b->limit.read_bytes_per_s * 1e-9);
+    printf("limits measured now: %.0f GMAC/s int8 by vectors, %.0f by a matrix unit, %.1f GB/s "
+           "read\n\n", b->limit.macs_per_s * 1e-9, b->limit.matrix_macs_per_s * 1e-9,
+           b->limit.read_bytes_per_s * 1e-9);
     printf("%-16s %-7s %6s %4s  %13s  %14s %7s  %11s %8s\n", "kernel", "from", "k", "cols", "a run",
            "", "of peak", "", "of read");
 }

@@ -69,11 +69,16 @@ static void narrow_product(const struct product_job *j, uint32_t first, uint32_t
         }
 }
 
-/* As the backend does it: with the wide kernel where there are columns enough for it. */
+/* The wide kernel is used where there are columns enough for it, as the backend does. */
+static bool is_wide(const struct product_job *j)
+{
+    const struct wide_kernel *wide = &j->kernels->wide[j->format];
+    return wide->run && j->n_cols >= wide->from_cols;
+}
+
 static void run_product(void *arg, uint32_t id, uint32_t n_threads)
 {
     const struct product_job *j = arg;
-    const struct wide_kernel *wide = &j->kernels->wide[j->format];
     const uint32_t first = (uint32_t)((uint64_t)j->n_panels * id / n_threads);
     const uint32_t last = (uint32_t)((uint64_t)j->n_panels * (id + 1) / n_threads);
     const struct wide_product all = {
@@ -83,7 +88,7 @@ static void run_product(void *arg, uint32_t id, uint32_t n_threads)
     };
 
     for (uint32_t sweep = 0; sweep < j->n_sweeps; sweep++)
-        if (wide->run && j->n_cols >= wide->from_cols) wide->run(&all);
+        if (is_wide(j)) j->kernels->wide[j->format].run(&all);
         else narrow_product(j, first, last);
 }
 
@@ -155,7 +160,7 @@ static bool measure_products(const struct bench *b, struct product_job *j, const
         const double bytes = (double)j->n_panels * (double)j->panel_bytes * j->n_sweeps;
         const struct bench_result result = {
             .kernel = name, .place = from_memory ? "memory" : "cache", .n_k = j->n_k,
-            .n_cols = j->n_cols, .macs = macs, .bytes = bytes,
+            .n_cols = j->n_cols, .is_wide = is_wide(j), .macs = macs, .bytes = bytes,
             .s = bench_time(b, run_product, j),
         };
         bench_report(b, &result);

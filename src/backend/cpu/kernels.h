@@ -174,6 +174,7 @@ struct cpu_kernels {
     uint32_t max_walk_rows;
 
     rate_dot_fn *rate_dot;      /* what the machine can do at most: serves no model */
+    rate_dot_fn *rate_matrix;   /* of the matrix unit that `wide` uses; NULL: there is none */
     rate_read_fn *rate_read;
 };
 
@@ -198,6 +199,7 @@ void cpu_product_32_avx512(struct cpu_kernels *k);
 void cpu_vector_avx512(struct cpu_kernels *k);
 void cpu_attention_avx512(struct cpu_kernels *k);
 void cpu_product_kquant_amx(struct cpu_kernels *k);
+void cpu_product_32_amx(struct cpu_kernels *k);
 void cpu_product_neon(struct cpu_kernels *k);
 void cpu_product_i8mm(struct cpu_kernels *k);
 void cpu_vector_neon(struct cpu_kernels *k);

@@ -17,22 +17,16 @@
  * Up to four neighbouring panels go block by block together: a block of activations is read from
  * the first-level cache by all but the first of them. A step is one block of one panel; while the
  * unit multiplies, the next step's weights are unpacked and the last step's sums get their floats,
- * a quarter of each between the instructions for 64 k. Where columns fill no whole tiles, tiles
- * overlap: a column in two of them is computed twice, to the same bytes.
+ * a quarter of each between the instructions for 64 k.
  *
  * Measured, K = 3584, 16 virtual cores of an Intel Xeon (family 6 model 207), from memory, against
  * VNNI: 1.5 times at 20 columns, 1.9 to 2.0 at 32, 2.2 to 2.4 at 256; at 5 columns VNNI is as good.
  * Tiles are zeroed as soon as they are used up: that frees the registers behind them, without
  * which a core whose other thread is busy takes a third longer. */
 #include "backend/cpu/panels/panel_layout.h"
-#include "backend/cpu/kernels/x86/product_avx512.h"
-#include "backend/cpu/kernels/x86/tiles_amx.h"
+#include "backend/cpu/kernels/x86/passes_amx.h"
 
 enum {
-    TILE_COLS = 16,
-    MAX_PASS = 64,              /* columns that go through the panels together */
-    MAX_TILES = MAX_PASS / TILE_COLS,
-    PANELS_TOGETHER = 4,
     N_CHUNKS = 4,               /* of 64 k */
     CHUNK_BYTES = 16 * PANEL_LINE,
 };
@@ -279,48 +273,13 @@ INLINE void store_sums(int32_t stored[2][2 * TILE_COLS][PANEL_ROWS], int m, cons
     tile_zero(3);
 }
 
-/* ---- a pass: some panels, up to MAX_PASS columns -------------------------------------------- */
-
-struct pass {
-    const uint8_t *panel;
-    size_t panel_bytes;
-    const union wide_column *x; /* block 0 of the first column */
-    uint32_t ld;
-    int n_panels, n_blocks, n_cols;
-    int n_tiles, m;             /* one, or pairs, of m columns each */
-    int start[MAX_TILES + 1];   /* where a tile's columns begin; [n_tiles]: n_cols */
-    float *out;
-    size_t ld_out;
-    bool adds;
-};
-
-/* Tiles lie evenly, the last one's end being the last column's. */
-static void set_tiles(struct pass *p)
-{
-    p->n_tiles = p->n_cols <= TILE_COLS ? 1 : (p->n_cols + 2 * TILE_COLS - 1) / (2 * TILE_COLS) * 2;
-    p->m = (p->n_cols + p->n_tiles - 1) / p->n_tiles;
-    for (int i = 0; i < p->n_tiles; i++)
-        p->start[i] = i ? i * (p->n_cols - p->m) / (p->n_tiles - 1) : 0;
-    p->start[p->n_tiles] = p->n_cols;
-}
-
-/* Of columns that two tiles have, the second one's. */
-static void write_sums(const struct pass *p, float sum[PANELS_TOGETHER][MAX_PASS][PANEL_ROWS])
-{
-    for (int panel = 0; panel < p->n_panels; panel++)
-        for (int tile = 0; tile < p->n_tiles; tile++)
-            for (int c = p->start[tile]; c < p->start[tile + 1]; c++) {
-                float *to = p->out + (size_t)c * p->ld_out + panel * PANEL_ROWS;
-                const __m512 s = _mm512_load_ps(sum[panel][tile * p->m + c - p->start[tile]]);
-                _mm512_storeu_ps(to, p->adds ? _mm512_add_ps(_mm512_loadu_ps(to), s) : s);
-            }
-}
+/* ---- a pass: some panels, some columns ------------------------------------------------------- */
 
 INLINE void run_pass(const enum panel_format format, const struct pass *p, struct wide_scratch *t,
                      const bool two)
 {
     const size_t block_bytes = block_bytes_of(format);
-    const int n_steps = p->n_blocks * p->n_panels, m = p->m, width = two ? 2 * m : m;
+    const int n_blocks = (int)p->n_k / 256, n_steps = n_blocks * p->n_panels, m = p->m, width = two ? 2 * m : m;
     const uint8_t *now = NULL;
     struct due due = { 0 };
     int parity = 0;
@@ -334,11 +293,11 @@ INLINE void run_pass(const enum panel_format format, const struct pass *p, struc
         uint8_t (*fill)[N_CHUNKS][CHUNK_BYTES] = t->plane[(step + 1) & 1];
 
         /* behind its last block, a panel's successor is the panel of the next group */
-        if (b1 + 1 == p->n_blocks) ahead += (size_t)(p->n_panels - 1) * p->panel_bytes;
+        if (b1 + 1 == n_blocks) ahead += (size_t)(p->n_panels - 1) * p->panel_bytes;
         for (int chunk = 0; step < 0 && chunk < N_CHUNKS; chunk++)
             unpack_chunk(format, next, chunk, fill);
         for (int tile = 0; step >= 0 && tile < p->n_tiles; tile += two ? 2 : 1) {
-            const union wide_column *block = p->x + (size_t)b * p->ld;
+            const union wide_column *block = (const union wide_column *)p->x + (size_t)b * p->ld;
             const union wide_column *x0 = block + p->start[tile];
             const union wide_column *x1 = block + p->start[two ? tile + 1 : tile];
             UNROLL for (int chunk = 0; chunk < N_CHUNKS; chunk++) {
@@ -365,14 +324,14 @@ INLINE void run_pass(const enum panel_format format, const struct pass *p, struc
         }
     }
     finish_columns(format, &due, t, m, 0, width);
-    write_sums(p, t->sum);
+    pass_write(p, t->sum);
 }
 
 /* Kept apart from each other, so that each is compiled with registers of its own. */
 #define DEFINE_PASS(name, format, two)                                                             \
-    static __attribute__((noinline)) void name(const struct pass *p, struct wide_scratch *t)       \
+    static __attribute__((noinline)) void name(const struct pass *p, void *scratch)                \
     {                                                                                              \
-        run_pass(format, p, t, two);                                                               \
+        run_pass(format, p, scratch, two);                                                         \
     }
 DEFINE_PASS(pass_q4_k_one, PANEL_Q4_K, false)
 DEFINE_PASS(pass_q4_k_two, PANEL_Q4_K, true)
@@ -381,37 +340,13 @@ DEFINE_PASS(pass_q5_k_two, PANEL_Q5_K, true)
 DEFINE_PASS(pass_q6_k_one, PANEL_Q6_K, false)
 DEFINE_PASS(pass_q6_k_two, PANEL_Q6_K, true)
 
-typedef void pass_fn(const struct pass *p, struct wide_scratch *t);
-
-static int smaller(uint32_t a, int b)
-{
-    return a < (uint32_t)b ? (int)a : b;
-}
-
-/* All panels, a few at a time, with all columns. */
 static void run_passes(const struct wide_product *w, size_t block_bytes, pass_fn *one, pass_fn *two)
 {
-    const uint32_t n_passes = (w->n_cols + MAX_PASS - 1) / MAX_PASS;
+    const struct wide_form form = { .panel_bytes = w->n_k / 256 * block_bytes,
+                                    .col_bytes = sizeof(union wide_column), .tile_k = 64,
+                                    .has_pairs = true };
     struct wide_scratch scratch;
-    struct pass p = { .panel_bytes = w->n_k / 256 * block_bytes, .ld = w->ld,
-                      .n_blocks = (int)(w->n_k / 256), .ld_out = w->ld_out, .adds = w->adds };
-    int configured = 0;
-
-    for (uint32_t first = 0; first < w->n_panels; first += PANELS_TOGETHER) {
-        p.panel = w->panel + first * p.panel_bytes;
-        p.n_panels = smaller(w->n_panels - first, PANELS_TOGETHER);
-        for (uint32_t i = 0; i < n_passes; i++) {
-            const uint32_t c = w->n_cols * i / n_passes, end = w->n_cols * (i + 1) / n_passes;
-            p.n_cols = (int)(end - c);
-            set_tiles(&p);
-            p.x = (const union wide_column *)w->x + c;
-            p.out = w->out + c * w->ld_out + (size_t)first * PANEL_ROWS;
-            if (p.m != configured) tiles_begin((uint32_t)p.m, 64);
-            configured = p.m;
-            (p.n_tiles == 1 ? one : two)(&p, &scratch);
-        }
-    }
-    tile_release();
+    wide_passes(w, &form, one, two, &scratch);
 }
 
 static void wide_q4_k(const struct wide_product *w)
