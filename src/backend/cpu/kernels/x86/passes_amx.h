@@ -8,11 +8,17 @@
 #include "backend/cpu/kernels/x86/product_avx512.h"
 #include "backend/cpu/kernels/x86/tiles_amx.h"
 
+#ifndef AMX_PASS
+#define AMX_PASS 64
+#endif
+#ifndef AMX_PANELS
+#define AMX_PANELS 4
+#endif
 enum {
     TILE_COLS = 16,
-    MAX_PASS = 64,              /* columns that go through the panels together */
+    MAX_PASS = AMX_PASS,              /* columns that go through the panels together */
     MAX_TILES = MAX_PASS / TILE_COLS,
-    PANELS_TOGETHER = 4,
+    PANELS_TOGETHER = AMX_PANELS,
 };
 
 struct pass {
@@ -61,9 +67,9 @@ static inline void pass_write(const struct pass *p,
             }
 }
 
-/* All panels, a few at a time, with all columns: `one` where these are one tile, else `more`. */
+/* All panels, a few at a time, with all columns, by the pass for one tile, for two, or for more. */
 static inline void wide_passes(const struct wide_product *w, const struct wide_form *form,
-                               pass_fn *one, pass_fn *more, void *scratch)
+                               pass_fn *const by_tiles[3], void *scratch)
 {
     const uint32_t n_passes = (w->n_cols + MAX_PASS - 1) / MAX_PASS;
     struct pass p = { .panel_bytes = form->panel_bytes, .ld = w->ld, .n_k = w->n_k,
@@ -83,7 +89,7 @@ static inline void wide_passes(const struct wide_product *w, const struct wide_f
             p.out = w->out + c * w->ld_out + (size_t)first * PANEL_ROWS;
             if (p.m != configured) tiles_begin((uint32_t)p.m, form->tile_k);
             configured = p.m;
-            (p.n_tiles == 1 ? one : more)(&p, scratch);
+            by_tiles[p.n_tiles > 2 ? 2 : p.n_tiles - 1](&p, scratch);
         }
     }
     tile_release();

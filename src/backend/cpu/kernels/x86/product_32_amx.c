@@ -178,7 +178,7 @@ INLINE void run_strips(const enum panel_format format, const struct pass *p,
         const struct wide_form form = { .panel_bytes = panel_bytes(format, w->n_k),                \
                                         .col_bytes = sizeof(struct act_x32), .tile_k = 32 };       \
         struct strip_scratch scratch;                                                              \
-        wide_passes(w, &form, name##_pass, name##_pass, &scratch);                                 \
+        wide_passes(w, &form, (pass_fn *[]){ name##_pass, name##_pass, name##_pass }, &scratch);   \
     }
 DEFINE_WIDE(wide_q8_0, PANEL_Q8_0)
 DEFINE_WIDE(wide_q4_0, PANEL_Q4_0)

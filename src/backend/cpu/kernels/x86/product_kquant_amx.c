@@ -29,12 +29,15 @@
 enum {
     N_CHUNKS = 4,               /* of 64 k */
     CHUNK_BYTES = 16 * PANEL_LINE,
+    UNPACKED_AHEAD = 2,         /* chunks */
+    RING = 4, LONG_RING = 8,    /* chunks whose planes are kept: of columns that are one tile or
+                                 * two, and of more, which all read them */
 };
 
-/* A thread's, 40 KB: in its second-level cache at worst. */
+/* A thread's: small, for two threads may share a first-level cache. */
 struct wide_scratch {
-    uint8_t plane[2][2][N_CHUNKS][CHUNK_BYTES];     /* [step's parity][high, low] */
-    int32_t stored[2][2][2 * TILE_COLS][PANEL_ROWS];    /* [parity][high, low][column] */
+    uint8_t plane[LONG_RING][2][CHUNK_BYTES];       /* [chunk % ring][high, low] */
+    int32_t stored[2][2 * TILE_COLS][PANEL_ROWS];   /* [high, low][column] */
     float sum[PANELS_TOGETHER][MAX_PASS][PANEL_ROWS];
 } __attribute__((aligned(64)));
 
@@ -120,12 +123,12 @@ INLINE void unpack_q6_k(const struct panel_q6_k *w, const int chunk, uint8_t *hi
 }
 
 INLINE void unpack_chunk(const enum panel_format format, const uint8_t *block, const int chunk,
-                         uint8_t plane[2][N_CHUNKS][CHUNK_BYTES])
+                         uint8_t plane[2][CHUNK_BYTES])
 {
     if (format == PANEL_Q6_K)
-        unpack_q6_k((const struct panel_q6_k *)block, chunk, plane[0][chunk], plane[1][chunk]);
+        unpack_q6_k((const struct panel_q6_k *)block, chunk, plane[0], plane[1]);
     else
-        unpack_q45_k(format, block, chunk, plane[0][chunk], plane[1][chunk]);
+        unpack_q45_k(format, block, chunk, plane[0], plane[1]);
 }
 
 INLINE size_t block_bytes_of(const enum panel_format format)
@@ -157,7 +160,6 @@ struct due {
     const uint8_t *block;
     const union wide_column *x[2];
     float (*sum)[PANEL_ROWS];   /* (2 * columns a tile) */
-    int parity;
 };
 
 /* What a block's floats need of its weights. */
@@ -208,8 +210,8 @@ INLINE void finish_columns(const enum panel_format format, const struct due *due
     const struct finish f = finish_load(format, due->block);
     for (int i = from; i < to; i++) {
         const union wide_column *x = i < m ? due->x[0] + i : due->x[1] + (i - m);
-        const __m512i high = _mm512_load_si512(t->stored[due->parity][0][i]);
-        const __m512i low = _mm512_load_si512(t->stored[due->parity][1][i]);
+        const __m512i high = _mm512_load_si512(t->stored[0][i]);
+        const __m512i low = _mm512_load_si512(t->stored[1][i]);
         const __m512 sum = _mm512_load_ps(due->sum[i]);
         _mm512_store_ps(due->sum[i], finish_one(format, &f, high, low, x, sum));
     }
@@ -217,46 +219,46 @@ INLINE void finish_columns(const enum panel_format format, const struct due *due
 
 /* ---- 64 k of one tile of columns or two, from x0 and x1 ------------------------------------- */
 
-#define TILES_TWO(dp_high, dp_low, plane, chunk, x0, x1)                                           \
-    tile_load(6, (plane)[0][chunk], PANEL_LINE);                                                   \
+#define TILES_TWO(dp_high, dp_low, plane, x0, x1)                                                  \
+    tile_load(6, (plane)[0], PANEL_LINE);                                                   \
     tile_load(4, (x0), sizeof(union wide_column));                                                 \
     dp_high(0, 4, 6);                                                                              \
     tile_load(5, (x1), sizeof(union wide_column));                                                 \
     dp_high(2, 5, 6);                                                                              \
     tile_zero(6);                                                                                  \
-    tile_load(7, (plane)[1][chunk], PANEL_LINE);                                                   \
+    tile_load(7, (plane)[1], PANEL_LINE);                                                   \
     dp_low(1, 4, 7);                                                                               \
     tile_zero(4);                                                                                  \
     dp_low(3, 5, 7);                                                                               \
     tile_zero(5);                                                                                  \
     tile_zero(7)
 
-#define TILES_ONE(dp_high, dp_low, plane, chunk, x0)                                               \
+#define TILES_ONE(dp_high, dp_low, plane, x0)                                                      \
     tile_load(4, (x0), sizeof(union wide_column));                                                 \
-    tile_load(6, (plane)[0][chunk], PANEL_LINE);                                                   \
+    tile_load(6, (plane)[0], PANEL_LINE);                                                   \
     dp_high(0, 4, 6);                                                                              \
     tile_zero(6);                                                                                  \
-    tile_load(7, (plane)[1][chunk], PANEL_LINE);                                                   \
+    tile_load(7, (plane)[1], PANEL_LINE);                                                   \
     dp_low(1, 4, 7);                                                                               \
     tile_zero(4);                                                                                  \
     tile_zero(7)
 
 INLINE void multiply_chunk(const enum panel_format format, const bool two,
-                           uint8_t plane[2][N_CHUNKS][CHUNK_BYTES], const int chunk,
+                           uint8_t plane[2][CHUNK_BYTES], const int chunk,
                            const uint8_t *x0, const uint8_t *x1)
 {
     x0 += chunk * 64;
     x1 += chunk * 64;
     if (format == PANEL_Q6_K) {
         if (two) {
-            TILES_TWO(tile_dp_us, tile_dp_uu, plane, chunk, x0, x1);
+            TILES_TWO(tile_dp_us, tile_dp_uu, plane, x0, x1);
         } else {
-            TILES_ONE(tile_dp_us, tile_dp_uu, plane, chunk, x0);
+            TILES_ONE(tile_dp_us, tile_dp_uu, plane, x0);
         }
     } else if (two) {
-        TILES_TWO(tile_dp_su, tile_dp_su, plane, chunk, x0, x1);
+        TILES_TWO(tile_dp_su, tile_dp_su, plane, x0, x1);
     } else {
-        TILES_ONE(tile_dp_su, tile_dp_su, plane, chunk, x0);
+        TILES_ONE(tile_dp_su, tile_dp_su, plane, x0);
     }
 }
 
@@ -275,52 +277,53 @@ INLINE void store_sums(int32_t stored[2][2 * TILE_COLS][PANEL_ROWS], int m, cons
 
 /* ---- a pass: some panels, some columns ------------------------------------------------------- */
 
+/* Block b of a panel is step b * n_panels + panel. */
+INLINE const uint8_t *block_of(const struct pass *p, int step, size_t block_bytes)
+{
+    return p->panel + step % p->n_panels * p->panel_bytes + step / p->n_panels * block_bytes;
+}
+
+/* two: tiles come in pairs. ring: RING, or with more than one pair LONG_RING. */
 INLINE void run_pass(const enum panel_format format, const struct pass *p, struct wide_scratch *t,
-                     const bool two)
+                     const bool two, const int ring)
 {
     const size_t block_bytes = block_bytes_of(format);
-    const int n_blocks = (int)p->n_k / 256, n_steps = n_blocks * p->n_panels, m = p->m, width = two ? 2 * m : m;
-    const uint8_t *now = NULL;
+    const int n_blocks = (int)p->n_k / 256, n_steps = n_blocks * p->n_panels;
+    const int m = p->m, width = two ? 2 * m : m;
+    const uint8_t *now, *next = p->panel, *ahead;
     struct due due = { 0 };
-    int parity = 0;
 
     memset(t->sum, 0, sizeof t->sum);
-    for (int step = -1, b = 0, panel = 0, b1 = 0, panel1 = 0; step < n_steps; step++) {
-        const uint8_t *next = p->panel + panel1 * p->panel_bytes + b1 * block_bytes;
-        const uint8_t *ahead = next + block_bytes;
-        const bool more = step + 1 < n_steps;
-        uint8_t (*plane)[N_CHUNKS][CHUNK_BYTES] = t->plane[step & 1];
-        uint8_t (*fill)[N_CHUNKS][CHUNK_BYTES] = t->plane[(step + 1) & 1];
-
+    for (int chunk = 0; chunk < UNPACKED_AHEAD; chunk++)
+        unpack_chunk(format, next, chunk, t->plane[chunk]);
+    for (int step = 0, panel = 0, b = 0; step < n_steps; step++) {
+        const union wide_column *block = (const union wide_column *)p->x + (size_t)b * p->ld;
+        now = next;
+        next = step + 1 < n_steps ? block_of(p, step + 1, block_bytes) : NULL;
         /* behind its last block, a panel's successor is the panel of the next group */
-        if (b1 + 1 == n_blocks) ahead += (size_t)(p->n_panels - 1) * p->panel_bytes;
-        for (int chunk = 0; step < 0 && chunk < N_CHUNKS; chunk++)
-            unpack_chunk(format, next, chunk, fill);
-        for (int tile = 0; step >= 0 && tile < p->n_tiles; tile += two ? 2 : 1) {
-            const union wide_column *block = (const union wide_column *)p->x + (size_t)b * p->ld;
+        ahead = now + block_bytes;
+        if (b + 1 == n_blocks) ahead += (size_t)(p->n_panels - 1) * p->panel_bytes;
+        for (int tile = 0; tile < (ring == RING ? 1 : p->n_tiles); tile += 2) {
             const union wide_column *x0 = block + p->start[tile];
-            const union wide_column *x1 = block + p->start[two ? tile + 1 : tile];
+            const union wide_column *x1 = block + p->start[tile + two];
             UNROLL for (int chunk = 0; chunk < N_CHUNKS; chunk++) {
-                multiply_chunk(format, two, plane, chunk, (const uint8_t *)x0,
+                const int at = step * N_CHUNKS + chunk, c = chunk + UNPACKED_AHEAD;
+                const uint8_t *from = c < N_CHUNKS ? now : next;
+                uint8_t (*plane)[CHUNK_BYTES] = t->plane[(at + UNPACKED_AHEAD) % ring];
+                multiply_chunk(format, two, t->plane[at % ring], chunk, (const uint8_t *)x0,
                                (const uint8_t *)x1);
-                if (more && !tile) {
-                    fetch_chunk(format, ahead, chunk);
-                    unpack_chunk(format, next, chunk, fill);
-                }
+                if (!tile) fetch_chunk(format, ahead, chunk);
+                if (!tile && from) unpack_chunk(format, from, c % N_CHUNKS, plane);
                 if (due.block)
                     finish_columns(format, &due, t, m, width * chunk / N_CHUNKS,
                                    width * (chunk + 1) / N_CHUNKS);
             }
-            store_sums(t->stored[parity], m, two);
-            due = (struct due){ now, { x0, x1 }, t->sum[panel] + tile * m, parity };
-            parity ^= 1;
+            store_sums(t->stored, m, two);
+            due = (struct due){ now, { x0, x1 }, t->sum[panel] + tile * m };
         }
-        now = next;
-        b = b1;
-        panel = panel1;
-        if (++panel1 == p->n_panels) {
-            panel1 = 0;
-            b1++;
+        if (++panel == p->n_panels) {
+            panel = 0;
+            b++;
         }
     }
     finish_columns(format, &due, t, m, 0, width);
@@ -328,45 +331,34 @@ INLINE void run_pass(const enum panel_format format, const struct pass *p, struc
 }
 
 /* Kept apart from each other, so that each is compiled with registers of its own. */
-#define DEFINE_PASS(name, format, two)                                                             \
-    static __attribute__((noinline)) void name(const struct pass *p, void *scratch)                \
+#define DEFINE_WIDE(name, format)                                                                  \
+    static __attribute__((noinline)) void name##_one(const struct pass *p, void *scratch)          \
     {                                                                                              \
-        run_pass(format, p, scratch, two);                                                         \
+        run_pass(format, p, scratch, false, RING);                                                 \
+    }                                                                                              \
+    static __attribute__((noinline)) void name##_two(const struct pass *p, void *scratch)          \
+    {                                                                                              \
+        run_pass(format, p, scratch, true, RING);                                                  \
+    }                                                                                              \
+    static __attribute__((noinline)) void name##_more(const struct pass *p, void *scratch)         \
+    {                                                                                              \
+        run_pass(format, p, scratch, true, LONG_RING);                                             \
+    }                                                                                              \
+    static void name(const struct wide_product *w)                                                 \
+    {                                                                                              \
+        const struct wide_form form = { .panel_bytes = w->n_k / 256 * block_bytes_of(format),      \
+                                        .col_bytes = sizeof(union wide_column), .tile_k = 64,      \
+                                        .has_pairs = true };                                       \
+        struct wide_scratch scratch;                                                               \
+        wide_passes(w, &form, (pass_fn *[]){ name##_one, name##_two, name##_more }, &scratch);     \
     }
-DEFINE_PASS(pass_q4_k_one, PANEL_Q4_K, false)
-DEFINE_PASS(pass_q4_k_two, PANEL_Q4_K, true)
-DEFINE_PASS(pass_q5_k_one, PANEL_Q5_K, false)
-DEFINE_PASS(pass_q5_k_two, PANEL_Q5_K, true)
-DEFINE_PASS(pass_q6_k_one, PANEL_Q6_K, false)
-DEFINE_PASS(pass_q6_k_two, PANEL_Q6_K, true)
-
-static void run_passes(const struct wide_product *w, size_t block_bytes, pass_fn *one, pass_fn *two)
-{
-    const struct wide_form form = { .panel_bytes = w->n_k / 256 * block_bytes,
-                                    .col_bytes = sizeof(union wide_column), .tile_k = 64,
-                                    .has_pairs = true };
-    struct wide_scratch scratch;
-    wide_passes(w, &form, one, two, &scratch);
-}
-
-static void wide_q4_k(const struct wide_product *w)
-{
-    run_passes(w, sizeof(struct panel_q4_k), pass_q4_k_one, pass_q4_k_two);
-}
-
-static void wide_q5_k(const struct wide_product *w)
-{
-    run_passes(w, sizeof(struct panel_q5_k), pass_q5_k_one, pass_q5_k_two);
-}
-
-static void wide_q6_k(const struct wide_product *w)
-{
-    run_passes(w, sizeof(struct panel_q6_k), pass_q6_k_one, pass_q6_k_two);
-}
+DEFINE_WIDE(wide_q4_k, PANEL_Q4_K)
+DEFINE_WIDE(wide_q5_k, PANEL_Q5_K)
+DEFINE_WIDE(wide_q6_k, PANEL_Q6_K)
 
 void cpu_product_kquant_amx(struct cpu_kernels *k)
 {
     k->wide[PANEL_Q4_K] = (struct wide_kernel){ wide_q4_k, 10 };
     k->wide[PANEL_Q5_K] = (struct wide_kernel){ wide_q5_k, 10 };
-    k->wide[PANEL_Q6_K] = (struct wide_kernel){ wide_q6_k, 12 };
+    k->wide[PANEL_Q6_K] = (struct wide_kernel){ wide_q6_k, 10 };
 }
