@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "base/cgroup.h"
+#include "base/cpu_cores.h"
 #endif
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -164,8 +165,11 @@ void cpu_name_read(char *out, size_t n)
 uint32_t cpu_performance_cores(void)
 {
     cpu_set_t set;
-    uint32_t n = 0;
-    if (!sched_getaffinity(0, sizeof set, &set)) n = (uint32_t)CPU_COUNT(&set);
+    uint32_t cpu[CPU_SETSIZE], n = 0;
+    if (sched_getaffinity(0, sizeof set, &set)) CPU_ZERO(&set);
+    for (uint32_t i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &set)) cpu[n++] = i;
+    n = cpu_fast_cores("", cpu, n);
     const double quota = cgroup_limits_read("").cpus;       /* a part of a core takes a whole one */
     if (quota > 0 && quota < n) n = (uint32_t)ceil(quota);
     return n ? n : 1;

@@ -22,8 +22,8 @@ struct cpu_isa cpu_isa_read(void);
 /* "AMD EPYC ... (family 26 model 2)"; writes at most n bytes with the zero. */
 void cpu_name_read(char *out, size_t n);
 
-/* Performance cores this process may run on (its affinity mask, cgroup quota rounded up; on Apple
- * Silicon the P cores); at least 1. */
+/* Performance cores this process may run on (its affinity mask without slow cores, see cpu_cores.h,
+ * cgroup quota rounded up; on Apple Silicon the P cores); at least 1. */
 uint32_t cpu_performance_cores(void);
 
 #endif

@@ -25,8 +25,6 @@
 #include <pthread/qos.h>
 #endif
 
-#include "base/cpu_isa.h"
-
 enum {
     CACHE_LINE = 128,           /* two lines of 64: neighbours are fetched in pairs */
     SPINS_BEFORE_YIELD = 4000,  /* some tens of microseconds: more than one operation's imbalance */
@@ -192,9 +190,11 @@ pl_status thread_pool_open(struct thread_pool **out, uint32_t n_threads, pl_err 
     p->n_threads = n_threads;
     p->n_started = 1;
     p->n_gates = (n_threads + GATE_MEMBERS - 1) / GATE_MEMBERS;
-    p->is_pinned = n_threads > 1 && n_threads <= cpu_performance_cores();
 #if defined(__linux__)
-    if (sched_getaffinity(0, sizeof p->allowed, &p->allowed)) p->is_pinned = false;
+    /* a smaller team would choose cores that the next process chooses, too: the system knows better
+     * which ones are idle, and which share a core */
+    p->is_pinned = n_threads > 1 && !sched_getaffinity(0, sizeof p->allowed, &p->allowed) &&
+                   n_threads == (uint32_t)CPU_COUNT(&p->allowed);
 #endif
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
