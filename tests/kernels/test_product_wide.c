@@ -5,6 +5,7 @@
 #include "product_fixture.h"
 
 #include "base/cpu_isa.h"
+#include "estimate/columns.h"
 
 enum { MAX_PANELS = 9, N_COLS = 134, LD = N_COLS + 2, LD_OUT = MAX_PANELS * PANEL_ROWS + 5 };
 
@@ -180,12 +181,23 @@ static void sets_below_have_none(void **state)
     }
 }
 
+/* The plan's estimate says from how many columns on they are used, and of which formats. */
+static void the_estimate_knows_where_they_begin(void **state)
+{
+    struct cpu_kernels k;
+    (void)state;
+    if (!add_emulated(&k)) skip();
+    for (int f = PANEL_Q4_K; f <= PANEL_Q6_K; f++)
+        assert_int_equal(k.wide[f].from_cols, CPU_MATRIX_FROM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_columns_have_the_bytes_of_one),
         cmocka_unit_test(emulated_tiles_give_them_too),
         cmocka_unit_test(sets_below_have_none),
+        cmocka_unit_test(the_estimate_knows_where_they_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
