@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "base/cgroup.h"
+#include "base/cpu_cores.h"
 #endif
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -16,6 +17,9 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -35,6 +39,17 @@ static uint64_t saved_state(void)
     return (uint64_t)high << 32 | low;
 }
 
+/* Linux gives a process the room that tiles take only if it asks: ARCH_REQ_XCOMP_PERM, of
+ * XFEATURE_XTILEDATA. What it has been given it keeps, and its threads have it, too. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    return !syscall(SYS_arch_prctl, 0x1023, 18);
+#else
+    return false;
+#endif
+}
+
 struct cpu_isa cpu_isa_read(void)
 {
     struct cpu_isa isa = { 0 };
@@ -47,6 +62,8 @@ struct cpu_isa cpu_isa_read(void)
     isa.avx2 = (state & 6) == 6 && has_avx && has_fma && has_f16c && bit(b7, 5) && bit(b7, 8);
     isa.avx512vnni = isa.avx2 && (state & 0xe6) == 0xe6 && bit(b7, 16) && bit(b7, 17) &&
                      bit(b7, 30) && bit(b7, 31) && bit(c7, 1) && bit(c7, 8) && bit(c7, 11);
+    isa.amx = isa.avx512vnni && (state >> 17 & 3) == 3 && bit(d7, 24) && bit(d7, 25) &&
+              may_use_tiles();
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) isa.avxvnni = isa.avx2 && bit(a, 4);
     return isa;
 }
@@ -148,8 +165,11 @@ void cpu_name_read(char *out, size_t n)
 uint32_t cpu_performance_cores(void)
 {
     cpu_set_t set;
-    uint32_t n = 0;
-    if (!sched_getaffinity(0, sizeof set, &set)) n = (uint32_t)CPU_COUNT(&set);
+    uint32_t cpu[CPU_SETSIZE], n = 0;
+    if (sched_getaffinity(0, sizeof set, &set)) CPU_ZERO(&set);
+    for (uint32_t i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &set)) cpu[n++] = i;
+    n = cpu_fast_cores("", cpu, n);
     const double quota = cgroup_limits_read("").cpus;       /* a part of a core takes a whole one */
     if (quota > 0 && quota < n) n = (uint32_t)ceil(quota);
     return n ? n : 1;

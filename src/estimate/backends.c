@@ -16,6 +16,7 @@ const struct estimate_backend_traits *estimate_backend_traits(enum estimate_back
         [ESTIMATE_CUDA] = { "cuda", false, false, 1, "this version has no CUDA backend" },
         [ESTIMATE_ROCM] = { "rocm", false, false, 1,
                              "this version has no backend for AMD's GPUs" },
+        [ESTIMATE_CPU_MATRIX] = { "cpu", true, true, 2, NULL },
     };
     return &traits[backend];
 }
@@ -31,6 +32,11 @@ enum estimate_backend estimate_backend_of(const char *name)
 bool estimate_backend_is_metal(enum estimate_backend backend)
 {
     return backend == ESTIMATE_METAL || backend == ESTIMATE_METAL_TENSORS;
+}
+
+bool estimate_backend_is_cpu(enum estimate_backend backend)
+{
+    return backend == ESTIMATE_CPU || backend == ESTIMATE_CPU_MATRIX;
 }
 
 /* Panels of 16 rows and 256 weights of each: the scales of K-quants are unpacked beside the blocks.
@@ -56,7 +62,7 @@ static double panel_bytes(uint32_t type)
 double estimate_bytes_a_weight(enum estimate_backend backend, uint32_t type)
 {
     const struct quant_traits *t = quant_traits(type);
-    if (backend == ESTIMATE_CPU) return panel_bytes(type);
+    if (estimate_backend_is_cpu(backend)) return panel_bytes(type);
     if (estimate_backend_is_metal(backend)) return metal_cost_of(type)->bits / 8;
     return (double)t->block_bytes / t->block_weights;
 }

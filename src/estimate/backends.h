@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ESTIMATE_CPU_MATRIX: the CPU backend where it has a matrix unit to use. */
 enum estimate_backend { ESTIMATE_CPU, ESTIMATE_METAL, ESTIMATE_METAL_TENSORS, ESTIMATE_CUDA,
-                        ESTIMATE_ROCM };
+                        ESTIMATE_ROCM, ESTIMATE_CPU_MATRIX };
 
 struct estimate_backend_traits {
     const char *name;           /* as --backend has it */
@@ -28,6 +29,7 @@ const struct estimate_backend_traits *estimate_backend_traits(enum estimate_back
 enum estimate_backend estimate_backend_of(const char *name);
 
 bool estimate_backend_is_metal(enum estimate_backend backend);
+bool estimate_backend_is_cpu(enum estimate_backend backend);
 
 /* Bytes of a weight of a type (quant/quant.h) as the backend keeps it. */
 double estimate_bytes_a_weight(enum estimate_backend backend, uint32_t type);

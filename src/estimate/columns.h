@@ -2,10 +2,12 @@
  * widths: columns that no stream has are computed all the same, and weights are unpacked once a
  * pass.
  *
- *   cpu            columns as they are; unpacking takes as long as some columns do   metal
- * whole blocks of 64, the rest in eights, up to 4 of it without the matrix unit   metal-tensors
- * blocks of 32; experts as on metal   cuda, rocm     columns as they are: what an engine does at
- * its best
+ *   cpu            columns as they are; unpacking takes as long as some columns do
+ *   with a matrix unit   the same, but from CPU_MATRIX_FROM columns on K-quants are multiplied
+ *                  CPU_MATRIX_TIMES as fast, after more unpacking
+ *   metal          whole blocks of 64, the rest in eights, up to 4 of it without the matrix unit
+ *   metal-tensors  blocks of 32; experts as on metal
+ *   cuda, rocm     columns as they are: what an engine does at its best
  *
  * No state, any thread. */
 #ifndef ESTIMATE_COLUMNS_H
@@ -15,6 +17,11 @@
 
 #include "estimate/backends.h"
 #include "quant/kv_type.h"
+
+/* Fitted to 16 threads of a Xeon with AMX at 20 and 64 columns and prompts of 512
+ * (bench/results/cores.jsonl); macs are in units of the faster rate. */
+#define CPU_MATRIX_TIMES 2.1
+enum { CPU_MATRIX_FROM = 10, CPU_MATRIX_UNPACKING = 7 };
 
 /* Of one weight. */
 struct column_cost {

@@ -100,6 +100,15 @@ struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s)
                            .overlaps_in_part = true };
 }
 
+struct rates rates_of_cpu_matrix(double macs_per_s, double read_bytes_per_s)
+{
+    struct rates r = rates_of_cpu(macs_per_s, read_bytes_per_s);
+    r.backend = ESTIMATE_CPU_MATRIX;
+    r.macs_per_s *= CPU_MATRIX_TIMES;
+    r.expert_macs_per_s *= CPU_MATRIX_TIMES;
+    return r;
+}
+
 struct rates rates_of_metal(double macs_per_s, double read_bytes_per_s)
 {
     return (struct rates){ .backend = ESTIMATE_METAL, .macs_per_s = macs_per_s,

@@ -73,6 +73,9 @@ struct rates rates_of_machine(const struct machine *machine);
  * this engine reaches, as measured (docs/performance.md). */
 struct rates rates_of_cpu(double macs_per_s, double read_bytes_per_s);
 
+/* The same of one whose products run on a matrix unit; macs_per_s: of its vectors. */
+struct rates rates_of_cpu_matrix(double macs_per_s, double read_bytes_per_s);
+
 /* Of an Apple GPU of which only the matrix unit's rate and the reads were measured. */
 struct rates rates_of_metal(double macs_per_s, double read_bytes_per_s);
 

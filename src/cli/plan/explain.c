@@ -100,6 +100,9 @@ static const char *columns_in_words(enum estimate_backend backend)
 {
     switch (backend) {
     case ESTIMATE_CPU: return "(streams + columns that unpacking takes as long as) / rate";
+    case ESTIMATE_CPU_MATRIX:
+        return "(streams + columns that unpacking takes as long as, at the matrix unit's rate; few "
+               "streams are the vectors', which are slower) / rate";
     case ESTIMATE_METAL:
         return "(columns in eights / matrix rate + other lane instructions of a weight / their "
                "rate)";

@@ -222,7 +222,8 @@ void plan_subject_limits(struct plan_subject *s, enum estimate_backend backend, 
         .usable_bytes = (double)memory_available(), .memory_source = "available now",
     };
     s->rates = estimate_backend_is_metal(backend) ? rates_of_metal(macs_per_s, read_bytes_per_s)
-                                              : rates_of_cpu(macs_per_s, read_bytes_per_s);
+               : backend == ESTIMATE_CPU_MATRIX   ? rates_of_cpu_matrix(macs_per_s, read_bytes_per_s)
+                                                  : rates_of_cpu(macs_per_s, read_bytes_per_s);
     s->is_this_machine = true;
 }
 
@@ -239,7 +240,9 @@ pl_status plan_subject_measure(struct plan_subject *s, uint32_t n_threads, pl_er
     m.read_bytes_per_s[0] = first.read_bytes_per_s;
     m.read_bytes_per_s[1] = second.read_bytes_per_s;
     /* the isa of an Apple GPU is its name */
-    plan_subject_limits(s, strncmp(first.isa, "Apple", 5) ? ESTIMATE_CPU : ESTIMATE_METAL,
+    plan_subject_limits(s, !strncmp(first.isa, "Apple", 5)  ? ESTIMATE_METAL
+                           : first.matrix_macs_per_s > 0 ? ESTIMATE_CPU_MATRIX
+                                                         : ESTIMATE_CPU,
                         first.cpu_name,
                         "limits measured now; the shares of them that the engine reaches are "
                         "measured as well (docs/performance.md)",
@@ -261,7 +264,7 @@ void plan_subject_give(struct plan_subject *s, const struct plan_given *given)
         const double times = given->macs_per_s / s->rates.macs_per_s;   /* of all its units */
         s->rates.macs_per_s = given->macs_per_s;
         s->rates.expert_macs_per_s *= times;
-        if (s->machine.backend == ESTIMATE_CPU) s->rates.attend_macs_per_s = given->macs_per_s;
+        if (estimate_backend_is_cpu(s->machine.backend)) s->rates.attend_macs_per_s = given->macs_per_s;
         else s->rates.attend_macs_per_s *= times;
         s->rates.lanes_per_s *= times;
     }

@@ -17,11 +17,13 @@
 
 enum { MAX_TEAM = 40, N_ROUNDS = 60 };
 
-/* One core, as many as there are, and far more. */
+/* One core, as many as there are, and far more; a barrier of one gate, of two, of four. */
 static uint32_t team_size(int i)
 {
-    const uint32_t cores = cpu_performance_cores(), sizes[] = { 1, 2, 3, cores, 2 * cores + 3 };
-    return i < 5 ? sizes[i] < MAX_TEAM ? sizes[i] : MAX_TEAM : 0;
+    const uint32_t cores = cpu_performance_cores();
+    const uint32_t sizes[] = { 1, 2, 3, cores, 2 * cores + 3, 8, 9, 26 };
+    const int n = sizeof sizes / sizeof *sizes;
+    return i < n ? sizes[i] < MAX_TEAM ? sizes[i] : MAX_TEAM : 0;
 }
 
 static struct thread_pool *open_team(uint32_t n)
@@ -177,15 +179,20 @@ static void note_cores(void *arg, uint32_t id, uint32_t n_threads)
     sched_getaffinity(0, sizeof(cpu_set_t), (cpu_set_t *)arg + id);
 }
 
+static uint32_t cores_allowed(cpu_set_t *set)
+{
+    assert_int_equal(sched_getaffinity(0, sizeof *set, set), 0);
+    return (uint32_t)CPU_COUNT(set);
+}
+
 /* Members have a core of their own, all different, and the caller's only once it asks. */
 static void members_are_pinned_within_the_mask(void **state)
 {
     (void)state;
-    const uint32_t n = cpu_performance_cores();
     cpu_set_t before, all, core[MAX_TEAM];
+    const uint32_t n = cores_allowed(&before);
     if (n < 2 || n > MAX_TEAM) skip();
 
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     struct thread_pool *pool = open_team(n);
     thread_pool_run(pool, note_cores, core);
     assert_true(CPU_EQUAL(&core[0], &before));
@@ -203,20 +210,25 @@ static void members_are_pinned_within_the_mask(void **state)
     thread_pool_close(pool);
 }
 
-/* More members than cores: pinning would only get in the scheduler's way. */
-static void a_large_team_is_not_pinned(void **state)
+static void check_is_not_pinned(uint32_t n, const cpu_set_t *before)
 {
-    (void)state;
-    const uint32_t n = cpu_performance_cores() + 1;
-    cpu_set_t before, core[MAX_TEAM];
-    if (n > MAX_TEAM) skip();
-
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    cpu_set_t core[MAX_TEAM];
     struct thread_pool *pool = open_team(n);
     thread_pool_pin_caller(pool);
     thread_pool_run(pool, note_cores, core);
-    for (uint32_t id = 0; id < n; id++) assert_true(CPU_EQUAL(&core[id], &before));
+    for (uint32_t id = 0; id < n; id++) assert_true(CPU_EQUAL(&core[id], before));
     thread_pool_close(pool);
+}
+
+/* More members than cores: pinning would only get in the scheduler's way. Fewer: other processes
+ * would choose the same ones. */
+static void teams_of_other_sizes_are_not_pinned(void **state)
+{
+    (void)state;
+    cpu_set_t before;
+    const uint32_t n = cores_allowed(&before);
+    if (n + 1 <= MAX_TEAM) check_is_not_pinned(n + 1, &before);
+    if (n > 1 && n <= MAX_TEAM) check_is_not_pinned(n - 1, &before);
 }
 
 #endif
@@ -232,7 +244,7 @@ int main(void)
         cmocka_unit_test(sizes_out_of_range_are_refused),
 #if defined(__linux__)
         cmocka_unit_test(members_are_pinned_within_the_mask),
-        cmocka_unit_test(a_large_team_is_not_pinned),
+        cmocka_unit_test(teams_of_other_sizes_are_not_pinned),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
