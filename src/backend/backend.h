@@ -538,6 +538,9 @@ struct backend_rates {
     uint32_t n_threads;
     double macs_per_s;          /* multiply-adds: of int8 on a CPU, of halves on a GPU */
     double read_bytes_per_s;    /* plain reads of memory far larger than any cache */
+    /* Of next to no work, 0 where nobody measured: from the host's word until it knows that the
+     * work is over; between two operations of which one waits for the other. */
+    double hand_over_s, barrier_s;
 };
 
 struct backend_ops {

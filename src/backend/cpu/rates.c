@@ -9,7 +9,7 @@
 #include "base/cpu_isa.h"
 #include "base/thread_pool.h"
 
-enum { N_REPEATS = 5 };
+enum { N_REPEATS = 5, N_BARRIERS = 200 };
 static const size_t read_bytes = (size_t)192 << 20;     /* far beyond any cache */
 
 struct probe {
@@ -35,8 +35,24 @@ static void read_part(void *arg, uint32_t id, uint32_t n_threads)
     p->result[id] = p->read(p->from + (size_t)id * p->part_bytes, p->part_bytes);
 }
 
+static void pass(void *arg, uint32_t id, uint32_t n_threads)
+{
+    (void)arg, (void)id, (void)n_threads;
+}
+
+struct waiting {
+    struct thread_pool *pool;
+};
+
+static void wait_often(void *arg, uint32_t id, uint32_t n_threads)
+{
+    const struct waiting *w = arg;
+    (void)n_threads;
+    for (int i = 0; i < N_BARRIERS; i++) thread_pool_barrier(w->pool, id);
+}
+
 /* The caller is pinned meanwhile: two members on one core would measure half a machine. */
-static double best_s(struct thread_pool *pool, thread_pool_fn *fn, struct probe *p)
+static double best_s(struct thread_pool *pool, thread_pool_fn *fn, void *p)
 {
     double best = 1e9;
     thread_pool_pin_caller(pool);
@@ -78,6 +94,8 @@ pl_status cpu_measure(uint32_t n_threads, struct backend_rates *out, pl_err *err
         const double dot_s = best_s(pool, dot_part, &p);
         for (uint32_t i = 0; i < n_threads; i++)
             out->macs_per_s += (double)p.result[i] / dot_s;
+        out->hand_over_s = best_s(pool, pass, NULL);
+        out->barrier_s = best_s(pool, wait_often, &(struct waiting){ pool }) / N_BARRIERS;
     }
     if (memory != MAP_FAILED) munmap(memory, read_bytes);
     free(p.result);
