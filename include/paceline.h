@@ -202,14 +202,15 @@ PL_API void pl_close(pl_engine *engine);
 
 PL_API const pl_plan *pl_engine_plan(const pl_engine *engine);
 
-/* What this machine can do at most, measured in about half a second: multiply-adds a second, of
- * int8 by a CPU's best instruction set or of halves by a GPU's matrix unit, and bytes read from
- * memory. */
+/* What this machine can do at most, measured in about a second: multiply-adds a second, of int8 by a
+ * CPU's best vector instructions or of halves by a GPU's matrix unit; of int8 by the CPU's own
+ * matrix unit (0: none that this engine uses); and bytes read from memory. */
 typedef struct pl_machine {
     char cpu_name[96];
     char isa[32];
     uint32_t n_threads;
     double macs_per_s;
+    double matrix_macs_per_s;
     double read_bytes_per_s;
     /* Of next to no work; 0: this backend does not measure them. Until the host knows that what it
      * handed over is done; between two operations of which one waits for the other. */

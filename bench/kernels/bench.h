@@ -12,6 +12,7 @@ struct bench {
     struct backend_rates limit;     /* of the machine, with this pool's number of threads */
     const char *only;               /* part of the name of what to measure; NULL: all */
     uint32_t n_k;                   /* row length of the products */
+    uint32_t memory_mib;            /* of panels, where they are to come from memory */
     uint32_t min_ms;                /* a figure is the best of runs over this long, at least two */
     bool json;                      /* one JSON object a line */
 };
@@ -20,6 +21,7 @@ struct bench_result {
     const char *kernel;             /* "product Q4_K" */
     const char *place;              /* "cache" or "memory": where the operands come from */
     uint32_t n_k, n_cols;
+    bool is_wide;                   /* by the matrix unit, whose limit it is a share of */
     double macs, bytes, s;          /* done, read, taken by one run; macs 0: not a product */
 };
 

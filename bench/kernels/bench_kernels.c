@@ -48,7 +48,8 @@ void *bench_alloc(size_t n_bytes)
 void bench_report(const struct bench *b, const struct bench_result *r)
 {
     const double gmac = r->macs / r->s * 1e-9, gb = r->bytes / r->s * 1e-9;
-    const double mac_share = 100 * r->macs / r->s / b->limit.macs_per_s;
+    const double limit = r->is_wide ? b->limit.matrix_macs_per_s : b->limit.macs_per_s;
+    const double mac_share = 100 * r->macs / r->s / limit;
     const double read_share = 100 * r->bytes / r->s / b->limit.read_bytes_per_s;
 
     if (b->json) {
@@ -72,8 +73,9 @@ static void print_head(const struct bench *b)
     if (b->json) return;
     cpu_name_read(name, sizeof name);
     printf("%s, %s, %u threads\n", name, b->kernels->isa, b->limit.n_threads);
-    printf("limits measured now: %.0f GMAC/s int8 (%s), %.1f GB/s read\n\n",
-           b->limit.macs_per_s * 1e-9, b->limit.isa, b->limit.read_bytes_per_s * 1e-9);
+    printf("limits measured now: %.0f GMAC/s int8 by vectors, %.0f by a matrix unit, %.1f GB/s "
+           "read\n\n", b->limit.macs_per_s * 1e-9, b->limit.matrix_macs_per_s * 1e-9,
+           b->limit.read_bytes_per_s * 1e-9);
     printf("%-16s %-7s %6s %4s  %13s  %14s %7s  %11s %8s\n", "kernel", "from", "k", "cols", "a run",
            "", "of peak", "", "of read");
 }
@@ -81,12 +83,13 @@ static void print_head(const struct bench *b)
 static int usage(void)
 {
     fprintf(stderr,
-            "usage: bench_kernels [--threads N] [--isa NAME] [--only TEXT] [--k N] [--ms N] "
-            "[--json]\n"
+            "usage: bench_kernels [--threads N] [--isa NAME] [--only TEXT] [--k N] [--mib N] "
+            "[--ms N] [--json]\n"
             "  --threads  0: one per performance core (default)\n"
             "  --isa      most capable instruction set to use: scalar, avx2, ...\n"
             "  --only     kernels whose name contains this, as \"Q4_K\"\n"
             "  --k        row length of the products, a multiple of 256 up to 65536 (1536)\n"
+            "  --mib      panels that are to come from memory, up to 16384 (128): more than caches\n"
             "  --ms       least time a figure, up to 10000 (50)\n"
             "  --json     one JSON object a line\n");
     return 2;
@@ -116,6 +119,7 @@ static bool parse(struct bench *b, int argc, char **argv, const char **isa, uint
         else if (!strcmp(name, "--only")) b->only = value;
         else if (!strcmp(name, "--threads") && parse_number(value, 1024, n_threads)) continue;
         else if (!strcmp(name, "--ms") && parse_number(value, 10000, &b->min_ms)) continue;
+        else if (!strcmp(name, "--mib") && parse_number(value, 16384, &b->memory_mib)) continue;
         else if (!strcmp(name, "--k") && parse_number(value, 65536, &b->n_k)) continue;
         else return false;
     }
@@ -125,7 +129,8 @@ static bool parse(struct bench *b, int argc, char **argv, const char **isa, uint
 int main(int argc, char **argv)
 {
     struct cpu_kernels kernels;
-    struct bench b = { .kernels = &kernels, .n_k = 1536, .min_ms = 50 };
+    struct bench b = { .kernels = &kernels, .n_k = 1536, .memory_mib = 128,
+                       .min_ms = 50 };
     const char *isa = NULL;
     uint32_t n_threads = 0;
     pl_err err;

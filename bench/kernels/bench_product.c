@@ -1,4 +1,4 @@
-/* Panel products from cache and from memory, 1 to 20 columns, and the packing of panels. */
+/* Panel products from cache and from memory, 1 to 256 columns, and the packing of panels. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "bench.h"
 #include "quant/quant.h"
 
-enum { MAX_COLS = 20, MEMORY_BYTES = 128 << 20, CACHE_BYTES = 256 << 10 };
+enum { MAX_COLS = 256, CACHE_BYTES = 256 << 10 };
 
 struct subject {
     const char *name;           /* of the product; NULL: packed as another format */
@@ -53,24 +53,43 @@ static size_t act_block_bytes(enum act_format format)
 }
 
 /* Panels outside, groups of columns inside; the first group fetches the next panel. */
+static void narrow_product(const struct product_job *j, uint32_t first, uint32_t last)
+{
+    const uint32_t n_groups = (j->n_cols + MAX_PRODUCT_COLS - 1) / MAX_PRODUCT_COLS;
+    const size_t ld_out = (size_t)j->n_panels * PANEL_ROWS;
+    const size_t col_bytes = act_block_bytes(panel_act(j->format));
+
+    for (uint32_t p = first; p < last; p++)
+        for (uint32_t g = 0; g < n_groups; g++) {
+            const uint32_t c = j->n_cols * g / n_groups, end = j->n_cols * (g + 1) / n_groups;
+            j->kernels->product[j->format](
+                j->panels + p * j->panel_bytes, j->n_k, (const uint8_t *)j->act + c * col_bytes,
+                j->n_cols, j->out + c * ld_out + (size_t)p * PANEL_ROWS, ld_out, end - c,
+                g == 0 ? j->panel_bytes : 0);
+        }
+}
+
+/* The wide kernel is used where there are columns enough for it, as the backend does. */
+static bool is_wide(const struct product_job *j)
+{
+    const struct wide_kernel *wide = &j->kernels->wide[j->format];
+    return wide->run && j->n_cols >= wide->from_cols;
+}
+
 static void run_product(void *arg, uint32_t id, uint32_t n_threads)
 {
     const struct product_job *j = arg;
     const uint32_t first = (uint32_t)((uint64_t)j->n_panels * id / n_threads);
     const uint32_t last = (uint32_t)((uint64_t)j->n_panels * (id + 1) / n_threads);
-    const uint32_t n_groups = (j->n_cols + MAX_PRODUCT_COLS - 1) / MAX_PRODUCT_COLS;
-    const size_t ld_out = (size_t)j->n_panels * PANEL_ROWS;
-    const size_t col_bytes = act_block_bytes(panel_act(j->format));
+    const struct wide_product all = {
+        .panel = j->panels + first * j->panel_bytes, .n_panels = last - first, .n_k = j->n_k,
+        .x = j->act, .ld = j->n_cols, .n_cols = j->n_cols,
+        .out = j->out + (size_t)first * PANEL_ROWS, .ld_out = (size_t)j->n_panels * PANEL_ROWS,
+    };
 
     for (uint32_t sweep = 0; sweep < j->n_sweeps; sweep++)
-        for (uint32_t p = first; p < last; p++)
-            for (uint32_t g = 0; g < n_groups; g++) {
-                const uint32_t c = j->n_cols * g / n_groups, end = j->n_cols * (g + 1) / n_groups;
-                j->kernels->product[j->format](
-                    j->panels + p * j->panel_bytes, j->n_k, (const uint8_t *)j->act + c * col_bytes,
-                    MAX_COLS, j->out + c * ld_out + (size_t)p * PANEL_ROWS, ld_out, end - c,
-                    g == 0 ? j->panel_bytes : 0);
-            }
+        if (is_wide(j)) j->kernels->wide[j->format].run(&all);
+        else narrow_product(j, first, last);
 }
 
 static void run_pack(void *arg, uint32_t id, uint32_t n_threads)
@@ -98,31 +117,33 @@ static void fill_rows(struct product_job *j, const struct subject *s, struct rng
     }
 }
 
+/* Columns lie as closely as in a step that has so many. */
 static bool fill_columns(struct product_job *j, struct rng *r)
 {
+    const uint32_t ld = j->n_cols;
     float *x = malloc(j->n_k * sizeof *x);
 
     if (!x) return false;
-    for (uint32_t c = 0; c < MAX_COLS; c++) {
+    for (uint32_t c = 0; c < ld; c++) {
         for (uint32_t k = 0; k < j->n_k; k++) x[k] = (float)rng_unit(r) - 0.5f;
         switch (panel_act(j->format)) {
         case ACT_X256:
-            j->kernels->quantise_x256(x, j->n_k, (struct act_x256 *)j->act + c, NULL, MAX_COLS);
+            j->kernels->quantise_x256(x, j->n_k, (struct act_x256 *)j->act + c, NULL, ld);
             break;
         case ACT_X256U:
-            j->kernels->quantise_x256(x, j->n_k, NULL, (struct act_x256u *)j->act + c, MAX_COLS);
+            j->kernels->quantise_x256(x, j->n_k, NULL, (struct act_x256u *)j->act + c, ld);
             break;
-        default: j->kernels->quantise_x32(x, j->n_k, (struct act_x32 *)j->act + c, MAX_COLS);
+        default: j->kernels->quantise_x32(x, j->n_k, (struct act_x32 *)j->act + c, ld);
         }
     }
     free(x);
     return true;
 }
 
-static void measure_products(const struct bench *b, struct product_job *j, const char *name,
-                             bool from_memory)
+static bool measure_products(const struct bench *b, struct product_job *j, const char *name,
+                             bool from_memory, struct rng *r)
 {
-    static const uint32_t column_counts[] = { 1, 2, 5, 10, 20 };
+    static const uint32_t column_counts[] = { 1, 2, 5, 10, 12, 16, 20, 32, 64, 256 };
     const uint32_t all = j->n_panels, n_threads = thread_pool_n(b->pool);
 
     if (!from_memory) {
@@ -134,16 +155,18 @@ static void measure_products(const struct bench *b, struct product_job *j, const
     j->n_sweeps = from_memory ? 1 : all / j->n_panels / 4 + 1;
     for (size_t i = 0; i < sizeof column_counts / sizeof *column_counts; i++) {
         j->n_cols = column_counts[i];
+        if (!fill_columns(j, r)) return false;
         const double macs = (double)j->n_panels * PANEL_ROWS * j->n_k * j->n_cols * j->n_sweeps;
         const double bytes = (double)j->n_panels * (double)j->panel_bytes * j->n_sweeps;
         const struct bench_result result = {
             .kernel = name, .place = from_memory ? "memory" : "cache", .n_k = j->n_k,
-            .n_cols = j->n_cols, .macs = macs, .bytes = bytes,
+            .n_cols = j->n_cols, .is_wide = is_wide(j), .macs = macs, .bytes = bytes,
             .s = bench_time(b, run_product, j),
         };
         bench_report(b, &result);
     }
     j->n_panels = all;
+    return true;
 }
 
 static bool measure_subject(const struct bench *b, const struct subject *s)
@@ -157,12 +180,12 @@ static bool measure_subject(const struct bench *b, const struct subject *s)
     struct rng r;
 
     rng_seed(&r, 1);
-    j.n_panels = (uint32_t)(MEMORY_BYTES / j.panel_bytes);
+    j.n_panels = (uint32_t)(((size_t)b->memory_mib << 20) / j.panel_bytes);
     j.panels = bench_alloc((j.n_panels + 1) * j.panel_bytes);
     j.rows = malloc(j.file_bytes);
     j.act = bench_alloc(j.n_k / 32 * MAX_COLS * sizeof(struct act_x256));
     j.out = bench_alloc((size_t)j.n_panels * PANEL_ROWS * MAX_COLS * sizeof *j.out);
-    const bool ok = j.panels && j.rows && j.act && j.out && fill_columns(&j, &r);
+    bool ok = j.panels && j.rows && j.act && j.out;
     if (ok) {
         fill_rows(&j, s, &r);
         const struct bench_result packing = {
@@ -170,10 +193,9 @@ static bool measure_subject(const struct bench *b, const struct subject *s)
             .bytes = (double)j.n_panels * (double)j.file_bytes, .s = bench_time(b, run_pack, &j),
         };
         if (bench_wants(b, s->pack_name)) bench_report(b, &packing);
-        if (s->name && bench_wants(b, s->name)) {
-            measure_products(b, &j, s->name, false);
-            measure_products(b, &j, s->name, true);
-        }
+        if (s->name && bench_wants(b, s->name))
+            ok = measure_products(b, &j, s->name, false, &r) &&
+                 measure_products(b, &j, s->name, true, &r);
     }
     free(j.panels);
     free(j.rows);

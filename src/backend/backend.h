@@ -537,6 +537,8 @@ struct backend_rates {
     const char *isa;
     uint32_t n_threads;
     double macs_per_s;          /* multiply-adds: of int8 on a CPU, of halves on a GPU */
+    double matrix_macs_per_s;   /* of int8 by the CPU's matrix unit, 0: it has none, or this engine
+                                 * has no kernels for it */
     double read_bytes_per_s;    /* plain reads of memory far larger than any cache */
     /* Of next to no work, 0 where nobody measured: from the host's word until it knows that the
      * work is over; between two operations of which one waits for the other. */
@@ -557,7 +559,7 @@ struct backend_ops {
      * NULL: it always has */
     pl_status (*reach)(char *name, size_t n_bytes, pl_err *err);
 
-    /* Takes about half a second on n_threads threads (0: one per performance core). */
+    /* Takes about a second on n_threads threads (0: one per performance core). */
     pl_status (*measure)(uint32_t n_threads, struct backend_rates *out, pl_err *err);
 
     /* Planning: no backend is open. Bytes a weight takes once packed. */

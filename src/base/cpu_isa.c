@@ -16,6 +16,9 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -35,6 +38,17 @@ static uint64_t saved_state(void)
     return (uint64_t)high << 32 | low;
 }
 
+/* Linux gives a process the room that tiles take only if it asks: ARCH_REQ_XCOMP_PERM, of
+ * XFEATURE_XTILEDATA. What it has been given it keeps, and its threads have it, too. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    return !syscall(SYS_arch_prctl, 0x1023, 18);
+#else
+    return false;
+#endif
+}
+
 struct cpu_isa cpu_isa_read(void)
 {
     struct cpu_isa isa = { 0 };
@@ -47,6 +61,8 @@ struct cpu_isa cpu_isa_read(void)
     isa.avx2 = (state & 6) == 6 && has_avx && has_fma && has_f16c && bit(b7, 5) && bit(b7, 8);
     isa.avx512vnni = isa.avx2 && (state & 0xe6) == 0xe6 && bit(b7, 16) && bit(b7, 17) &&
                      bit(b7, 30) && bit(b7, 31) && bit(c7, 1) && bit(c7, 8) && bit(c7, 11);
+    isa.amx = isa.avx512vnni && (state >> 17 & 3) == 3 && bit(d7, 24) && bit(d7, 25) &&
+              may_use_tiles();
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) isa.avxvnni = isa.avx2 && bit(a, 4);
     return isa;
 }

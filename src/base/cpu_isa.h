@@ -10,6 +10,8 @@ struct cpu_isa {
     bool avx2;          /* with fma, f16c and bmi2 */
     bool avxvnni;       /* 256-bit vpdpbusd */
     bool avx512vnni;    /* with f, bw, vl, dq, vbmi and gfni */
+    bool amx;           /* int8 tiles, beside avx512vnni: what reads this asks the system to let the
+                         * process use them */
     bool neon;          /* with dotprod and fp16 */
     bool i8mm;
 };

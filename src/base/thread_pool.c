@@ -6,10 +6,12 @@
  *   runs fn as member 0                 n_done += 1 (release)
  *   waits for n_done (acquire) ◄──────
  *
- * The barrier inside fn counts arrivals; the last one moves `generation` (release) and the others
- * wait for that (acquire). Every wait spins a bounded number of rounds and then gives up its time
- * slice between looks, so that more threads than cores still make progress; a member waiting for
- * the next run parks on a condition variable instead. */
+ * The barrier inside fn has a gate for every GATE_MEMBERS members; the last of them to arrive goes
+ * on to a gate of the gates. So a line that cores write and wait for is shared by a few of them,
+ * and a team of up to GATE_MEMBERS has one gate. A gate counts arrivals and opens by moving its
+ * `generation` (release), which the others wait for (acquire). Every wait spins a bounded number of
+ * rounds and then gives up its time slice between looks, so that more threads than cores still make
+ * progress; a member waiting for the next run parks on a condition variable instead. */
 #include "base/thread_pool.h"
 
 #include <inttypes.h>
@@ -30,6 +32,7 @@ enum {
     SPINS_BEFORE_YIELD = 4000,  /* some tens of microseconds: more than one operation's imbalance */
     SPINS_BEFORE_PARK = 20000,  /* about 0.2 ms: longer than the gap between two steps */
     MAX_THREADS = 1024,
+    GATE_MEMBERS = 8,
 };
 
 struct member {
@@ -38,18 +41,22 @@ struct member {
     pthread_t thread;
 };
 
+struct gate {
+    _Alignas(CACHE_LINE) atomic_uint n_arrived;
+    _Alignas(CACHE_LINE) atomic_uint generation;
+};
+
 struct thread_pool {
-    uint32_t n_threads, n_started;
+    uint32_t n_threads, n_started, n_gates;
     bool is_pinned;
     struct member *member;      /* (n_threads); [0] is the caller and has no thread */
+    struct gate *gate;          /* (n_gates) of members, and one of these gates */
 
     thread_pool_fn *fn;         /* written before `round` moves, read after */
     void *arg;
 
     _Alignas(CACHE_LINE) atomic_uint round;
     _Alignas(CACHE_LINE) atomic_uint n_done;
-    _Alignas(CACHE_LINE) atomic_uint n_arrived;
-    _Alignas(CACHE_LINE) atomic_uint generation;
     _Alignas(CACHE_LINE) atomic_uint n_parked;
     atomic_bool is_closing;     /* read after `round` (acquire), so relaxed would do */
     pthread_mutex_t mutex;      /* guards parking only */
@@ -153,19 +160,38 @@ static void *member_main(void *arg)
     }
 }
 
+/* Zeroed memory at a cache line's beginning; NULL: there is none. Release with free. */
+static void *take_lines(size_t n_bytes)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, CACHE_LINE, n_bytes)) return NULL;
+    return memset(memory, 0, n_bytes);
+}
+
+static pl_status start_members(struct thread_pool *p, pl_err *err)
+{
+    for (; p->n_started < p->n_threads; p->n_started++) {
+        struct member *m = &p->member[p->n_started];
+        *m = (struct member){ .pool = p, .id = p->n_started };
+        const int code = pthread_create(&m->thread, NULL, member_main, m);
+        if (code)
+            return pl_fail(err, PL_E_MEMORY, "cannot start thread %" PRIu32 " of %" PRIu32 ": %s",
+                           p->n_started + 1, p->n_threads, strerror(code));
+    }
+    return PL_OK;
+}
+
 pl_status thread_pool_open(struct thread_pool **out, uint32_t n_threads, pl_err *err)
 {
     *out = NULL;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return pl_fail(err, PL_E_PARAM, "%" PRIu32 " threads; 1..%d are wanted", n_threads,
                        MAX_THREADS);
-    void *memory = NULL;
-    if (posix_memalign(&memory, CACHE_LINE, sizeof(struct thread_pool)))
-        return pl_fail(err, PL_E_MEMORY, "no memory for a team of threads");
-    struct thread_pool *p = memory;
-    memset(p, 0, sizeof *p);
+    struct thread_pool *p = take_lines(sizeof *p);
+    if (!p) return pl_fail(err, PL_E_MEMORY, "no memory for a team of threads");
     p->n_threads = n_threads;
     p->n_started = 1;
+    p->n_gates = (n_threads + GATE_MEMBERS - 1) / GATE_MEMBERS;
     p->is_pinned = n_threads > 1 && n_threads <= cpu_performance_cores();
 #if defined(__linux__)
     if (sched_getaffinity(0, sizeof p->allowed, &p->allowed)) p->is_pinned = false;
@@ -173,19 +199,11 @@ pl_status thread_pool_open(struct thread_pool **out, uint32_t n_threads, pl_err 
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->member = calloc(n_threads, sizeof *p->member);
+    p->gate = take_lines((p->n_gates + 1) * sizeof *p->gate);
 
-    pl_status st = p->member ? PL_OK : pl_fail(err, PL_E_MEMORY, "no memory for %" PRIu32
-                                               " threads", n_threads);
-    for (; !st && p->n_started < n_threads; p->n_started++) {
-        struct member *m = &p->member[p->n_started];
-        *m = (struct member){ .pool = p, .id = p->n_started };
-        const int code = pthread_create(&m->thread, NULL, member_main, m);
-        if (code) {
-            st = pl_fail(err, PL_E_MEMORY, "cannot start thread %" PRIu32 " of %" PRIu32 ": %s",
-                         p->n_started + 1, n_threads, strerror(code));
-            break;
-        }
-    }
+    pl_status st = p->member && p->gate ? start_members(p, err)
+                                        : pl_fail(err, PL_E_MEMORY, "no memory for %" PRIu32
+                                                  " threads", n_threads);
     if (st) {
         thread_pool_close(p);
         return st;
@@ -204,6 +222,7 @@ void thread_pool_close(struct thread_pool *p)
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->mutex);
     free(p->member);
+    free(p->gate);
     free(p);
 }
 
@@ -237,16 +256,29 @@ void thread_pool_run(struct thread_pool *p, thread_pool_fn *fn, void *arg)
         wait_change(&p->n_done, done);
 }
 
+/* Whether this was the last of n to arrive, who opens the gate when all may go on; the others
+ * return when it is open. */
+static bool arrive(struct gate *g, uint32_t n)
+{
+    const unsigned seen = atomic_load_explicit(&g->generation, memory_order_acquire);
+    /* acq_rel: the last to arrive has seen what all others wrote before they arrived */
+    if (atomic_fetch_add_explicit(&g->n_arrived, 1, memory_order_acq_rel) + 1 == n) return true;
+    wait_change(&g->generation, seen);
+    return false;
+}
+
+static void open_gate(struct gate *g)
+{
+    atomic_store_explicit(&g->n_arrived, 0, memory_order_relaxed);      /* ordered by generation */
+    atomic_fetch_add_explicit(&g->generation, 1, memory_order_release);
+}
+
 void thread_pool_barrier(struct thread_pool *p, uint32_t id)
 {
-    (void)id;
     if (p->n_threads == 1) return;
-    const unsigned seen = atomic_load_explicit(&p->generation, memory_order_acquire);
-    /* acq_rel: the last to arrive has seen what all others wrote before they arrived */
-    if (atomic_fetch_add_explicit(&p->n_arrived, 1, memory_order_acq_rel) + 1 == p->n_threads) {
-        atomic_store_explicit(&p->n_arrived, 0, memory_order_relaxed);  /* ordered by generation */
-        atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
-        return;
-    }
-    wait_change(&p->generation, seen);
+    const uint32_t first = id / GATE_MEMBERS * GATE_MEMBERS, left = p->n_threads - first;
+    struct gate *mine = &p->gate[id / GATE_MEMBERS], *all = &p->gate[p->n_gates];
+    if (!arrive(mine, left < GATE_MEMBERS ? left : GATE_MEMBERS)) return;
+    if (p->n_gates > 1 && arrive(all, p->n_gates)) open_gate(all);
+    open_gate(mine);
 }

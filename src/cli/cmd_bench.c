@@ -11,6 +11,7 @@
 #include "estimate/estimate.h"
 
 enum { MAX_ROWS = 32, MAX_ROUNDS = 16 };
+enum { MATRIX_COLUMNS = 10 };   /* from which on a CPU's matrix unit computes products */
 
 struct bench {
     pl_params params;
@@ -23,6 +24,7 @@ struct bench {
 /* What a row did, and its share of what the machine can do. */
 struct shares {
     double gmac_s, mac_share;
+    bool is_of_matrix;          /* mac_share: of the matrix unit's limit, not of the vectors' */
     double weights_gb_s, kv_gb_s, read_share;   /* of both together */
     double limit_tok_s, share;                  /* the nearer of the two limits */
 };
@@ -66,6 +68,13 @@ static double step_weight_bytes(const pl_plan *p, uint32_t n_columns)
                                  p->n_experts, p->n_experts_used, n_columns);
 }
 
+/* The unit that so many columns' products run on is a matrix unit beside the vectors. */
+static bool uses_matrix(const struct bench *b, uint32_t n_columns)
+{
+    return b->machine.matrix_macs_per_s > 0 && n_columns >= MATRIX_COLUMNS &&
+           !strcmp(pl_engine_plan(b->run.engine)->isa, b->machine.isa);
+}
+
 /* Of a decode step. KV as full attention reads it with half of the reply written; an attention
  * window reads less. */
 static struct shares shares(const struct bench *b, const struct bench_row *r)
@@ -74,13 +83,16 @@ static struct shares shares(const struct bench *b, const struct bench_row *r)
     const double steps_s = r->decode_tok_s / r->n_streams, macs = (double)p->step_macs_per_token;
     const double kv_bytes = (b->run.n_prompt + b->run.n_gen / 2.0) * (double)p->kv_bytes_per_token;
     const double weight_bytes = step_weight_bytes(p, r->n_streams);
-    const double by_macs = b->machine.macs_per_s / macs;
+    const bool is_of_matrix = uses_matrix(b, r->n_streams);
+    const double by_macs = (is_of_matrix ? b->machine.matrix_macs_per_s : b->machine.macs_per_s) /
+                           macs;
     const double by_reads = b->machine.read_bytes_per_s * r->n_streams /
                             (weight_bytes + r->n_streams * kv_bytes);
     const double limit = by_macs < by_reads ? by_macs : by_reads;
     return (struct shares){
         .gmac_s = r->decode_tok_s * macs * 1e-9,
         .mac_share = r->decode_tok_s / by_macs,
+        .is_of_matrix = is_of_matrix,
         .weights_gb_s = steps_s * weight_bytes * 1e-9,
         .kv_gb_s = r->decode_tok_s * kv_bytes * 1e-9,
         .read_share = r->decode_tok_s / by_reads,
@@ -101,12 +113,12 @@ static json_t *row_json(const struct bench *b, const struct bench_row *r)
 {
     const struct shares s = shares(b, r);
     json_t *row = json_pack(
-        "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:f s:f s:f}", "streams",
+        "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:s s:f s:f s:f}", "streams",
         (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->run.n_prompt, "gen_tokens",
-        (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s", r->prefill_tok_s,
-        "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
-        s.gmac_s, "mac_share", s.mac_share, "read_share", s.read_share, "limit_tok_s",
-        s.limit_tok_s, "share_of_limit", s.share);
+        (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s",
+        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
+        s.gmac_s, "mac_share", s.mac_share, "mac_limit", s.is_of_matrix ? "matrix" : "vector",
+        "read_share", s.read_share, "limit_tok_s", s.limit_tok_s, "share_of_limit", s.share);
     if (r->n_operations) json_object_set_new(row, "operation_ms", operations_json(r));
     return row;
 }
@@ -114,28 +126,34 @@ static json_t *row_json(const struct bench *b, const struct bench_row *r)
 static json_t *machine_json(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->run.engine);
-    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f}", "cpu", p->cpu_name,
-                     "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
+    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f s:f}", "cpu",
+                     p->cpu_name, "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
                      "model", p->model_name, "quantisation", p->quantisation, "cache_type_k",
                      p->cache_type_k, "cache_type_v", p->cache_type_v, "step_weight_bytes",
                      (json_int_t)p->step_weight_bytes, "kv_bytes_per_token",
                      (json_int_t)p->kv_bytes_per_token, "macs_per_token",
                      (json_int_t)p->step_macs_per_token, "limit_gmac_s",
-                     b->machine.macs_per_s * 1e-9, "limit_read_gb_s",
+                     b->machine.macs_per_s * 1e-9, "limit_matrix_gmac_s",
+                     b->machine.matrix_macs_per_s * 1e-9, "limit_read_gb_s",
                      b->machine.read_bytes_per_s * 1e-9);
 }
 
 static void print_head(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->run.engine);
+    char matrix[64] = "";
+    if (b->machine.matrix_macs_per_s > 0)
+        snprintf(matrix, sizeof matrix, " (%s: %.0f)", b->machine.isa,
+                 b->machine.matrix_macs_per_s * 1e-9);
     printf("%s %s on %s, %s, %u threads, K %s, V %s\n"
-           "limits measured now: %.0f GMAC/s, %.1f GB/s; a token is %.3f GMAC, one stream's "
+           "limits measured now: %.0f GMAC/s%s, %.1f GB/s; a token is %.3f GMAC, one stream's "
            "step reads %.3f GB of weights\n"
            "prompt %u, generated %u; one short prompt to warm up\n"
            "streams  prefill t/s   decode t/s    step ms     GMAC/s of limit   GB/s of limit\n",
            p->model_name, p->quantisation, p->cpu_name, p->isa, p->n_threads, p->cache_type_k,
-           p->cache_type_v, b->machine.macs_per_s * 1e-9, b->machine.read_bytes_per_s * 1e-9,
-           (double)p->step_macs_per_token * 1e-9, step_weight_bytes(p, 1) * 1e-9, b->run.n_prompt,
+           p->cache_type_v, b->machine.macs_per_s * 1e-9, matrix,
+           b->machine.read_bytes_per_s * 1e-9, (double)p->step_macs_per_token * 1e-9,
+           step_weight_bytes(p, 1) * 1e-9, b->run.n_prompt,
            b->run.n_gen);
 }
 
@@ -143,9 +161,10 @@ static void print_row(const struct bench *b, const struct bench_row *r)
 {
     const struct shares s = shares(b, r);
     double sum_ms = 0;
-    printf("%7u %12.1f %12.1f %10.2f %10.1f %6.1f %% %6.1f %6.1f %%\n", r->n_streams,
+    printf("%7u %12.1f %12.1f %10.2f %10.1f %6.1f %% %6.1f %6.1f %%%s\n", r->n_streams,
            r->prefill_tok_s, r->decode_tok_s, r->step_ms, s.gmac_s, 100 * s.mac_share,
-           s.weights_gb_s + s.kv_gb_s, 100 * s.read_share);
+           s.weights_gb_s + s.kv_gb_s, 100 * s.read_share,
+           s.is_of_matrix ? "  (of the matrix unit)" : "");
     for (uint32_t i = 0; i < r->n_operations; i++) {
         sum_ms += r->operation[i].ms;
         printf("        %-24s %8.3f ms %6.1f %%\n", r->operation[i].name, r->operation[i].ms,

@@ -12,6 +12,7 @@
 
 /* Of both processors, ascending. */
 #define ISA_NAMES(between)                                                                         \
-    "scalar" between "avx2" between "avxvnni" between "avx512vnni" between "neon" between "i8mm"
+    "scalar" between "avx2" between "avxvnni" between "avx512vnni" between "amx" between "neon"    \
+        between "i8mm"
 
 #endif

@@ -6,6 +6,7 @@
  * x256: one scale per 256 values, for the K-quants. x256u: the same values + 128, for Q6_K, whose
  * weights are the signed operand. x32: one scale per 32 values. Quanta lie in -127 .. 127:
  * d = max|x| / 127, q = x * (127 / max|x|) rounded to nearest, ties to even; all zero: d = 0.
+ * Blocks of 256 fill whole cache lines, so that a matrix unit's rows of 64 lie in one each.
  * NaN, infinities and magnitudes above 2^100 count as 0, so d and d_sum are always finite. */
 #ifndef BACKEND_CPU_ACT_H
 #define BACKEND_CPU_ACT_H
@@ -16,14 +17,14 @@ struct act_x256 {
     int8_t q[256];
     int16_t sum32[8];       /* sums of 32 neighbours */
     float d;
-    int32_t unused[3];
-};                          /* 288 bytes */
+    int32_t unused[11];
+};                          /* 320 bytes */
 
 struct act_x256u {
     uint8_t u[256];         /* q + 128 */
     float d;
-    int32_t unused[3];
-};                          /* 272 bytes */
+    int32_t unused[15];
+};                          /* 320 bytes */
 
 struct act_x32 {
     int8_t q[32];

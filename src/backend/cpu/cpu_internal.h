@@ -1,15 +1,14 @@
 /* Inside the CPU backend: its state, and one recorded operation.
  *
- * Operations are recorded as phases: work cut into parts, with a barrier after each. In steps of
- * few columns, and where a phase is small, each thread has one part. Else there are more, and
- * threads take the next that is free, so that one that is slow or was held up leaves its work to
- * the others (docs/decisions/002-parts-taken-by-threads.md). No result depends on how a phase is
- * cut or by whom a part is computed. submit wakes the team once for the whole step. */
+ * Operations are recorded as phases: work cut into parts, with a barrier after each. Where a phase
+ * is small each thread has one part. Else it has several, which it takes in order, and then what
+ * others have not begun: one that is slow or was held up leaves its work to them
+ * (docs/decisions/002-parts-taken-by-threads.md). No result depends on how a phase is cut or by
+ * whom a part is computed. submit wakes the team once for the whole step. */
 #ifndef BACKEND_CPU_CPU_INTERNAL_H
 #define BACKEND_CPU_CPU_INTERNAL_H
 
 #include <assert.h>
-#include <stdatomic.h>
 
 #include "backend/cpu/attend.h"
 #include "backend/cpu/backend_cpu.h"
@@ -19,6 +18,7 @@
 #include "backend/op_timing.h"
 #include "backend/pack/pack_cache.h"
 #include "base/memory.h"
+#include "base/shares.h"
 #include "base/thread_pool.h"
 
 struct vector {
@@ -52,7 +52,7 @@ typedef void phase_fn(struct cpu_backend *b, const struct phase *p, struct part 
 struct phase {
     phase_fn *run;
     const char *name;               /* of the operation, for timing */
-    uint32_t n_parts;
+    uint32_t parts_a_thread;
     const struct matrix *matrix;    /* embedding or output head */
     const struct linear *linear, *linear2;  /* of a product */
     const struct norm *norm, *norm_after;
@@ -144,7 +144,7 @@ struct cpu_backend {
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
-    atomic_uint *n_taken;           /* (max_phases) parts of each that threads have begun */
+    struct share *shares;           /* (n_threads) of the phase that runs */
     uint32_t n_phases, max_phases;
     struct {
         uint32_t h, att, ff;        /* phases that quantise these: readers say in which forms */

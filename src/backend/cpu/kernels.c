@@ -41,6 +41,13 @@ static void fill_avx512vnni(struct cpu_kernels *k)
     k->rate_read = rate_read_avx512;
 }
 
+static void fill_amx(struct cpu_kernels *k)
+{
+    cpu_product_kquant_amx(k);
+    cpu_product_32_amx(k);
+    k->rate_matrix = rate_tiles_amx;
+}
+
 #elif defined(__aarch64__)
 
 static void fill_neon(struct cpu_kernels *k)
@@ -66,7 +73,7 @@ struct set {
     void (*fill)(struct cpu_kernels *k);
 };
 
-enum { MAX_SETS = 4 };
+enum { MAX_SETS = 5 };
 
 /* The sets of this architecture, ascending; returns how many. */
 static uint32_t list_sets(struct set sets[MAX_SETS])
@@ -78,6 +85,7 @@ static uint32_t list_sets(struct set sets[MAX_SETS])
     sets[n++] = (struct set){ "avx2", isa.avx2, fill_avx2 };
     sets[n++] = (struct set){ "avxvnni", isa.avxvnni, fill_avxvnni };
     sets[n++] = (struct set){ "avx512vnni", isa.avx512vnni, fill_avx512vnni };
+    sets[n++] = (struct set){ "amx", isa.amx, fill_amx };
 #elif defined(__aarch64__)
     const struct cpu_isa isa = cpu_isa_read();
     sets[n++] = (struct set){ "neon", isa.neon, fill_neon };

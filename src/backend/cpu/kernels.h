@@ -32,6 +32,25 @@ enum { MAX_PRODUCT_COLS = 12 };
 typedef void product_fn(const uint8_t *panel, uint32_t n_k, const void *x, uint32_t ld, float *out,
                         size_t ld_out, uint32_t n_cols, size_t ahead_bytes);
 
+/* A product of neighbouring panels with many columns at once: what product_fn gives for each of
+ * them, to the byte. */
+struct wide_product {
+    const uint8_t *panel;       /* (n_panels), one after the other */
+    uint32_t n_panels, n_k;
+    const void *x;              /* as for product_fn */
+    uint32_t ld, n_cols;        /* any number of columns, one or more */
+    float *out;                 /* [c * ld_out + 16 * panel + row] */
+    size_t ld_out;
+    bool adds;                  /* out += the product */
+};
+
+typedef void wide_product_fn(const struct wide_product *w);
+
+struct wide_kernel {
+    wide_product_fn *run;       /* NULL: there is none */
+    uint32_t from_cols;         /* fewer columns product_fn does faster */
+};
+
 /* The bias of keys that are stored without it. The key at position p lacks the bias turned by p,
  * which is turned to the first position of p's page and then on by p % 16. */
 struct key_bias {
@@ -95,6 +114,7 @@ struct cpu_kernels {
     const char *isa;                                /* the most capable set in use: "avx512vnni" */
 
     product_fn *product[N_PANEL_FORMATS];
+    struct wide_kernel wide[N_PANEL_FORMATS];       /* of matrix units */
 
     /* Quantises n values (multiple of 256 or 32) of one column into block b of `to`, b = 0 .. with
      * distance ld; to_u may be NULL, to may be NULL. */
@@ -154,12 +174,13 @@ struct cpu_kernels {
     uint32_t max_walk_rows;
 
     rate_dot_fn *rate_dot;      /* what the machine can do at most: serves no model */
+    rate_dot_fn *rate_matrix;   /* of the matrix unit that `wide` uses; NULL: there is none */
     rate_read_fn *rate_read;
 };
 
 /* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on
- * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni"; Arm: "neon"
- * "i8mm". */
+ * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni" "amx"; Arm:
+ * "neon" "i8mm". */
 bool cpu_kernels_get(struct cpu_kernels *out, const char *isa);
 
 /* Names of the sets this machine can run, ascending; for tests. Returns how many. */
@@ -177,6 +198,8 @@ void cpu_product_kquant_avx512(struct cpu_kernels *k);
 void cpu_product_32_avx512(struct cpu_kernels *k);
 void cpu_vector_avx512(struct cpu_kernels *k);
 void cpu_attention_avx512(struct cpu_kernels *k);
+void cpu_product_kquant_amx(struct cpu_kernels *k);
+void cpu_product_32_amx(struct cpu_kernels *k);
 void cpu_product_neon(struct cpu_kernels *k);
 void cpu_product_i8mm(struct cpu_kernels *k);
 void cpu_vector_neon(struct cpu_kernels *k);

@@ -245,10 +245,8 @@ void cpu_attend(struct backend *base, const struct qkv_weights *w, const struct 
     struct phase *p = phase_add(b, run_attend, "attend");
     p->qkv = w;
     p->attention = a;
-    if (b->batch.n_cols >= MANY_COLS) {     /* else its cost is not asked for */
-        const struct cut cut = cut_of(b, heads_of(b, a), b->params.n_threads);
-        phase_set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * heads_of(b, a).d_head);
-    }
+    const struct cut cut = cut_of(b, heads_of(b, a), b->params.n_threads);
+    phase_set_cost(b, p, ATTEND_NS * (double)total_cost(b, p, &cut) * heads_of(b, a).d_head);
     b->writer.att = b->n_phases;
     p = phase_add(b, run_quantise_attended, "quantise");
     p->qkv = w;

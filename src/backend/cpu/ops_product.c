@@ -5,7 +5,9 @@
 #include "backend/cpu/phase.h"
 #include "backend/cpu/product.h"
 
-enum { FUSED_TILE = 256 };      /* columns of gate, up and activation at a time */
+/* Columns of gate, up and activation at a time: no more than the first, and no fewer than the last
+ * for the sake of an even split. */
+enum { FUSED_TILE = 256, SMALL_FUSED_TILE = 64 };
 
 static void run_product_add(struct cpu_backend *b, const struct phase *p, struct part part)
 {
@@ -92,13 +94,24 @@ static void run_activation(struct cpu_backend *b, const struct phase *p, struct 
     }
 }
 
+/* Into how many tiles the columns are cut: there should be an item for every part of the phase,
+ * however narrow the matrix and many the threads. */
+static uint32_t n_fused_tiles(uint32_t n_pieces, uint32_t n_cols, uint32_t n_threads)
+{
+    const uint32_t fewest = (n_cols + FUSED_TILE - 1) / FUSED_TILE;
+    const uint32_t most = (n_cols + SMALL_FUSED_TILE - 1) / SMALL_FUSED_TILE;
+    const uint32_t wanted = (MAX_PARTS_A_THREAD * n_threads + n_pieces - 1) / n_pieces;
+    return wanted < fewest ? fewest : wanted > most ? most : wanted;
+}
+
 /* Both at once, for steps of many columns: their gates and ups together are larger than any cache,
  * and would be written to memory and read again. Items are pieces of 256 values of a tile of
  * columns; a thread keeps those of one item in rows of its own, (n_cols, 256), of the buffers. */
 static void run_fused_gate_up(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t d_ff = p->linear->weight->n_rows, n_pieces = (d_ff + 255) / 256;
-    const uint32_t n_cols = b->batch.n_cols, n_tiles = (n_cols + FUSED_TILE - 1) / FUSED_TILE;
+    const uint32_t n_cols = b->batch.n_cols;
+    const uint32_t n_tiles = n_fused_tiles(n_pieces, n_cols, b->params.n_threads);
     const struct range items = range_of(n_pieces * n_tiles, part);
     float *gates = b->gate + (size_t)part.thread * n_cols * 256;
     float *ups = b->up + (size_t)part.thread * n_cols * 256;

@@ -6,38 +6,32 @@
 
 struct phase *phase_add(struct cpu_backend *b, phase_fn *run, const char *name)
 {
-    struct phase *p = &b->phase[b->n_phases];
-    *p = (struct phase){ .run = run, .name = name, .n_parts = b->params.n_threads };
-    atomic_store_explicit(&b->n_taken[b->n_phases++], 0, memory_order_relaxed);
+    struct phase *p = &b->phase[b->n_phases++];
+    *p = (struct phase){ .run = run, .name = name, .parts_a_thread = 1 };
     return p;
 }
 
 void phase_set_cost(struct cpu_backend *b, struct phase *p, double ns)
 {
     const uint32_t n_threads = b->params.n_threads;
-    const double parts_a_thread = ns / n_threads / PART_NS;
-    if (n_threads == 1 || b->batch.n_cols < MANY_COLS || parts_a_thread < 2) return;
-    p->n_parts = n_threads * (parts_a_thread < MAX_PARTS_A_THREAD ? (uint32_t)parts_a_thread
-                                                                   : MAX_PARTS_A_THREAD);
+    const double n = ns / n_threads / (n_threads > FEW_THREADS ? PART_NS : FEW_THREADS_PART_NS);
+    if (n_threads == 1 || n < 2) return;
+    p->parts_a_thread = n < MAX_PARTS_A_THREAD ? (uint32_t)n : MAX_PARTS_A_THREAD;
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* This thread's parts of a phase: the one that is its own, or as many as it comes to. What a part
- * reads was written before the last barrier, so taking one orders nothing. */
+/* This thread's parts of a phase, and what others have not begun; where each has one, its own. */
 static void run_parts(struct cpu_backend *b, uint32_t phase, uint32_t id)
 {
     const struct phase *p = &b->phase[phase];
-    if (p->n_parts == b->params.n_threads) {
-        p->run(b, p, (struct part){ id, p->n_parts, id });
+    const uint32_t n_threads = b->params.n_threads, n_parts = n_threads * p->parts_a_thread;
+    struct share_walk walk = share_walk_begin(b->shares, n_threads, p->parts_a_thread, phase, id);
+    if (p->parts_a_thread == 1) {
+        p->run(b, p, (struct part){ id, n_parts, id });
         return;
     }
-    for (;;) {
-        const unsigned next =
-            atomic_fetch_add_explicit(&b->n_taken[phase], 1, memory_order_relaxed);
-        if (next >= p->n_parts) return;
-        p->run(b, p, (struct part){ next, p->n_parts, id });
-    }
+    for (uint32_t i; share_walk_next(&walk, &i);) p->run(b, p, (struct part){ i, n_parts, id });
 }
 
 static void run_phases(void *arg, uint32_t id, uint32_t n_threads)
@@ -60,6 +54,7 @@ pl_status cpu_submit(struct backend *base, pl_err *err)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     (void)err;
+    shares_clear(b->shares, b->params.n_threads);
     thread_pool_run(b->pool, run_phases, b);
     return PL_OK;
 }

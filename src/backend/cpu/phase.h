@@ -14,13 +14,14 @@
 #define QUANTISE_NS 0.2
 #define SAMPLE_NS 20000.0           /* a row of logits */
 
-/* A part takes a core about so long at least: a shorter one loses more by its ends (panels that
- * were fetched for nothing, activations that another core has) than it can even out. */
-#define PART_NS 60000.0
-enum { MAX_PARTS_A_THREAD = 8, MANY_COLS = 64 };
+/* A part takes a core about so long at least: a shorter one loses more by its ends than it can even
+ * out. A team of few threads has less to even out. */
+#define PART_NS 15000.0
+#define FEW_THREADS_PART_NS 60000.0
+enum { MAX_PARTS_A_THREAD = 8, FEW_THREADS = 4, MANY_COLS = 64 };
 
-/* The next phase of the step. It has one part a thread unless its cost, in nanoseconds of one core,
- * is told, is large, and the step has MANY_COLS or more. */
+/* The next phase of the step. It has one part a thread, the thread's own, unless its cost, in
+ * nanoseconds of one core, is told and is large. */
 struct phase *phase_add(struct cpu_backend *b, phase_fn *run, const char *name);
 void phase_set_cost(struct cpu_backend *b, struct phase *p, double ns);
 

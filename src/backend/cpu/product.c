@@ -8,7 +8,9 @@
 
 #include "backend/cpu/phase.h"
 
-enum { TILE_BYTES = 448 << 10 };    /* of activations: under half of a 1 MB second-level cache */
+/* Of activations: about half of a 1 MB second-level cache. A matrix unit reads them once for several
+ * panels, so from further away, too. */
+enum { TILE_BYTES = 500 << 10, WIDE_TILE_BYTES = 1536 << 10 };
 
 static const void *act_of(const struct act *act, enum act_format format, uint32_t col)
 {
@@ -28,11 +30,31 @@ static size_t act_col_bytes(enum act_format format, uint32_t n_k)
     }
 }
 
-static uint32_t n_tiles_of(const struct matrix *m, uint32_t n_cols)
+static uint32_t n_tiles_of(const struct matrix *m, uint32_t n_cols, size_t tile_bytes)
 {
     const size_t bytes = act_col_bytes(panel_act(m->format), m->n_k) * n_cols;
-    const uint32_t n_tiles = (uint32_t)((bytes + TILE_BYTES - 1) / TILE_BYTES);
+    const uint32_t n_tiles = (uint32_t)((bytes + tile_bytes - 1) / tile_bytes);
     return n_tiles < n_cols ? n_tiles : n_cols;
+}
+
+/* The same with a matrix unit: tiles of columns outside, the rest is the kernel's. */
+static void walk_wide(const struct cpu_backend *b, const struct matrix *m, const struct act *act,
+                      struct range cols, uint32_t ld, struct range panels, float *out,
+                      size_t ld_out, bool adds)
+{
+    const uint32_t n_cols = cols.last - cols.first;
+    const uint32_t n_tiles = n_tiles_of(m, n_cols, WIDE_TILE_BYTES);
+    for (uint32_t t = 0; t < n_tiles; t++) {
+        const struct range tile = even_range(n_cols, t, n_tiles);
+        const uint32_t c = cols.first + tile.first;
+        b->k.wide[m->format].run(&(struct wide_product){
+            .panel = m->panel + panels.first * m->panel_bytes,
+            .n_panels = panels.last - panels.first, .n_k = m->n_k,
+            .x = act_of(act, panel_act(m->format), c), .ld = ld,
+            .n_cols = tile.last - tile.first, .out = out + c * ld_out, .ld_out = ld_out,
+            .adds = adds,
+        });
+    }
 }
 
 /* The walk of all: out = product, or out += product where `adds`, a constant once inlined. out
@@ -42,9 +64,14 @@ static inline void walk_panels(const struct cpu_backend *b, const struct matrix 
                                struct range panels, float *out, size_t ld_out, const bool adds)
 {
     const uint32_t n_cols = cols.last - cols.first;
+    const struct wide_kernel *wide = &b->k.wide[m->format];
+    if (wide->run && n_cols >= wide->from_cols) {
+        walk_wide(b, m, act, cols, ld, panels, out, ld_out, adds);
+        return;
+    }
     product_fn *product = b->k.product[m->format];
     const enum act_format format = panel_act(m->format);
-    const uint32_t n_tiles = n_tiles_of(m, n_cols);
+    const uint32_t n_tiles = n_tiles_of(m, n_cols, TILE_BYTES);
     float sum[MAX_PRODUCT_COLS][PANEL_ROWS] __attribute__((aligned(64)));
 
     for (uint32_t t = 0; t < n_tiles; t++) {

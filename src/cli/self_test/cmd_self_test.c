@@ -34,10 +34,13 @@ static void print_machine(void)
 
 static pl_status measure(const char *backend, pl_machine *m, pl_err *err)
 {
+    char matrix[64] = "";
     const pl_status st = pl_machine_measure(m, backend, 0, err);
+    if (m->matrix_macs_per_s > 0)
+        snprintf(matrix, sizeof matrix, " (%.0f by the matrix unit)", m->matrix_macs_per_s * 1e-9);
     if (!st)
-        printf("limits  %s: %.0f G multiply-adds a second, %.1f GB/s read\n", m->isa,
-               m->macs_per_s * 1e-9, m->read_bytes_per_s * 1e-9);
+        printf("limits  %s: %.0f G multiply-adds a second%s, %.1f GB/s read\n", m->isa,
+               m->macs_per_s * 1e-9, matrix, m->read_bytes_per_s * 1e-9);
     return st;
 }
 

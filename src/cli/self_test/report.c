@@ -107,6 +107,9 @@ static void add_rates(struct strbuf *to, const struct self_report *r)
     add_us(to, r->machine.hand_over_s);
     add_us(to, r->machine.barrier_s);
     strbuf_add_str(to, "\n");
+    if (r->machine.matrix_macs_per_s > 0)
+        strbuf_addf(to, "| the processor's matrix unit | %.1f | - | - | - |\n",
+                    r->machine.matrix_macs_per_s * 1e-9);
     add_constants(to, r);
 }
 

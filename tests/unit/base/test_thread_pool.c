@@ -17,11 +17,13 @@
 
 enum { MAX_TEAM = 40, N_ROUNDS = 60 };
 
-/* One core, as many as there are, and far more. */
+/* One core, as many as there are, and far more; a barrier of one gate, of two, of four. */
 static uint32_t team_size(int i)
 {
-    const uint32_t cores = cpu_performance_cores(), sizes[] = { 1, 2, 3, cores, 2 * cores + 3 };
-    return i < 5 ? sizes[i] < MAX_TEAM ? sizes[i] : MAX_TEAM : 0;
+    const uint32_t cores = cpu_performance_cores();
+    const uint32_t sizes[] = { 1, 2, 3, cores, 2 * cores + 3, 8, 9, 26 };
+    const int n = sizeof sizes / sizeof *sizes;
+    return i < n ? sizes[i] < MAX_TEAM ? sizes[i] : MAX_TEAM : 0;
 }
 
 static struct thread_pool *open_team(uint32_t n)
