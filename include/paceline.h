@@ -212,6 +212,9 @@ typedef struct pl_machine {
     double macs_per_s;
     double matrix_macs_per_s;
     double read_bytes_per_s;
+    /* Of next to no work; 0: this backend does not measure them. Until the host knows that what it
+     * handed over is done; between two operations of which one waits for the other. */
+    double hand_over_s, barrier_s;
 } pl_machine;
 
 /* Whether this machine has what the backend computes on (a name as in pl_params), and what that is

@@ -30,6 +30,7 @@ CLI_MAY_INCLUDE = {
     "pull": {"models"},
     "plan": {"models"},
     "doctor": {"models", "plan"},
+    "self_test": {"models", "plan"},
     "run": {"models"},
     "serve": {"models", "pull"},
     "service": {"models", "serve"},

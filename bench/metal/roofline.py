@@ -28,7 +28,8 @@ def entries(macro):
 
 
 COUNT = {name: int(value) for name, value in entries("METAL_COUNT")}
-GET = {name.lower(): int(get) for name, get, _, _ in entries("METAL_FORMAT")}
+TILE = {name.lower(): int(tile) for name, tile, _, _ in entries("METAL_FORMAT")}
+BITS = {name.lower(): float(bits) for name, _, _, bits in entries("METAL_FORMAT")}
 LOAD = {name.lower(): int(load) for name, _, load, _ in entries("METAL_FORMAT")}
 STAGE = {name.lower(): int(stage) for name, stage in entries("METAL_KV")}
 KV_BYTES = {"f16": 2, "bf16": 2, "q8_0": 34 / 32, "f8_e4m3": 1 + 4 / 128}
@@ -65,11 +66,17 @@ def dispatches(columns):
 def chunk(fmt, columns):
     """A chunk's multiply-adds by the matrix unit, and its other lane instructions, of 32 lanes
     each."""
-    unpack = 16 * GET[fmt] + LOAD[fmt] + COUNT["LOOP"]
-    # a lane a row: sixteen pairs, a load of eight values a fragment and column
-    if columns <= FEW:
-        return 0, 32 * (unpack + COUNT["ROW_LOAD"] + columns * (32 + 8))
-    return 32 * 32 * columns, 32 * (unpack + 4 * (columns // FRAGMENT) * COUNT["COLUMN_LOAD"])
+    unpack = COUNT["ROW_TILES"] * TILE[fmt] + LOAD[fmt] + COUNT["LOOP"]
+    if columns <= FEW:          # a lane a row
+        loads = (columns + 1) // 2 * COUNT["FEW_LOAD"]
+        return 0, 32 * (unpack + COUNT["ROW_LOAD"] + columns * 32 + loads)
+    return 32 * 32 * columns, 32 * (unpack + columns // FRAGMENT * COUNT["COLUMN_LOAD"])
+
+
+def chunk_s(fmt, columns):
+    """Seconds of a chunk on all cores at once, by arithmetic."""
+    macs, lanes = chunk(fmt, columns)
+    return macs / PRO[0] + lanes / PRO[1]
 
 
 def attention(kv_type, d_head, rows):
@@ -91,15 +98,24 @@ def table(head, rows):
 
 
 def shares():
+    counts = [FRAGMENT * nb for nb in range(1, COUNT["MOST_FRAGMENTS"] + 1)]
+    share = {fmt: [100 * chunk(fmt, n)[0] / PRO[0] / chunk_s(fmt, n) for n in counts]
+             for fmt in TILE}
+    share["in the mean"] = [sum(of) / len(TILE) for of in zip(*share.values())]
+    return table(["format, columns", *map(str, counts)],
+                 [[name, *(f"{x:.0f} %" for x in of)] for name, of in share.items()])
+
+
+def reads():
+    """What a core reads a clock, in bytes, while products run at the modelled speed: packed weights
+    from memory, activations from a cache, as often as there are tiles of 32 rows."""
     rows = []
-    for fmt in GET:
-        cells = []
-        for nb in range(1, COUNT["MOST_FRAGMENTS"] + 1):
-            macs, lanes = chunk(fmt, FRAGMENT * nb)
-            alone = macs / PRO[0]
-            cells.append(f"{100 * alone / (alone + lanes / PRO[1]):.0f} %")
-        rows.append([fmt, *cells])
-    return table(["format, columns", *(str(8 * nb) for nb in range(1, 9))], rows)
+    for fmt in ("f16", "q8_0", "q4_k"):
+        for n in (8, 24, 64):
+            clocks = chunk_s(fmt, n) * PRO[1] / 128     # of a core, were it alone with the chunk
+            rows.append([fmt, str(n), f"{32 * 32 * BITS[fmt] / 8 / clocks:.1f}",
+                         f"{n / FRAGMENT * COUNT['COLUMN_BYTES'] / clocks:.1f}"])
+    return table(["format", "columns", "weights", "activations"], rows)
 
 
 def executed():
@@ -178,7 +194,8 @@ def main():
     p.add_argument("--write", action="store_true")
     p.add_argument("--check", action="store_true")
     args = p.parse_args()
-    tables = {"shares": shares(), "columns": executed(), "decode": decode(args.binary),
+    tables = {"shares": shares(), "reads": reads(), "columns": executed(),
+              "decode": decode(args.binary),
               "attention": attended(), "picks": picks()}
     old = args.page.read_text()
     if args.write:

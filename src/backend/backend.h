@@ -540,6 +540,9 @@ struct backend_rates {
     double matrix_macs_per_s;   /* of int8 by the CPU's matrix unit, 0: it has none, or this engine
                                  * has no kernels for it */
     double read_bytes_per_s;    /* plain reads of memory far larger than any cache */
+    /* Of next to no work, 0 where nobody measured: from the host's word until it knows that the
+     * work is over; between two operations of which one waits for the other. */
+    double hand_over_s, barrier_s;
 };
 
 struct backend_ops {

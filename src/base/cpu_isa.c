@@ -22,6 +22,11 @@
 #endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#include <sys/prctl.h>
+#endif
+
+#if defined(__aarch64__)
+enum { SME_BYTES = 64 };        /* of a vector: what the kernels are written for */
 #endif
 
 #if defined(__x86_64__)
@@ -86,6 +91,14 @@ static void brand(char *out, size_t n)
 
 #elif defined(__aarch64__) && defined(__linux__)
 
+/* Bytes of a vector in streaming mode, for this process; 0: there is none. */
+static int streaming_bytes(void)
+{
+    enum { GET_LENGTH = 64 /* PR_SME_GET_VL */, LENGTH = 0xffff };
+    const int length = prctl(GET_LENGTH, 0, 0, 0, 0);
+    return length < 0 ? 0 : length & LENGTH;
+}
+
 struct cpu_isa cpu_isa_read(void)
 {
     /* HWCAP_ASIMDHP 1 << 10, HWCAP_ASIMDDP 1 << 20, HWCAP2_I8MM 1 << 13 */
@@ -93,6 +106,8 @@ struct cpu_isa cpu_isa_read(void)
     struct cpu_isa isa = { 0 };
     isa.neon = (one >> 10 & 1) && (one >> 20 & 1);
     isa.i8mm = isa.neon && (two >> 13 & 1);
+    /* HWCAP2_SME 1 << 23, HWCAP2_SME_I8I32 1 << 26 */
+    isa.sme = isa.i8mm && (two >> 23 & 1) && (two >> 26 & 1) && streaming_bytes() == SME_BYTES;
     return isa;
 }
 
@@ -115,11 +130,12 @@ static void brand(char *out, size_t n)
 
 #elif defined(__APPLE__)
 
-static bool has(const char *name)
+/* 0 where there is no such name. */
+static int has(const char *name)
 {
     int value = 0;
     size_t n = sizeof value;
-    return !sysctlbyname(name, &value, &n, NULL, 0) && value;
+    return sysctlbyname(name, &value, &n, NULL, 0) ? 0 : value;
 }
 
 struct cpu_isa cpu_isa_read(void)
@@ -127,6 +143,8 @@ struct cpu_isa cpu_isa_read(void)
     struct cpu_isa isa = { 0 };
     isa.neon = has("hw.optional.arm.FEAT_DotProd") && has("hw.optional.arm.FEAT_FP16");
     isa.i8mm = isa.neon && has("hw.optional.arm.FEAT_I8MM");
+    isa.sme = isa.i8mm && has("hw.optional.arm.FEAT_SME") && has("hw.optional.arm.SME_I8I32") &&
+              has("hw.optional.arm.sme_max_svl_b") == SME_BYTES;
     return isa;
 }
 

@@ -14,6 +14,7 @@ struct cpu_isa {
                          * process use them */
     bool neon;          /* with dotprod and fp16 */
     bool i8mm;
+    bool sme;           /* int8 outer products in streaming mode, of vectors of 64 bytes */
 };
 
 /* Features that the operating system lets programs use. */

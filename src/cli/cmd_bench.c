@@ -1,43 +1,24 @@
 /* paceline bench: prefill and decode rates of a model on this machine, in-process, through the same
- * scheduler and sampler that serve requests, beside the limits measured in the same minute.
- *
- * Counted as llama-batched-bench counts: every prompt is read before any reply goes on; the
- * prefill rate is prompt tokens over the time of those steps, the decode rate reply tokens of all
- * streams over the time of the steps after them. The first reply token comes with the last prompt
- * column and so counts in neither; choosing the tokens is in the time (there it is not). Before
- * the first row a short prompt is run and thrown away, to warm up. */
-#include <inttypes.h>
+ * scheduler and sampler that serve requests, beside the limits measured in the same minute. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-#include "base/rng.h"
+#include "cli/bench_rows.h"
 #include "cli/cli.h"
 #include "cli/load_progress.h"
 #include "cli/models/models.h"
 #include "estimate/estimate.h"
 
-enum { MAX_ROWS = 32, MAX_ROUNDS = 16, WARM_UP_TOKENS = 16, SIGN_NS = 200000000 };
+enum { MAX_ROWS = 32, MAX_ROUNDS = 16 };
 enum { MATRIX_COLUMNS = 10 };   /* from which on a CPU's matrix unit computes products */
 
 struct bench {
     pl_params params;
     uint32_t streams[MAX_ROWS], n_rows;
-    uint32_t n_prompt, n_gen, n_rounds;
-    pl_engine *engine;
+    uint32_t n_rounds;
+    struct bench_run run;
     pl_machine machine;
-};
-
-struct row {
-    uint32_t n_streams;
-    double prefill_tok_s, decode_tok_s, step_ms;
-    struct {
-        const char *name;
-        double ms;              /* of a decode step */
-    } operation[PL_OPERATIONS_MAX];
-    uint32_t n_operations;
 };
 
 /* What a row did, and its share of what the machine can do. */
@@ -63,130 +44,19 @@ static bool parse_streams(struct bench *b, const char *list)
     return false;
 }
 
-static pl_status submit(struct bench *b, struct rng *rng, uint32_t n_prompt, uint32_t n_gen,
-                        pl_stream **out, pl_err *err)
-{
-    int32_t *tokens = malloc(n_prompt * sizeof *tokens);
-    if (!tokens) return PL_E_MEMORY;
-    const uint32_t n_vocab = pl_engine_plan(b->engine)->n_vocab;
-    for (uint32_t i = 0; i < n_prompt; i++) tokens[i] = (int32_t)rng_below(rng, n_vocab);
-    pl_request request = { .tokens = tokens, .n_tokens = n_prompt, .max_tokens = n_gen,
-                           .sampling = pl_sampling_default(), .ignore_eos = true };
-    request.sampling.temperature = 0;
-    const pl_status st = pl_submit(b->engine, &request, out, err);
-    free(tokens);
-    return st;
-}
-
-/* How far a row is, for whoever waits: a large model takes minutes for one. */
-struct sign {
-    const struct bench *bench;
-    uint64_t n_before, n_total, next_ns;    /* tokens of steps */
-    uint32_t n_streams;
-    bool is_shown;
-};
-
-static uint64_t tokens_so_far(const struct bench *b)
-{
-    pl_stats s;
-    pl_stats_read(b->engine, &s);
-    return s.n_prefill_step_tokens + s.n_decode_step_tokens;
-}
-
-static void show_sign(struct sign *s)
-{
-    const uint64_t now_ns = clock_ns();
-    if (!s->is_shown || now_ns < s->next_ns) return;
-    s->next_ns = now_ns + SIGN_NS;
-    fprintf(stderr, "\r%7u streams: %" PRIu64 " of %" PRIu64 " tokens\033[K", s->n_streams,
-            tokens_so_far(s->bench) - s->n_before, s->n_total);
-}
-
-static void wait_for_end(pl_stream *stream, struct sign *sign)
-{
-    for (pl_event event = { .kind = PL_EVENT_TOKEN }; event.kind != PL_EVENT_END;)
-        if (!pl_stream_next(stream, &event)) {
-            event.kind = PL_EVENT_TOKEN;
-            pl_stream_wait(stream, 1000);
-            show_sign(sign);
-        }
-}
-
-static pl_status warm_up(struct bench *b, pl_err *err)
-{
-    const uint32_t n_prompt = b->n_prompt < WARM_UP_TOKENS ? b->n_prompt : WARM_UP_TOKENS;
-    pl_stream *stream = NULL;
-    struct rng rng;
-
-    rng_seed(&rng, 0);
-    const pl_status st = submit(b, &rng, n_prompt, 2, &stream, err);
-    if (!st) wait_for_end(stream, &(struct sign){ .is_shown = false });
-    pl_stream_close(stream);
-    return st;
-}
-
-/* Milliseconds of a decode step by operation. Operations are only ever added to the list. */
-static void set_operations(struct row *row, const pl_stats *before, const pl_stats *after,
-                           double n_steps)
-{
-    row->n_operations = n_steps > 0 ? after->n_operations : 0;
-    for (uint32_t i = 0; i < row->n_operations; i++) {
-        const uint64_t ns = after->operation[i].decode_ns -
-                            (i < before->n_operations ? before->operation[i].decode_ns : 0);
-        row->operation[i].name = after->operation[i].name;
-        row->operation[i].ms = (double)ns * 1e-6 / n_steps;
-    }
-}
-
-static pl_status run_row(struct bench *b, uint32_t n_streams, struct row *out, pl_err *err)
-{
-    pl_stream **streams = calloc(n_streams, sizeof *streams);
-    pl_stats before, after;
-    struct rng rng;
-    pl_status st = streams ? PL_OK : PL_E_MEMORY;
-
-    rng_seed(&rng, n_streams);
-    pl_stats_read(b->engine, &before);
-    struct sign sign = { .bench = b, .n_streams = n_streams, .n_before = tokens_so_far(b),
-                         .n_total = (uint64_t)n_streams * (b->n_prompt + b->n_gen - 1),
-                         .next_ns = clock_ns() + SIGN_NS, .is_shown = isatty(STDERR_FILENO) };
-    for (uint32_t i = 0; !st && i < n_streams; i++)
-        st = submit(b, &rng, b->n_prompt, b->n_gen, &streams[i], err);
-    for (uint32_t i = 0; streams && i < n_streams && streams[i]; i++) {
-        if (!st) wait_for_end(streams[i], &sign);
-        pl_stream_close(streams[i]);
-    }
-    if (sign.is_shown) fputs("\r\033[K", stderr);
-    free(streams);
-    pl_stats_read(b->engine, &after);
-
-    const uint64_t decode_ns = after.decode_step_ns - before.decode_step_ns;
-    const uint64_t prefill_ns = after.prefill_step_ns - before.prefill_step_ns;
-    const uint64_t n_decode = after.n_decode_step_tokens - before.n_decode_step_tokens;
-    const uint64_t n_prefill = after.n_prefill_step_tokens - before.n_prefill_step_tokens;
-    *out = (struct row){
-        .n_streams = n_streams,
-        .prefill_tok_s = prefill_ns ? (double)n_prefill * 1e9 / (double)prefill_ns : 0,
-        .decode_tok_s = decode_ns ? (double)n_decode * 1e9 / (double)decode_ns : 0,
-    };
-    out->step_ms = out->decode_tok_s > 0 ? n_streams * 1e3 / out->decode_tok_s : 0;
-    set_operations(out, &before, &after, (double)n_decode / n_streams);
-    return st;
-}
-
 static int by_decode_rate(const void *a, const void *b)
 {
-    const double x = ((const struct row *)a)->decode_tok_s;
-    const double y = ((const struct row *)b)->decode_tok_s;
+    const double x = ((const struct bench_row *)a)->decode_tok_s;
+    const double y = ((const struct bench_row *)b)->decode_tok_s;
     return (x > y) - (x < y);
 }
 
 /* The round with the median decode rate. */
-static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct row *out, pl_err *err)
+static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct bench_row *out, pl_err *err)
 {
-    struct row round[MAX_ROUNDS];
+    struct bench_row round[MAX_ROUNDS];
     pl_status st = PL_OK;
-    for (uint32_t i = 0; !st && i < b->n_rounds; i++) st = run_row(b, n_streams, &round[i], err);
+    for (uint32_t i = 0; !st && i < b->n_rounds; i++) st = bench_row_run(&b->run, n_streams, &round[i], err);
     qsort(round, b->n_rounds, sizeof *round, by_decode_rate);
     *out = round[b->n_rounds / 2];
     return st;
@@ -202,16 +72,16 @@ static double step_weight_bytes(const pl_plan *p, uint32_t n_columns)
 static bool uses_matrix(const struct bench *b, uint32_t n_columns)
 {
     return b->machine.matrix_macs_per_s > 0 && n_columns >= MATRIX_COLUMNS &&
-           !strcmp(pl_engine_plan(b->engine)->isa, b->machine.isa);
+           !strcmp(pl_engine_plan(b->run.engine)->isa, b->machine.isa);
 }
 
 /* Of a decode step. KV as full attention reads it with half of the reply written; an attention
  * window reads less. */
-static struct shares shares(const struct bench *b, const struct row *r)
+static struct shares shares(const struct bench *b, const struct bench_row *r)
 {
-    const pl_plan *p = pl_engine_plan(b->engine);
+    const pl_plan *p = pl_engine_plan(b->run.engine);
     const double steps_s = r->decode_tok_s / r->n_streams, macs = (double)p->step_macs_per_token;
-    const double kv_bytes = (b->n_prompt + b->n_gen / 2.0) * (double)p->kv_bytes_per_token;
+    const double kv_bytes = (b->run.n_prompt + b->run.n_gen / 2.0) * (double)p->kv_bytes_per_token;
     const double weight_bytes = step_weight_bytes(p, r->n_streams);
     const bool is_of_matrix = uses_matrix(b, r->n_streams);
     const double by_macs = (is_of_matrix ? b->machine.matrix_macs_per_s : b->machine.macs_per_s) /
@@ -231,7 +101,7 @@ static struct shares shares(const struct bench *b, const struct row *r)
     };
 }
 
-static json_t *operations_json(const struct row *r)
+static json_t *operations_json(const struct bench_row *r)
 {
     json_t *all = json_object();
     for (uint32_t i = 0; i < r->n_operations; i++)
@@ -239,25 +109,25 @@ static json_t *operations_json(const struct row *r)
     return all;
 }
 
-static json_t *row_json(const struct bench *b, const struct row *r)
+static json_t *row_json(const struct bench *b, const struct bench_row *r)
 {
     const struct shares s = shares(b, r);
     json_t *row = json_pack(
         "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:s s:f s:f s:f}", "streams",
-        (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->n_prompt, "gen_tokens",
-        (json_int_t)b->n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s", r->prefill_tok_s,
-        "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
-        s.gmac_s, "mac_share", s.mac_share, "mac_limit", s.is_of_matrix ? "matrix" : "vector", "read_share", s.read_share, "limit_tok_s",
-        s.limit_tok_s, "share_of_limit", s.share);
+        (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->run.n_prompt, "gen_tokens",
+        (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s",
+        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
+        s.gmac_s, "mac_share", s.mac_share, "mac_limit", s.is_of_matrix ? "matrix" : "vector",
+        "read_share", s.read_share, "limit_tok_s", s.limit_tok_s, "share_of_limit", s.share);
     if (r->n_operations) json_object_set_new(row, "operation_ms", operations_json(r));
     return row;
 }
 
 static json_t *machine_json(const struct bench *b)
 {
-    const pl_plan *p = pl_engine_plan(b->engine);
-    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f s:f}", "cpu", p->cpu_name,
-                     "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
+    const pl_plan *p = pl_engine_plan(b->run.engine);
+    return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f s:f}", "cpu",
+                     p->cpu_name, "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
                      "model", p->model_name, "quantisation", p->quantisation, "cache_type_k",
                      p->cache_type_k, "cache_type_v", p->cache_type_v, "step_weight_bytes",
                      (json_int_t)p->step_weight_bytes, "kv_bytes_per_token",
@@ -270,7 +140,7 @@ static json_t *machine_json(const struct bench *b)
 
 static void print_head(const struct bench *b)
 {
-    const pl_plan *p = pl_engine_plan(b->engine);
+    const pl_plan *p = pl_engine_plan(b->run.engine);
     char matrix[64] = "";
     if (b->machine.matrix_macs_per_s > 0)
         snprintf(matrix, sizeof matrix, " (%s: %.0f)", b->machine.isa,
@@ -282,11 +152,12 @@ static void print_head(const struct bench *b)
            "streams  prefill t/s   decode t/s    step ms     GMAC/s of limit   GB/s of limit\n",
            p->model_name, p->quantisation, p->cpu_name, p->isa, p->n_threads, p->cache_type_k,
            p->cache_type_v, b->machine.macs_per_s * 1e-9, matrix,
-           b->machine.read_bytes_per_s * 1e-9, (double)p->step_macs_per_token * 1e-9, step_weight_bytes(p, 1) * 1e-9, b->n_prompt,
-           b->n_gen);
+           b->machine.read_bytes_per_s * 1e-9, (double)p->step_macs_per_token * 1e-9,
+           step_weight_bytes(p, 1) * 1e-9, b->run.n_prompt,
+           b->run.n_gen);
 }
 
-static void print_row(const struct bench *b, const struct row *r)
+static void print_row(const struct bench *b, const struct bench_row *r)
 {
     const struct shares s = shares(b, r);
     double sum_ms = 0;
@@ -308,11 +179,11 @@ static void print_row(const struct bench *b, const struct row *r)
 static pl_status run(struct bench *b, bool json, pl_err *err)
 {
     json_t *rows = json_array();
-    pl_status st = warm_up(b, err);
+    pl_status st = bench_warm_up(&b->run, err);
 
     if (!st && !json) print_head(b);
     for (uint32_t i = 0; !st && i < b->n_rows; i++) {
-        struct row row;
+        struct bench_row row;
         st = run_rounds(b, b->streams[i], &row, err);
         if (st) break;
         if (json) json_array_append_new(rows, row_json(b, &row));
@@ -330,7 +201,7 @@ static pl_status run(struct bench *b, bool json, pl_err *err)
 
 int cmd_bench(int argc, char **argv)
 {
-    struct bench b = { .n_prompt = 128, .n_gen = 64, .n_rounds = 1,
+    struct bench b = { .run = { .n_prompt = 128, .n_gen = 64 }, .n_rounds = 1,
                        .params = { .step_tokens = 512, .prefill_first = true,
                                    .no_prefix_cache = true } };
     const char *streams = "1,5,10,20,30", *dir = NULL;
@@ -341,8 +212,8 @@ int cmd_bench(int argc, char **argv)
         MODELS_DIR_ARG(&dir),
         { "--streams", NULL, ARG_STRING, &streams, 0, 0, "N,N,...",
           "streams decoded together, one row each (default 1,5,10,20,30)" },
-        { "--prompt-tokens", NULL, ARG_U32, &b.n_prompt, 1, 1 << 20, "N", "of each stream (128)" },
-        { "--gen-tokens", NULL, ARG_U32, &b.n_gen, 2, 1 << 20, "N", "of each stream (64)" },
+        { "--prompt-tokens", NULL, ARG_U32, &b.run.n_prompt, 1, 1 << 20, "N", "of each stream (128)" },
+        { "--gen-tokens", NULL, ARG_U32, &b.run.n_gen, 2, 1 << 20, "N", "of each stream (64)" },
         { "--ubatch-size", "-ub", ARG_U32, &b.params.step_tokens, 1, 4096, "N",
           "columns of a prefill step (512)" },
         { "--rounds", NULL, ARG_U32, &b.n_rounds, 1, MAX_ROUNDS, "N",
@@ -369,10 +240,10 @@ int cmd_bench(int argc, char **argv)
     for (uint32_t i = 0; i < b.n_rows; i++)
         if (b.streams[i] > b.params.n_streams) b.params.n_streams = b.streams[i];
     if (b.params.step_tokens < b.params.n_streams) b.params.step_tokens = b.params.n_streams;
-    b.params.ctx_tokens = b.n_prompt + b.n_gen;
+    b.params.ctx_tokens = b.run.n_prompt + b.run.n_gen;
     pl_status st = pl_machine_measure(&b.machine, b.params.backend, b.params.n_threads, &err);
-    if (!st) st = load_progress_open(&b.engine, &b.params, &err);
+    if (!st) st = load_progress_open(&b.run.engine, &b.params, &err);
     if (!st) st = run(&b, json, &err);
-    pl_close(b.engine);
+    pl_close(b.run.engine);
     return st ? cli_fail(&err) : 0;
 }

@@ -13,6 +13,6 @@
 /* Of both processors, ascending. */
 #define ISA_NAMES(between)                                                                         \
     "scalar" between "avx2" between "avxvnni" between "avx512vnni" between "amx" between "neon"    \
-        between "i8mm"
+        between "i8mm" between "sme"
 
 #endif

@@ -312,5 +312,7 @@ PL_API pl_status pl_machine_measure(pl_machine *out, const char *backend, uint32
     out->macs_per_s = rates.macs_per_s;
     out->matrix_macs_per_s = rates.matrix_macs_per_s;
     out->read_bytes_per_s = rates.read_bytes_per_s;
+    out->hand_over_s = rates.hand_over_s;
+    out->barrier_s = rates.barrier_s;
     return PL_OK;
 }

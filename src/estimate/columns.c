@@ -19,17 +19,23 @@ static uint32_t whole_fragments(uint32_t n)
     return (n + METAL_FRAGMENT - 1) / METAL_FRAGMENT;
 }
 
-/* Without the matrix unit: a lane a row, a load of eight values a fragment and column. */
+/* Of a chunk, whatever the columns. */
+static double unpacking(const struct metal_cost *c)
+{
+    return METAL_ROW_TILES * c->tile + c->load + METAL_LOOP;
+}
+
+/* Without the matrix unit: a lane a row. */
 static struct column_cost few_cost(const struct metal_cost *c, uint32_t n)
 {
-    const double lanes = 16.0 * c->get + METAL_ROW_LOAD + c->load + n * (32.0 + 8) + METAL_LOOP;
+    const double lanes =
+        unpacking(c) + METAL_ROW_LOAD + n * (double)CHUNK + (n + 1) / 2 * METAL_FEW_LOAD;
     return (struct column_cost){ 0, lanes / CHUNK };
 }
 
 static struct column_cost fragments_cost(const struct metal_cost *c, uint32_t n_fragments)
 {
-    const double lanes =
-        16.0 * c->get + c->load + 4.0 * n_fragments * METAL_COLUMN_LOAD + METAL_LOOP;
+    const double lanes = unpacking(c) + (double)n_fragments * METAL_COLUMN_LOAD;
     return (struct column_cost){ (double)n_fragments * METAL_FRAGMENT, lanes / CHUNK };
 }
 
@@ -60,7 +66,7 @@ static struct column_cost expert_columns_cost(const struct metal_cost *c, uint32
 static struct column_cost tensors_cost(const struct metal_cost *c, uint32_t n)
 {
     const double blocks = (n + METAL_TENSOR_COLUMNS - 1) / METAL_TENSOR_COLUMNS;
-    const double lanes = 16.0 * c->get + c->load + METAL_LOOP;
+    const double lanes = unpacking(c) + METAL_TENSOR_STAGE;
     return (struct column_cost){ blocks * METAL_TENSOR_COLUMNS, blocks * lanes / CHUNK };
 }
 

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "quant/quant.h"
+
 /* Of the ALUs' lane rate, what the matrix unit reaches: 3.15 of 4.04 TMAC/s on an M4 Pro. */
 #define MATRIX_SHARE 0.78
 
@@ -229,6 +231,21 @@ struct estimate estimate_split_decode(const struct work *w, const struct rates *
     e.launches_s += w->n_layers * SPLIT_CROSSINGS * crossing_s;
     finish(&e, r, n_streams);
     return e;
+}
+
+double estimate_sme_macs_per_s(const struct work *w, double sme_macs_per_s, uint32_t n_streams)
+{
+    enum { COLUMNS = 16, SUPER = 256 };
+    const double columns = (n_streams + COLUMNS - 1) / COLUMNS * COLUMNS;
+    double useful = 0, executed = 0;
+    for (uint32_t i = 0; i < w->n_parts; i++) {
+        const struct type_weights *p = &w->part[i];
+        const double n = (double)p->dense + (double)p->head + (double)p->experts;
+        const bool has_planes = quant_traits(p->type)->block_weights == SUPER;
+        useful += n * n_streams;
+        executed += n * columns * (has_planes ? 2 : 1);
+    }
+    return executed > 0 ? sme_macs_per_s * useful / executed : 0;
 }
 
 double estimate_prefill_s(const struct work *w, const struct rates *r, uint32_t n_tokens,

@@ -102,6 +102,11 @@ struct estimate estimate_split_decode(const struct work *work, const struct rate
 double estimate_split_share(const struct work *work, const struct rates *rates,
                             double cpu_macs_per_s, uint32_t n_streams);
 
+/* Multiply-adds of use that matrix units of SME make of a step's products a second, of their
+ * sme_macs_per_s: they take columns in 16s, and K-quants in two planes
+ * (backend/cpu/kernels/arm/passes_sme.h). */
+double estimate_sme_macs_per_s(const struct work *work, double sme_macs_per_s, uint32_t n_streams);
+
 /* Until a prompt is read beside n_streams that decode (0: alone), chunk_tokens of it in a step. */
 double estimate_prefill_s(const struct work *work, const struct rates *rates, uint32_t n_tokens,
                           uint32_t n_streams, double ctx_tokens, uint32_t chunk_tokens);

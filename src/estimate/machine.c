@@ -200,3 +200,17 @@ const struct machine *machine_find(const char *name)
         if (!strcasecmp(name, machines[i].name)) return &machines[i];
     return NULL;
 }
+
+double machine_sme_macs_per_s(const struct machine *machine)
+{
+    static const struct {
+        const char *begins;
+        int n_clusters;         /* of performance cores, which share a unit */
+    } known[] = { { "m4-pro-", 2 }, { "m4-max-", 2 }, { "m4-", 1 } };
+    /* 4 TOPS of int8 outer products a cluster, measured on an M4 by others:
+     * github.com/tzakharko/m4-sme-exploration, its second report */
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strncmp(machine->name, known[i].begins, strlen(known[i].begins)))
+            return known[i].n_clusters * TERA_OPS(4.0);
+    return 0;
+}

@@ -5,7 +5,7 @@
 const struct metal_cost *metal_cost_of(uint32_t type)
 {
     static const struct metal_cost costs[] = {
-#define METAL_FORMAT(name, get, load, bits) [QUANT_##name] = { get, load, bits },
+#define METAL_FORMAT(name, tile, load, bits) [QUANT_##name] = { tile, load, bits },
 #define METAL_KV(name, stage)
 #define METAL_COUNT(name, value)
 #include "estimate/metal_costs.def"
@@ -21,7 +21,7 @@ const struct metal_cost *metal_cost_of(uint32_t type)
 int metal_stage_of(enum kv_type type)
 {
     static const int stages[N_KV_TYPES] = {
-#define METAL_FORMAT(name, get, load, bits)
+#define METAL_FORMAT(name, tile, load, bits)
 #define METAL_KV(name, stage) [KV_##name] = stage,
 #define METAL_COUNT(name, value)
 #include "estimate/metal_costs.def"

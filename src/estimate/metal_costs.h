@@ -8,7 +8,7 @@
 #include "quant/kv_type.h"
 
 enum {
-#define METAL_FORMAT(name, get, load, bits)
+#define METAL_FORMAT(name, tile, load, bits)
 #define METAL_KV(name, stage)
 #define METAL_COUNT(name, value) METAL_##name = value,
 #include "estimate/metal_costs.def"
@@ -18,7 +18,7 @@ enum {
 };
 
 struct metal_cost {
-    int get, load;
+    int tile, load;
     double bits;
 };
 

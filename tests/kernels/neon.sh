@@ -45,6 +45,7 @@ folders=({base,quant,estimate,backend,backend/{pack,exact,cpu}}
     ls src/backend/metal/attention{,_list}.c
 } | while read -r source; do
     case $source in
+        *_sme.c) continue ;;        # gcc 12 has no streaming mode
         *_neon.c) arch=-march=armv8.2-a+dotprod+fp16 ;;
         *_i8mm.c) arch=-march=armv8.2-a+dotprod+fp16+i8mm ;;
         *) arch=-march=armv8-a ;;
@@ -54,6 +55,11 @@ folders=({base,quant,estimate,backend,backend/{pack,exact,cpu}}
 done > $build/sources
 rm -f $build/*.o $build/*.a $build/test_*
 xargs -P "$jobs" -L 1 $cc "${flags[@]}" < $build/sources
+for name in kquant 32; do     # its outer products in plain C
+    $cc "${flags[@]}" -DSME_EMULATED \
+        -Dcpu_product_${name}_sme=emulated_product_${name}_sme \
+        -c src/backend/cpu/kernels/arm/product_${name}_sme.c -o $build/emulated_$name.o
+done
 aarch64-linux-gnu-ar rcs $build/kernels.a $build/*.o
 
 if [ $# = 0 ]; then

@@ -31,6 +31,10 @@ static bool add_emulated(struct cpu_kernels *k)
 }
 #endif
 
+/* The same of SME, with SME_EMULATED and sme_plain.h, on every processor. */
+void emulated_product_kquant_sme(struct cpu_kernels *k);
+void emulated_product_32_sme(struct cpu_kernels *k);
+
 struct wide_case {
     const struct file_type *type;
     enum panel_format format;
@@ -156,7 +160,7 @@ static void many_columns_have_the_bytes_of_one(void **state)
     for (uint32_t i = 0; i < n; i++) {
         const struct cpu_kernels k = kernels_of(names[i]);
         const int n_cases = check_table(&k, 1);
-        if (!strcmp(names[i], "amx")) assert_true(n_cases >= 30);
+        if (!strcmp(names[i], "amx") || !strcmp(names[i], "sme")) assert_true(n_cases >= 30);
     }
 }
 
@@ -168,7 +172,18 @@ static void emulated_tiles_give_them_too(void **state)
     assert_true(check_table(&k, 5) >= 30);
 }
 
-/* A set that is masked is not used: what lies below "amx" has no tiles. */
+static void outer_products_in_plain_c_give_them_too(void **state)
+{
+    struct cpu_kernels k = scalar_kernels();
+    (void)state;
+    k.isa = "emulated sme";
+    emulated_product_kquant_sme(&k);
+    emulated_product_32_sme(&k);
+    for (int f = 0; f < N_PANEL_FORMATS; f++) assert_non_null(k.wide[f].run);
+    assert_true(check_table(&k, 3) >= 30);
+}
+
+/* A set that is masked is not used: what lies below "amx" and "sme" has none. */
 static void sets_below_have_none(void **state)
 {
     const char *names[8];
@@ -177,7 +192,7 @@ static void sets_below_have_none(void **state)
     for (uint32_t i = 0; i < n; i++) {
         const struct cpu_kernels k = kernels_of(names[i]);
         for (int f = 0; f < N_PANEL_FORMATS; f++)
-            if (strcmp(names[i], "amx")) assert_null(k.wide[f].run);
+            if (strcmp(names[i], "amx") && strcmp(names[i], "sme")) assert_null(k.wide[f].run);
     }
 }
 
@@ -196,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_columns_have_the_bytes_of_one),
         cmocka_unit_test(emulated_tiles_give_them_too),
+        cmocka_unit_test(outer_products_in_plain_c_give_them_too),
         cmocka_unit_test(sets_below_have_none),
         cmocka_unit_test(the_estimate_knows_where_they_begin),
     };

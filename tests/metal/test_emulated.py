@@ -4,6 +4,7 @@ CPU backend and the exact forward pass. Needs the build of the preset "metal".""
 import concurrent.futures
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -111,6 +112,25 @@ def test_four_chats_at_once_get_what_each_gets_alone(tmp_path):
 
 
 def test_the_self_test_reports(tmp_path):
-    out = run("self-test", "--backend", "metal")
+    model = tiny_models.write(str(tmp_path / "model.gguf"), arch="qwen3")
+    report = tmp_path / "report.md"
+    out = run("self-test", "--backend", "metal", "--report", report, "--model", model, "--streams",
+              "1,5")
     assert "emulated GPU" in out and "all 33 checks passed" in out and "FAILED" not in out
     assert "every bit as alone" in out
+    text = report.read_text()
+    parts = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    # hand-over and barrier are measured on a GPU too
+    measured = re.search(r"^\| measured \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$",
+                         parts["Rates"], re.MULTILINE)
+    assert measured and all(float(x) > 0 for x in measured.groups()[2:]), parts["Rates"]
+    kernels = dict(re.findall(r"^\| (\S[^|]*) \| (\d+) \| 32 \| \d+ \| \d+ \|$", parts["Kernels"],
+                              re.MULTILINE))
+    # each once, although the self-test opens the backend for every type; products declare theirs
+    assert kernels["product_q4_k_3"] == "128" and kernels["attend_1 0 64 0 0"] == "128"
+    assert kernels["norm 1"] == "1024" and parts["Kernels"].count("| product_q4_k_3 |") == 1
+    rows = re.findall(r"^\| (\d+) \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ % \| \D+ \|$",
+                      parts["Bench"], re.MULTILINE)
+    assert rows == ["1", "5"], parts["Bench"]
+    assert parts["Compiler"].strip() == "```\nit said nothing\n```"
+    assert str(tmp_path) not in text

@@ -16,6 +16,13 @@ struct bench {
 static const uint32_t column_counts[] = { 1,  2,  3,  7,  8,  9,  16, 17, 20, 24, 25,
                                           33, 40, 41, 48, 57, 64, 65, 100 };
 
+/* Column c's values in place `at`. */
+static void put_column(struct bench *t, uint32_t at, uint32_t c)
+{
+    for (uint32_t k = 0; k < t->n_k; k++)
+        ((uint16_t *)t->in.bytes)[fragment_half_at(at, k, t->n_k)] = f16_of_f32(t->x[c][k]);
+}
+
 static void open_bench(struct bench *t, uint32_t n_k, struct rng *r)
 {
     pl_err err;
@@ -26,12 +33,10 @@ static void open_bench(struct bench *t, uint32_t n_k, struct rng *r)
         metal_buffer_take(t->b->device, MAX_COLS * LD_OUT * 2, "act", &t->act, &err) ||
         metal_buffer_take(t->b->device, MAX_COLS * LD_OUT * 4, "gate", &t->gate_rows, &err))
         fail_msg("%s", err.text);
-    for (uint32_t c = 0; c < MAX_COLS; c++)
-        for (uint32_t k = 0; k < n_k; k++) {
-            const uint16_t half = f16_of_f32(random_normal(r));
-            ((uint16_t *)t->in.bytes)[c * n_k + k] = half;
-            t->x[c][k] = f32_of_f16(half);
-        }
+    for (uint32_t c = 0; c < MAX_COLS; c++) {
+        for (uint32_t k = 0; k < n_k; k++) t->x[c][k] = f32_of_f16(f16_of_f32(random_normal(r)));
+        put_column(t, c, c);
+    }
 }
 
 static struct matrix *load(struct bench *t, const struct file_type *type, const uint8_t *rows)
@@ -81,11 +86,9 @@ static void check_type(struct bench *t, const struct file_type *type, struct rng
     float alone[MAX_COLS][N_ROWS];
 
     for (uint32_t c = 0; c < MAX_COLS; c++) {       /* column c in place 0, alone */
-        uint16_t first[512];
-        memcpy(first, t->in.bytes, t->n_k * 2);
-        memmove(t->in.bytes, (uint16_t *)t->in.bytes + c * t->n_k, t->n_k * 2);
+        put_column(t, 0, c);
         run(t, (struct product){ .matrix = m, .out = &t->out, .n_cols = 1, .scale = 1 });
-        memcpy(t->in.bytes, first, t->n_k * 2);
+        put_column(t, 0, 0);
         memcpy(alone[c], t->out.bytes, sizeof alone[c]);
         for (uint32_t row = 0; row < N_ROWS && !are_compared; row++) {
             double sum, size;
@@ -167,7 +170,7 @@ static void check_gated(struct bench *t, const struct product *p, enum activatio
         for (uint32_t row = 0; row < N_ROWS; row++) {
             const double want = activated(activation, gate[c * LD_OUT + row]) *
                                 up[c * LD_OUT + row] * ACT_SCALE;
-            const float got = f32_of_f16(((const uint16_t *)t->act.bytes)[c * LD_OUT + row]);
+            const float got = f32_of_f16(((const uint16_t *)t->act.bytes)[fragment_half_at(c, row, LD_OUT)]);
             if (!(fabs(got - want) <= fabs(want) / 1024 + 1e-7))
                 fail_msg("epilogue %u, activation %d, row %u column %u: %.9g, wanted %.9g",
                          p->epilogue, activation, row, c, (double)got, want);

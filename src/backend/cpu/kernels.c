@@ -65,6 +65,15 @@ static void fill_i8mm(struct cpu_kernels *k)
     k->rate_dot = rate_dot_i8mm;
 }
 
+#ifdef PACELINE_HAS_SME     /* the compiler has it */
+static void fill_sme(struct cpu_kernels *k)
+{
+    cpu_product_kquant_sme(k);
+    cpu_product_32_sme(k);
+    k->rate_matrix = rate_outer_sme;
+}
+#endif
+
 #endif
 
 struct set {
@@ -90,6 +99,9 @@ static uint32_t list_sets(struct set sets[MAX_SETS])
     const struct cpu_isa isa = cpu_isa_read();
     sets[n++] = (struct set){ "neon", isa.neon, fill_neon };
     sets[n++] = (struct set){ "i8mm", isa.i8mm, fill_i8mm };
+#ifdef PACELINE_HAS_SME
+    sets[n++] = (struct set){ "sme", isa.sme, fill_sme };
+#endif
 #endif
     return n;
 }

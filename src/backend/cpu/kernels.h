@@ -180,7 +180,7 @@ struct cpu_kernels {
 
 /* Fills the table for this machine, not going beyond `isa` (NULL: the best). False: no such name on
  * this architecture. Names, ascending: "scalar"; x86: "avx2" "avxvnni" "avx512vnni" "amx"; Arm:
- * "neon" "i8mm". */
+ * "neon" "i8mm" "sme". */
 bool cpu_kernels_get(struct cpu_kernels *out, const char *isa);
 
 /* Names of the sets this machine can run, ascending; for tests. Returns how many. */
@@ -202,6 +202,8 @@ void cpu_product_kquant_amx(struct cpu_kernels *k);
 void cpu_product_32_amx(struct cpu_kernels *k);
 void cpu_product_neon(struct cpu_kernels *k);
 void cpu_product_i8mm(struct cpu_kernels *k);
+void cpu_product_kquant_sme(struct cpu_kernels *k);
+void cpu_product_32_sme(struct cpu_kernels *k);
 void cpu_vector_neon(struct cpu_kernels *k);
 void cpu_attention_neon(struct cpu_kernels *k);
 

@@ -11,7 +11,7 @@
 #include "base/memory_available.h"
 #include "base/thread_pool.h"
 
-enum { N_REPEATS = 5 };
+enum { N_REPEATS = 5, N_BARRIERS = 200 };
 
 /* What is read: far more than the last-level caches hold, which may be larger than a small model's
  * weights; but not so much that what the machine has left is not enough. */
@@ -52,8 +52,24 @@ static void read_part(void *arg, uint32_t id, uint32_t n_threads)
     p->result[id] = p->read(p->memory + (size_t)id * p->part_bytes, p->part_bytes);
 }
 
+static void pass(void *arg, uint32_t id, uint32_t n_threads)
+{
+    (void)arg, (void)id, (void)n_threads;
+}
+
+struct waiting {
+    struct thread_pool *pool;
+};
+
+static void wait_often(void *arg, uint32_t id, uint32_t n_threads)
+{
+    const struct waiting *w = arg;
+    (void)n_threads;
+    for (int i = 0; i < N_BARRIERS; i++) thread_pool_barrier(w->pool, id);
+}
+
 /* The caller is pinned meanwhile: two members on one core would measure half a machine. */
-static double best_s(struct thread_pool *pool, thread_pool_fn *fn, struct probe *p)
+static double best_s(struct thread_pool *pool, thread_pool_fn *fn, void *p)
 {
     double best = 1e9;
     thread_pool_pin_caller(pool);
@@ -103,6 +119,8 @@ pl_status cpu_measure(uint32_t n_threads, struct backend_rates *out, pl_err *err
         out->read_bytes_per_s = (double)p.part_bytes * n_threads / best_s(pool, read_part, &p);
         out->macs_per_s = macs_per_s(pool, &p, k.rate_dot);
         out->matrix_macs_per_s = macs_per_s(pool, &p, k.rate_matrix);
+        out->hand_over_s = best_s(pool, pass, NULL);
+        out->barrier_s = best_s(pool, wait_often, &(struct waiting){ pool }) / N_BARRIERS;
     }
     if (memory != MAP_FAILED) munmap(memory, n_bytes);
     free(p.result);

@@ -16,7 +16,7 @@ typedef uint64_t rate_dot_fn(uint64_t n_rounds);
 typedef uint64_t rate_read_fn(const uint8_t *from, size_t n_bytes);
 
 rate_dot_fn rate_dot_scalar, rate_dot_avx2, rate_dot_avxvnni, rate_dot_avx512, rate_dot_neon,
-    rate_dot_i8mm, rate_tiles_amx;
+    rate_dot_i8mm, rate_tiles_amx, rate_outer_sme;
 rate_read_fn rate_read_scalar, rate_read_avx2, rate_read_avx512, rate_read_neon;
 
 pl_status cpu_measure(uint32_t n_threads, struct backend_rates *out, pl_err *err);

@@ -247,8 +247,8 @@ static inline void put_rows(thread const attend_place<RT> &p, constant attend_ar
     for (int r = 0; r < RT; r++) {
         const uint row = 8 * r + mine.x;
         if (row >= item.n_rows) continue;
-        const ulong column = ulong(rows[item.first_row + row].col) * a.ld_q +
-                             (head * a.group + rows[item.first_row + row].head) * d_head();
+        const uint col = rows[item.first_row + row].col;
+        const uint first = (head * a.group + rows[item.first_row + row].head) * d_head();
         device float *to =
             partial + (ulong(item.partial + row) * a.n_kv_heads + head) * (2 + d_head());
 #pragma unroll
@@ -258,7 +258,7 @@ static inline void put_rows(thread const attend_place<RT> &p, constant attend_ar
                 const uint d = simd * width + 8 * j + (e ? mine.z : mine.y);
                 const float value = o[r][j].thread_elements()[e];
                 if (item.partial == NO_PARTIAL)
-                    put_attended(att, column + d, value, p.row_sum[row]);
+                    put_attended(att, half_at(col, first + d, a.ld_q), value, p.row_sum[row]);
                 else to[2 + d] = value;
             }
         }
@@ -355,7 +355,7 @@ kernel void combine(device const combine_row *rows [[buffer(0)]],
                     uint lane [[thread_index_in_simdgroup]])
 {
     device const combine_row *row = rows + group.x;
-    const ulong column = ulong(row->col) * a.ld_q + (group.y * a.group + row->head) * a.d_head;
+    const uint col = row->col, first = (group.y * a.group + row->head) * a.d_head;
     float o[MAX_D_HEAD / 32], sum = a.has_sinks ? 1.0f : 0.0f;
     float most = a.has_sinks ? sink_of(sinks, a, group.y, row->head) : LOWEST_SCORE;
     for (uint j = 0; j < MAX_D_HEAD / 32; j++) o[j] = 0;
@@ -369,5 +369,6 @@ kernel void combine(device const combine_row *rows [[buffer(0)]],
             if (j * 32 < a.d_head) o[j] = merged(o[j], from[2 + j * 32 + lane], f.old, f.more);
     }
     for (uint j = 0; j < MAX_D_HEAD / 32; j++)
-        if (j * 32 < a.d_head) put_attended(att, column + j * 32 + lane, o[j], sum);
+        if (j * 32 < a.d_head)
+            put_attended(att, half_at(col, first + j * 32 + lane, a.ld_q), o[j], sum);
 }

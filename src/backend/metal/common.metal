@@ -16,12 +16,28 @@ static inline float capped(float x, float cap)
     return cap - 2.0f * cap / (1.0f + e);
 }
 
+/* ---- where activations lie ------------------------------------------------------------------ */
+
+/* Halves that products read, by whoever makes them: of 8 columns and 32 k, the four fragments'
+ * elements of one k (of 8) and two columns side by side, so that a lane reads its part of all four
+ * in one load, and a simdgroup 512 bytes in a row. ld: of a column, a multiple of 32. The host's
+ * side: fragment_half_at. */
+static inline ulong half_at(uint col, uint k, uint ld)
+{
+    return (ulong(col / 8) * (ld / CHUNK) + k / CHUNK) * (8 * CHUNK) + k % 8 * CHUNK +
+           col % 8 / 2 * 8 + k % CHUNK / 8 * 2 + col % 2;
+}
+
 /* ---- packed weights ------------------------------------------------------------------------- */
 
-/* Two integers of up to 10 bits, one in each half of a word, as floats: exact. */
-static inline float2 integers(uint bits)
+/* Two integers in bits 4 to 9 of each half of a word, as floats, 64 above what they are: exact, for
+ * 64 is the half whose fifth bit is 1. What is too much goes where a product and a sum are one
+ * operation anyway. */
+constant float RAISED = 64.0f;
+
+static inline float2 raised(uint bits)
 {
-    return float2(as_type<half2>(bits | 0x64006400u) - half2(1024.0h));
+    return float2(as_type<half2>(bits | 0x54005400u));
 }
 
 template <int HEAD, int SCALE, int WORDS, int MORE>
@@ -44,6 +60,7 @@ struct packed_chunk {
  * pair of weights of all four row tiles; */
 struct by_lane {
     uint lane, row;
+    uint slot;                  /* of its part of 32 in half_at's order */
 
     uint4 words(device const uchar *at, uint word) const
     {
@@ -51,18 +68,24 @@ struct by_lane {
     }
     uint4 fifths(device const uchar *at) const
     {
-        return uint4(((device const uint *)at)[lane]) >> uint4(0, 4, 8, 12);
+        return uint4(((device const uint *)at)[lane]) >> uint4(0, 1, 2, 3);
     }
     uint4 sixths(device const uchar *at) const
     {
         const uint low = ((device const uint *)at)[lane],
                    high = ((device const uint *)at)[32 + lane];
-        return uint4(low, low >> 8, high, high >> 8);
+        return uint4(low, low >> 2, high, high >> 2);
     }
     uint4 fours(device const uchar *at) const { return ((device const uint4 *)at)[row]; }
     ushort4 twos(device const uchar *at) const { return ((device const ushort4 *)at)[row]; }
     uchar4 ones(device const uchar *at) const { return ((device const uchar4 *)at)[row]; }
 };
+
+/* mine: the lane's row, k and k. */
+static inline by_lane by_lane_of(uint lane, uchar4 mine)
+{
+    return { lane, mine.x, mine.x * 4u + mine.y / 2u };
+}
 
 /* one that has a whole row of the tile reads the row's four pairs, in the order of k, from where
  * the four lanes have them. */
@@ -80,10 +103,10 @@ struct by_row {
         device const uint *from = (device const uint *)at;
         return uint4(from[lanes.x], from[lanes.y], from[lanes.z], from[lanes.w]);
     }
-    uint4 fifths(device const uchar *at) const { return more(at) >> uint4(4 * row_tile); }
+    uint4 fifths(device const uchar *at) const { return more(at) >> uint4(row_tile); }
     uint4 sixths(device const uchar *at) const
     {
-        return more(at + row_tile / 2 * 128) >> uint4(row_tile % 2 * 8);
+        return more(at + row_tile / 2 * 128) >> uint4(row_tile % 2 * 2);
     }
     uint4 fours(device const uchar *at) const
     {
@@ -114,10 +137,19 @@ static inline half2 scaled(float2 q, float scale, float add)
     return half2(fma(q, float2(scale), float2(add)));
 }
 
+/* Nibble f of each half, in its bits 4 to 7; the bits above it, of words that have them at 4 f. */
 static inline uint nibbles(uint q, uint f)
 {
-    return q >> (4 * f) & 0x000f000fu;
+    return (f == 0 ? q << 4 : q >> (4 * f - 4)) & 0x00f000f0u;
 }
+
+static inline uint bits_above(uint word, uint f, uint mask)
+{
+    return (f < 2 ? word << (8 - 4 * f) : word >> (4 * f - 8)) & mask;
+}
+
+static inline uint fifth_bits(uint word, uint f) { return bits_above(word, f, 0x01000100u); }
+static inline uint sixth_bits(uint word, uint f) { return bits_above(word, f, 0x03000300u); }
 
 struct weights_f16 {
     typedef packed_chunk<0, 0, 4, 0> bytes;
@@ -134,18 +166,20 @@ struct weights_f16 {
 struct weights_q8_0 {
     typedef packed_chunk<0, 2, 2, 0> bytes;
     uint4 q[2];
-    float4 d;
+    float4 d, add;
     template <typename R>
     void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
         d = halves(reader.twos(at));
+        add = -1152.0f * d;
         q[0] = reader.words(at + bytes::words_at, 0);
         q[1] = reader.words(at + bytes::words_at, 1);
     }
-    half2 get(uint i, uint f) const
+    half2 get(uint i, uint f) const     /* eight bits stand under 1024 */
     {
-        return scaled(integers(q[f / 2][i] >> (f % 2 * 8) & 0x00ff00ffu) - 128.0f, d[i]);
+        const uint bits = (q[f / 2][i] >> (f % 2 * 8) & 0x00ff00ffu) | 0x64006400u;
+        return scaled(float2(as_type<half2>(bits)), d[i], add[i]);
     }
 };
 
@@ -154,20 +188,21 @@ template <int OFFSET, int FIFTH>
 struct weights_32 {
     typedef packed_chunk<0, 2, 1, FIFTH> bytes;
     uint4 q, fifth;
-    float4 d;
+    float4 d, add;
     template <typename R>
     void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
         d = halves(reader.twos(at));
+        add = -(RAISED + float(OFFSET)) * d;
         q = reader.words(at + bytes::words_at, 0);
         if (FIFTH) fifth = reader.fifths(at + bytes::more_at);
     }
     half2 get(uint i, uint f) const
     {
         uint bits = nibbles(q[i], f);
-        if (FIFTH) bits |= (fifth[i] >> f & 0x00010001u) << 4;
-        return scaled(integers(bits) - float(OFFSET), d[i]);
+        if (FIFTH) bits |= fifth_bits(fifth[i], f);
+        return scaled(raised(bits), d[i], add[i]);
     }
 };
 typedef weights_32<8, 0> weights_q4_0;
@@ -177,21 +212,23 @@ typedef weights_32<16, 1> weights_q5_0;
 template <int FIFTH>
 struct weights_32_min {
     typedef packed_chunk<0, 4, 1, FIFTH> bytes;
-    uint4 q, fifth, d_m;
+    uint4 q, fifth;
+    float4 d, add;
     template <typename R>
     void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
         device const uchar *at = bytes::at(tile, chunk);
-        d_m = reader.fours(at);
+        const uint4 d_m = reader.fours(at);
+        d = halves(ushort4(d_m & 0xffffu));
+        add = fma(float4(-RAISED), d, halves(ushort4(d_m >> 16)));
         q = reader.words(at + bytes::words_at, 0);
         if (FIFTH) fifth = reader.fifths(at + bytes::more_at);
     }
     half2 get(uint i, uint f) const
     {
         uint bits = nibbles(q[i], f);
-        if (FIFTH) bits |= (fifth[i] >> f & 0x00010001u) << 4;
-        const half2 both = as_type<half2>(d_m[i]);
-        return scaled(integers(bits), float(both.x), float(both.y));
+        if (FIFTH) bits |= fifth_bits(fifth[i], f);
+        return scaled(raised(bits), d[i], add[i]);
     }
 };
 typedef weights_32_min<0> weights_q4_1;
@@ -201,7 +238,7 @@ template <int FIFTH>
 struct weights_k {
     typedef packed_chunk<4, 2, 1, FIFTH> bytes;
     uint4 q, fifth;
-    float4 scale, min;
+    float4 scale, add;
     template <typename R>
     void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
@@ -210,15 +247,16 @@ struct weights_k {
         const ushort4 packed = reader.twos(at);
         const float4 d = halves(ushort4(head & 0xffffu)), d_min = halves(ushort4(head >> 16));
         scale = d * float4(packed & ushort4(255));
-        min = -(d_min * float4(packed >> ushort4(8)));
+        const float4 min = d_min * float4(packed >> ushort4(8));
+        add = fma(float4(-RAISED), scale, -min);
         q = reader.words(at + bytes::words_at, 0);
         if (FIFTH) fifth = reader.fifths(at + bytes::more_at);
     }
     half2 get(uint i, uint f) const
     {
         uint bits = nibbles(q[i], f);
-        if (FIFTH) bits |= (fifth[i] >> f & 0x00010001u) << 4;
-        return scaled(integers(bits), scale[i], min[i]);
+        if (FIFTH) bits |= fifth_bits(fifth[i], f);
+        return scaled(raised(bits), scale[i], add[i]);
     }
 };
 typedef weights_k<0> weights_q4_k;
@@ -228,7 +266,7 @@ typedef weights_k<1> weights_q5_k;
 struct weights_q6_k {
     typedef packed_chunk<2, 2, 1, 2> bytes;
     uint4 q, high;
-    float4 scale[2];
+    float4 scale[2], add[2];
     template <typename R>
     void load(device const uchar *tile, uint chunk, thread const R &reader)
     {
@@ -237,13 +275,14 @@ struct weights_q6_k {
         const short4 packed = short4(reader.twos(at));
         scale[0] = d * float4(short4(packed << short4(8)) >> short4(8));
         scale[1] = d * float4(packed >> short4(8));
+        for (uint s = 0; s < 2; s++) add[s] = -(RAISED + 32.0f) * scale[s];
         q = reader.words(at + bytes::words_at, 0);
         high = reader.sixths(at + bytes::more_at);
     }
     half2 get(uint i, uint f) const
     {
-        const uint bits = nibbles(q[i], f) | (high[i] >> (2 * f) & 0x00030003u) << 4;
-        return scaled(integers(bits) - 32.0f, scale[f / 2][i]);
+        const uint bits = nibbles(q[i], f) | sixth_bits(high[i], f);
+        return scaled(raised(bits), scale[f / 2][i], add[f / 2][i]);
     }
 };
 
@@ -321,7 +360,7 @@ struct row_sums {
     simdgroup_float8x8 of[NB];
 };
 
-/* This simdgroup's chunks of a tile times columns: x points at the first column's first value. */
+/* This simdgroup's chunks of a tile times columns: x points at the first of 8 columns. */
 template <typename W, int NB>
 static inline void accumulate(device const uchar *tile, uint n_chunks, device const half *x,
                               uint ld_x, thread const by_lane &reader, uint simd,
@@ -332,14 +371,21 @@ static inline void accumulate(device const uchar *tile, uint n_chunks, device co
             sums.of[r][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
     for (uint c = simd; c < n_chunks; c += PRODUCT_SIMDGROUPS) {
         W w;
+        uint4 halves_of[NB];    /* this lane's two columns of each of the four fragments */
         w.load(tile, c, reader);
+#pragma unroll
+        for (int j = 0; j < NB; j++)
+            halves_of[j] =
+                ((device const uint4 *)(x + ulong(j) * 8 * ld_x + c * 8 * CHUNK))[reader.slot];
 #pragma unroll
         for (uint f = 0; f < 4; f++) {
             simdgroup_half8x8 columns[NB];
 #pragma unroll
-            for (int j = 0; j < NB; j++)
-                simdgroup_load(columns[j], x + j * 8 * ld_x + c * CHUNK + f * 8, ld_x, ulong2(0, 0),
-                               true);
+            for (int j = 0; j < NB; j++) {
+                const half2 two = as_type<half2>(halves_of[j][f]);
+                columns[j].thread_elements()[0] = two.x;
+                columns[j].thread_elements()[1] = two.y;
+            }
 #pragma unroll
             for (uint r = 0; r < 4; r++) {
                 simdgroup_half8x8 rows;
@@ -382,16 +428,21 @@ static inline void reduce(thread tile_sums<NB> &sums, threadgroup float2 *shared
 
 /* The same sums for NC columns without the matrix unit, a lane a row: the unit's own order, one fma
  * after the other by rising k, which the host has probed, so that every bit is the same
- * (docs/decisions/003-metal-columns.md). */
+ * (docs/decisions/003-metal-columns.md). x points at the first of 8 columns, as there. */
 template <typename W, int NC>
 static inline void accumulate_few(device const uchar *tile, uint n_chunks, device const half *x,
-                                  uint ld_x, thread const by_row &reader, uint simd,
-                                  thread float *sums)
+                                  thread const by_row &reader, uint simd, thread float *sums)
 {
     for (int j = 0; j < NC; j++) sums[j] = 0;
     for (uint c = simd; c < n_chunks; c += PRODUCT_SIMDGROUPS) {
         W w;
+        uint4 halves_of[(NC + 1) / 2][8];   /* of two columns: k of 8, and in it the fragments */
+        device const uint4 *values = (device const uint4 *)(x + c * 8 * CHUNK);
         w.load(tile, c, reader);
+#pragma unroll
+        for (int j = 0; j < (NC + 1) / 2; j++)
+#pragma unroll
+            for (uint k = 0; k < 8; k++) halves_of[j][k] = values[k * 4 + j];
 #pragma unroll
         for (uint f = 0; f < 4; f++) {
 #pragma unroll
@@ -399,9 +450,10 @@ static inline void accumulate_few(device const uchar *tile, uint n_chunks, devic
                 const float2 pair = float2(w.get(i, f));
 #pragma unroll
                 for (int j = 0; j < NC; j++) {
-                    const float2 column =
-                        float2(*(device const half2 *)(x + j * ld_x + c * CHUNK + f * 8 + 2 * i));
-                    sums[j] = fma(pair.y, column.y, fma(pair.x, column.x, sums[j]));
+                    const float first = float(as_type<half2>(halves_of[j / 2][2 * i][f])[j % 2]),
+                                second =
+                                    float(as_type<half2>(halves_of[j / 2][2 * i + 1][f])[j % 2]);
+                    sums[j] = fma(pair.y, second, fma(pair.x, first, sums[j]));
                 }
             }
         }

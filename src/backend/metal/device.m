@@ -83,6 +83,16 @@ static MTLCompileOptions *new_options(MTLLanguageVersion version)
     return options;
 }
 
+/* What a compiler said of kernels that it took: for a report (paceline self-test --report). */
+static void log_warnings(const char *text)
+{
+    char *copy = strdup(text), *rest = NULL;
+    for (char *line = copy ? strtok_r(copy, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest))
+        PL_LOG(DEBUG, "metal", "compiler: %s", line);
+    free(copy);
+}
+
 static pl_status compile(struct metal_device *d, const char *source, MTLLanguageVersion version,
                          id<MTLLibrary> *out, char **log, pl_err *err)
 {
@@ -92,6 +102,7 @@ static pl_status compile(struct metal_device *d, const char *source, MTLLanguage
                                    options:options
                                      error:&error];
     [options release];
+    if (*out && error) log_warnings([[error localizedDescription] UTF8String]);
     if (*out) return PL_OK;
     if (log && error) *log = strdup([[error localizedDescription] UTF8String]);
     return metal_fail_with(err, PL_E_UNSUPPORTED, "Metal's compiler refuses the kernels", error);
@@ -449,6 +460,9 @@ pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int
         return st;
     }
     memcpy(p->key, key, sizeof key);
+    PL_LOG(DEBUG, "metal", "kernel %s threads=%u width=%u static_bytes=%u", key,
+           metal_pipeline_max_threads(p), (uint32_t)[p->state threadExecutionWidth],
+           (uint32_t)[p->state staticThreadgroupMemoryLength]);
     p->next = d->pipeline;
     d->pipeline = *out = p;
     return PL_OK;

@@ -226,20 +226,20 @@ kernel void group_pairs(device const uint *chosen [[buffer(0)]],
     for (uint b = n_all[0] + thread_index; b < a.n_blocks; b += NORM_THREADS) blocks[b].n_pairs = 0;
 }
 
-/* Each pair's column of H, four halves at a time. Grid: (pairs of a block, blocks), a simdgroup
- * each. */
-kernel void gather_pairs(device const half4 *h [[buffer(0)]],
+/* Each pair's column of H. Grid: (pairs of a block, blocks), a simdgroup each. */
+kernel void gather_pairs(device const half *h [[buffer(0)]],
                    device const expert_block *blocks [[buffer(1)]],
                    device const uint *row_col [[buffer(2)]],
-                   device half4 *to [[buffer(3)]],
+                   device half *to [[buffer(3)]],
                    constant route_args &a [[buffer(4)]],
                    uint2 group [[threadgroup_position_in_grid]],
                    uint lane [[thread_index_in_simdgroup]])
 {
-    const uint row = group.y * a.block_pairs + group.x, n = a.ld_model / 4;
+    const uint row = group.y * a.block_pairs + group.x;
     if (group.x >= blocks[group.y].n_pairs) return;
-    const ulong from_at = ulong(row_col[row]) * n, to_at = ulong(row) * n;
-    for (uint i = lane; i < n; i += 32) to[to_at + i] = h[from_at + i];
+    const uint col = row_col[row];
+    for (uint i = lane; i < a.ld_model; i += 32)
+        to[half_at(row, i, a.ld_model)] = h[half_at(col, i, a.ld_model)];
 }
 
 /* ---- products ------------------------------------------------------------------------------- */
@@ -266,7 +266,7 @@ kernel void expert_product(device const uchar *tiles [[buffer(0)]],
     if (block->n_pairs <= a.n_few) return;
     const ulong tile_at =
         (ulong(block->expert) * a.product.n_tiles + group.x) * a.product.tile_bytes;
-    const by_lane reader = { lane, lanes[lane].x };
+    const by_lane reader = by_lane_of(lane, lanes[lane]);
     product_tile<W, NB>(tiles + tile_at, gate_tiles + tile_at, x, out, act, gate_rows,
                         group.x * TILE_ROWS + simd * 8, group.y * 8 * NB, a.product, reader, shared,
                         simd);
@@ -343,13 +343,14 @@ kernel void gate_pairs(device const float *gate [[buffer(0)]],
                  uint thread_index [[thread_index_in_threadgroup]])
 {
     device const expert_block *block = blocks + group.y;
-    const ulong first = (ulong(group.y) * a.block_pairs + group.x) * a.d_expert;
+    const uint row = group.y * a.block_pairs + group.x;
+    const ulong first = ulong(row) * a.d_expert;
     const ulong of_expert = ulong(block->expert) * a.d_expert;
     if (group.x >= block->n_pairs) return;
     for (uint i = thread_index; i < a.d_expert; i += NORM_THREADS) {
         const float g = gate[first + i] + (a.has_gate_bias ? gate_bias[of_expert + i] : 0.0f);
         const float u = up[first + i] + (a.has_up_bias ? up_bias[of_expert + i] : 0.0f);
-        act[first + i] = gated(a, g, u);
+        act[half_at(row, i, a.d_expert)] = gated(a, g, u);
     }
 }
 

@@ -44,10 +44,18 @@ bool fragment_layout_is_sound(const struct fragment_layout *layout)
     uint64_t seen = 0;
     for (int lane = 0; lane < 32; lane++)
         for (int e = 0; e < 2; e++) {
-            if (layout->row[lane] > 7 || layout->k[lane][e] > 7) return false;
+            if (layout->row[lane] > 7 || layout->k[lane][e] > 7 ||
+                layout->k[lane][e] != layout->k[lane][0] / 2 * 2 + e)
+                return false;
             seen |= 1ull << (layout->row[lane] * 8 + layout->k[lane][e]);
         }
     return seen == ~0ull;
+}
+
+size_t fragment_half_at(uint32_t col, uint32_t k, uint32_t ld)
+{
+    return ((size_t)(col / 8) * (ld / CHUNK) + k / CHUNK) * (8 * CHUNK) + k % 8 * CHUNK +
+           col % 8 / 2 * 8 + k % CHUNK / 8 * 2 + col % 2;
 }
 
 int fragment_format_of(uint32_t quant_type, uint32_t n_k)
@@ -228,9 +236,9 @@ static void put_element(enum fragment_format format, uint8_t *words, uint8_t *mo
         return;
     default: or_word(words, four, (q & 15) << (4 * f + half));
     }
-    if (shapes[format].n_more == 1) or_word(more, lane, q >> 4 << (4 * r + f + half));
+    if (shapes[format].n_more == 1) or_word(more, lane, q >> 4 << (4 * f + r + half));
     if (shapes[format].n_more == 2)
-        or_word(more, r / 2 * 32 + lane, q >> 4 << (r % 2 * 8 + 2 * f + half));
+        or_word(more, r / 2 * 32 + lane, q >> 4 << (4 * f + r % 2 * 2 + half));
 }
 
 /* Row `row` of the tile into one chunk. head: NULL but for the first chunk of a super-block. */

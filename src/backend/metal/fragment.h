@@ -18,11 +18,11 @@
  *     Q4_0 IQ4_NL  -            d f16               1: q at 4 f
  *     MXFP4        -            exponent field u8   1: likewise
  *     Q4_1         -            d, m f16            1: likewise
- *     Q5_0         -            d f16               1, and 1 more: fifth bit at 4 r + f
+ *     Q5_0         -            d f16               1, and 1 more: fifth bit at 4 f + r
  *     Q5_1         -            d, m f16            likewise
  *     Q4_K         d, dmin      scale, min u8       1
  *     Q5_K         d, dmin      scale, min u8       1, and 1 more as Q5_0
- *     Q6_K         d            two scales i8       1, and 2 more: bits at 8 (r % 2) + 2 f of r / 2
+ *     Q6_K         d            two scales i8       1, and 2 more: bits at 4 f + 2 (r % 2) of r / 2
  *     IQ4_XS       d            scale i8            1
  *
  * No state, any thread. */
@@ -57,8 +57,13 @@ struct fragment_layout {
 /* The layout that Apple's GPUs up to the M4 have; what a probe finds is what counts. */
 extern const struct fragment_layout fragment_layout_apple;
 
-/* Whether a layout as probed can be packed for: each of the 64 elements in exactly one place. */
+/* Whether a layout as probed can be packed for: each of the 64 elements in exactly one place, and a
+ * lane's two side by side, the first at an even k. */
 bool fragment_layout_is_sound(const struct fragment_layout *layout);
+
+/* Where column col's value k is among the halves that a product reads, as the kernels' half_at:
+ * columns of ld values, a multiple of 32, in eights. */
+size_t fragment_half_at(uint32_t col, uint32_t k, uint32_t ld);
 
 /* The format of a GGUF type, or -1: rows of n_k weights of it cannot be packed. */
 int fragment_format_of(uint32_t quant_type, uint32_t n_k);
@@ -69,7 +74,7 @@ const char *fragment_format_name(enum fragment_format format);
 /* Raise this with every change of what fragment_pack writes for the same input: packed weights that
  * are kept on disk (pack/pack_file.h) are known by it. test_weights_on_disk.c notices when it was
  * forgotten. */
-enum { FRAGMENT_PACK_VERSION = 1 };
+enum { FRAGMENT_PACK_VERSION = 2 };
 
 /* Bytes of a tile of 32 rows: a multiple of 16. */
 size_t fragment_tile_bytes(enum fragment_format format, uint32_t n_k);

@@ -59,17 +59,12 @@ static bool read_layout(struct metal_backend *b, const struct probe *p)
     return fragment_layout_is_sound(&b->layout);
 }
 
-/* The lanes of each row by rising k. False: a lane's two elements are no neighbours 2 i, 2 i + 1.
- */
-static bool find_rows(struct metal_backend *b)
+/* The lanes of each row by rising k. */
+static void find_rows(struct metal_backend *b)
 {
     uint8_t (*lane)[4] = b->lanes.bytes;
-    for (int i = 0; i < METAL_SIMDGROUP; i++) {
-        const uint8_t first = b->layout.k[i][0];
-        if (first % 2 || b->layout.k[i][1] != first + 1) return false;
-        lane[METAL_SIMDGROUP + b->layout.row[i]][first / 2] = (uint8_t)i;
-    }
-    return true;
+    for (int i = 0; i < METAL_SIMDGROUP; i++)
+        lane[METAL_SIMDGROUP + b->layout.row[i]][b->layout.k[i][0] / 2] = (uint8_t)i;
 }
 
 /* Random products whose sums differ in their last bits by the order in which they are taken. */
@@ -85,8 +80,7 @@ static pl_status probe_order(struct metal_backend *b, struct probe *p, pl_err *e
     const struct metal_buffer *buffers[] = { &p->a, &p->b, &p->c, &p->one, &p->other };
     const pl_status st = run(b, "probe_order", buffers, 5, N_SUMS, err);
     if (st) return st;
-    b->has_few = find_rows(b) &&
-                 !memcmp(p->one.bytes, p->other.bytes, N_SUMS * FRAGMENT * sizeof(float));
+    b->has_few = !memcmp(p->one.bytes, p->other.bytes, N_SUMS * FRAGMENT * sizeof(float));
     return PL_OK;
 }
 
@@ -102,9 +96,11 @@ pl_status metal_probe(struct metal_backend *b, pl_err *err)
     const struct metal_buffer *buffers[] = { &p.a, &p.c, &p.one, &p.other };
     st = run(b, "probe", buffers, 4, 1, err);
     if (st) return st;
-    if (read_layout(b, &p)) return probe_order(b, &p, err);
-    return pl_fail(err, PL_E_UNSUPPORTED,
-                   "%s: a lane holds other elements of a matrix fragment than "
-                   "two of one row: use --backend cpu",
-                   metal_device_facts(b->device)->name);
+    if (!read_layout(b, &p))
+        return pl_fail(err, PL_E_UNSUPPORTED,
+                       "%s: a lane holds other elements of a matrix fragment than "
+                       "two neighbours of one row: use --backend cpu",
+                       metal_device_facts(b->device)->name);
+    find_rows(b);
+    return probe_order(b, &p, err);
 }

@@ -25,16 +25,16 @@ static inline void finish(thread row_sums<NB> &sums, device float *out, uint row
 
 template <int NB>
 static inline void finish_gated(thread row_sums<NB> &gate, thread row_sums<NB> &up,
-                                device half *act, uint row, uint col, constant product_args &a)
+                                device half *act, uint row, uint col, constant product_args &a,
+                                thread const by_lane &reader)
 {
 #pragma unroll
     for (int j = 0; j < NB; j++) {
-        simdgroup_half8x8 result;
+        half2 two;
         for (int e = 0; e < 2; e++)
-            result.thread_elements()[e] =
-                gated(a, gate.of[j].thread_elements()[e], up.of[j].thread_elements()[e]);
-        simdgroup_store(result, act + ulong(col + 8 * j) * a.ld_out + row, a.ld_out, ulong2(0, 0),
-                        true);
+            two[e] = gated(a, gate.of[j].thread_elements()[e], up.of[j].thread_elements()[e]);
+        const uint first = col + 8 * j + reader.slot % 4 * 2;   /* the lane's two columns */
+        *(device half2 *)(act + half_at(first, row + reader.row, a.ld_out)) = two;
     }
 }
 
@@ -62,7 +62,7 @@ static inline void product_tile(device const uchar *tile, device const uchar *ga
     accumulate<W, NB>(tile, a.n_chunks, columns, a.ld_x, reader, simd, sums);
     reduce<NB>(sums, shared, simd, reader.lane, own);
     if (a.epilogue == EPILOGUE_GATED || a.epilogue == EPILOGUE_TIMES_GATE)
-        finish_gated<NB>(gate, own, act, row, col, a);
+        finish_gated<NB>(gate, own, act, row, col, a, reader);
     else
         finish<NB>(own, out, row, col, a);
 }
@@ -79,23 +79,23 @@ static inline void few_tile(device const uchar *tile, device const uchar *gate_t
     float sums[NC], gate[NC];
 
     if (a.epilogue == EPILOGUE_GATED) {
-        accumulate_few<W, NC>(gate_tile, a.n_chunks, columns, a.ld_x, reader, simd, gate);
+        accumulate_few<W, NC>(gate_tile, a.n_chunks, columns, reader, simd, gate);
         reduce_few<NC>(gate, shared, simd, lane);
     } else if (a.epilogue == EPILOGUE_TIMES_GATE) {
         for (int j = 0; j < NC; j++) gate[j] = gate_rows[ulong(col + j) * a.ld_gate + row];
     }
-    accumulate_few<W, NC>(tile, a.n_chunks, columns, a.ld_x, reader, simd, sums);
+    accumulate_few<W, NC>(tile, a.n_chunks, columns, reader, simd, sums);
     reduce_few<NC>(sums, shared, simd, lane);
     for (int j = simd; j < NC; j += PRODUCT_SIMDGROUPS) {
         const ulong at = ulong(col + j) * a.ld_out + row;
         if (a.epilogue == EPILOGUE_STORE) out[at] = sums[j] * a.scale;
         else if (a.epilogue == EPILOGUE_ADD) out[at] += sums[j] * a.scale;
-        else act[at] = gated(a, gate[j], sums[j]);
+        else act[half_at(col + j, row, a.ld_out)] = gated(a, gate[j], sums[j]);
     }
 }
 
 /* tiles: the matrix's; gate_tiles: of EPILOGUE_GATED, the same format and shape. out: (columns,
- * ld_out) f32, or act, f16, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of
+ * ld_out) f32, or act, f16 in half_at's order as x, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of
  * EPILOGUE_TIMES_GATE. lanes: (32) row, k and k of each lane's two elements, then (8) the lanes
  * of each row by rising k. Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
 template <typename W, int NB>
@@ -114,7 +114,7 @@ kernel void product(device const uchar *tiles [[buffer(0)]],
                     uint lane [[thread_index_in_simdgroup]])
 {
     const ulong tile_at = ulong(group.x) * a.tile_bytes;
-    const by_lane reader = { lane, lanes[lane].x };
+    const by_lane reader = by_lane_of(lane, lanes[lane]);
     product_tile<W, NB>(tiles + tile_at, gate_tiles + tile_at, x, out, act, gate_rows,
                         group.x * TILE_ROWS + simd * 8, a.first_col + group.y * 8 * NB, a, reader,
                         shared, simd);

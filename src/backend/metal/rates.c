@@ -1,14 +1,16 @@
 #include "backend/metal/rates.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/metal/device.h"
 #include "backend/metal/op_args.h"
 #include "backend/metal/source.h"
+#include "base/clock.h"
 #include "base/cpu_isa.h"
 
-enum { ROUNDS = 5, READ_THREADS = 256, MULTIPLY_SIMDGROUPS = 4, MACS_A_TURN = 4 * 512 };
+enum { ROUNDS = 5, HAND_OVERS = 21, BARRIERS = 100, READ_THREADS = 256, MULTIPLY_SIMDGROUPS = 4, MACS_A_TURN = 4 * 512 };
 
 /* How much work a dispatch is: enough for a fast GPU, bounded for one that is emulated. */
 struct size {
@@ -37,6 +39,43 @@ static pl_status best_ns(struct metal_device *d, const struct metal_dispatch *wh
     }
     if (*best) return PL_OK;
     return pl_fail(err, PL_E_INTERNAL, "%s: the GPU told no times", metal_device_facts(d)->name);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of what one threadgroup's work takes by the host's clock; and what each of many
+ * dispatches takes by the GPU's that wait for the one before. */
+static pl_status measure_waits(struct metal_device *d, const struct metal_dispatch *little,
+                               struct backend_rates *out, pl_err *err)
+{
+    const bool is_emulated = metal_device_facts(d)->is_emulated;
+    const int n_hand_overs = is_emulated ? 5 : HAND_OVERS, n_barriers = is_emulated ? 5 : BARRIERS;
+    double s[HAND_OVERS];
+    uint64_t ns;
+    for (int i = 0; i < n_hand_overs; i++) {
+        const uint64_t start_ns = clock_ns();
+        metal_begin(d);
+        metal_dispatch(d, little);
+        metal_commit(d);
+        const pl_status st = metal_wait(d, NULL, err);
+        if (st) return st;
+        s[i] = (double)(clock_ns() - start_ns) * 1e-9;
+    }
+    qsort(s, (size_t)n_hand_overs, sizeof *s, by_size);
+    out->hand_over_s = s[n_hand_overs / 2];
+    metal_begin(d);
+    for (int i = 0; i < n_barriers; i++) {
+        metal_dispatch(d, little);
+        metal_barrier(d);
+    }
+    metal_commit(d);
+    const pl_status st = metal_wait(d, &ns, err);
+    out->barrier_s = (double)ns * 1e-9 / n_barriers;
+    return st;
 }
 
 static pl_status measure_on(struct metal_device *d, struct backend_rates *out, pl_err *err)
@@ -80,7 +119,12 @@ static pl_status measure_on(struct metal_device *d, struct backend_rates *out, p
     st = best_ns(d, &what, &ns, err);
     if (st) return st;
     out->macs_per_s = (double)n_turns * MACS_A_TURN * 1e9 / (double)ns;
-    return PL_OK;
+    const struct rate_args word = { 1 };
+    what.pipeline = read;
+    what.args = &word;
+    what.n_groups[0] = 1;
+    what.n_threads = READ_THREADS;
+    return measure_waits(d, &what, out, err);
 }
 
 pl_status metal_measure(uint32_t n_threads, struct backend_rates *out, pl_err *err)

@@ -6,11 +6,34 @@
  * c % 4's, and their sums are added in their order. One kernel for all column counts: that a
  * column's sums do not depend on its place among the 32 is for the self-test to find out. */
 
-/* What four simdgroups need: their unpacked weights, 32 rows of a chunk, and their sums. */
-struct tensor_shared {
-    half rows[PRODUCT_SIMDGROUPS][TILE_ROWS * CHUNK];
-    float sums[PRODUCT_SIMDGROUPS][TENSOR_COLUMNS * TILE_ROWS];
+/* What a simdgroup needs: 32 rows of a chunk, their weights unpacked, and 32 columns of it, both
+ * row after row; in the end its sums in their place. */
+union tensor_part {
+    struct {
+        half rows[TILE_ROWS * CHUNK], columns[TENSOR_COLUMNS * CHUNK];
+    } of;
+    float sums[TENSOR_COLUMNS * TILE_ROWS];
 };
+
+struct tensor_shared {
+    tensor_part part[PRODUCT_SIMDGROUPS];
+};
+
+/* A chunk of 32 columns out of half_at's order: of each 8 a lane has two columns at a k of 8. */
+static inline void stage_columns(device const half *x, uint ld_x, uint chunk, threadgroup half *to,
+                                 uint lane)
+{
+    for (uint j = 0; j < TENSOR_COLUMNS / 8; j++) {
+        const uint4 values =
+            ((device const uint4 *)(x + ulong(j) * 8 * ld_x + chunk * 8 * CHUNK))[lane];
+        for (uint f = 0; f < 4; f++) {
+            const half2 two = as_type<half2>(values[f]);
+            const uint col = 8 * j + lane % 4 * 2, k = 8 * f + lane / 4;
+            to[col * CHUNK + k] = two.x;
+            to[(col + 1) * CHUNK + k] = two.y;
+        }
+    }
+}
 
 /* This simdgroup's chunks of a tile times 32 columns from x on. */
 template <typename W>
@@ -22,13 +45,12 @@ static inline void accumulate_tensor(device const uchar *tile, uint n_chunks, de
         TENSOR_COLUMNS, TILE_ROWS, CHUNK, false, true, false,
         mpp::tensor_ops::matmul2d_descriptor::mode::multiply_accumulate);
     mpp::tensor_ops::matmul2d<shape, execution_simdgroup> multiply;
-    device half *columns = (device half *)x;    /* MPP wants what it reads to be writable */
-    auto some = tensor(columns, dextents<int, 2>{ CHUNK, TENSOR_COLUMNS },
-                       array<int, 2>{ 1, int(ld_x) });
-    auto rows = tensor(&shared.rows[simd][0], dextents<int, 2>{ CHUNK, TILE_ROWS },
+    auto columns = tensor(&shared.part[simd].of.columns[0], dextents<int, 2>{ CHUNK, TENSOR_COLUMNS },
+                          array<int, 2>{ 1, CHUNK });
+    auto rows = tensor(&shared.part[simd].of.rows[0], dextents<int, 2>{ CHUNK, TILE_ROWS },
                        array<int, 2>{ 1, CHUNK });
-    auto sums = multiply.template get_destination_cooperative_tensor<decltype(some), decltype(rows),
-                                                                     float>();
+    auto sums = multiply.template get_destination_cooperative_tensor<decltype(columns),
+                                                                     decltype(rows), float>();
     /* of 32 x 32 elements each lane holds 32, all of them valid. Unrolled, as Apple's header wants
      * it, so that they stay in registers */
 #pragma unroll
@@ -39,17 +61,17 @@ static inline void accumulate_tensor(device const uchar *tile, uint n_chunks, de
         simdgroup_barrier(mem_flags::mem_threadgroup);      /* the chunk before was read */
         for (uint f = 0; f < 4; f++)
             for (uint i = 0; i < 4; i++)
-                *(threadgroup half2 *)&shared.rows[simd][lane * CHUNK + f * 8 + 2 * i] =
+                *(threadgroup half2 *)&shared.part[simd].of.rows[lane * CHUNK + f * 8 + 2 * i] =
                     w.get(i, f);
+        stage_columns(x, ld_x, c, &shared.part[simd].of.columns[0], lane);
         simdgroup_barrier(mem_flags::mem_threadgroup);
-        auto of_chunk = tensor(columns + c * CHUNK, dextents<int, 2>{ CHUNK, TENSOR_COLUMNS },
-                               array<int, 2>{ 1, int(ld_x) });
-        multiply.run(of_chunk, rows, sums);
+        multiply.run(columns, rows, sums);
     }
+    simdgroup_barrier(mem_flags::mem_threadgroup);          /* the last one too */
 #pragma unroll
     for (ushort i = 0; i < sums.get_capacity(); i++) {
         const auto at = sums.get_multidimensional_index(i);     /* row of the tile, column */
-        shared.sums[simd][at[1] * TILE_ROWS + at[0]] = sums[i];
+        shared.part[simd].sums[at[1] * TILE_ROWS + at[0]] = sums[i];
     }
 }
 
@@ -62,8 +84,8 @@ static inline void reduce_tensor(threadgroup tensor_shared &shared, uint thread_
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint j = 0; j < OF_THREAD; j++) {
         const uint at = thread_index + j * 32 * PRODUCT_SIMDGROUPS;
-        own[j] = shared.sums[0][at];
-        for (uint s = 1; s < PRODUCT_SIMDGROUPS; s++) own[j] += shared.sums[s][at];
+        own[j] = shared.part[0].sums[at];
+        for (uint s = 1; s < PRODUCT_SIMDGROUPS; s++) own[j] += shared.part[s].sums[at];
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 }
@@ -104,8 +126,10 @@ kernel void product_tensor(device const uchar *tiles [[buffer(0)]],
         const ulong to = col * a.ld_out + row;
         if (a.epilogue == EPILOGUE_STORE) out[to] = own[j] * a.scale;
         else if (a.epilogue == EPILOGUE_ADD) out[to] += own[j] * a.scale;
-        else if (a.epilogue == EPILOGUE_GATED) act[to] = gated(a, gate[j], own[j]);
-        else act[to] = gated(a, gate_rows[col * a.ld_gate + row], own[j]);
+        else
+            act[half_at(uint(col), uint(row), a.ld_out)] =
+                gated(a, a.epilogue == EPILOGUE_GATED ? gate[j] : gate_rows[col * a.ld_gate + row],
+                      own[j]);
     }
 }
 

@@ -42,7 +42,7 @@ kernel void shrink_track(device const float *tracks [[buffer(0)]],
 {
     device const float *track = tracks + track_place(a, a.track, group);
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        out[ulong(group) * a.ld + i] = half(bounded(a.scale * track[i]));
+        out[half_at(group, i, a.ld)] = half(bounded(a.scale * track[i]));
 }
 
 /* A track = y as long as track 0; or X = scale * (X + that). Grid: columns. */

@@ -74,7 +74,7 @@ kernel void embed(device const uchar *tiles [[buffer(0)]],
     device float *to = x + ulong(group.y) * a.ld_x + chunk * CHUNK;
     if (mine.x != row % 8) return;
     W w;
-    const by_lane reader = { lane, mine.x };
+    const by_lane reader = by_lane_of(lane, mine);
     w.load(tiles + ulong(row / TILE_ROWS) * a.tile_bytes, chunk, reader);
     for (uint f = 0; f < 4; f++) {
         const half2 pair = w.get(row % TILE_ROWS / 8, f);
@@ -146,12 +146,12 @@ kernel void norm(device const float *x [[buffer(0)]],
     threadgroup float shared[4];
     threadgroup float sums[4];
     device const float *from = x + ulong(is_indexed != 0 ? col[group] : group) * a.ld_in;
-    device half *to = out + ulong(group) * a.ld_out;
     const float mean =
         mean_of(from, a.n, a.is_centred != 0, sums, thread_index, simd, lane);
     const float scale = inverse_rms(from, a.n, mean, a.eps, shared, thread_index, simd, lane);
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        to[i] = half(bounded(a.has_norm ? (from[i] - mean) * scale * weight[i] : from[i]));
+        out[half_at(group, i, a.ld_out)] =
+            half(bounded(a.has_norm ? (from[i] - mean) * scale * weight[i] : from[i]));
 }
 
 /* x += scale * y / rms(y) * weight */
@@ -199,7 +199,7 @@ kernel void shrink_rows(device const float *x [[buffer(0)]],
 {
     const ulong first = ulong(group) * a.ld_out;
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        out[first + i] = half(bounded(a.scale * x[first + i]));
+        out[half_at(group, i, a.ld_out)] = half(bounded(a.scale * x[first + i]));
 }
 
 /* x *= scale, row by row. */
@@ -251,7 +251,7 @@ kernel void gate_rows(device const float *gate [[buffer(0)]],
 {
     const ulong first = ulong(group) * a.ld_out;
     for (uint i = thread_index; i < a.n_tiles * TILE_ROWS; i += NORM_THREADS)
-        act[first + i] = gated(a, gate[first + i], up[first + i]);
+        act[half_at(group, i, a.ld_out)] = gated(a, gate[first + i], up[first + i]);
 }
 
 /* IN = scale * (norm of each layer's part + row). Grid: (layers, columns), 128 threads each. */
@@ -282,7 +282,7 @@ kernel void gate_input(device const float *gate [[buffer(0)]],
 {
     const ulong first = ulong(group) * a.ld_gate, from = ulong(group) * a.ld_in + a.first;
     for (uint i = thread_index; i < a.n; i += NORM_THREADS)
-        act[first + i] = gated(a, gate[first + i], in[from + i]);
+        act[half_at(group, i, a.ld_gate)] = gated(a, gate[first + i], in[from + i]);
 }
 
 /* Caps every 256 logits, and the largest of those that have a token, NaN counting as minus

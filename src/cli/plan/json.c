@@ -178,6 +178,20 @@ static json_t *load_json(const struct plan_subject *s)
                      kv_type_name(s->load.v_type));
 }
 
+/* The same by the matrix units of the CPU's clusters. */
+static json_t *sme_json(const struct plan_subject *s, const struct work *work,
+                        const struct estimate *whole_step)
+{
+    const uint32_t n = s->load.n_streams;
+    const double sme = estimate_sme_macs_per_s(work, machine_sme_macs_per_s(&s->machine), n);
+    if (sme <= 0) return json_null();
+    const struct estimate e =
+        estimate_split_decode(work, &s->rates, sme, SPLIT_CROSSING_S, n, s->depth);
+    return json_pack("{s:f s:f s:f s:f}", "useful_gmac_s", sme * 1e-9, "cpu_share",
+                     estimate_split_share(work, &s->rates, sme, n), "tok_s", e.tok_s, "gain",
+                     whole_step->step_s / e.step_s);
+}
+
 /* What splitting rows between GPU and CPU would bring, which is not built: by how much a hand-over
  * at SPLIT_CROSSING_S each makes a step shorter, and the longest that still pays. */
 static json_t *split_json(const struct plan_subject *s, const struct work *work,
@@ -189,11 +203,12 @@ static json_t *split_json(const struct plan_subject *s, const struct work *work,
         estimate_split_decode(work, &s->rates, cpu, 0, s->load.n_streams, s->depth);
     const struct estimate e = estimate_split_decode(work, &s->rates, cpu, SPLIT_CROSSING_S,
                                                     s->load.n_streams, s->depth);
-    return json_pack("{s:f s:f s:f s:f}", "cpu_share",
+    return json_pack("{s:f s:f s:f s:f s:o}", "cpu_share",
                      estimate_split_share(work, &s->rates, cpu, s->load.n_streams), "tok_s",
                      e.tok_s, "gain", whole_step->step_s / e.step_s, "most_crossing_us",
                      (whole_step->step_s - at_once.step_s) / (SPLIT_CROSSINGS * work->n_layers) *
-                         1e6);
+                         1e6,
+                     "sme", sme_json(s, work, whole_step));
 }
 
 /* Of a machine whose figures are those of a backend that is not chosen by itself: what the one

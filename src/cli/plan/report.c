@@ -210,6 +210,14 @@ static void add_split_line(json_t *lines, const json_t *split)
              100 * json_number_value(json_object_get(split, "cpu_share")),
              json_number_value(json_object_get(split, "tok_s")), gain, most) :
         text("Not built: rows on the CPU's cores would bring nothing here."));
+    const json_t *sme = json_object_get(split, "sme");
+    if (json_is_object(sme))
+        json_array_append_new(lines,
+            text("By the clusters' matrix units (SME, 2 TMAC/s each as measured by others; columns "
+                 "in 16s, K-quants in two planes: %.1f TMAC/s of use): %.0f tok/s, %.2f times.",
+                 1e-3 * json_number_value(json_object_get(sme, "useful_gmac_s")),
+                 json_number_value(json_object_get(sme, "tok_s")),
+                 json_number_value(json_object_get(sme, "gain"))));
 }
 
 static void add_step(json_t *sections, const json_t *plan, const struct plan_subject *s)

@@ -25,12 +25,20 @@ ROOT = HERE.parents[2]
 CMAKE = [ROOT / "CMakeLists.txt", *sorted((ROOT / "cmake").glob("*.cmake"))]
 TARGET = ["-target", "aarch64-macos.14.0"]
 ZIG = [sys.executable, "-m", "ziglang", "cc", *TARGET]
-FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-O1", "-Werror"]
-BY_SUFFIX = {"_i8mm.c": ["-mcpu=apple_m2"], ".m": ["-fno-objc-arc"]}
+FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DPACELINE_HAS_METAL", "-DPACELINE_HAS_SME",
+         "-O1", "-Werror"]
+BY_SUFFIX = {"_i8mm.c": ["-mcpu=apple_m2"], ".m": ["-fno-objc-arc"],
+             "_sme.c": ["-mcpu=apple_m2+sme", "-fno-builtin"]}
+# Of the kernels in streaming mode, as they are optimised: on both systems
+SME_TARGETS = {"macOS": [*TARGET, "-mcpu=apple_m2+sme"],
+               "Linux": ["-target", "aarch64-linux-gnu", "-mcpu=neoverse_n1+i8mm+sme"]}
+# What must not be in them: SVE outside of streaming mode, which Apple's cores do not have, and the
+# run-time library of compilers that switch by themselves
+NOT_IN_SME = re.compile(r"\b(cnt[bhwd]|rdvl|rdsvl|smstart|smstop|__arm_\w+)\b|\bbl\s+_?mem\w+")
 HEADERS = ("histedit.h curl jansson.h jansson_config.h microhttpd.h gnutls ncursesw ncurses.h "
            "curses.h term.h unctrl.h ncurses_dll.h pcre2.h xxhash.h cmocka.h").split()
 LIBRARIES = "curl edit jansson microhttpd gnutls pcre2-8 ncursesw tinfo".split()
-OTHER_MACHINES = ("_avx2.c", "_avxvnni.c", "_avx512.c")
+OTHER_MACHINES = ("_avx2.c", "_avxvnni.c", "_avx512.c", "_amx.c")
 LINUX_ONLY = ("tests/metal/mock", "tests/metal/emulator", "tests/fuzz")
 # of libobjc, and the class of constant strings: Foundation hands both on
 OBJC_RUNTIME = ("objc_msgSend objc_alloc objc_alloc_init objc_opt_class "
@@ -103,6 +111,26 @@ def compile_all(build, out, sdk):
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(one, sources(build)))
         return objects, len(list(pool.map(look, looked_at())))
+
+
+def assemble_sme(out):
+    """How many outer products the kernels in streaming mode have on each system."""
+    found = {}
+    for system, target in SME_TARGETS.items():
+        for source in sorted((ROOT / "src/backend/cpu/kernels/arm").glob("*_sme.c")):
+            command = [sys.executable, "-m", "ziglang", "cc", *target, "-std=gnu11", "-O2",
+                       "-fno-builtin", *warnings(), "-Wno-unused-command-line-argument", "-I",
+                       ROOT / "src", "-I", ROOT / "include"]
+            run([*command, "-c", source, "-o", out / f"{source.stem}_{system}.o"])
+            done = subprocess.run([*map(str, command), "-S", str(source), "-o",
+                                   str(out / "sme.s")], capture_output=True, text=True)
+            text = (out / "sme.s").read_text() if not done.returncode else sys.exit(done.stderr)
+            if wrong := NOT_IN_SME.search(text):
+                sys.exit(f"{source.name} for {system} has {wrong[0]}")
+            found[source.name, system] = len(re.findall(r"\bu?smopa\b", text))
+            if not found[source.name, system] and source.name != "enter_sme.c":
+                sys.exit(f"{source.name} for {system} has no outer product")
+    return sum(found.values())
 
 
 def exported(library):
@@ -199,6 +227,7 @@ def main():
             sys.exit(f"the program links without {name}: CMake need not link it, or its stub is "
                      "in another's")
     print(f"{program}: {len(objects)} objects,", run(["file", "-b", program]).strip())
+    print(f"{assemble_sme(out)} outer products in the kernels of SME, for {', '.join(SME_TARGETS)}")
     print(f"{n_looked_at} files of tests and bench compile; frameworks: {', '.join(stubs)}")
 
 

@@ -53,6 +53,7 @@
     }
     MockLibrary *l = [[MockLibrary alloc] init];
     l->library = library;
+    if (knobs.warnings) mock_put_error(error, knobs.warnings);
     return l;
 }
 - (id<MTLBuffer>)newBufferWithLength:(NSUInteger)length options:(MTLResourceOptions)options

@@ -14,6 +14,7 @@ struct mock_knobs {
     uint64_t shuffle_seed, working_set_bytes;
     bool failed_signal, is_deaf, has_tensors, has_no_default, has_no_list, is_old, is_macos_14;
     uint32_t fail_after, fail_times;
+    const char *warnings;           /* of the compiler; NULL: none */
     bool is_kill;                   /* what the planted failure is */
     _Atomic uint32_t n_let_go, n_asked;  /* residency: also by threads that keep it */
     uint32_t n_waited;

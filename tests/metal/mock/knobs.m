@@ -27,6 +27,11 @@ void mock_set_tensors(bool has)
     knobs.has_tensors = has;
 }
 
+void mock_set_warnings(const char *text)
+{
+    knobs.warnings = text;
+}
+
 void mock_set_devices(bool has_default, bool has_list, bool is_old)
 {
     knobs.has_no_default = !has_default;

@@ -33,6 +33,15 @@
 {
     return emu_kernel_max_threads(function->kernel);
 }
+- (NSUInteger)threadExecutionWidth
+{
+    return 32;
+}
+/* The emulator learns of a kernel's own arrays when it runs: nothing is told before. */
+- (NSUInteger)staticThreadgroupMemoryLength
+{
+    return 0;
+}
 - (void)dealloc
 {
     [function release];

@@ -68,6 +68,10 @@ void mock_set_macos_14(bool is);
 /* Whether the device has Metal 4's tensor operations: not at first. */
 void mock_set_tensors(bool has_tensors);
 
+/* What the compiler says of all that it takes from now on; the text stays the caller's. NULL:
+ * nothing. */
+void mock_set_warnings(const char *text);
+
 /* Bytes that the device recommends at most; 0: 8 GiB. */
 void mock_set_working_set(uint64_t n_bytes);
 

@@ -576,6 +576,38 @@ static void what_does_not_compile_is_told_in_full(void **state)
     assert_int_equal(mock_n_objects(), 0);
 }
 
+struct said {
+    char text[1024];
+};
+
+static void hear(void *arg, pl_log_level level, const char *subsystem, const char *line)
+{
+    struct said *s = arg;
+    if (level != PL_LOG_DEBUG || strcmp(subsystem, "metal")) return;
+    snprintf(s->text + strlen(s->text), sizeof s->text - strlen(s->text), "%s\n", line);
+}
+
+/* What a report has of kernels that compile: each line of the compiler's, and their limits. */
+static void warnings_and_limits_are_logged(void **state)
+{
+    (void)state;
+    struct said said = { "" };
+    struct metal_pipeline *p;
+    pl_err err;
+    mock_set_warnings("program_source:3: warning: one\nprogram_source:9: warning: two");
+    pl_set_log(hear, &said, PL_LOG_DEBUG);
+    struct metal_device *d = open_device(NULL);
+    assert_int_equal(metal_pipeline_get(d, "add", NULL, 0, &p, &err), PL_OK);
+    assert_int_equal(metal_pipeline_get(d, "add", NULL, 0, &p, &err), PL_OK);
+    metal_device_close(d);
+    pl_set_log(NULL, NULL, PL_LOG_ERROR);
+    mock_set_warnings(NULL);
+    assert_string_equal(said.text, "compiler: program_source:3: warning: one\n"
+                                   "compiler: program_source:9: warning: two\n"
+                                   "kernel add threads=1024 width=32 static_bytes=0\n");
+    assert_int_equal(mock_n_objects(), 0);
+}
+
 static void compiled_kernels_are_kept_and_damage_is_survived(void **state)
 {
     (void)state;
@@ -703,6 +735,7 @@ int main(void)
         cmocka_unit_test(a_gpu_is_reached_whichever_way_there_is),
         cmocka_unit_test(a_gpu_that_is_not_there_is_told),
         cmocka_unit_test(what_does_not_compile_is_told_in_full),
+        cmocka_unit_test(warnings_and_limits_are_logged),
         cmocka_unit_test(compiled_kernels_are_kept_and_damage_is_survived),
         cmocka_unit_test(only_kernels_that_were_missing_are_written),
         cmocka_unit_test(misuse_is_found),
