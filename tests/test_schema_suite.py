@@ -50,40 +50,33 @@ def judge():
     assert process.wait() == 0
 
 
-def spellings(data, schema):
-    """The document, and with its members in the schema's order, which is how masks have them."""
-    texts = [json.dumps(data, ensure_ascii=False)]
-    order = list(schema.get("properties", {})) if isinstance(schema, dict) else []
-    if isinstance(data, dict) and order:
-        texts.append(json.dumps(dict(sorted(
-            data.items(), key=lambda i: order.index(i[0]) if i[0] in order else len(order))),
-            ensure_ascii=False))
-    return texts
-
-
 def test_suite(groups, judge):
-    """Nothing invalid is ever taken. Of what can be compiled, nearly all that is valid is."""
-    n_refused = n_valid = n_missed = n_right = n_tests = 0
+    """Nothing invalid is ever taken, and of all tests nine in ten are right: what is valid is
+    taken, as it stands there, members in that order, and what is not is refused. Tests of a schema
+    that is refused are not right, whatever they ask; but one that nothing is valid under is told of
+    as that, and so is understood."""
+    n_refused = n_never = n_missed = n_right = n_tests = 0
     wrong = []
     for name, group in groups:
-        schema = group["schema"]
-        for test in group["tests"]:
-            n_tests += 1
-            reply = judge(schema, spellings(test["data"], schema))
-            if "error" in reply:
-                n_refused += 1
-                n_right += not test["valid"] and "Unsatisfiable" in reply["error"]
-                continue
-            is_taken = any(reply["taken"])
-            n_valid += test["valid"]
+        tests = group["tests"]
+        n_tests += len(tests)
+        reply = judge(group["schema"],
+                      [json.dumps(test["data"], ensure_ascii=False) for test in tests])
+        if "error" in reply:
+            n_refused += len(tests)
+            if "Unsatisfiable" in reply["error"]:
+                assert not any(test["valid"] for test in tests), (name, group["description"])
+                n_never += len(tests)
+            continue
+        for test, is_taken in zip(tests, reply["taken"], strict=True):
             n_missed += test["valid"] and not is_taken
             n_right += is_taken == test["valid"]
             if is_taken and not test["valid"]:
                 wrong.append(f"{name}: {group['description']}: {test['description']}")
-    share = n_right / n_tests
-    print(f"\n{n_tests} tests: {n_right} right ({share:.1%}), {n_refused} of schemas that are "
-          f"refused, {n_missed} of {n_valid} valid ones missed, {len(wrong)} invalid ones taken")
+    print(f"\n{n_tests} tests: {n_right} right ({n_right / n_tests:.1%}), {n_missed} valid ones "
+          f"missed, {len(wrong)} invalid ones taken, {n_refused} of refused schemas, {n_never} of "
+          f"them of schemas that nothing is valid under ({(n_right + n_never) / n_tests:.1%} right "
+          "with these)")
     print("\n".join(wrong))
     assert len(groups) > 300 and not wrong
-    assert n_missed < 0.08 * n_valid    # 1.0 as an integer, members in no schema's order, formats
-    assert n_right > 0.45 * n_tests
+    assert n_right > 0.88 * n_tests and n_right + n_never > 0.9 * n_tests

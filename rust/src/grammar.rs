@@ -15,14 +15,14 @@ use serde_json::Value;
 
 use crate::bounds::{self, Bounds, Broken};
 use crate::gbnf;
+use crate::lark;
+use crate::schema;
 use crate::template::Failure;
 
 /// Grammars that are kept compiled, and what they may hold together.
 const N_KEPT: usize = 32;
 const KEPT_BYTES: i64 = 128 << 20;
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// Of groups and of JSON within each other; what parses them calls itself.
-const MAX_DEPTH: usize = 200;
 const COMPILE: Bounds = Bounds {
     stack_bytes: 64 << 20,
     soft_bytes: 256 << 20,
@@ -164,10 +164,7 @@ fn compile(factory: &ParserFactory, kind: Kind, source: &str) -> Result<Matcher,
         Kind::JsonSchema => schema_grammar(source)?,
         Kind::Regex => TopLevelGrammar::from_regex(source),
         Kind::Gbnf => TopLevelGrammar::from_lark(gbnf::to_lark(source)?),
-        Kind::Lark => {
-            check_depth(source)?;
-            TopLevelGrammar::from_lark(source.to_string())
-        }
+        Kind::Lark => lark::with_schemas(source, WHITESPACE)?,
     };
     let parser = factory.create_parser(grammar).map_err(|e| in_our_words(&format!("{e:#}")))?;
     let matcher = Matcher::new(Ok(parser));
@@ -175,47 +172,12 @@ fn compile(factory: &ParserFactory, kind: Kind, source: &str) -> Result<Matcher,
 }
 
 fn schema_grammar(source: &str) -> Result<TopLevelGrammar, String> {
-    let mut schema: Value =
-        serde_json::from_str(source).map_err(|e| format!("it is no JSON: {e}"))?;
-    if let Some(object) = schema.as_object_mut() {
-        object.insert("x-guidance".into(), serde_json::json!({ "whitespace_pattern": WHITESPACE }));
-    }
-    Ok(TopLevelGrammar::from_json_schema(schema))
+    let schema: Value = serde_json::from_str(source).map_err(|e| format!("it is no JSON: {e}"))?;
+    schema::to_lark(&schema, WHITESPACE, false).map(TopLevelGrammar::from_lark)
 }
 
-/// Brackets within each other, outside of literals; what a regular expression holds is bounded by
-/// who reads it.
-fn check_depth(lark: &str) -> Result<(), String> {
-    let (mut depth, mut quote, mut is_escaped) = (0usize, None, false);
-    for c in lark.chars() {
-        match quote {
-            Some(_) if is_escaped => is_escaped = false,
-            Some(_) if c == '\\' => is_escaped = true,
-            Some(end) if c == end || c == '\n' => quote = None,
-            Some(_) => {}
-            None => match c {
-                '"' | '/' => quote = Some(c),
-                '(' | '[' | '{' => depth += 1,
-                ')' | ']' | '}' => depth = depth.saturating_sub(1),
-                _ => {}
-            },
-        }
-        if depth > MAX_DEPTH {
-            return Err(format!("more than {MAX_DEPTH} brackets stand within each other"));
-        }
-    }
-    Ok(())
-}
-
-/// llguidance speaks of its own options and types.
+/// On one line.
 fn in_our_words(why: &str) -> String {
-    if why.contains("coerce_one_of") {
-        return "oneOf with schemas that may overlap is not supported: use anyOf".into();
-    }
-    if let Some((_, keys)) = why.split_once("Unimplemented keys: ") {
-        let keys: String = keys.chars().take_while(|&c| c != ']').collect();
-        return format!("not supported: {}", keys.replace(['[', '"'], ""));
-    }
     let lines: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join(" ")
 }

@@ -6,9 +6,6 @@
 
 #include "server/json_read.h"
 
-/* Between tokens of JSON; as grammars of whole replies have it. */
-#define SPACES "\\x20|\\x0A[\\x20\\x09]{0,32}"
-
 struct writer {
     struct strbuf *to;
     const struct tool_form *form;
@@ -41,8 +38,7 @@ static void add_schema(struct strbuf *to, const json_t *schema, bool is_strict, 
 {
     /* a deep copy counts no references of what threads share */
     json_t *copy = json_is_object(schema) ? json_deep_copy(schema) : json_object();
-    json_t *how = json_pack("{s:s, s:b, s:b}", "whitespace_pattern", SPACES, "lenient", !is_strict,
-                            "coerce_one_of", !is_strict);
+    json_t *how = json_pack("{s:b}", "lenient", !is_strict);
     if (is_arguments && !json_object_get(copy, "type"))
         json_object_set_new(copy, "type", json_string("object"));
     json_object_set_new(copy, "x-guidance", how);

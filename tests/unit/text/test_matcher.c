@@ -84,15 +84,13 @@ static void test_what_a_schema_may_not_ask_is_named(void **state)
     (void)state;
     const pl_grammar_kind k = PL_GRAMMAR_JSON_SCHEMA;
     refuses(k, "{\"type\":\"array\",\"uniqueItems\":true}", "uniqueItems");
-    refuses(k, "{\"not\":{\"type\":\"string\"}}", "not");
-    refuses(k, "{\"oneOf\":[{\"type\":\"number\"},{\"type\":\"integer\"}]}", "oneOf");
+    refuses(k, "{\"type\":\"number\",\"not\":{\"multipleOf\":2}}", "multipleOf");
     refuses(k, "{\"type\":\"strin\"}", "strin");
-    refuses(k, "{\"properties\":{\"a\":1}}", "schema must be");
+    refuses(k, "{\"properties\":{\"a\":1}}", "schema is 1");
     refuses(k, "{\"$ref\":\"#/$defs/none\"}", "none");
-    refuses(k, "{\"type\":\"string\",\"format\":\"nonsense\"}", "nonsense");
     refuses(k, "false", "Unsatisfiable");
     refuses(k, "[", "JSON");
-    refuses(k, "7", "schema must be");
+    refuses(k, "7", "schema is 7");
 }
 
 static void test_deep_and_dear_grammars_harm_nobody(void **state)
