@@ -1,0 +1,34 @@
+# The server and the commands: the program paceline, its pages and its report pages.
+layer(pl_server "server;server/*" pl_engine PkgConfig::JANSSON PkgConfig::MICROHTTPD)
+embed(pl_server openapi_json ${PROJECT_SOURCE_DIR}/docs/openapi.json)
+
+layer(pl_estimate estimate pl_quant)
+layer(pl_cli "cli;cli/*" pl_server pl_estimate PkgConfig::JANSSON PkgConfig::CURL PkgConfig::GNUTLS
+      PkgConfig::NCURSESW ${EDIT})
+target_include_directories(pl_cli PRIVATE ${EDIT_INCLUDE})
+
+if(APPLE)
+    target_link_libraries(pl_cli PUBLIC "-framework IOKit" "-framework CoreFoundation")
+endif()
+
+# The report page's script and style, bundled by esbuild and embedded.
+set(WEB ${PROJECT_SOURCE_DIR}/web)
+set(PAGE ${PROJECT_BINARY_DIR}/page)
+add_custom_command(OUTPUT ${WEB}/node_modules/.package-lock.json
+    COMMAND ${NPM} ci --silent --no-audit --no-fund
+    WORKING_DIRECTORY ${WEB} DEPENDS ${WEB}/package.json ${WEB}/package-lock.json
+    COMMENT "Installing what bundles the report page" VERBATIM)
+add_custom_command(OUTPUT ${PAGE}/report.js ${PAGE}/report.css
+    COMMAND ${NPM} run --silent build -- --log-level=warning --outdir=${PAGE}
+    WORKING_DIRECTORY ${WEB}
+    DEPENDS ${WEB}/report.js ${WEB}/report.css ${WEB}/node_modules/.package-lock.json
+    COMMENT "Bundling the report page" VERBATIM)
+embed(pl_cli report_js ${PAGE}/report.js)
+embed(pl_cli report_css ${PAGE}/report.css)
+
+add_executable(paceline src/cli/main.c)
+target_link_libraries(paceline PRIVATE pl_cli)
+install(TARGETS paceline COMPONENT program)
+install(CODE "execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/install_pages.sh
+    $<TARGET_FILE:paceline> \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX} COMMAND_ERROR_IS_FATAL ANY)"
+    COMPONENT program)
