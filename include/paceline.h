@@ -7,8 +7,8 @@
  * Ownership: strings and arrays passed in are copied before the call returns. What a function
  * hands out is released with the function its comment names. A zeroed struct means "defaults".
  *
- * Units: a name ends in them (_bytes, _tokens, _ns, _ms, _s, _per_s); counts begin n_. Text is UTF-8
- * where nothing else is said. Shares are from 0 to 1, logarithms natural.
+ * Units: a name ends in them (_bytes, _tokens, _ns, _ms, _s, _per_s); counts begin n_. Text is
+ * UTF-8 where nothing else is said. Shares are from 0 to 1, logarithms natural.
  *
  * Errors: a call that can fail returns pl_status (zero is success) and fills *err, which may be
  * NULL; *out is empty then. The library never exits, aborts or prints, and reads no environment.

@@ -27,8 +27,8 @@ def test_the_interface_is_the_one_that_is_written_down():
     gone, new = broken(was, found), broken(found, was)
     assert found == was, (
         f"gone: {gone}\nnew: {new}\n" + (
-            "A program that was compiled before will not do: where such an interface was published, "
-            "the version needs a new second number." if gone else "") +
+            "A program that was compiled before will not do: where such an interface was "
+            "published, the version needs a new second number. " if gone else "") +
         f"tests/library/abi.py > {written().relative_to(ROOT)} writes it anew")
 
 
