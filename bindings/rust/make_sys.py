@@ -20,8 +20,8 @@ RUST = {"int8_t": "i8", "uint8_t": "u8", "int32_t": "i32", "uint32_t": "u32", "i
         "int": "c_int", "unsigned": "c_uint", "char": "c_char", "void": "c_void"}
 MAX_COLUMNS = 100
 WORDS = {"type", "match", "ref", "box", "in", "fn"}      # of Rust; those that C may have
-HEAD = """//! The C interface: include/paceline.h, whose comments say what all of this means. Written
-//! by make_sys.py.
+HEAD = """//! The C interface: include/paceline.h, whose comments say what all of this means.
+//! Written by make_sys.py.
 #![allow(non_camel_case_types)]
 
 use std::ffi::{c_char, c_int, c_uint, c_void};

@@ -16,7 +16,7 @@ int main(int argc, char **argv)     /* hello MODEL TEXT: how the text goes on */
         return fprintf(stderr, "%s\n", err.text), 1;
     while (event.kind != PL_EVENT_END)
         if (!pl_stream_next(stream, &event)) pl_stream_wait(stream, 1000);
-        else printf("%.*s", (int)event.n_text_bytes, event.text);
+        else fwrite(event.text, 1, event.n_text_bytes, stdout);
     pl_stream_close(stream);
     pl_tokens_free(&text), pl_close(engine);
 }

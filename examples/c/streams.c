@@ -71,9 +71,14 @@ static int report(pl_engine *engine, const struct rider *rider, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         const struct rider *r = &rider[i];
         n_failed += r->err.status != PL_OK;
-        if (r->err.status) fprintf(stderr, "rider %u: %s\n", i, r->err.text);
-        else printf("%u %s %u %.*s\n", i, r->finish == PL_FINISH_CANCELLED ? "cancelled" : "done",
-                    r->usage.n_reply, (int)r->n_text, r->text);
+        if (r->err.status) {
+            fprintf(stderr, "rider %u: %s\n", i, r->err.text);
+            continue;
+        }
+        printf("%u %s %u ", i, r->finish == PL_FINISH_CANCELLED ? "cancelled" : "done",
+               r->usage.n_reply);
+        fwrite(r->text, 1, r->n_text, stdout);  /* whatever bytes they are */
+        putchar('\n');
     }
     pl_stats stats;
     pl_stats_read(engine, &stats);

@@ -1,5 +1,5 @@
-//! The C interface: include/paceline.h, whose comments say what all of this means. Written
-//! by make_sys.py.
+//! The C interface: include/paceline.h, whose comments say what all of this means.
+//! Written by make_sys.py.
 #![allow(non_camel_case_types)]
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
