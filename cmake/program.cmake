@@ -7,6 +7,16 @@ layer(pl_cli "cli;cli/*" pl_server pl_estimate PkgConfig::JANSSON PkgConfig::CUR
       PkgConfig::NCURSESW ${EDIT})
 target_include_directories(pl_cli PRIVATE ${EDIT_INCLUDE})
 
+# What --version --build-info says of it. A release names its source, other builds cannot know it.
+set(PACELINE_SOURCE_ID "" CACHE STRING "The commit or tag that is built, where a release is")
+set(source_id "not a release: built in a working tree")
+if(PACELINE_SOURCE_ID)
+    set(source_id "${PACELINE_SOURCE_ID}")
+endif()
+set(compiler "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}")
+set_source_files_properties(src/cli/build_info.c PROPERTIES COMPILE_DEFINITIONS
+    "PACELINE_SOURCE_ID=\"${source_id}\";PACELINE_COMPILER=\"${compiler}\"")
+
 if(APPLE)
     target_link_libraries(pl_cli PUBLIC "-framework IOKit" "-framework CoreFoundation")
 endif()
