@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes everything that a release is, of what is committed, into dist/: the sources, Debian packages,
-# a tarball that runs wherever it is unpacked, a Python wheel, a Homebrew formula, a list of what all
-# is made of (CycloneDX), and the checksums. The same commit gives the same bytes on the same system.
+# Makes everything that a release is, of what is committed, into dist/: the sources, Debian
+# packages, a tarball that runs wherever it is unpacked, a Python wheel, a Homebrew formula, a list
+# of what all is made of (CycloneDX), and the checksums. The same commit gives the same bytes on the
+# same system.
 #
 #   scripts/release.sh [--out DIR] [--url URL]     URL: where the tarball of the sources will be
 set -euo pipefail
@@ -51,7 +52,8 @@ source=$work/$name
 
 step "build"
 export CFLAGS="-ffile-prefix-map=$source=."
-export RUSTFLAGS="--remap-path-prefix=$source=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+export RUSTFLAGS="--remap-path-prefix=$source=. --remap-path-prefix=$cargo_home=cargo"
 build=$work/build
 cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
     -DPACELINE_TESTS=OFF -DPACELINE_BENCH=OFF -DPACELINE_SOURCE_ID="$commit" > /dev/null

@@ -1,6 +1,7 @@
 """What `cmake --install` leaves, and that programs of others are built with it: by pkg-config, by
 find_package and by add_subdirectory."""
 
+import platform
 import re
 import shutil
 import subprocess
@@ -76,6 +77,18 @@ def test_a_program_by_pkg_config(static, libdir, environment, tiny, reply, tmp_p
     done = subprocess.run([tmp_path / "hello", "/nowhere.gguf", TEXT], env=environment,
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "/nowhere.gguf" in done.stderr and not done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("qemu-x86_64") or platform.machine() != "x86_64",
+                    reason="qemu-user shows an older x86-64 on an x86-64")
+@pytest.mark.parametrize("cpu, kernels", [("Nehalem", "scalar"), ("Haswell", "scalar, avx2")])
+def test_one_program_runs_on_older_machines(cpu, kernels, build_dir, tiny, reply):
+    """With SSE4, with AVX2: the same bytes."""
+    older = ["qemu-x86_64", "-cpu", cpu, build_dir / "paceline"]
+    assert f"kernels    {kernels} on this machine\n" in run(*older, "--version", "--build-info")
+    said = run(*older, "run", "--model", tiny, "--raw", "--prompt", TEXT, "-n", 4, "--temp", 1,
+               "--top-k", 0, "--top-p", 1, "--min-p", 0, "--seed", 0)
+    assert said.removesuffix("\n") == reply(TEXT, 4)
 
 
 PROJECT = """cmake_minimum_required(VERSION 3.25)
