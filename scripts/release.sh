@@ -46,7 +46,8 @@ pack() {
 }
 
 step "sources"
-git archive --prefix="$name/" HEAD | tar -x -C "$work"
+umask 022
+git -c tar.umask=022 archive --prefix="$name/" HEAD | tar -x -C "$work"
 pack "$name"
 source=$work/$name
 
