@@ -2,13 +2,19 @@
  *
  * Threads: every function may be called from any thread unless its comment says otherwise. One
  * engine thread, owned by the engine, does all the computing; nothing here waits for it except
- * pl_open, pl_close, pl_stream_wait, pl_score and pl_embed.
+ * pl_open, pl_close, pl_stream_wait, pl_score, pl_logits and pl_embed.
  *
  * Ownership: strings and arrays passed in are copied before the call returns. What a function
  * hands out is released with the function its comment names. A zeroed struct means "defaults".
  *
+ * Units: a name ends in them (_bytes, _tokens, _ns, _ms, _s, _per_s); counts begin n_. Text is
+ * UTF-8 where nothing else is said. Shares are from 0 to 1, logarithms natural.
+ *
  * Errors: a call that can fail returns pl_status (zero is success) and fills *err, which may be
- * NULL. The library never exits, aborts or prints. */
+ * NULL; *out is empty then. The library never exits, aborts or prints, and reads no environment.
+ *
+ * Of one process: several engines, of one model or of several, do not know each other. After fork()
+ * the child may not use what the parent opened. */
 #ifndef PACELINE_H
 #define PACELINE_H
 
@@ -22,6 +28,10 @@ extern "C" {
 
 #define PL_API __attribute__((visibility("default")))
 #define PL_VERSION "0.1.0"
+
+/* PL_VERSION of the library that is linked; the header's where they are of one version. Versions of
+ * one number before the last dot have one interface, but for what the later one adds. */
+PL_API const char *pl_version(void);
 
 /* One list gives the enum, the name and the HTTP status a server answers with. */
 #define PL_STATUS_LIST(X)                                                                          \
@@ -493,6 +503,13 @@ typedef struct pl_score_result { /* release with pl_score_free */
 PL_API pl_status pl_score(pl_engine *engine, const int32_t *tokens, size_t n_tokens, uint32_t n_top,
                           pl_score_result *out, pl_err *err);
 PL_API void pl_score_free(pl_score_result *result);
+
+/* The logits after the last of the tokens, as the model gives them, for who samples or classifies
+ * with them: out (n_vocab) of the plan, which n_out is too. Of a sequence that goes on where an
+ * earlier one ended, all full pages are at hand. Waits for the result; other streams go on
+ * meanwhile. */
+PL_API pl_status pl_logits(pl_engine *engine, const int32_t *tokens, size_t n_tokens, float *out,
+                           size_t n_out, pl_err *err);
 
 /* ---- embeddings ----------------------------------------------------------------------------- */
 

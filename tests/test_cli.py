@@ -50,6 +50,14 @@ def test_the_version(paceline):
         assert done.returncode == 0 and done.stdout == b"paceline " + version + b"\n"
         assert not done.stderr
     assert paceline().returncode == 2 and not paceline().stdout
+    built = paceline("--version", "--build-info")
+    lines = dict(line.split(maxsplit=1) for line in built.stdout.decode().splitlines())
+    assert built.returncode == 0 and lines["paceline"] == version.decode()
+    assert lines["kernels"].startswith("scalar") and lines["backends"].startswith("cpu, exact")
+    assert re.search(r"^libmicrohttpd [\d.]+, jansson [\d.]+, curl [\d.]+, GnuTLS [\d.]+$",
+                     lines["libraries"])
+    assert lines["compiler"] and lines["source"]
+    assert paceline("version", "--build-infos").returncode == 2
     assert paceline("--help").stdout == paceline("help").stdout == paceline("-h").stdout
 
 

@@ -51,6 +51,11 @@ static const struct {
 #undef X
 };
 
+const char *pl_version(void)
+{
+    return PL_VERSION;
+}
+
 const char *pl_status_name(pl_status status)
 {
     return (unsigned)status < PL_N_STATUS ? statuses[status].name : "unknown_status";

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/build_info.h"
 #include "cli/commands.h"
 #include "paceline.h"
 
@@ -32,16 +33,25 @@ static int help(int argc, char **argv)
     return command->run(2, words);
 }
 
+static int version(int argc, char **argv)
+{
+    if (argc > 2 && (argc > 3 || strcmp(argv[2], "--build-info"))) {
+        fprintf(stderr, "paceline: %s takes --build-info and nothing else, found \"%s\"\n", argv[1],
+                argv[argc > 3 ? 3 : 2]);
+        return 2;
+    }
+    if (argc > 2) build_info_print(stdout);
+    else puts("paceline " PL_VERSION);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct command *command = command_find(name);
 
     if (command) return command->run(argc - 1, argv + 1);
-    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
-        puts("paceline " PL_VERSION);
-        return 0;
-    }
+    if (!strcmp(name, "--version") || !strcmp(name, "version")) return version(argc, argv);
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
         return help(argc, argv);
     if (*name) fprintf(stderr, "paceline: unknown command \"%s\"\n", name);

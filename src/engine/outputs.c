@@ -92,6 +92,8 @@ static void score_row(struct pl_stream *s, uint32_t pos, const struct row *row)
 {
     const struct score_job *job = s->score;
     const bool has_next = pos + 1 < s->seq.n_prompt;
+    if (job->logits && !has_next) memcpy(job->logits, row->x, row->n * sizeof *job->logits);
+    if (!job->nll) return;
     const float nll = sampler_score(row, has_next ? s->seq.token[pos + 1] : -1,
                                     job->n_top, job->top + (size_t)pos * job->n_top);
     if (has_next) job->nll[pos] = nll;

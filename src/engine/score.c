@@ -1,4 +1,5 @@
-/* pl_score: a stream whose every prompt position is an output. */
+/* pl_score and pl_logits: streams that end with their prompt, whose every position is an output, or
+ * its last. */
 #include <stdlib.h>
 
 #include "engine/submit.h"
@@ -21,6 +22,24 @@ static pl_finish wait_for_end(pl_stream *stream)
     }
 }
 
+/* Runs a prompt through to its end; what the job asks for is where it says then. */
+static pl_status run_prompt(pl_engine *e, const int32_t *tokens, size_t n_tokens,
+                            struct score_job *job, pl_err *err)
+{
+    const pl_request request = { .tokens = tokens, .n_tokens = n_tokens,
+                                 .sampling = pl_sampling_default() };
+    pl_stream *stream = NULL;
+    pl_status st = engine_submit(e, &request, &(struct prompt_job){ .score = job }, &stream, err);
+    if (st) return st;
+    const pl_finish finish = wait_for_end(stream);
+    pl_stream_close(stream);
+    if (finish == PL_FINISH_ERROR)
+        return pl_fail(err, PL_E_INTERNAL, "a step of the score failed: see the log");
+    if (finish != PL_FINISH_LENGTH)
+        return pl_fail(err, PL_E_CLOSING, "the engine was closed before the score was complete");
+    return PL_OK;
+}
+
 PL_API pl_status pl_score(pl_engine *e, const int32_t *tokens, size_t n_tokens, uint32_t n_top,
                           pl_score_result *out, pl_err *err)
 {
@@ -34,24 +53,24 @@ PL_API pl_status pl_score(pl_engine *e, const int32_t *tokens, size_t n_tokens, 
     r.top = calloc(n_wanted * (n_top ? n_top : 1), sizeof *r.top);
 
     struct score_job job = { .nll = r.nll, .top = r.top, .n_top = n_top };
-    const pl_request request = { .tokens = tokens, .n_tokens = n_tokens,
-                                 .sampling = pl_sampling_default() };
-    pl_stream *stream = NULL;
-    pl_status st = r.nll && r.top
-                       ? engine_submit(e, &request, &(struct prompt_job){ .score = &job }, &stream,
-                                       err)
+    const pl_status st =
+        r.nll && r.top ? run_prompt(e, tokens, n_tokens, &job, err)
                        : pl_fail(err, PL_E_MEMORY, "no memory for the scores of %zu tokens",
                                  n_tokens);
-    const pl_finish finish = st ? PL_FINISH_LENGTH : wait_for_end(stream);
-    if (finish == PL_FINISH_ERROR)
-        st = pl_fail(err, PL_E_INTERNAL, "a step of the score failed: see the log");
-    else if (finish != PL_FINISH_LENGTH)
-        st = pl_fail(err, PL_E_CLOSING, "the engine was closed before the score was complete");
-    pl_stream_close(stream);
     if (st) {
         pl_score_free(&r);
         return st;
     }
     *out = r;
     return PL_OK;
+}
+
+PL_API pl_status pl_logits(pl_engine *e, const int32_t *tokens, size_t n_tokens, float *out,
+                           size_t n_out, pl_err *err)
+{
+    const uint32_t n_vocab = e->plan.public.n_vocab;
+    if (n_out != n_vocab)
+        return pl_fail(err, PL_E_PARAM, "there is room for %zu logits; the vocabulary has %u "
+                       "tokens (pl_plan.n_vocab)", n_out, n_vocab);
+    return run_prompt(e, tokens, n_tokens, &(struct score_job){ .logits = out }, err);
 }

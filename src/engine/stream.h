@@ -38,12 +38,14 @@ enum stream_flag {
     STREAM_ENDED = 4,       /* the engine is done with it */
 };
 
-/* Where the log-probabilities of a prompt go: written by the sampling threads, read after the last
- * of its positions, which is before the first token of a reply is told. */
+/* Where the log-probabilities of a prompt go, or the logits of its last position: written by the
+ * sampling threads, read after the last of its positions, which is before the first token of a
+ * reply is told. */
 struct score_job {
-    float *nll;             /* (n_prompt - 1) */
+    float *nll;             /* (n_prompt - 1); NULL: logits alone are wanted */
     pl_token_prob *top;     /* (n_prompt, n_top) */
     uint32_t n_top;
+    float *logits;          /* (n_vocab), or NULL */
 };
 
 struct pl_stream {

@@ -170,7 +170,7 @@ static void fill_seq(struct pl_stream *s, const pl_request *r, uint32_t max_toke
                            .token = (int32_t *)(void *)(storage + l->token_offset),
                            .n_prompt = (uint32_t)r->n_tokens,
                            .max_tokens = max_tokens,
-                           .wants_every_logit = s->score != NULL,
+                           .wants_every_logit = s->score && s->score->nll,
                            .hidden = hidden_of(s->embed),
                            .computes_prompt = r->computes_prompt };
     for (uint32_t g = 0; g < l->n_kv_groups; g++)

@@ -172,6 +172,7 @@ static pl_status start_threads(struct server *s, const struct server_params *par
     if (!st) st = watcher_open(s, err);
     if (!st) st = preparer_open(s, err);
     if (!st) st = start_daemon(s, params, err);
+    if (!st) st = agent_open(s, params->agent_host, params->agent_port, err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return st;
 }
@@ -253,6 +254,7 @@ void server_close(struct server *s)
 {
     if (!s) return;
     if (s->daemon) stop_daemon(s);
+    agent_close(&s->agent);
     preparer_close(s);
     watcher_close(s);
     bell_close(&s->bell);

@@ -1,8 +1,8 @@
 /* The HTTP server: an OpenAI-compatible API over one engine.
  *
  * Threads: libmicrohttpd's own thread runs every handler; two threads prepare long requests; a
- * watcher thread notices clients that went away and when a ping is due; the engine thread wakes
- * exchanges. The server's own threads take no signals. server_open, server_ready, server_drain and
+ * watcher thread notices clients that went away and when a ping is due; one answers
+ * balancers; the engine thread wakes exchanges. The server's own threads take no signals. server_open, server_ready, server_drain and
  * server_close are called by one thread. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -16,6 +16,8 @@
 struct server_params {
     const char *host;               /* address or name to listen on; NULL: 127.0.0.1 */
     uint16_t port;                  /* 0: any free one */
+    const char *agent_host;         /* likewise, for what balancers ask (agent.h) */
+    uint16_t agent_port;            /* 0: they are told nothing */
     const char *model_path;         /* whose file name requests may name as their model */
     const char *alias;              /* other names of the model, parted by commas; the first is
                                      * its id; NULL: none */

@@ -2,6 +2,7 @@
  * own header. They are a stair: a file calls those on lower steps, never one on its own or above.
  *
  *   server                                              opens and stops all of it
+ *   agent                                               what balancers are told
  *   exchange                                            what libmicrohttpd calls
  *   routes                                              the table
  *   route_..., metrics                                  what is done at each path
@@ -46,6 +47,7 @@
 #include <stdatomic.h>
 
 #include "base/strbuf.h"
+#include "server/agent.h"
 #include "server/answer_error.h"
 #include "server/auth.h"
 #include "server/bell.h"
@@ -92,6 +94,7 @@ struct server {
     uint64_t started_s;
     struct bell bell;               /* the watcher's */
     struct watcher watcher;
+    struct agent agent;
     struct preparer preparer;
     struct connections connections;
     struct linger_set linger;

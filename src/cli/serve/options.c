@@ -15,7 +15,7 @@ struct spelled {
     const char *hf_repo, *hf_file, *model_url, *n_gpu_layers, *device, *load_mode, *pooling;
     int32_t n_parallel, ping_s;
     int64_t seed;
-    uint32_t verbosity, keep_resident_s;
+    uint32_t verbosity, keep_resident_s, agent_port;
     struct sampling_words sampling;
 };
 
@@ -150,6 +150,11 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
         { "--host", NULL, ARG_STRING, &o->server.host, 0, 0, "ADDRESS",
           "of either protocol; :: is all of both (127.0.0.1)" },
         { "--port", NULL, ARG_U32, &o->port, 0, 65535, "N", "0: any free one, printed (8080)" },
+        { "--agent-port", NULL, ARG_U32, &w.agent_port, 0, 65535, "N",
+          "HAProxy's agent check: what share this server can take, how many at a time, drain; 0: "
+          "none (0)" },
+        { "--agent-host", NULL, ARG_STRING, &o->server.agent_host, 0, 0, "ADDRESS",
+          "where that is answered (127.0.0.1)" },
         { "--reuse-port", NULL, ARG_FLAG, &o->server.reuse_port, 0, 0, NULL,
           "other processes may listen on this port too; the system parts connections among them" },
         { "--api-prefix", NULL, ARG_STRING, &o->server.path_prefix, 0, 0, "PATH",
@@ -233,6 +238,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
     }
     if (!take_metrics_compat(o)) return 2;
     o->server.port = (uint16_t)o->port;
+    o->server.agent_port = (uint16_t)w.agent_port;
     o->server.max_tokens = o->n_predict > 0 ? (uint32_t)o->n_predict : 0;
     o->server.is_verbose = o->is_verbose;
     o->server.no_slots = !slots;

@@ -4,10 +4,12 @@
  *   test_engine_invariance [MODEL [BACKEND]]    without a model: a tiny random one, on the first
  *                                               choice of this build and on the exact backend;
  *                                               with a backend: decoding against scoring alone */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -129,6 +131,57 @@ static void test_score_agrees_with_decoding(void **state)
     pl_close(e);
 }
 
+static void assert_logits(pl_engine *e, const int32_t *tokens, size_t n, const float *want,
+                          size_t n_vocab)
+{
+    float *got = malloc(n_vocab * sizeof *got);
+    pl_err err;
+    if (pl_logits(e, tokens, n, got, n_vocab, &err)) fail_msg("%s", err.text);
+    assert_memory_equal(got, want, n_vocab * sizeof *got);
+    free(got);
+}
+
+/* The logits after a sequence say the log-probabilities of the score, and are the same bits of a
+ * sequence that is at hand already, of one that grew, and among others. */
+static void test_logits_are_those_of_the_score(void **state)
+{
+    (void)state;
+    static struct subject s;
+    make_subject(&s);
+    pl_engine *e = open_engine((pl_params){ .n_streams = 3, .n_threads = 2, .step_tokens = 24 });
+    const size_t n_vocab = pl_engine_plan(e)->n_vocab;
+    float *logits = calloc(n_vocab, sizeof *logits);
+    assert_int_equal(pl_logits(e, s.prompt, N_PROMPT, logits, n_vocab, NULL), PL_OK);
+    pl_score_result score;
+    assert_int_equal(pl_score(e, s.prompt, N_PROMPT, 5, &score, NULL), PL_OK);
+    double sum = 0;
+    for (size_t i = 0; i < n_vocab; i++) sum += exp(logits[i]);
+    for (int i = 0; i < 5; i++) {
+        const pl_token_prob *best = &score.top[(N_PROMPT - 1) * 5 + i];
+        assert_true(fabs(logits[best->token] - log(sum) - best->logprob) < 1e-4);
+    }
+    pl_score_free(&score);
+    pl_stream *other = submit(e, &s.seeded);
+    assert_logits(e, s.prompt, N_PROMPT, logits, n_vocab);
+    pl_stream_close(other);
+    pl_close(e);
+
+    e = open_engine((pl_params){ .n_streams = 1, .n_threads = 1 });
+    for (size_t n = N_PROMPT / 3; n < N_PROMPT; n += 7) {
+        float *shorter = malloc(n_vocab * sizeof *shorter);
+        assert_int_equal(pl_logits(e, s.prompt, n, shorter, n_vocab, NULL), PL_OK);
+        assert_memory_not_equal(shorter, logits, n_vocab * sizeof *shorter);
+        free(shorter);
+    }
+    assert_logits(e, s.prompt, N_PROMPT, logits, n_vocab);
+    pl_err err;
+    assert_int_equal(pl_logits(e, s.prompt, N_PROMPT, logits, n_vocab - 1, &err), PL_E_PARAM);
+    assert_non_null(strstr(err.text, "n_vocab"));
+    assert_int_equal(pl_logits(e, s.prompt, 0, logits, n_vocab, NULL), PL_E_PARAM);
+    free(logits);
+    pl_close(e);
+}
+
 /* The log-probabilities of a prompt beside its reply are the score's, and the reply is the one
  * without them: alone, among others, and of a prompt that is at hand already. */
 static void test_a_prompt_is_scored_beside_its_reply(void **state)
@@ -176,6 +229,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_reply_does_not_depend_on_others),
     cmocka_unit_test(test_fork_shares_the_prompt),
     cmocka_unit_test(test_score_agrees_with_decoding),
+    cmocka_unit_test(test_logits_are_those_of_the_score),
     cmocka_unit_test(test_a_prompt_is_scored_beside_its_reply),
 };
 

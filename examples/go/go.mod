@@ -1,0 +1,3 @@
+module paceline/examples/streams
+
+go 1.19
