@@ -1,0 +1,281 @@
+/* out[n][row] = sum over k of w[row][k] x[n][k]: packed weights, f16 columns, f32 sums.
+ *
+ * PRODUCT_WORKERS blocks: a producer warp (a group of them beside 16 consumers) and NW consumer
+ * warps. A stage of the ring is 256 k of ROWS = 16 NW rows and of the columns, brought by bulk
+ * copies that complete on an mbarrier; weights are marked evict-first in L2, columns evict-last.
+ * Each consumer warp holds 16 rows x all columns as sums, so no two warps share any.
+ *
+ * Stream-K (Osama et al., "Stream-K", 2023): the (row block, 256 k) units of all parts are cut into
+ * equal runs. A run's first block of rows may begin at k > 0: those sums go to the worker's place
+ * in `partial`. The worker that holds k = 0 of a block of rows adds the places of the workers after
+ * it, in order. Where runs are cut follows from the weights' shape alone, hence so does every
+ * column's order of additions, whatever the columns. Workers count down with blockIdx, so that who
+ * waits was started after those it waits for.
+ *
+ * The wait for the kernel before comes after the first weights were asked for. */
+#ifndef BACKEND_CUDA_PRODUCT_CUH
+#define BACKEND_CUDA_PRODUCT_CUH
+
+#include "backend/cuda/dequant.cuh"
+#include "backend/cuda/device.cuh"
+
+/* 16 consumer warps and a 17th would leave 96 registers a thread (5 warps on one scheduler). A
+ * producer group of four warps can give its registers away: 24 for it, 112 for the consumers. */
+static constexpr int producer_warps(int nw) { return nw == 16 ? 4 : 1; }
+
+static constexpr int SHARED_MAX = 227 * 1024, SHARED_SPARE = 2048;
+
+template <int FORMAT, int NT, int NW> struct shape {
+    static constexpr int rows = 16 * NW;
+    static constexpr int w_bytes = NW * (int)tile_bytes(FORMAT);
+    static constexpr int x_bytes = NT * 4096;
+    static constexpr int stage = w_bytes + x_bytes;
+    static constexpr int fit = (SHARED_MAX - SHARED_SPARE) / stage;
+    static constexpr int stages = fit > 12 ? 12 : fit;
+    static constexpr int shared = stages * stage + SHARED_SPARE;
+    static_assert(stages >= 2, "ring too short");
+};
+
+/* How the units of a product are shared out. */
+struct cut {
+    int total, n, worker;
+    DEV cut(int n_units) : total(n_units), n(min(n_units, (int)gridDim.x))
+    {
+        worker = min((int)(gridDim.x - 1 - blockIdx.x), n);
+    }
+    DEV int at(int w) const
+    {
+        return w >= n ? total : (int)((unsigned)total * (unsigned)w / (unsigned)n);
+    }
+};
+
+/* The part that a block of rows is of, and which of its blocks it is. */
+struct block_place {
+    int part, block;
+    DEV block_place(const product_args &p, int at) : part(0), block(at)
+    {
+        while (part + 1 < (int)p.n_parts && block >= (int)p.part[part].n_row_blocks)
+            block -= p.part[part++].n_row_blocks;
+    }
+};
+
+/* Sums of rows that another worker finishes; N vectors of 4 a thread, in thread order. */
+template <int N, int NW>
+DEV void hand_over(const float *acc, const product_args &p, int worker, int tid)
+{
+    float4 *slot = (float4 *)p.partial + (size_t)worker * (N * NW * 32) + tid;
+    #pragma unroll
+    for (int j = 0; j < N; j++) __stcg(slot + j * NW * 32, *(const float4 *)&acc[4 * j]);
+    asm volatile("bar.sync 1, %0;" ::"n"(NW * 32) : "memory");
+    if (tid == 0) flag_set(p.flag + worker);    /* its release covers what the barrier ordered */
+}
+
+/* Adds the places of the workers that follow, in order; waits for all at once and keeps the loads
+ * of several workers in flight. */
+template <int N, int NW>
+DEV void gather(float *acc, const product_args &p, const cut &c, int block_end, int tid)
+{
+    constexpr int BATCH = N > 12 ? 1 : 12 / N;
+    const int first = c.worker + 1;
+    int n = 0;
+    while (first + n < c.n && c.at(first + n) < block_end) n++;
+    for (int i = tid; i < n; i += NW * 32) flag_wait(p.flag + first + i);
+    asm volatile("bar.sync 1, %0;" ::"n"(NW * 32) : "memory");
+    const float4 *slot = (const float4 *)p.partial + (size_t)first * (N * NW * 32) + tid;
+    for (int o = 0; o < n; o += BATCH) {
+        float4 v[BATCH][N];
+        #pragma unroll
+        for (int q = 0; q < BATCH; q++)
+            #pragma unroll
+            for (int j = 0; j < N; j++)
+                v[q][j] = o + q < n ? __ldcg(slot + ((o + q) * N + j) * NW * 32)
+                                    : make_float4(0, 0, 0, 0);
+        #pragma unroll
+        for (int q = 0; q < BATCH; q++)
+            #pragma unroll
+            for (int j = 0; j < N; j++)
+                if (o + q < n) {
+                    acc[4 * j] += v[q][j].x, acc[4 * j + 1] += v[q][j].y;
+                    acc[4 * j + 2] += v[q][j].z, acc[4 * j + 3] += v[q][j].w;
+                }
+    }
+    asm volatile("bar.sync 1, %0;" ::"n"(NW * 32) : "memory");
+    for (int i = tid; i < n; i += NW * 32) p.flag[first + i] = 0;
+}
+
+/* A stage: the 256 k of this warp's 16 rows. Chunk c + 1 is unpacked while the tensor cores work on
+ * chunk c. */
+template <int FORMAT, int NT>
+DEV void multiply(float acc[NT * 4], tile_reader<FORMAT> &reader, uint32_t xb)
+{
+    const uint32_t desc = wgmma_desc_low(__shfl_sync(~0u, xb, 0));
+    uint32_t a[2][4][4];
+    #pragma unroll
+    for (int c = 0; c < 4; c++) {
+        reader.chunk(c);
+        #pragma unroll
+        for (int st = 0; st < 4; st++) reader.step(st, a[c & 1][st]);
+        wgmma_fence();
+        #pragma unroll
+        for (int st = 0; st < 4; st++)
+            wgmma<NT>(acc, a[c & 1][st], wgmma_desc(desc + (c * 4 + st) * NT * 16));
+        wgmma_commit();
+        if (c < 3) wgmma_wait<1>();
+        else wgmma_wait<0>();
+    }
+}
+
+/* Every rounding is written out: instances of the kernel must not differ. */
+template <int NT>
+DEV void store(const float acc[NT * 4], const product_args &p, const block_place &at, int rows,
+               int warp, int lane)
+{
+    const product_part &part = p.part[at.part];
+    #pragma unroll
+    for (int e = 0; e < 2; e++) {
+        const uint32_t row = at.block * rows + warp * 16 + lane / 4 + 8 * e;
+        if (row >= part.n_rows) continue;
+        const float bias = part.bias ? __fmul_rn(part.bias[row], p.bias_scale) : 0.0f;
+        #pragma unroll
+        for (int j = 0; j < NT * 2; j++) {
+            const uint32_t col = j / 2 * 8 + lane % 4 * 2 + j % 2;
+            if (col >= p.n_cols) continue;
+            float *out = part.out + (size_t)col * part.ld_out + row;
+            const float y = __fadd_rn(__fmul_rn(acc[j / 2 * 4 + e * 2 + j % 2], p.scale), bias);
+            *out = part.adds ? __fadd_rn(*out, y) : y;
+        }
+    }
+}
+
+template <int FORMAT, int NT, int NW>
+DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t empty, int begin,
+                 int end)
+{
+    using S = shape<FORMAT, NT, NW>;
+    constexpr int group = TILE_GROUP * (int)tile_bytes(FORMAT);
+    const int KB = p.n_blocks;
+    const uint64_t first = policy_evict_first(), last = policy_evict_last();
+    auto load_w = [&](int u, int s) {
+        const block_place at(p, u / KB);
+        bar_expect(full + s * 8, S::stage);
+        #pragma unroll
+        for (int j = 0; j < S::rows / 64; j++)
+            bulk_load(smem + s * S::stage + j * group,
+                      p.part[at.part].tiles +
+                          ((size_t)(at.block * (S::rows / 64) + j) * KB + u % KB) * group,
+                      group, full + s * 8, first);
+    };
+    auto load_x = [&](int u, int s) {
+        bulk_load(smem + s * S::stage + S::w_bytes,
+                  (const uint8_t *)p.x + (size_t)(u % KB) * S::x_bytes, S::x_bytes, full + s * 8,
+                  last);
+    };
+    const int ahead = min(S::stages, end - begin);
+    for (int i = 0; i < ahead; i++) load_w(begin + i, i);
+    pdl_wait();
+    for (int i = 0; i < ahead; i++) load_x(begin + i, i);
+    int s = 0, parity = 0;
+    for (int u = begin + ahead; u < end; u++) {
+        bar_wait(empty + s * 8, parity);
+        load_w(u, s);
+        load_x(u, s);
+        if (++s == S::stages) s = 0, parity ^= 1;
+    }
+}
+
+template <int FORMAT, int NT, int NW>
+DEV void consume(const product_args &p, const cut &c, uint32_t smem, uint32_t full, uint32_t empty,
+                 int begin, int end, int warp, int lane)
+{
+    using S = shape<FORMAT, NT, NW>;
+    const int KB = p.n_blocks, tid = warp * 32 + lane;
+    float acc[NT * 4];
+    int s = 0, parity = 0;
+
+    for (int u = begin; u < end;) {
+        const int block = u / KB, kb0 = u % KB, kb1 = min(KB, kb0 + end - u);
+        #pragma unroll
+        for (int j = 0; j < NT * 4; j++) acc[j] = 0.0f;
+        for (int kb = kb0; kb < kb1; kb++) {
+            const uint32_t wb = smem + s * S::stage, xb = wb + S::w_bytes;
+            bar_wait(full + s * 8, parity);
+            tile_reader<FORMAT> reader;
+            reader.open(wb + warp * tile_bytes(FORMAT), lane);
+            multiply<FORMAT, NT>(acc, reader, xb);
+            __syncwarp();
+            if (lane == 0) bar_arrive(empty + s * 8);
+            if (++s == S::stages) s = 0, parity ^= 1;
+        }
+        if (kb0 > 0) {
+            hand_over<NT, NW>(acc, p, c.worker, tid);
+        } else {
+            if (kb1 < KB) gather<NT, NW>(acc, p, c, (block + 1) * KB, tid);
+            store<NT>(acc, p, block_place(p, block), S::rows, warp, lane);
+        }
+        u += kb1 - kb0;
+    }
+}
+
+template <int FORMAT, int NT, int NW>
+__global__ void __launch_bounds__(NW * 32 + producer_warps(NW) * 32, 1)
+product_kernel(const __grid_constant__ product_args p)
+{
+    using S = shape<FORMAT, NT, NW>;
+    extern __shared__ uint8_t smem_raw[];
+    const uint32_t smem = (smem_addr(smem_raw) + 1023) & ~1023u;
+    const uint32_t full = smem + S::stages * S::stage, empty = full + S::stages * 8;
+    const int tid = threadIdx.x, warp = tid >> 5, lane = tid & 31;
+    int n_row_blocks = 0;
+    for (uint32_t i = 0; i < p.n_parts; i++) n_row_blocks += p.part[i].n_row_blocks;
+    const cut c(n_row_blocks * (int)p.n_blocks);
+    const int begin = c.at(c.worker), end = c.at(c.worker + 1);
+
+    if (tid == 0) {
+        for (int i = 0; i < S::stages; i++) {
+            bar_init(full + i * 8, 1);
+            bar_init(empty + i * 8, NW);
+        }
+        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    __syncthreads();
+    pdl_release();
+
+    if (warp >= NW) {
+        if constexpr (NW == 16) asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+        if (warp == NW && lane == 0) produce<FORMAT, NT, NW>(p, smem, full, empty, begin, end);
+    } else {
+        if constexpr (NW == 16) asm volatile("setmaxnreg.inc.sync.aligned.u32 112;");
+        consume<FORMAT, NT, NW>(p, c, smem, full, empty, begin, end, warp, lane);
+    }
+}
+
+template <int FORMAT, int NT, int NW>
+static void launch_instance(cuda_device *d, const product_args *a)
+{
+    using S = shape<FORMAT, NT, NW>;
+    static bool is_allowed;
+    const auto kernel = product_kernel<FORMAT, NT, NW>;
+    if (!is_allowed) allow_shared(d, kernel, S::shared);
+    is_allowed = true;
+    launch(d, kernel, dim3(PRODUCT_WORKERS), NW * 32 + producer_warps(NW) * 32, S::shared, *a);
+}
+
+template <int FORMAT, int NW> static void launch_columns(cuda_device *d, const product_args *a)
+{
+    switch (block_eights(a->n_cols)) {
+    case 1: launch_instance<FORMAT, 1, NW>(d, a); break;
+    case 2: launch_instance<FORMAT, 2, NW>(d, a); break;
+    case 3: launch_instance<FORMAT, 3, NW>(d, a); break;
+    case 4: launch_instance<FORMAT, 4, NW>(d, a); break;
+    default: launch_instance<FORMAT, 8, NW>(d, a); break;
+    }
+}
+
+/* By warps a block of rows needs. */
+template <int FORMAT> static void launch_format(cuda_device *d, const product_args *a)
+{
+    if (a->block_rows == 256) launch_columns<FORMAT, 16>(d, a);
+    else launch_columns<FORMAT, 8>(d, a);
+}
+
+#endif

@@ -1,0 +1,306 @@
+/* Operations on whole columns and on heads: the embedding, norms, residuals, activations, RoPE. A
+ * column's sums are taken in an order that its length alone gives. */
+#include <cuda_fp16.h>
+
+#include "backend/cuda/device.cuh"
+#include "backend/cuda/ptx.cuh"
+#include "backend/cuda/tile_weight.h"
+
+static constexpr int NORM_THREADS = 512, ROW_THREADS = 256, HEADS_A_BLOCK = 4, WARP = 32;
+static constexpr float HALF_MAX = 65504.0f;
+
+/* NaN stays what it is. */
+DEV float bounded(float x) { return x > HALF_MAX ? HALF_MAX : x < -HALF_MAX ? -HALF_MAX : x; }
+DEV uint16_t half_bits(float x) { return __half_as_ushort(__float2half_rn(bounded(x))); }
+
+/* Of what goes to pages: NaN is 0. */
+DEV uint16_t kept_bits(float x) { return half_bits(x != x ? 0.0f : x); }
+
+DEV float warp_sum(float x)
+{
+    #pragma unroll
+    for (int i = WARP / 2; i; i /= 2) x += __shfl_xor_sync(~0u, x, i);
+    return x;
+}
+
+DEV float warp_max(float x)
+{
+    #pragma unroll
+    for (int i = WARP / 2; i; i /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, i));
+    return x;
+}
+
+/* Of all threads of a block, to all of them. */
+template <int THREADS> DEV float block_sum(float x, float *shared)
+{
+    const int warp = threadIdx.x / WARP;
+    x = warp_sum(x);
+    __syncthreads();
+    if (threadIdx.x % WARP == 0) shared[warp] = x;
+    __syncthreads();
+    float sum = 0;
+    #pragma unroll
+    for (int i = 0; i < THREADS / WARP; i++) sum += shared[i];
+    return sum;
+}
+
+/* ---- X = scale * rows of the embedding ------------------------------------------------------ */
+
+static __global__ void embed_kernel(const embed_args a)
+{
+    pdl_release();
+    pdl_wait();
+    const uint32_t col = blockIdx.y, k = blockIdx.x * ROW_THREADS + threadIdx.x;
+    if (k >= a.d_model) return;
+    const int32_t known = a.token[col];
+    const uint32_t row = (uint32_t)(known < 0 ? a.picked[-1 - known] : known);
+    const float w = tile_weight(a.format, a.tiles, a.n_blocks, row, k);
+    a.x[(size_t)col * a.d_model + k] = a.scale * w;
+}
+
+void launch_embed(cuda_device *d, const embed_args *a)
+{
+    const dim3 grid((a->d_model + ROW_THREADS - 1) / ROW_THREADS, a->n_cols);
+    launch(d, embed_kernel, grid, ROW_THREADS, 0, *a);
+}
+
+/* ---- norms ---------------------------------------------------------------------------------- */
+
+struct column_norm {
+    float mean, scale;
+};
+
+DEV column_norm measure_column(const float *x, uint32_t n, float eps, bool is_centred,
+                               float *shared)
+{
+    float sum = 0, squares = 0, mean = 0;
+    if (is_centred) {
+        for (uint32_t i = threadIdx.x; i < n; i += NORM_THREADS) sum += x[i];
+        mean = block_sum<NORM_THREADS>(sum, shared) / n;
+    }
+    for (uint32_t i = threadIdx.x * 4; i < n; i += NORM_THREADS * 4) {
+        const float4 v = *(const float4 *)(x + i);
+        squares += (v.x - mean) * (v.x - mean) + (v.y - mean) * (v.y - mean) +
+                   (v.z - mean) * (v.z - mean) + (v.w - mean) * (v.w - mean);
+    }
+    const float total = block_sum<NORM_THREADS>(squares, shared);
+    return { mean, 1.0f / sqrtf(total / n + eps) };
+}
+
+/* Eight slots of a step, those of one r, are 4 neighbours in k and the 4 that lie 32 behind. */
+DEV uint32_t slots_k(uint32_t unit) { return unit / 8 * 64 + unit % 8 * 4; }
+
+DEV uint4 slots_of(const float low[4], const float high[4])
+{
+    uint32_t w[4];
+    #pragma unroll
+    for (int i = 0; i < 4; i++)
+        w[i] = half_bits(low[i]) | (uint32_t)half_bits(high[i]) << 16;
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
+static __global__ void __launch_bounds__(NORM_THREADS) norm_kernel(const norm_args a)
+{
+    __shared__ float shared[NORM_THREADS / WARP];
+    pdl_release();
+    pdl_wait();
+    const uint32_t col = blockIdx.x;
+    const float *x = a.x + (size_t)(a.col ? a.col[col] : col) * a.n;
+    column_norm by = { 0, 1 };
+    if (a.weight) by = measure_column(x, a.n, a.eps, a.is_centred, shared);
+    for (uint32_t unit = threadIdx.x; unit < a.ld_h / 8; unit += NORM_THREADS) {
+        float v[2][4];
+        #pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const uint32_t k = slots_k(unit) + 32 * h;
+            #pragma unroll
+            for (int i = 0; i < 4; i++)
+                v[h][i] = k + i >= a.n ? 0.0f
+                        : a.weight     ? (x[k + i] - by.mean) * by.scale * a.weight[k + i]
+                                       : x[k + i];
+        }
+        *(uint4 *)(a.h + column_place(a.ld_h, a.n_cols, col, slots_k(unit))) = slots_of(v[0], v[1]);
+    }
+}
+
+void launch_norm(cuda_device *d, const norm_args *a)
+{
+    launch(d, norm_kernel, dim3(a->n_cols), NORM_THREADS, 0, *a);
+}
+
+static __global__ void __launch_bounds__(NORM_THREADS) norm_rows_kernel(const norm_args a)
+{
+    __shared__ float shared[NORM_THREADS / WARP];
+    pdl_release();
+    pdl_wait();
+    float *x = a.x + (size_t)blockIdx.x * a.n;
+    const column_norm by = measure_column(x, a.n, a.eps, a.is_centred, shared);
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < a.n; i += NORM_THREADS)
+        x[i] = (x[i] - by.mean) * by.scale * a.weight[i];
+}
+
+void launch_norm_rows(cuda_device *d, const norm_args *a)
+{
+    launch(d, norm_rows_kernel, dim3(a->n_cols), NORM_THREADS, 0, *a);
+}
+
+/* ---- residuals and activations -------------------------------------------------------------- */
+
+static __global__ void join_kernel(const join_args a)
+{
+    pdl_release();
+    pdl_wait();
+    const uint32_t i = blockIdx.x * ROW_THREADS + threadIdx.x;
+    if (i >= a.n) return;
+    const size_t at = (size_t)blockIdx.y * a.n + i;
+    const float x = a.x[at] + a.scale * a.y[at];
+    a.x[at] = a.x_scale != 0 ? x * a.x_scale : x;
+}
+
+void launch_join(cuda_device *d, const join_args *a)
+{
+    const dim3 grid((a->n + ROW_THREADS - 1) / ROW_THREADS, a->n_cols);
+    launch(d, join_kernel, grid, ROW_THREADS, 0, *a);
+}
+
+/* As the seam's enum activation. */
+DEV float activated(uint32_t activation, float x, float up)
+{
+    const float gelu = 0.7978845608f, alpha = 1.702f, limit = 7.0f;
+    switch (activation) {
+    case 1: return 0.5f * x * (1.0f + tanhf(gelu * (x + 0.044715f * x * x * x))) * up;
+    case 2:
+        x = fminf(x, limit);
+        up = fminf(fmaxf(up, -limit), limit);
+        return x / (1.0f + expf(-alpha * x)) * (up + 1.0f);
+    case 3: return x > 0.0f ? x * up : 0.0f;
+    default: return x / (1.0f + expf(-x)) * up;
+    }
+}
+
+static __global__ void activate_kernel(const activate_args a)
+{
+    pdl_release();
+    pdl_wait();
+    const uint32_t unit = blockIdx.x * ROW_THREADS + threadIdx.x, col = blockIdx.y;
+    if (unit >= a.ld_act / 8) return;
+    const float *gate = a.gate + (size_t)col * a.n, *up = a.up + (size_t)col * a.n;
+    float v[2][4];
+    #pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const uint32_t k = slots_k(unit) + 32 * h;
+        if (k >= a.n) {         /* n is a multiple of 32 */
+            v[h][0] = v[h][1] = v[h][2] = v[h][3] = 0;
+            continue;
+        }
+        const float4 g = *(const float4 *)(gate + k), u = *(const float4 *)(up + k);
+        v[h][0] = activated(a.activation, g.x, u.x) * a.scale;
+        v[h][1] = activated(a.activation, g.y, u.y) * a.scale;
+        v[h][2] = activated(a.activation, g.z, u.z) * a.scale;
+        v[h][3] = activated(a.activation, g.w, u.w) * a.scale;
+    }
+    *(uint4 *)(a.act + column_place(a.ld_act, a.n_cols, col, slots_k(unit))) = slots_of(v[0], v[1]);
+}
+
+void launch_activate(cuda_device *d, const activate_args *a)
+{
+    const dim3 grid((a->ld_act / 8 + ROW_THREADS - 1) / ROW_THREADS, a->n_cols);
+    launch(d, activate_kernel, grid, ROW_THREADS, 0, *a);
+}
+
+/* ---- heads ---------------------------------------------------------------------------------- */
+
+/* A head of a column, its values in shared memory, by one warp. */
+DEV void norm_head(float *x, uint32_t d_head, const float *weight, float eps, bool is_centred,
+                   int lane)
+{
+    float sum = 0, squares = 0;
+    if (is_centred)
+        for (uint32_t i = lane; i < d_head; i += WARP) sum += x[i];
+    const float mean = is_centred ? warp_sum(sum) / d_head : 0.0f;
+    for (uint32_t i = lane; i < d_head; i += WARP) squares += (x[i] - mean) * (x[i] - mean);
+    const float scale = 1.0f / sqrtf(warp_sum(squares) / d_head + eps);
+    for (uint32_t i = lane; i < d_head; i += WARP) x[i] = (x[i] - mean) * scale * weight[i];
+    __syncwarp();
+}
+
+DEV void turn_head(float *x, const float *cos_sin, uint32_t n_rot, bool is_interleaved, int lane)
+{
+    for (uint32_t i = lane; i < n_rot / 2; i += WARP) {
+        const uint32_t first = is_interleaved ? 2 * i : i;
+        const uint32_t second = is_interleaved ? 2 * i + 1 : i + n_rot / 2;
+        const float p = x[first], q = x[second], c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+        x[first] = p * c - q * s;
+        x[second] = p * s + q * c;
+    }
+    __syncwarp();
+}
+
+static __global__ void heads_kernel(const heads_args a)
+{
+    __shared__ float shared[HEADS_A_BLOCK][CUDA_MAX_D_HEAD];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const uint32_t d_head = a.kv.d_head, n_kv = a.k ? a.kv.n_kv_heads : 0;
+    const uint32_t at = blockIdx.x * HEADS_A_BLOCK + warp, col = blockIdx.y;
+    pdl_release();
+    pdl_wait();
+    if (at >= a.n_heads + 2 * n_kv) return;
+    const bool is_q = at < a.n_heads, is_v = at >= a.n_heads + n_kv;
+    const uint32_t head = is_q ? at : is_v ? at - a.n_heads - n_kv : at - a.n_heads;
+    const uint32_t pos = a.pos[col], n_heads = is_q ? a.n_heads : n_kv;
+    const float *from = (is_q ? a.q : is_v ? a.v : a.k) + ((size_t)col * n_heads + head) * d_head;
+    const float *norm = is_q ? a.norm_q : is_v ? a.norm_v : a.norm_k;
+    float *x = shared[warp];
+
+    for (uint32_t i = lane; i < d_head; i += WARP) x[i] = from[i];
+    __syncwarp();
+    if (norm)
+        norm_head(x, d_head, norm, is_q ? a.eps_q : is_v ? a.eps_v : a.eps_k, a.is_centred, lane);
+    if (a.cos_sin && !is_v)
+        turn_head(x, a.cos_sin + (size_t)pos * a.n_rot, a.n_rot, a.is_interleaved, lane);
+    if (is_q) {
+        const float scale = a.q_scales ? a.q_scale * a.q_scales[pos] : a.q_scale;
+        uint16_t *to = a.q_half + ((size_t)col * n_heads + head) * d_head;
+        for (uint32_t i = lane; i < d_head; i += WARP) to[i] = half_bits(x[i] * scale);
+        return;
+    }
+    uint16_t *to = (uint16_t *)(a.kv.kv + a.page[col] * a.kv.page_bytes) +
+                   ((size_t)(head * 2 + is_v) * CUDA_PAGE + pos % CUDA_PAGE) * d_head;
+    for (uint32_t i = lane; i < d_head; i += WARP) to[i] = kept_bits(x[i]);
+}
+
+void launch_finish_heads(cuda_device *d, const heads_args *a)
+{
+    const uint32_t n = a->n_heads + (a->k ? 2 * a->kv.n_kv_heads : 0);
+    launch(d, heads_kernel, dim3((n + HEADS_A_BLOCK - 1) / HEADS_A_BLOCK, a->n_cols),
+           HEADS_A_BLOCK * WARP, 0, *a);
+}
+
+/* ---- logits --------------------------------------------------------------------------------- */
+
+static __global__ void logits_kernel(const logits_args a)
+{
+    __shared__ float shared[LOGITS_A_BLOCK / WARP];
+    pdl_release();
+    pdl_wait();
+    const uint32_t token = blockIdx.x * LOGITS_A_BLOCK + threadIdx.x;
+    float x = -INFINITY;
+    if (token < a.n_tokens) {
+        float *at = a.logits + (size_t)blockIdx.y * a.ld + token;
+        x = *at;
+        if (a.cap != 0) *at = x = a.cap * tanhf(x / a.cap);
+        if (x != x) x = -INFINITY;
+    }
+    x = warp_max(x);
+    if (threadIdx.x % WARP == 0) shared[threadIdx.x / WARP] = x;
+    __syncthreads();
+    if (threadIdx.x) return;
+    for (int i = 1; i < LOGITS_A_BLOCK / WARP; i++) x = fmaxf(x, shared[i]);
+    a.largest[(size_t)blockIdx.y * a.n_blocks + blockIdx.x] = x;
+}
+
+void launch_finish_logits(cuda_device *d, const logits_args *a)
+{
+    launch(d, logits_kernel, dim3(a->n_blocks, a->n_rows), LOGITS_A_BLOCK, 0, *a);
+}
