@@ -19,7 +19,7 @@ if(NVCC AND NOT PACELINE_CUDA STREQUAL "OFF")
     set(nvcc_flags -O3 -std=c++17 ${gencode} -I${CMAKE_SOURCE_DIR}/src
                    -Xcompiler -fPIC,-fvisibility=hidden,-Wall)
     file(GLOB cuda_sources CONFIGURE_DEPENDS ${CUDA}/*.cu)
-    file(GLOB cuda_headers CONFIGURE_DEPENDS ${CUDA}/*.cuh ${CUDA}/tiles.h ${CUDA}/tile_weight.h ${CUDA}/op_args.h
+    file(GLOB cuda_headers CONFIGURE_DEPENDS ${CUDA}/*.cuh ${CUDA}/tiles.h ${CUDA}/tile_weight.h ${CUDA}/op_args.h ${CUDA}/sampling_args.h
          ${CUDA}/plugin.h)
     foreach(source ${cuda_sources})
         get_filename_component(name ${source} NAME_WE)

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/cuda/cuda_internal.h"
 #include "backend/cuda/library.h"
+#include "backend/cuda/sampling.h"
 #include "backend/params_check.h"
 #include "base/cpu_isa.h"
 
@@ -84,7 +84,7 @@ static struct workspace device_workspace(struct cuda_backend *b)
                    attend_places(&b->params) * d->n_heads * (2 + d->d_head) * 4,
                    &b->attend_partial);
     workspace_want(&w, "partial sums", cols * d->n_kv_heads * 4, &b->attend_done);
-    want_lists(&w, &b->params, &b->lists);
+    for (int i = 0; i < CUDA_STEPS; i++) want_lists(&w, &b->params, &b->step[i].lists);
     return w;
 }
 
@@ -97,7 +97,7 @@ static struct workspace host_workspace(struct cuda_backend *b)
     workspace_want(&w, "logits", outs * d->n_vocab * 4, &b->host_logits);
     workspace_want(&w, "logits", outs * b->n_logit_blocks * 4, &b->host_largest);
     workspace_want(&w, "activations", (uint64_t)b->params.max_cols * d->d_model * 4, &b->host_x);
-    want_lists(&w, &b->params, &b->host_lists);
+    for (int i = 0; i < CUDA_STEPS; i++) want_lists(&w, &b->params, &b->step[i].host_lists);
     return w;
 }
 
@@ -118,7 +118,8 @@ static struct backend_bytes plan(const struct backend_params *params)
     struct cuda_backend b = { 0 };
     set_shape(&b, params);
     const struct workspace device = device_workspace(&b), host = host_workspace(&b);
-    return (struct backend_bytes){ b.places.n_bytes, bytes_of(&device) + bytes_of(&host) };
+    return (struct backend_bytes){
+        b.places.n_bytes, bytes_of(&device) + bytes_of(&host) + cuda_sampling_bytes(params) };
 }
 
 /* ---- open ----------------------------------------------------------------------------------- */
@@ -173,6 +174,7 @@ static pl_status take_memory(struct cuda_backend *b, pl_err *err)
     const struct workspace device = device_workspace(b), host = host_workspace(b);
     pl_status st = take_parts(b, &device, false, err);
     if (!st) st = take_parts(b, &host, true, err);
+    if (!st) st = cuda_sampling_open(b, err);
     if (st) return st;
     if (b->api->take(b->device, b->places.n_bytes, &kv, text))
         return pl_fail(err, PL_E_MEMORY, "KV pages: %s: lower --ctx-size or --parallel", text);
@@ -185,6 +187,7 @@ static void close_backend(struct backend *base)
     struct cuda_backend *b = (struct cuda_backend *)base;
     if (!b) return;
     cuda_forget_loaded(b);
+    cuda_sampling_close(b);
     if (b->device) b->api->close(b->device);
     thread_pool_close(b->pool);
     free(b);
@@ -279,7 +282,8 @@ static uint64_t shared_bytes(const struct backend *b)
 }
 
 const struct backend_ops backend_cuda = {
-    .name = "cuda", .column_unit = 8, .chunk_pages = SPLIT / PAGE_TOKENS, .kv_type = "f16",
+    .name = "cuda", .column_unit = 8, .max_touched = MAX_TOUCHED,
+    .chunk_pages = SPLIT / PAGE_TOKENS, .kv_type = "f16",
     .reach = reach, .measure = measure, .matrix_bytes = cuda_matrix_bytes, .plan = plan,
     .open = open_backend, .close = close_backend, .isa = isa, .n_threads = n_threads,
     .pin_caller = pin_caller, .load_matrix = cuda_load_matrix, .load_vector = cuda_load_vector,
@@ -288,5 +292,6 @@ const struct backend_ops backend_cuda = {
     .norm = cuda_norm, .qkv = cuda_qkv, .attend = cuda_attend,
     .attention_add = cuda_attention_add, .gate_up = cuda_gate_up, .down_add = cuda_down_add,
     .logits = cuda_logits, .sample = cuda_sample, .submit = cuda_submit,
+    .start = cuda_start, .finish = cuda_finish,
     .copy_page = cuda_copy_page, .timing = cuda_timing, .timings = cuda_timings,
 };

@@ -43,6 +43,19 @@ struct cuda_lists {
     uint32_t *pages[MAX_KV_GROUPS];     /* page tables of the step's spans, in a row */
 };
 
+struct cuda_sampling;           /* sampling.h */
+
+enum { CUDA_STEPS = MAX_IN_FLIGHT };
+_Static_assert(CUDA_STEPS == 2, "the one that is not `at` is the step before it");
+
+/* A step from begin to finish. While the GPU computes one, the host records the other. */
+struct cuda_step {
+    struct cuda_lists lists, host_lists;
+    struct batch batch;             /* of the caller's arrays: outputs and picks alone */
+    sample_fn *sample;              /* NULL: no outputs are wanted */
+    void *sample_arg;
+};
+
 struct cuda_backend {
     struct backend base;
     struct backend_params params;
@@ -71,12 +84,13 @@ struct cuda_backend {
     uint32_t *attend_done;
     float *logit_rows, *largest;    /* (max_outs, n_vocab), (max_outs, n_logit_blocks) */
     uint32_t n_logit_blocks;
-    struct cuda_lists lists, host_lists;
     float *host_logits, *host_largest, *host_x;     /* the host's; x: (max_cols, d_model) */
 
+    struct cuda_sampling *sampling;
     struct batch batch;             /* being recorded */
-    sample_fn *sample;              /* NULL: no outputs are wanted */
-    void *sample_arg;
+    struct cuda_step step[CUDA_STEPS];
+    uint32_t at;                    /* the step being recorded, or the last one that was */
+    uint32_t n_started;             /* steps that are not finished: up to `at` */
     const struct head_params *head; /* logits, as recorded; run at the step's end, in turns */
     const struct matrix *head_weight;
     struct op_timings timings;
@@ -87,7 +101,9 @@ struct cuda_backend {
 enum {
     STAGING_BYTES = 32 << 20,
     ATTEND_PLACES = 8192,           /* parts of a sum that one pass of attention has room for */
-    CUDA_TIMED_MARKS = CUDA_MARKS - 2,  /* the last two are the staging's */
+    CUDA_TIMED_MARKS = CUDA_MARKS - 4,  /* behind them: */
+    STAGING_MARK = CUDA_TIMED_MARKS,    /* one of each half of the staging */
+    STEP_MARK = STAGING_MARK + 2,       /* one of each step */
 };
 
 /* ACT is kept times this, so that the largest activations of any known model fit a half: the
@@ -102,6 +118,9 @@ void cuda_end_operation(struct cuda_backend *b, const char *name);
 
 /* Until all is done that was launched. */
 pl_status cuda_wait(struct cuda_backend *b, pl_err *err);
+
+/* Until the step of this index is, which was started. */
+pl_status cuda_wait_step(struct cuda_backend *b, uint32_t step, pl_err *err);
 
 void cuda_timing(struct backend *b, bool on);
 uint32_t cuda_timings(struct backend *b, const char **name, uint64_t *ns, uint32_t max);
@@ -138,5 +157,7 @@ void cuda_product_of(struct cuda_backend *b, const struct matrix *m, const uint1
 void cuda_logits(struct backend *b, const struct head_params *p, const struct matrix *weight);
 void cuda_sample(struct backend *b, sample_fn *fn, void *arg);
 pl_status cuda_submit(struct backend *b, pl_err *err);
+pl_status cuda_start(struct backend *b, pl_err *err);
+pl_status cuda_finish(struct backend *b, struct picked *picked, pl_err *err);
 
 #endif

@@ -58,6 +58,10 @@ void launch_join(cuda_device *d, const join_args *a);
 void launch_activate(cuda_device *d, const activate_args *a);
 void launch_finish_heads(cuda_device *d, const heads_args *a);
 void launch_finish_logits(cuda_device *d, const logits_args *a);
+void launch_measure_probs(cuda_device *d, const sampling_args *a);
+void launch_touch(cuda_device *d, const sampling_args *a);
+void launch_pick(cuda_device *d, const sampling_args *a);
+void launch_finish_probs(cuda_device *d, const sampling_args *a);
 void launch_attend(cuda_device *d, const attend_args *a);
 void launch_product(cuda_device *d, const product_args *a);
 cuda_status launch_measure(cuda_device *d, double *macs_per_s, double *read_bytes_per_s,

@@ -9,7 +9,6 @@
 enum {
     GROUP_ROWS = TILE_ROWS * TILE_GROUP,
     SLAB_BYTES = 64 << 20, ALIGNMENT = 256,
-    FIRST_MARK = CUDA_TIMED_MARKS,      /* one of each half of the staging */
 };
 
 /* From so many weights on products have enough blocks of 256 rows for all workers. */
@@ -126,11 +125,11 @@ static pl_status load_tiles(struct cuda_backend *b, const struct weight_view *vi
     for (uint32_t first = 0, half = 0; first < n_groups; first += most, half = !half) {
         struct packing p = { view, m, b->staging + (size_t)half * STAGING_BYTES, group_bytes, first,
                              n_groups - first < most ? n_groups - first : most };
-        if (b->api->wait_mark(b->device, FIRST_MARK + half, text))
+        if (b->api->wait_mark(b->device, STAGING_MARK + half, text))
             return pl_fail(err, PL_E_INTERNAL, "%s: %s", view->name, text);
         thread_pool_run(b->pool, pack_share, &p);
         b->api->upload(b->device, m->tiles + first * group_bytes, p.to, p.n * group_bytes);
-        b->api->mark(b->device, FIRST_MARK + half);
+        b->api->mark(b->device, STAGING_MARK + half);
     }
     return PL_OK;
 }

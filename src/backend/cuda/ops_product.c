@@ -147,9 +147,10 @@ static void norm_all_heads(struct cuda_backend *b, const struct norm *norm, floa
 static void finish_heads(struct cuda_backend *b, const struct qkv_weights *w,
                          const struct attention_params *a)
 {
+    const struct cuda_lists *lists = &b->step[b->at].lists;
     const struct heads_args args = {
         .q = b->q, .k = w->k.weight ? b->k : NULL, .v = b->v, .q_half = b->q_half,
-        .kv = kv_args_of(b, a), .pos = b->lists.pos, .page = b->lists.col_page[a->kv_group],
+        .kv = kv_args_of(b, a), .pos = lists->pos, .page = lists->col_page[a->kv_group],
         .norm_q = head_norm(b, &w->norm_q), .norm_k = head_norm(b, &w->norm_k),
         .norm_v = head_norm(b, &w->norm_v), .cos_sin = a->rope ? a->rope->cos_sin : NULL,
         .q_scales = a->q_scales ? a->q_scales->values : NULL,
@@ -203,10 +204,11 @@ void cuda_attend(struct backend *base, const struct qkv_weights *w,
 {
     struct cuda_backend *b = (struct cuda_backend *)base;
     const struct dims *d = &b->params.dims;
+    const struct cuda_lists *lists = &b->step[b->at].lists;
     struct attend_args args = {
-        .kv = kv_args_of(b, a), .q_half = b->q_half, .pos = b->lists.pos,
-        .page_at = b->lists.page_at, .partial_at = b->lists.partial_at,
-        .pages = b->lists.pages[a->kv_group], .sinks = w->sinks ? w->sinks->values : NULL,
+        .kv = kv_args_of(b, a), .q_half = b->q_half, .pos = lists->pos,
+        .page_at = lists->page_at, .partial_at = lists->partial_at,
+        .pages = lists->pages[a->kv_group], .sinks = w->sinks ? w->sinks->values : NULL,
         .partial = b->attend_partial, .n_done = b->attend_done, .att = b->att,
         .all_cols = b->batch.n_cols, .n_heads = d->n_heads, .group = d->n_heads / d->n_kv_heads,
         .ld_att = b->ld_q, .window = a->window, .score_cap = a->score_cap * LOG2_E,
@@ -215,7 +217,7 @@ void cuda_attend(struct backend *base, const struct qkv_weights *w,
         end = pass_end(b, first, a->window, &args.n_splits);
         args.first_col = first;
         args.n_cols = end - first;
-        args.first_partial = b->host_lists.partial_at[first];
+        args.first_partial = b->step[b->at].host_lists.partial_at[first];
         b->api->attend(b->device, &args);
     }
     cuda_end_operation(b, "attend");

@@ -1,14 +1,14 @@
 /* The beginning of a step, and the operations on whole columns. */
 #include <string.h>
 
-#include "backend/cuda/cuda_internal.h"
+#include "backend/cuda/sampling.h"
 
 /* ---- what kernels read of the batch --------------------------------------------------------- */
 
 /* A span's pages up to its last column's; returns how many. */
-static uint32_t list_span(struct cuda_backend *b, const struct span *s, uint32_t n_listed)
+static uint32_t list_span(const struct cuda_backend *b, const struct cuda_lists *l,
+                          const struct span *s, uint32_t n_listed)
 {
-    const struct cuda_lists *l = &b->host_lists;
     const uint32_t n_pages = (s->first_pos + s->n_cols - 1) / PAGE_TOKENS + 1;
     for (uint32_t i = 0; i < s->n_cols; i++) l->page_at[s->first_col + i] = n_listed;
     for (uint32_t g = 0; g < b->params.kv.n; g++) {
@@ -19,9 +19,9 @@ static uint32_t list_span(struct cuda_backend *b, const struct span *s, uint32_t
     return n_pages;
 }
 
-static uint32_t list_batch(struct cuda_backend *b, const struct batch *batch)
+static uint32_t list_batch(const struct cuda_backend *b, const struct cuda_lists *l,
+                           const struct batch *batch)
 {
-    const struct cuda_lists *l = &b->host_lists;
     uint32_t n_listed = 0, n_places = 0;
     memcpy(l->token, batch->token, batch->n_cols * sizeof *batch->token);
     memcpy(l->pos, batch->pos, batch->n_cols * sizeof *batch->pos);
@@ -29,7 +29,7 @@ static uint32_t list_batch(struct cuda_backend *b, const struct batch *batch)
         for (uint32_t i = 0; i < output_n_rows(o); i++)
             l->row_col[o->first_row + i] = o->first_col + i;
     for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
-        n_listed += list_span(b, s, n_listed);
+        n_listed += list_span(b, l, s, n_listed);
     for (uint32_t c = 0; c < batch->n_cols; c++) {
         l->partial_at[c] = n_places;
         n_places += batch->pos[c] / SPLIT + 1;
@@ -38,9 +38,9 @@ static uint32_t list_batch(struct cuda_backend *b, const struct batch *batch)
 }
 
 /* The lists lie in one block up to the page tables. */
-static void upload_lists(struct cuda_backend *b, uint32_t n_listed)
+static void upload_lists(struct cuda_backend *b, const struct cuda_step *step, uint32_t n_listed)
 {
-    const struct cuda_lists *from = &b->host_lists, *to = &b->lists;
+    const struct cuda_lists *from = &step->host_lists, *to = &step->lists;
     const uint64_t n_bytes = (uint64_t)((uint8_t *)from->pages[0] - (uint8_t *)from->token);
     b->api->upload(b->device, to->token, from->token, n_bytes);
     for (uint32_t g = 0; g < b->params.kv.n; g++)
@@ -50,10 +50,12 @@ static void upload_lists(struct cuda_backend *b, uint32_t n_listed)
 void cuda_begin_step(struct backend *base, const struct batch *batch)
 {
     struct cuda_backend *b = (struct cuda_backend *)base;
-    b->batch = *batch;
-    b->sample = NULL;
+    b->at = (b->at + 1) % CUDA_STEPS;
+    struct cuda_step *step = &b->step[b->at];
+    b->batch = step->batch = *batch;
+    step->sample = NULL;
     cuda_end_operation(b, NULL);
-    upload_lists(b, list_batch(b, batch));
+    upload_lists(b, step, list_batch(b, &step->host_lists, batch));
     cuda_end_operation(b, "lists");
 }
 
@@ -64,8 +66,8 @@ void cuda_embed(struct backend *base, const struct matrix *embedding, float scal
     struct cuda_backend *b = (struct cuda_backend *)base;
     const struct embed_args args = {
         .tiles = embedding->tiles, .format = embedding->format, .n_blocks = embedding->n_blocks,
-        .d_model = b->params.dims.d_model, .n_cols = b->batch.n_cols, .token = b->lists.token,
-        .scale = scale, .x = b->x,
+        .d_model = b->params.dims.d_model, .n_cols = b->batch.n_cols, .token = b->step[b->at].lists.token,
+        .picked = cuda_sampling_tokens(b, (b->at + 1) % CUDA_STEPS), .scale = scale, .x = b->x,
     };
     b->api->embed(b->device, &args);
     cuda_end_operation(b, "embed");

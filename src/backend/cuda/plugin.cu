@@ -194,7 +194,8 @@ extern "C" __attribute__((visibility("default"))) const cuda_plugin *paceline_cu
         CUDA_PLUGIN_VERSION, reach, open_device, close_device, take, take_host, upload, download,
         copy, upload_now, wait, mark, wait_mark, ms_between, launch_embed, launch_norm,
         launch_norm_rows, launch_join, launch_activate, launch_product, launch_finish_heads,
-        launch_attend, launch_finish_logits, launch_measure,
+        launch_attend, launch_finish_logits, launch_measure_probs, launch_touch, launch_pick,
+        launch_finish_probs, launch_measure,
     };
     return &plugin;
 }

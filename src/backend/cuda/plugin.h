@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "backend/cuda/op_args.h"
+#include "backend/cuda/sampling_args.h"
 
 enum { CUDA_PLUGIN_VERSION = 1, CUDA_TEXT_BYTES = 200 };
 
@@ -65,6 +66,11 @@ struct cuda_plugin {
     void (*finish_heads)(struct cuda_device *d, const struct heads_args *a);
     void (*attend)(struct cuda_device *d, const struct attend_args *a);
     void (*finish_logits)(struct cuda_device *d, const struct logits_args *a);
+    /* Of rows whose pick wants it: measure, touch, (finish_logits of touched rows), pick, finish. */
+    void (*measure_probs)(struct cuda_device *d, const struct sampling_args *a);
+    void (*touch)(struct cuda_device *d, const struct sampling_args *a);
+    void (*pick)(struct cuda_device *d, const struct sampling_args *a);
+    void (*finish_probs)(struct cuda_device *d, const struct sampling_args *a);
     /* Multiply-adds of halves and plain reads a second. */
     cuda_status (*measure)(struct cuda_device *d, double *macs_per_s, double *read_bytes_per_s,
                            char text[CUDA_TEXT_BYTES]);

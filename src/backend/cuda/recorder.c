@@ -36,6 +36,13 @@ pl_status cuda_wait(struct cuda_backend *b, pl_err *err)
     return PL_OK;
 }
 
+pl_status cuda_wait_step(struct cuda_backend *b, uint32_t step, pl_err *err)
+{
+    char text[CUDA_TEXT_BYTES];
+    if (!b->api->wait_mark(b->device, STEP_MARK + step, text)) return PL_OK;
+    return pl_fail(err, PL_E_INTERNAL, "%s", text);
+}
+
 void cuda_timing(struct backend *base, bool on)
 {
     struct cuda_backend *b = (struct cuda_backend *)base;
