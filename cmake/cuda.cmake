@@ -4,7 +4,12 @@
 set(CUDA ${CMAKE_SOURCE_DIR}/src/backend/cuda)
 layer(pl_cuda backend/cuda pl_quant ${CMAKE_DL_LIBS})
 
-file(GLOB pip_nvcc $ENV{HOME}/.cache/paceline/venv/lib/python3*/site-packages/nvidia/cu13/bin)
+if(DEFINED ENV{XDG_CACHE_HOME})
+    set(caches $ENV{XDG_CACHE_HOME})
+else()
+    set(caches $ENV{HOME}/.cache)
+endif()
+file(GLOB pip_nvcc ${caches}/paceline/cuda/lib/python3*/site-packages/nvidia/cu13/bin)
 find_program(NVCC nvcc HINTS /usr/local/cuda/bin ${pip_nvcc})
 if(PACELINE_CUDA STREQUAL "ON" AND NOT NVCC)
     message(FATAL_ERROR "PACELINE_CUDA is ON and there is no nvcc: install CUDA 13, or run "
@@ -19,8 +24,8 @@ if(NVCC AND NOT PACELINE_CUDA STREQUAL "OFF")
     set(nvcc_flags -O3 -std=c++17 ${gencode} -I${CMAKE_SOURCE_DIR}/src
                    -Xcompiler -fPIC,-fvisibility=hidden,-Wall)
     file(GLOB cuda_sources CONFIGURE_DEPENDS ${CUDA}/*.cu)
-    file(GLOB cuda_headers CONFIGURE_DEPENDS ${CUDA}/*.cuh ${CUDA}/tiles.h ${CUDA}/tile_weight.h ${CUDA}/op_args.h ${CUDA}/sampling_args.h
-         ${CUDA}/plugin.h)
+    file(GLOB cuda_headers CONFIGURE_DEPENDS ${CUDA}/*.cuh ${CUDA}/tiles.h ${CUDA}/tile_weight.h
+         ${CUDA}/op_args.h ${CUDA}/sampling_args.h ${CUDA}/plugin.h)
     foreach(source ${cuda_sources})
         get_filename_component(name ${source} NAME_WE)
         set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)

@@ -5,20 +5,22 @@
  *
  * The tensor cores take keys as rows and query heads as the narrow side of 8:
  *     S (positions, heads) = K Q^T,    O (dimensions, heads) = V^T P^T
- * A warp has 32 positions of S and every fourth 16 dimensions of O. Softmax runs in base 2. */
+ * A warp has 16 positions of S and every eighth 16 dimensions of O. Softmax runs in base 2. */
 #include <cuda_fp16.h>
 
 #include "backend/cuda/device.cuh"
 #include "backend/cuda/ptx.cuh"
 
-static constexpr int THREADS = 128, WARPS = 4, HEADS = MAX_HEADS_A_PASS;
+static constexpr int THREADS = 256, WARPS = THREADS / 32, HEADS = MAX_HEADS_A_PASS;
+static constexpr int PAGES = SPLIT / CUDA_PAGE;
+static_assert(WARPS * 16 == SPLIT, "a warp has a tile of positions");
 
 /* Rows of shared memory are 16 bytes longer than needed, so that neighbours lie in other banks. */
 template <int D> struct room {
     static constexpr int ld = D + 8, ld_p = SPLIT + 8;
     static constexpr int keys = 0, values = SPLIT * ld * 2, weights = 2 * values;
     static constexpr int maxima = weights + HEADS * ld_p * 2, sums = maxima + WARPS * HEADS * 4;
-    static constexpr int bytes = sums + WARPS * HEADS * 4 + 16;
+    static constexpr int pages = sums + WARPS * HEADS * 4, bytes = pages + PAGES * 4;
 };
 
 DEV uint32_t window_begin(uint32_t pos, uint32_t window)
@@ -26,57 +28,58 @@ DEV uint32_t window_begin(uint32_t pos, uint32_t window)
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
 
-/* K and V of a part; positions behind the column's own are zeros, for nobody may have written
- * them. */
+/* K or V of a part, on their way; positions behind the column's own are zeros, for nobody may have
+ * written them. */
 template <int D>
-DEV void load_part(const attend_args &a, uint32_t smem, uint32_t col, uint32_t head, uint32_t from,
-                   uint32_t pos)
+DEV void load_part(const attend_args &a, uint32_t to, const uint32_t *page, uint32_t head,
+                   uint32_t n_there, bool is_v)
 {
-    using R = room<D>;
     constexpr int pieces = D / 8;
-    const uint32_t *pages = a.pages + a.page_at[col];
-    for (int i = threadIdx.x; i < 2 * SPLIT * pieces; i += THREADS) {
-        const int piece = i % pieces, row = i / pieces % SPLIT, is_v = i / (pieces * SPLIT);
-        const uint32_t p = from + row;
-        const bool is_there = p <= pos;
-        const uint8_t *page = a.kv.kv + (is_there ? pages[p / CUDA_PAGE] * a.kv.page_bytes : 0);
-        const uint8_t *at =
-            page + (((size_t)(head * 2 + is_v) * CUDA_PAGE + p % CUDA_PAGE) * D + piece * 8) * 2;
-        async_load(smem + (is_v ? R::values : R::keys) + (row * R::ld + piece * 8) * 2, at,
-                   is_there);
+    const size_t in_page = (size_t)(head * 2 + is_v) * CUDA_PAGE * D * 2;
+    #pragma unroll
+    for (int first = 0; first < SPLIT * pieces; first += THREADS) {
+        const int i = first + threadIdx.x, piece = i % pieces, row = i / pieces;
+        if (SPLIT * pieces % THREADS && i >= SPLIT * pieces) break;
+        const uint8_t *at = a.kv.kv + page[row / CUDA_PAGE] * a.kv.page_bytes + in_page +
+                            (row % CUDA_PAGE * D + piece * 8) * 2;
+        async_load(to + (row * room<D>::ld + piece * 8) * 2, at, row < (int)n_there);
     }
-    async_wait_all();
-    __syncthreads();
+    async_commit();
 }
 
-/* s[i]: positions 32 warp + 16 i .. of the part, for the heads of the pass. */
-template <int D>
-DEV void score_part(const attend_args &a, uint32_t smem, const uint16_t *q, uint32_t n_heads,
-                    int warp, int lane, float s[2][4])
-{
-    using R = room<D>;
-    const uint32_t head = lane / 4;
-    const uint32_t *q_words = (const uint32_t *)(q + (size_t)head * D) + lane % 4;
-    #pragma unroll
-    for (int i = 0; i < 2; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
-    #pragma unroll
-    for (int k = 0; k < D; k += 16) {
-        uint32_t b[2], keys[4];
-        b[0] = head < n_heads ? q_words[k / 2] : 0;
-        b[1] = head < n_heads ? q_words[k / 2 + 4] : 0;
+/* Queries of a pass, as the tensor cores take them. */
+template <int D> struct queries {
+    uint32_t b[D / 16][2];
+
+    DEV void load(const uint16_t *q, uint32_t n_heads, int lane)
+    {
+        const uint32_t head = lane / 4;
+        const uint32_t *words = (const uint32_t *)(q + (size_t)head * D) + lane % 4;
         #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int row = warp * 32 + i * 16 + lane % 16;
-            ldmatrix4(keys, smem + R::keys + (row * R::ld + k + lane / 16 * 8) * 2);
-            mma16816(s[i], keys, b);
+        for (int k = 0; k < D / 16; k++) {
+            b[k][0] = head < n_heads ? __ldcg(words + k * 8) : 0;
+            b[k][1] = head < n_heads ? __ldcg(words + k * 8 + 4) : 0;
         }
     }
+};
+
+template <int D> DEV void score_part(uint32_t keys, const queries<D> &q, int warp, int lane,
+                                     float s[4])
+{
+    s[0] = s[1] = s[2] = s[3] = 0;
+    #pragma unroll
+    for (int k = 0; k < D / 16; k++) {
+        uint32_t rows[4];
+        const int row = warp * 16 + lane % 16;
+        ldmatrix4(rows, keys + (row * room<D>::ld + k * 16 + lane / 16 * 8) * 2);
+        mma16816(s, rows, q.b[k]);
+    }
 }
 
-/* Caps, masks, and turns scores into weights of the part's own maximum; maxima and sums of the
- * pass's heads come to stand in shared memory. */
+/* Caps, masks, and turns scores into weights of the part's own maximum, which come to stand in
+ * shared memory. Lane l < HEADS of each warp: maximum and sum of the pass's head l. */
 template <int D>
-DEV void weigh_part(const attend_args &a, uint8_t *shared, float s[2][4], uint32_t from,
+DEV void weigh_part(const attend_args &a, uint8_t *shared, float s[4], uint32_t from,
                     uint32_t first_pos, uint32_t pos, int warp, int lane, float *most, float *sum)
 {
     using R = room<D>;
@@ -84,12 +87,11 @@ DEV void weigh_part(const attend_args &a, uint8_t *shared, float s[2][4], uint32
     __half *weights = (__half *)(shared + R::weights);
     float largest[2] = { -INFINITY, -INFINITY }, total[2] = { 0, 0 };
     #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        float &x = s[i / 4][i % 4];
-        const uint32_t p = from + warp * 32 + i / 4 * 16 + i % 4 / 2 * 8 + lane / 4;
-        if (a.score_cap != 0) x = a.score_cap * tanhf(x / a.score_cap);
-        if (p > pos || p < first_pos) x = -INFINITY;
-        largest[i % 2] = fmaxf(largest[i % 2], x);
+    for (int i = 0; i < 4; i++) {
+        const uint32_t p = from + warp * 16 + i / 2 * 8 + lane / 4;
+        if (a.score_cap != 0) s[i] = a.score_cap * tanhf(s[i] / a.score_cap);
+        if (p > pos || p < first_pos) s[i] = -INFINITY;
+        largest[i % 2] = fmaxf(largest[i % 2], s[i]);
     }
     #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -101,16 +103,17 @@ DEV void weigh_part(const attend_args &a, uint8_t *shared, float s[2][4], uint32
     __syncthreads();
     #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const int head = lane % 4 * 2 + h;
-        for (int w = 0; w < WARPS; w++) largest[h] = fmaxf(largest[h], maxima[w * HEADS + head]);
-        if (largest[h] == -INFINITY) largest[h] = 0;    /* a broken row: all weights are 0 */
+        #pragma unroll
+        for (int w = 0; w < WARPS; w++)
+            largest[h] = fmaxf(largest[h], maxima[w * HEADS + lane % 4 * 2 + h]);
+        if (largest[h] == -INFINITY) largest[h] = 0;    /* a broken row */
     }
     #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const float w = exp2f(s[i / 4][i % 4] - largest[i % 2]);
-        const int row = warp * 32 + i / 4 * 16 + i % 4 / 2 * 8 + lane / 4;
+    for (int i = 0; i < 4; i++) {
+        const float w = exp2f(s[i] - largest[i % 2]);
         total[i % 2] += w;
-        weights[(lane % 4 * 2 + i % 2) * R::ld_p + row] = __float2half_rn(w);
+        weights[(lane % 4 * 2 + i % 2) * R::ld_p + warp * 16 + i / 2 * 8 + lane / 4] =
+            __float2half_rn(w);
     }
     #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -154,38 +157,59 @@ DEV void sum_part(uint32_t smem, float *place, uint32_t n_heads, int warp, int l
     }
 }
 
-/* All parts of a column and a KV head, in order. */
+/* The parts of one head, by one warp: part: its first, ld to the next. Lanes know 32 parts' maxima
+ * and sums at once; weighted sums are taken part by part. */
 template <int D>
-DEV void combine(const attend_args &a, uint32_t col, uint32_t kv_head, const float *place,
-                 uint32_t n_splits)
+DEV void combine_head(const attend_args &a, uint32_t col, uint32_t head, const float *part,
+                      size_t ld, uint32_t n_splits, int lane)
 {
-    const size_t ld = (size_t)a.n_heads * (2 + D);
-    for (uint32_t i = threadIdx.x; i < a.group * D; i += THREADS) {
-        const uint32_t head = i / D, dim = i % D, k = (kv_head * a.group + head) * D + dim;
-        const float *part = place + head * (2 + D);
-        const bool has_sink = a.sinks != NULL;
-        const float sink = has_sink ? a.sinks[kv_head * a.group + head] * 1.44269504089f : 0.0f;
-        float most = has_sink ? sink : -INFINITY, total = 0, sum = 0;
-        for (uint32_t s = 0; s < n_splits; s++) most = fmaxf(most, __ldcg(part + s * ld));
-        if (most == -INFINITY) most = 0;
-        if (has_sink) total = exp2f(sink - most);
-        for (uint32_t s = 0; s < n_splits; s++) {
-            const float by = exp2f(__ldcg(part + s * ld) - most);
-            total = __fmaf_rn(by, __ldcg(part + s * ld + 1), total);
-            sum = __fmaf_rn(by, __ldcg(part + s * ld + 2 + dim), sum);
+    constexpr int OF_LANE = D / 32, AT_ONCE = 4;
+    const bool has_sink = a.sinks != NULL;
+    const float sink = has_sink ? a.sinks[head] * 1.44269504089f : -INFINITY;
+    float most = sink, total = 0, sum[OF_LANE];
+    #pragma unroll
+    for (int j = 0; j < OF_LANE; j++) sum[j] = 0;
+    for (uint32_t s = lane; s < n_splits; s += 32) most = fmaxf(most, __ldcg(part + s * ld));
+    #pragma unroll
+    for (int i = 16; i; i /= 2) most = fmaxf(most, __shfl_xor_sync(~0u, most, i));
+    if (most == -INFINITY) most = 0;            /* a broken row */
+    for (uint32_t first = 0; first < n_splits; first += 32) {
+        const uint32_t s = first + lane, n = n_splits - first < 32 ? n_splits - first : 32;
+        const bool is_there = s < n_splits;
+        const float by = is_there ? exp2f(__ldcg(part + s * ld) - most) : 0.0f;
+        float mine = is_there ? by * __ldcg(part + s * ld + 1) : 0.0f;
+        #pragma unroll
+        for (int i = 16; i; i /= 2) mine += __shfl_xor_sync(~0u, mine, i);
+        total += mine;
+        for (uint32_t t = 0; t < n; t += AT_ONCE) {
+            float o[AT_ONCE][OF_LANE];
+            #pragma unroll
+            for (int u = 0; u < AT_ONCE; u++)
+                #pragma unroll
+                for (int j = 0; j < OF_LANE; j++)
+                    o[u][j] = t + u < n
+                        ? __ldcg(part + (first + t + u) * ld + 2 + j * 32 + lane) : 0.0f;
+            #pragma unroll
+            for (int u = 0; u < AT_ONCE; u++) {
+                const float factor = __shfl_sync(~0u, by, (t + u) % 32);
+                #pragma unroll
+                for (int j = 0; j < OF_LANE; j++)
+                    if (t + u < n) sum[j] = __fmaf_rn(factor, o[u][j], sum[j]);
+            }
         }
-        a.att[column_place(a.ld_att, a.all_cols, col, k)] =
-            __half_as_ushort(__float2half_rn(sum / total));     /* a mean of halves */
     }
-    if (kv_head + 1 < a.kv.n_kv_heads) return;
-    for (uint32_t k = a.n_heads * D + threadIdx.x; k < a.ld_att; k += THREADS)
-        a.att[column_place(a.ld_att, a.all_cols, col, k)] = 0;
+    if (has_sink) total += exp2f(sink - most);
+    #pragma unroll
+    for (int j = 0; j < OF_LANE; j++)
+        a.att[column_place(a.ld_att, a.all_cols, col, head * D + j * 32 + lane)] =
+            __half_as_ushort(__float2half_rn(sum[j] / total));      /* a mean of halves */
 }
 
 /* Grid: parts, KV heads, columns. */
 template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const attend_args a)
 {
     extern __shared__ __align__(16) uint8_t shared[];
+    __shared__ bool is_last;
     using R = room<D>;
     const uint32_t smem = smem_addr(shared);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -195,27 +219,39 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
     const uint32_t pos = a.pos[col], first_pos = window_begin(pos, a.window);
     const uint32_t first_split = first_pos / SPLIT, n_splits = pos / SPLIT - first_split + 1;
     if (blockIdx.x >= n_splits) return;
-    const uint32_t from = (first_split + blockIdx.x) * SPLIT;
+    const uint32_t from = (first_split + blockIdx.x) * SPLIT, n_there = pos + 1 - from;
+    const uint16_t *q = a.q_half + ((size_t)col * a.n_heads + kv_head * a.group) * D;
+    const size_t ld = (size_t)a.n_heads * (2 + D);
     float *places = a.partial + ((size_t)(a.partial_at[col] - a.first_partial) * a.n_heads +
                                  kv_head * a.group) * (2 + D);
-    float *place = places + (size_t)blockIdx.x * a.n_heads * (2 + D);
+    float *place = places + blockIdx.x * ld;
+    uint32_t *page = (uint32_t *)(shared + R::pages);
 
-    load_part<D>(a, smem, col, kv_head, from, pos);
+    if (threadIdx.x < PAGES)
+        page[threadIdx.x] = threadIdx.x * CUDA_PAGE < n_there
+            ? a.pages[a.page_at[col] + from / CUDA_PAGE + threadIdx.x] : 0;
+    __syncthreads();
+    load_part<D>(a, smem + R::keys, page, kv_head, n_there, false);
+    load_part<D>(a, smem + R::values, page, kv_head, n_there, true);
     for (uint32_t h = 0; h < a.group; h += HEADS) {
         const uint32_t n = a.group - h < HEADS ? a.group - h : HEADS;
-        const uint16_t *q = a.q_half + ((size_t)col * a.n_heads + kv_head * a.group + h) * D;
-        float s[2][4], most = 0, sum = 0;
-        score_part<D>(a, smem, q, n, warp, lane, s);
+        float s[4], most = 0, sum = 0;
+        queries<D> of_heads;
+        of_heads.load(q + (size_t)h * D, n, lane);
+        async_wait<1>();
+        __syncthreads();
+        score_part<D>(smem + R::keys, of_heads, warp, lane, s);
         weigh_part<D>(a, shared, s, from, first_pos, pos, warp, lane, &most, &sum);
         if (warp == 0 && lane < (int)n) {
             __stcg(place + (h + lane) * (2 + D), most);
             __stcg(place + (h + lane) * (2 + D) + 1, sum);
         }
+        async_wait<0>();
+        __syncthreads();
         sum_part<D>(smem, place + h * (2 + D), n, warp, lane);
         __syncthreads();
     }
 
-    __shared__ bool is_last;
     uint32_t *n_done = a.n_done + (size_t)col * a.kv.n_kv_heads + kv_head;
     __threadfence();
     __syncthreads();
@@ -224,7 +260,11 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
     if (!is_last) return;
     __threadfence();
     if (threadIdx.x == 0) *n_done = 0;
-    combine<D>(a, col, kv_head, places, n_splits);
+    for (uint32_t h = warp; h < a.group; h += WARPS)
+        combine_head<D>(a, col, kv_head * a.group + h, places + h * (2 + D), ld, n_splits, lane);
+    if (kv_head + 1 < a.kv.n_kv_heads) return;
+    for (uint32_t k = a.n_heads * D + threadIdx.x; k < a.ld_att; k += THREADS)
+        a.att[column_place(a.ld_att, a.all_cols, col, k)] = 0;
 }
 
 template <int D> static void launch_attention(cuda_device *d, const attend_args *a)

@@ -53,7 +53,12 @@ DEV void async_load(uint32_t dst, const void *src, bool is_there)
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  ::"r"(dst), "l"(src), "r"(is_there ? 16 : 0) : "memory");
 }
-DEV void async_wait_all(void) { asm volatile("cp.async.wait_all;" ::: "memory"); }
+DEV void async_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/* Until at most N of the groups committed are on their way. */
+template <int N> DEV void async_wait(void)
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
 DEV uint4 lds128(uint32_t a)
 {
     uint4 v;

@@ -6,7 +6,7 @@
 #include "backend/cuda/ptx.cuh"
 #include "backend/cuda/tile_weight.h"
 
-static constexpr int NORM_THREADS = 512, ROW_THREADS = 256, HEADS_A_BLOCK = 4, WARP = 32;
+static constexpr int NORM_THREADS = 1024, ROW_THREADS = 256, HEADS_A_BLOCK = 4, WARP = 32;
 static constexpr float HALF_MAX = 65504.0f;
 
 /* NaN stays what it is. */
@@ -30,18 +30,15 @@ DEV float warp_max(float x)
     return x;
 }
 
-/* Of all threads of a block, to all of them. */
-template <int THREADS> DEV float block_sum(float x, float *shared)
+/* Of all threads of a block of whole warps, to all of them. */
+DEV float block_sum(float x, float *shared)
 {
-    const int warp = threadIdx.x / WARP;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     x = warp_sum(x);
     __syncthreads();
-    if (threadIdx.x % WARP == 0) shared[warp] = x;
+    if (lane == 0) shared[warp] = x;
     __syncthreads();
-    float sum = 0;
-    #pragma unroll
-    for (int i = 0; i < THREADS / WARP; i++) sum += shared[i];
-    return sum;
+    return warp_sum(lane < (int)blockDim.x / WARP ? shared[lane] : 0.0f);
 }
 
 /* ---- X = scale * rows of the embedding ------------------------------------------------------ */
@@ -70,62 +67,108 @@ struct column_norm {
     float mean, scale;
 };
 
+/* Eight slots of a step, those of one r, are 4 neighbours in k and the 4 that lie 32 behind. */
+DEV uint32_t slots_k(uint32_t unit) { return unit / 8 * 64 + unit % 8 * 4; }
+
+/* The elements of a unit of slots; zeros behind the column's end. Lengths are multiples of 32. */
+struct slots {
+    float v[8];
+
+    DEV void load(const float *x, uint32_t n, uint32_t unit)
+    {
+        #pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const uint32_t k = slots_k(unit) + 32 * h;
+            const float4 f = k < n ? *(const float4 *)(x + k) : make_float4(0, 0, 0, 0);
+            v[4 * h] = f.x, v[4 * h + 1] = f.y, v[4 * h + 2] = f.z, v[4 * h + 3] = f.w;
+        }
+    }
+    DEV void store(uint16_t *h, uint32_t ld, uint32_t n_cols, uint32_t col, uint32_t unit) const
+    {
+        uint32_t w[4];
+        #pragma unroll
+        for (int i = 0; i < 4; i++)
+            w[i] = half_bits(v[i]) | (uint32_t)half_bits(v[4 + i]) << 16;
+        *(uint4 *)(h + column_place(ld, n_cols, col, slots_k(unit))) =
+            make_uint4(w[0], w[1], w[2], w[3]);
+    }
+};
+
 DEV column_norm measure_column(const float *x, uint32_t n, float eps, bool is_centred,
                                float *shared)
 {
     float sum = 0, squares = 0, mean = 0;
     if (is_centred) {
-        for (uint32_t i = threadIdx.x; i < n; i += NORM_THREADS) sum += x[i];
-        mean = block_sum<NORM_THREADS>(sum, shared) / n;
+        for (uint32_t i = threadIdx.x; i < n; i += blockDim.x) sum += x[i];
+        mean = block_sum(sum, shared) / n;
     }
-    for (uint32_t i = threadIdx.x * 4; i < n; i += NORM_THREADS * 4) {
-        const float4 v = *(const float4 *)(x + i);
-        squares += (v.x - mean) * (v.x - mean) + (v.y - mean) * (v.y - mean) +
-                   (v.z - mean) * (v.z - mean) + (v.w - mean) * (v.w - mean);
-    }
-    const float total = block_sum<NORM_THREADS>(squares, shared);
-    return { mean, 1.0f / sqrtf(total / n + eps) };
+    for (uint32_t i = threadIdx.x; i < n; i += blockDim.x)
+        squares = __fmaf_rn(x[i] - mean, x[i] - mean, squares);
+    return { mean, 1.0f / sqrtf(block_sum(squares, shared) / n + eps) };
 }
 
-/* Eight slots of a step, those of one r, are 4 neighbours in k and the 4 that lie 32 behind. */
-DEV uint32_t slots_k(uint32_t unit) { return unit / 8 * 64 + unit % 8 * 4; }
-
-DEV uint4 slots_of(const float low[4], const float high[4])
+/* Each thread brings its own sum of squares. */
+DEV float norm_scale(float squares, uint32_t n, float eps, float *shared)
 {
-    uint32_t w[4];
-    #pragma unroll
-    for (int i = 0; i < 4; i++)
-        w[i] = half_bits(low[i]) | (uint32_t)half_bits(high[i]) << 16;
-    return make_uint4(w[0], w[1], w[2], w[3]);
+    return 1.0f / sqrtf(block_sum(squares, shared) / n + eps);
 }
 
+/* Of columns of up to NORM_THREADS units: a thread has one, and columns are read once. */
 static __global__ void __launch_bounds__(NORM_THREADS) norm_kernel(const norm_args a)
 {
     __shared__ float shared[NORM_THREADS / WARP];
+    const uint32_t unit = threadIdx.x, col = blockIdx.x;
+    slots x, w;
+    float mean = 0, squares = 0;
+    pdl_release();
+    if (a.weight) w.load(a.weight, a.n, unit);      /* not another kernel's work */
+    pdl_wait();
+    x.load(a.x + (size_t)(a.col ? a.col[col] : col) * a.n, a.n, unit);
+    if (a.weight) {
+        if (a.is_centred) {
+            float sum = 0;
+            #pragma unroll
+            for (int i = 0; i < 8; i++) sum += x.v[i];
+            mean = block_sum(sum, shared) / a.n;
+        }
+        #pragma unroll
+        for (int i = 0; i < 8; i++) {
+            const bool is_there = slots_k(unit) + i / 4 * 32 < a.n;
+            x.v[i] = is_there ? x.v[i] - mean : 0.0f;
+            squares = __fmaf_rn(x.v[i], x.v[i], squares);
+        }
+        const float scale = norm_scale(squares, a.n, a.eps, shared);
+        #pragma unroll
+        for (int i = 0; i < 8; i++) x.v[i] = x.v[i] * scale * w.v[i];
+    }
+    x.store(a.h, a.ld_h, a.n_cols, col, unit);
+}
+
+/* Of longer ones. */
+static __global__ void __launch_bounds__(NORM_THREADS) long_norm_kernel(const norm_args a)
+{
+    __shared__ float shared[NORM_THREADS / WARP];
+    const uint32_t col = blockIdx.x, n_units = a.ld_h / 8;
     pdl_release();
     pdl_wait();
-    const uint32_t col = blockIdx.x;
     const float *x = a.x + (size_t)(a.col ? a.col[col] : col) * a.n;
     column_norm by = { 0, 1 };
     if (a.weight) by = measure_column(x, a.n, a.eps, a.is_centred, shared);
-    for (uint32_t unit = threadIdx.x; unit < a.ld_h / 8; unit += NORM_THREADS) {
-        float v[2][4];
+    for (uint32_t unit = threadIdx.x; unit < n_units; unit += NORM_THREADS) {
+        slots v, w;
+        v.load(x, a.n, unit);
+        if (a.weight) w.load(a.weight, a.n, unit);
         #pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const uint32_t k = slots_k(unit) + 32 * h;
-            #pragma unroll
-            for (int i = 0; i < 4; i++)
-                v[h][i] = k + i >= a.n ? 0.0f
-                        : a.weight     ? (x[k + i] - by.mean) * by.scale * a.weight[k + i]
-                                       : x[k + i];
-        }
-        *(uint4 *)(a.h + column_place(a.ld_h, a.n_cols, col, slots_k(unit))) = slots_of(v[0], v[1]);
+        for (int i = 0; i < 8 && a.weight; i++) v.v[i] = (v.v[i] - by.mean) * by.scale * w.v[i];
+        v.store(a.h, a.ld_h, a.n_cols, col, unit);
     }
 }
 
 void launch_norm(cuda_device *d, const norm_args *a)
 {
-    launch(d, norm_kernel, dim3(a->n_cols), NORM_THREADS, 0, *a);
+    const uint32_t n_units = a->ld_h / 8;       /* a multiple of 32 */
+    if (n_units <= NORM_THREADS) launch(d, norm_kernel, dim3(a->n_cols), n_units, 0, *a);
+    else launch(d, long_norm_kernel, dim3(a->n_cols), NORM_THREADS, 0, *a);
 }
 
 static __global__ void __launch_bounds__(NORM_THREADS) norm_rows_kernel(const norm_args a)
@@ -136,7 +179,7 @@ static __global__ void __launch_bounds__(NORM_THREADS) norm_rows_kernel(const no
     float *x = a.x + (size_t)blockIdx.x * a.n;
     const column_norm by = measure_column(x, a.n, a.eps, a.is_centred, shared);
     __syncthreads();
-    for (uint32_t i = threadIdx.x; i < a.n; i += NORM_THREADS)
+    for (uint32_t i = threadIdx.x; i < a.n; i += blockDim.x)
         x[i] = (x[i] - by.mean) * by.scale * a.weight[i];
 }
 
@@ -186,21 +229,12 @@ static __global__ void activate_kernel(const activate_args a)
     const uint32_t unit = blockIdx.x * ROW_THREADS + threadIdx.x, col = blockIdx.y;
     if (unit >= a.ld_act / 8) return;
     const float *gate = a.gate + (size_t)col * a.n, *up = a.up + (size_t)col * a.n;
-    float v[2][4];
+    slots g, u;
+    g.load(gate, a.n, unit);
+    u.load(up, a.n, unit);
     #pragma unroll
-    for (int h = 0; h < 2; h++) {
-        const uint32_t k = slots_k(unit) + 32 * h;
-        if (k >= a.n) {         /* n is a multiple of 32 */
-            v[h][0] = v[h][1] = v[h][2] = v[h][3] = 0;
-            continue;
-        }
-        const float4 g = *(const float4 *)(gate + k), u = *(const float4 *)(up + k);
-        v[h][0] = activated(a.activation, g.x, u.x) * a.scale;
-        v[h][1] = activated(a.activation, g.y, u.y) * a.scale;
-        v[h][2] = activated(a.activation, g.z, u.z) * a.scale;
-        v[h][3] = activated(a.activation, g.w, u.w) * a.scale;
-    }
-    *(uint4 *)(a.act + column_place(a.ld_act, a.n_cols, col, slots_k(unit))) = slots_of(v[0], v[1]);
+    for (int i = 0; i < 8; i++) g.v[i] = activated(a.activation, g.v[i], u.v[i]) * a.scale;
+    g.store(a.act, a.ld_act, a.n_cols, col, unit);
 }
 
 void launch_activate(cuda_device *d, const activate_args *a)
