@@ -1,7 +1,8 @@
 /* Attention over KV pages. Positions are cut into parts of SPLIT at fixed places; a block of
- * threads computes one part of one column and one KV head, for all query heads of that. The block
- * that is done last adds the parts up in their order: what a column gets depends on its own
- * positions alone, whether it decodes or is one of a prompt's.
+ * threads computes one part of one KV head, for a column or for some neighbouring ones of a
+ * stream, one after the other. The block that is done last with a column adds the parts up in their
+ * order: what a column gets depends on its own positions alone, whether it decodes or is one of a
+ * prompt's: positions behind it count as zeros, which change no sum.
  *
  * The tensor cores take keys as rows and query heads as the narrow side of 8:
  *     S (positions, heads) = K Q^T,    O (dimensions, heads) = V^T P^T
@@ -28,8 +29,8 @@ DEV uint32_t window_begin(uint32_t pos, uint32_t window)
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
 
-/* K or V of a part, on their way; positions behind the column's own are zeros, for nobody may have
- * written them. */
+/* K or V of a part, on their way; positions behind the last column's own are zeros, for nobody may
+ * have written them. */
 template <int D>
 DEV void load_part(const attend_args &a, uint32_t to, const uint32_t *page, uint32_t head,
                    uint32_t n_there, bool is_v)
@@ -205,43 +206,39 @@ DEV void combine_head(const attend_args &a, uint32_t col, uint32_t head, const f
             __half_as_ushort(__float2half_rn(sum[j] / total));      /* a mean of halves */
 }
 
-/* Grid: parts, KV heads, columns. */
-template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const attend_args a)
+/* Where a column stands: the parts it looks at, and its partial results for a KV head. */
+struct column {
+    uint32_t col, pos, first_pos, first_split, n_splits;
+    float *places;
+
+    DEV column(const attend_args &a, uint32_t at, uint32_t kv_head, int d)
+        : col(at), pos(a.pos[at]), first_pos(window_begin(pos, a.window)),
+          first_split(first_pos / SPLIT), n_splits(pos / SPLIT - first_split + 1)
+    {
+        places = a.partial + ((size_t)(a.partial_at[at] - a.first_partial) * a.n_heads +
+                              kv_head * a.n_shared) * (2 + d);
+    }
+    DEV bool looks_at(uint32_t split) const { return split - first_split < n_splits; }
+};
+
+/* One part for one column: scores, weights, weighted sum. */
+template <int D>
+DEV void attend_part(const attend_args &a, uint8_t *shared, const column &c, uint32_t kv_head,
+                     uint32_t split, int warp, int lane)
 {
-    extern __shared__ __align__(16) uint8_t shared[];
-    __shared__ bool is_last;
     using R = room<D>;
     const uint32_t smem = smem_addr(shared);
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const uint32_t col = a.first_col + blockIdx.z, kv_head = blockIdx.y;
-    pdl_release();
-    pdl_wait();
-    const uint32_t pos = a.pos[col], first_pos = window_begin(pos, a.window);
-    const uint32_t first_split = first_pos / SPLIT, n_splits = pos / SPLIT - first_split + 1;
-    if (blockIdx.x >= n_splits) return;
-    const uint32_t from = (first_split + blockIdx.x) * SPLIT, n_there = pos + 1 - from;
-    const uint16_t *q = a.q_half + ((size_t)col * a.n_heads + kv_head * a.group) * D;
-    const size_t ld = (size_t)a.n_heads * (2 + D);
-    float *places = a.partial + ((size_t)(a.partial_at[col] - a.first_partial) * a.n_heads +
-                                 kv_head * a.group) * (2 + D);
-    float *place = places + blockIdx.x * ld;
-    uint32_t *page = (uint32_t *)(shared + R::pages);
-
-    if (threadIdx.x < PAGES)
-        page[threadIdx.x] = threadIdx.x * CUDA_PAGE < n_there
-            ? a.pages[a.page_at[col] + from / CUDA_PAGE + threadIdx.x] : 0;
-    __syncthreads();
-    load_part<D>(a, smem + R::keys, page, kv_head, n_there, false);
-    load_part<D>(a, smem + R::values, page, kv_head, n_there, true);
-    for (uint32_t h = 0; h < a.group; h += HEADS) {
-        const uint32_t n = a.group - h < HEADS ? a.group - h : HEADS;
+    const uint16_t *q = a.q_half + ((size_t)c.col * a.n_heads + kv_head * a.n_shared) * D;
+    float *place = c.places + (split - c.first_split) * (size_t)a.n_heads * (2 + D);
+    for (uint32_t h = 0; h < a.n_shared; h += HEADS) {
+        const uint32_t n = a.n_shared - h < HEADS ? a.n_shared - h : HEADS;
         float s[4], most = 0, sum = 0;
         queries<D> of_heads;
         of_heads.load(q + (size_t)h * D, n, lane);
         async_wait<1>();
         __syncthreads();
         score_part<D>(smem + R::keys, of_heads, warp, lane, s);
-        weigh_part<D>(a, shared, s, from, first_pos, pos, warp, lane, &most, &sum);
+        weigh_part<D>(a, shared, s, split * SPLIT, c.first_pos, c.pos, warp, lane, &most, &sum);
         if (warp == 0 && lane < (int)n) {
             __stcg(place + (h + lane) * (2 + D), most);
             __stcg(place + (h + lane) * (2 + D) + 1, sum);
@@ -251,20 +248,61 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
         sum_part<D>(smem, place + h * (2 + D), n, warp, lane);
         __syncthreads();
     }
+}
 
-    uint32_t *n_done = a.n_done + (size_t)col * a.kv.n_kv_heads + kv_head;
+/* Grid: parts, KV heads, groups of neighbouring columns of one stream, which share the loads. */
+template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const attend_args a)
+{
+    extern __shared__ __align__(16) uint8_t shared[];
+    __shared__ bool is_last[COLS_A_GROUP];
+    using R = room<D>;
+    const uint32_t smem = smem_addr(shared), kv_head = blockIdx.y;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    pdl_release();
+    pdl_wait();
+    const uint32_t group = a.group[a.first_group + blockIdx.z];
+    const uint32_t first = group / GROUP_UNIT, end = first + group % GROUP_UNIT;
+    const column front(a, first, kv_head, D), back(a, end - 1, kv_head, D);
+    const uint32_t split = front.first_split + blockIdx.x, from = split * SPLIT;
+    if (from > back.pos) return;
+    uint32_t *page = (uint32_t *)(shared + R::pages);
+    const uint32_t n_there = back.pos + 1 - from;
+
+    if (threadIdx.x < PAGES)
+        page[threadIdx.x] = threadIdx.x * CUDA_PAGE < n_there
+            ? a.pages[a.page_at[first] + from / CUDA_PAGE + threadIdx.x] : 0;
+    __syncthreads();
+    load_part<D>(a, smem + R::keys, page, kv_head, n_there, false);
+    load_part<D>(a, smem + R::values, page, kv_head, n_there, true);
+    for (uint32_t col = first; col < end; col++) {
+        const column c(a, col, kv_head, D);
+        if (c.looks_at(split)) attend_part<D>(a, shared, c, kv_head, split, warp, lane);
+    }
+    async_wait<0>();
+
     __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0) is_last = atomicAdd(n_done, 1) == n_splits - 1;
+    if (threadIdx.x < end - first) {
+        const column c(a, first + threadIdx.x, kv_head, D);
+        uint32_t *n_done = a.n_done + (size_t)c.col * a.kv.n_kv_heads + kv_head;
+        is_last[threadIdx.x] =
+            c.looks_at(split) && atomicAdd(n_done, 1) == c.n_splits - 1;
+        if (is_last[threadIdx.x]) *n_done = 0;
+    }
     __syncthreads();
-    if (!is_last) return;
     __threadfence();
-    if (threadIdx.x == 0) *n_done = 0;
-    for (uint32_t h = warp; h < a.group; h += WARPS)
-        combine_head<D>(a, col, kv_head * a.group + h, places + h * (2 + D), ld, n_splits, lane);
+    for (uint32_t i = warp; i < (end - first) * a.n_shared; i += WARPS) {
+        const uint32_t head = i % a.n_shared;
+        if (!is_last[i / a.n_shared]) continue;
+        const column c(a, first + i / a.n_shared, kv_head, D);
+        combine_head<D>(a, c.col, kv_head * a.n_shared + head, c.places + head * (2 + D),
+                        (size_t)a.n_heads * (2 + D), c.n_splits, lane);
+    }
     if (kv_head + 1 < a.kv.n_kv_heads) return;
-    for (uint32_t k = a.n_heads * D + threadIdx.x; k < a.ld_att; k += THREADS)
-        a.att[column_place(a.ld_att, a.all_cols, col, k)] = 0;
+    for (uint32_t col = first; col < end; col++)
+        for (uint32_t k = a.n_heads * D + threadIdx.x; k < a.ld_att && is_last[col - first];
+             k += THREADS)
+            a.att[column_place(a.ld_att, a.all_cols, col, k)] = 0;
 }
 
 template <int D> static void launch_attention(cuda_device *d, const attend_args *a)
@@ -272,7 +310,7 @@ template <int D> static void launch_attention(cuda_device *d, const attend_args 
     static bool is_allowed;
     if (!is_allowed) allow_shared(d, attend_kernel<D>, room<D>::bytes);
     is_allowed = true;
-    launch(d, attend_kernel<D>, dim3(a->n_splits, a->kv.n_kv_heads, a->n_cols), THREADS,
+    launch(d, attend_kernel<D>, dim3(a->n_splits, a->kv.n_kv_heads, a->n_groups), THREADS,
            room<D>::bytes, *a);
 }
 

@@ -41,15 +41,17 @@ static void want_lists(struct workspace *w, const struct backend_params *p, stru
     workspace_want(w, what, n_bytes, &l->row_col);
     workspace_want(w, what, n_bytes, &l->page_at);
     workspace_want(w, what, n_bytes, &l->partial_at);
+    workspace_want(w, what, n_bytes, &l->group);
     for (uint32_t g = 0; g < p->kv.n; g++) workspace_want(w, what, n_bytes, &l->col_page[g]);
     for (uint32_t g = 0; g < p->kv.n; g++)
         workspace_want(w, what, n_bytes * p->kv.group[0].n_pages, &l->pages[g]);
 }
 
-/* A pass of attention holds one column at least, however long its context. */
+/* A pass of attention holds one group of columns at least, however long its context. */
 static uint64_t attend_places(const struct backend_params *p)
 {
-    const uint64_t most = (uint64_t)p->kv.group[0].n_pages * PAGE_TOKENS / SPLIT + 1;
+    const uint64_t of_col = (uint64_t)p->kv.group[0].n_pages * PAGE_TOKENS / SPLIT + 1;
+    const uint64_t most = of_col * COLS_A_GROUP;
     return most > ATTEND_PLACES ? most : ATTEND_PLACES;
 }
 

@@ -38,7 +38,7 @@ struct rope {
 struct cuda_lists {
     int32_t *token;
     uint32_t *pos, *row_col;    /* row_col: columns of the outputs' rows */
-    uint32_t *page_at, *partial_at;     /* as attend_args has them */
+    uint32_t *page_at, *partial_at, *group;     /* as attend_args has them */
     uint32_t *col_page[MAX_KV_GROUPS];  /* page that the column's token goes to */
     uint32_t *pages[MAX_KV_GROUPS];     /* page tables of the step's spans, in a row */
 };
@@ -51,6 +51,7 @@ _Static_assert(CUDA_STEPS == 2, "the one that is not `at` is the step before it"
 /* A step from begin to finish. While the GPU computes one, the host records the other. */
 struct cuda_step {
     struct cuda_lists lists, host_lists;
+    uint32_t n_groups;              /* of neighbouring columns */
     struct batch batch;             /* of the caller's arrays: outputs and picks alone */
     sample_fn *sample;              /* NULL: no outputs are wanted */
     void *sample_arg;

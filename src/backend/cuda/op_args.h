@@ -11,6 +11,7 @@ enum {
     CUDA_PAGE = 16,             /* tokens of a KV page */
     SPLIT = 128,                /* positions of a part of attention's sum */
     MAX_HEADS_A_PASS = 8,       /* query heads of a KV head that are computed together */
+    COLS_A_GROUP = 8, GROUP_UNIT = 16,  /* neighbouring columns that share attention's loads */
     CUDA_MAX_D_HEAD = 256,
     LOGITS_A_BLOCK = 256,
     MAX_PARTS = 3,              /* matrices of one product */
@@ -78,6 +79,10 @@ struct product_args {
     struct product_part part[MAX_PARTS];
     const uint16_t *x;          /* columns of f16, ld = 256 n_blocks */
     float scale, bias_scale;
+    uint16_t *act;              /* not NULL: parts 0 and 1 are gates and ups, whose rows meet in
+                                 * what is columns of f16, ld_act: activation(gate) * up */
+    uint32_t ld_act, activation;        /* activation: enum activation */
+    float act_scale;
     float *partial;             /* (PRODUCT_WORKERS, MAX_BLOCK_ROWS * BLOCK_COLS) */
     uint32_t *flag;             /* (PRODUCT_WORKERS) zero between launches */
 };
@@ -103,21 +108,22 @@ struct heads_args {
     float q_scale, eps_q, eps_k, eps_v;
 };
 
-/* Attention of columns first_col .. first_col + n_cols - 1. */
+/* Attention of groups first_group .. first_group + n_groups - 1 of the step's columns. */
 struct attend_args {
     struct kv_args kv;
     const uint16_t *q_half;     /* (., n_heads * d_head), scaled by log2(e) too */
     const uint32_t *pos;        /* (.) */
     const uint32_t *page_at;    /* (.) where the column's pages begin in pages */
     const uint32_t *partial_at; /* (.) first place of the column's partial results, of all columns */
+    const uint32_t *group;      /* (.) of each its first column * GROUP_UNIT + how many */
     const uint32_t *pages;
     const float *sinks;         /* (n_heads); NULL: none */
     float *partial;             /* (places, n_heads, 2 + d_head): max, sum, O */
     uint32_t *n_done;           /* (max_cols, n_kv_heads) zero between launches */
     uint16_t *att;              /* columns of f16, ld_att, of all_cols */
-    uint32_t first_col, n_cols, all_cols, n_splits;     /* n_splits: of the column that has most */
+    uint32_t first_group, n_groups, all_cols, n_splits; /* n_splits: of the group that has most */
     uint32_t first_partial;     /* of the first column */
-    uint32_t n_heads, group, ld_att, window;
+    uint32_t n_heads, n_shared, ld_att, window;     /* n_shared: query heads of a KV head */
     float score_cap;            /* in units of log 2, as scores are; 0: none */
 };
 

@@ -107,10 +107,37 @@ void cuda_down_add(struct backend *base, const struct linear *w, const struct re
     add_product(b, w, b->act, 1 / ACT_SCALE, r, "down");
 }
 
+/* Whether gates and ups can meet in one kernel: blocks of both fill all of ACT. */
+static bool meet_in_product(const struct matrix *gate, const struct matrix *up)
+{
+    return gate->format != TILE_F16 && is_one_kind(gate, up) && gate->n_rows == up->n_rows &&
+           whole(gate->n_rows, gate->block_rows) == whole(gate->n_rows, TILE_K);
+}
+
+static void gate_up_together(struct cuda_backend *b, const struct linear *gate,
+                             const struct linear *up, enum activation activation)
+{
+    struct product_args p = product_args_of(b, gate->weight, b->h, b->batch.n_cols);
+    add_part(&p, gate, NULL);
+    add_part(&p, up, NULL);
+    for (uint32_t i = 0; i < p.n_parts; i++)    /* 128 gates beside 128 ups */
+        p.part[i].n_row_blocks = whole(gate->weight->n_rows, TILE_K) / 128;
+    p.act = b->act;
+    p.ld_act = whole(gate->weight->n_rows, TILE_K);
+    p.activation = activation;
+    p.act_scale = ACT_SCALE;
+    b->api->product(b->device, &p);
+    cuda_end_operation(b, "gate_up");
+}
+
 void cuda_gate_up(struct backend *base, const struct linear *gate, const struct linear *up,
                   const struct ffn_params *params)
 {
     struct cuda_backend *b = (struct cuda_backend *)base;
+    if (meet_in_product(gate->weight, up->weight)) {
+        gate_up_together(b, gate, up, params->activation);
+        return;
+    }
     const struct several s = { { gate, up }, { b->gate, b->up }, 2 };
     run_several(b, &s, b->h);
     cuda_end_operation(b, "gate_up");
@@ -177,24 +204,23 @@ void cuda_qkv(struct backend *base, const struct qkv_weights *w, const struct at
 
 /* ---- attention ------------------------------------------------------------------------------ */
 
-/* Parts of a column's sum that a pass has room for, whatever the window. */
-static uint32_t n_places(uint32_t pos)
-{
-    return pos / SPLIT + 1;
-}
-
-/* The columns from `first` on whose places fit together; sets the most parts that one has. */
+/* The groups from `first` on whose places fit together; sets the most parts that one has. Places
+ * are counted whatever the window. */
 static uint32_t pass_end(const struct cuda_backend *b, uint32_t first, uint32_t window,
                          uint32_t *n_splits)
 {
+    const struct cuda_step *step = &b->step[b->at];
+    const uint32_t *group = step->host_lists.group;
     uint32_t end = first, n = 0;
     *n_splits = 0;
-    for (; end < b->batch.n_cols; end++) {
-        const uint32_t pos = b->batch.pos[end];
-        const uint32_t of_col = pos / SPLIT - window_start(pos, window) / SPLIT + 1;
-        if (end > first && n + n_places(pos) > ATTEND_PLACES) break;
-        n += n_places(pos);
-        if (of_col > *n_splits) *n_splits = of_col;
+    for (; end < step->n_groups; end++) {
+        const uint32_t col = group[end] / GROUP_UNIT, n_cols = group[end] % GROUP_UNIT;
+        const uint32_t first_pos = b->batch.pos[col], last_pos = first_pos + n_cols - 1;
+        const uint32_t of_group = last_pos / SPLIT - window_start(first_pos, window) / SPLIT + 1;
+        const uint32_t n_places = (last_pos / SPLIT + 1) * n_cols;
+        if (end > first && n + n_places > ATTEND_PLACES) break;
+        n += n_places;
+        if (of_group > *n_splits) *n_splits = of_group;
     }
     return end;
 }
@@ -207,17 +233,18 @@ void cuda_attend(struct backend *base, const struct qkv_weights *w,
     const struct cuda_lists *lists = &b->step[b->at].lists;
     struct attend_args args = {
         .kv = kv_args_of(b, a), .q_half = b->q_half, .pos = lists->pos,
-        .page_at = lists->page_at, .partial_at = lists->partial_at,
+        .page_at = lists->page_at, .partial_at = lists->partial_at, .group = lists->group,
         .pages = lists->pages[a->kv_group], .sinks = w->sinks ? w->sinks->values : NULL,
         .partial = b->attend_partial, .n_done = b->attend_done, .att = b->att,
-        .all_cols = b->batch.n_cols, .n_heads = d->n_heads, .group = d->n_heads / d->n_kv_heads,
+        .all_cols = b->batch.n_cols, .n_heads = d->n_heads, .n_shared = d->n_heads / d->n_kv_heads,
         .ld_att = b->ld_q, .window = a->window, .score_cap = a->score_cap * LOG2_E,
     };
-    for (uint32_t first = 0, end; first < b->batch.n_cols; first = end) {
+    const struct cuda_step *step = &b->step[b->at];
+    for (uint32_t first = 0, end; first < step->n_groups; first = end) {
         end = pass_end(b, first, a->window, &args.n_splits);
-        args.first_col = first;
-        args.n_cols = end - first;
-        args.first_partial = b->step[b->at].host_lists.partial_at[first];
+        args.first_group = first;
+        args.n_groups = end - first;
+        args.first_partial = step->host_lists.partial_at[step->host_lists.group[first] / GROUP_UNIT];
         b->api->attend(b->device, &args);
     }
     cuda_end_operation(b, "attend");

@@ -19,9 +19,26 @@ static uint32_t list_span(const struct cuda_backend *b, const struct cuda_lists 
     return n_pages;
 }
 
-static uint32_t list_batch(const struct cuda_backend *b, const struct cuda_lists *l,
-                           const struct batch *batch)
+/* Columns of a span in groups, and where their partial results go; returns how many places there
+ * are now. */
+static uint32_t list_groups(struct cuda_step *step, const struct span *s, uint32_t n_places)
 {
+    const struct cuda_lists *l = &step->host_lists;
+    for (uint32_t i = 0; i < s->n_cols; i += COLS_A_GROUP) {
+        const uint32_t n_left = s->n_cols - i, n = n_left < COLS_A_GROUP ? n_left : COLS_A_GROUP;
+        l->group[step->n_groups++] = (s->first_col + i) * GROUP_UNIT + n;
+    }
+    for (uint32_t i = 0; i < s->n_cols; i++) {
+        l->partial_at[s->first_col + i] = n_places;
+        n_places += (s->first_pos + i) / SPLIT + 1;
+    }
+    return n_places;
+}
+
+static uint32_t list_batch(const struct cuda_backend *b, struct cuda_step *step)
+{
+    const struct cuda_lists *l = &step->host_lists;
+    const struct batch *batch = &step->batch;
     uint32_t n_listed = 0, n_places = 0;
     memcpy(l->token, batch->token, batch->n_cols * sizeof *batch->token);
     memcpy(l->pos, batch->pos, batch->n_cols * sizeof *batch->pos);
@@ -30,10 +47,9 @@ static uint32_t list_batch(const struct cuda_backend *b, const struct cuda_lists
             l->row_col[o->first_row + i] = o->first_col + i;
     for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
         n_listed += list_span(b, l, s, n_listed);
-    for (uint32_t c = 0; c < batch->n_cols; c++) {
-        l->partial_at[c] = n_places;
-        n_places += batch->pos[c] / SPLIT + 1;
-    }
+    step->n_groups = 0;
+    for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
+        n_places = list_groups(step, s, n_places);
     return n_listed;
 }
 
@@ -55,7 +71,7 @@ void cuda_begin_step(struct backend *base, const struct batch *batch)
     b->batch = step->batch = *batch;
     step->sample = NULL;
     cuda_end_operation(b, NULL);
-    upload_lists(b, step, list_batch(b, &step->host_lists, batch));
+    upload_lists(b, step, list_batch(b, step));
     cuda_end_operation(b, "lists");
 }
 

@@ -18,16 +18,24 @@
 
 #include "backend/cuda/dequant.cuh"
 #include "backend/cuda/device.cuh"
+#include "backend/cuda/values.cuh"
 
-/* 16 consumer warps and a 17th would leave 96 registers a thread (5 warps on one scheduler). A
- * producer group of four warps can give its registers away: 24 for it, 112 for the consumers. */
-static constexpr int producer_warps(int nw) { return nw == 16 ? 4 : 1; }
+/* 16 consumer warps and a 17th would leave 96 registers a thread (5 warps on one scheduler), 8 and
+ * a ninth 168. A producer group of four warps can give its registers away: 24 are left to it, 112
+ * or 240 go to the consumers. */
+__host__ __device__ static constexpr bool has_producer_group(int nw, int mt) { return nw == 16 || mt == 2; }
+__host__ __device__ static constexpr int producer_warps(int nw, int mt) { return has_producer_group(nw, mt) ? 4 : 1; }
+__host__ __device__ static constexpr int block_threads(int nw, int mt)
+{
+    return (nw + producer_warps(nw, mt)) * 32;
+}
 
 static constexpr int SHARED_MAX = 227 * 1024, SHARED_SPARE = 2048;
 
-template <int FORMAT, int NT, int NW> struct shape {
-    static constexpr int rows = 16 * NW;
-    static constexpr int w_bytes = NW * (int)tile_bytes(FORMAT);
+/* MT: tiles of rows that a warp has. 2: one of gates and the same rows' of ups. */
+template <int FORMAT, int NT, int NW, int MT> struct shape {
+    static constexpr int rows = 16 * NW, groups = rows / 64;    /* of one matrix */
+    static constexpr int w_bytes = NW * MT * (int)tile_bytes(FORMAT);
     static constexpr int x_bytes = NT * 4096;
     static constexpr int stage = w_bytes + x_bytes;
     static constexpr int fit = (SHARED_MAX - SHARED_SPARE) / stage;
@@ -103,22 +111,27 @@ DEV void gather(float *acc, const product_args &p, const cut &c, int block_end, 
     for (int i = tid; i < n; i += NW * 32) p.flag[first + i] = 0;
 }
 
-/* A stage: the 256 k of this warp's 16 rows. Chunk c + 1 is unpacked while the tensor cores work on
+/* A stage: the 256 k of this warp's rows. Chunk c + 1 is unpacked while the tensor cores work on
  * chunk c. */
-template <int FORMAT, int NT>
-DEV void multiply(float acc[NT * 4], tile_reader<FORMAT> &reader, uint32_t xb)
+template <int FORMAT, int NT, int MT>
+DEV void multiply(float acc[MT][NT * 4], tile_reader<FORMAT> reader[MT], uint32_t xb)
 {
     const uint32_t desc = wgmma_desc_low(__shfl_sync(~0u, xb, 0));
-    uint32_t a[2][4][4];
+    uint32_t a[2][MT][4][4];
     #pragma unroll
     for (int c = 0; c < 4; c++) {
-        reader.chunk(c);
         #pragma unroll
-        for (int st = 0; st < 4; st++) reader.step(st, a[c & 1][st]);
+        for (int i = 0; i < MT; i++) {
+            reader[i].chunk(c);
+            #pragma unroll
+            for (int st = 0; st < 4; st++) reader[i].step(st, a[c & 1][i][st]);
+        }
         wgmma_fence();
         #pragma unroll
         for (int st = 0; st < 4; st++)
-            wgmma<NT>(acc, a[c & 1][st], wgmma_desc(desc + (c * 4 + st) * NT * 16));
+            #pragma unroll
+            for (int i = 0; i < MT; i++)
+                wgmma<NT>(acc[i], a[c & 1][i][st], wgmma_desc(desc + (c * 4 + st) * NT * 16));
         wgmma_commit();
         if (c < 3) wgmma_wait<1>();
         else wgmma_wait<0>();
@@ -147,11 +160,36 @@ DEV void store(const float acc[NT * 4], const product_args &p, const block_place
     }
 }
 
-template <int FORMAT, int NT, int NW>
+/* Gates and ups of the same rows; rows that fill up the last block become zeros. */
+template <int NT>
+DEV void store_gated(const float acc[2][NT * 4], const product_args &p, int block, int rows,
+                     int warp, int lane)
+{
+    const product_part &gates = p.part[0], &ups = p.part[1];
+    #pragma unroll
+    for (int e = 0; e < 2; e++) {
+        const uint32_t row = block * rows + warp * 16 + lane / 4 + 8 * e;
+        const bool is_there = row < gates.n_rows;
+        const float gate_bias = gates.bias && is_there ? gates.bias[row] : 0.0f;
+        const float up_bias = ups.bias && is_there ? ups.bias[row] : 0.0f;
+        #pragma unroll
+        for (int j = 0; j < NT * 2; j++) {
+            const uint32_t col = j / 2 * 8 + lane % 4 * 2 + j % 2;
+            const int at = j / 2 * 4 + e * 2 + j % 2;
+            if (col >= p.n_cols) continue;
+            const float y = activated(p.activation, __fadd_rn(acc[0][at], gate_bias),
+                                      __fadd_rn(acc[1][at], up_bias));
+            p.act[column_place(p.ld_act, p.n_cols, col, row)] =
+                half_bits(__fmul_rn(y, p.act_scale));
+        }
+    }
+}
+
+template <int FORMAT, int NT, int NW, int MT>
 DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t empty, int begin,
                  int end)
 {
-    using S = shape<FORMAT, NT, NW>;
+    using S = shape<FORMAT, NT, NW, MT>;
     constexpr int group = TILE_GROUP * (int)tile_bytes(FORMAT);
     const int KB = p.n_blocks;
     const uint64_t first = policy_evict_first(), last = policy_evict_last();
@@ -159,11 +197,13 @@ DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t e
         const block_place at(p, u / KB);
         bar_expect(full + s * 8, S::stage);
         #pragma unroll
-        for (int j = 0; j < S::rows / 64; j++)
+        for (int j = 0; j < S::groups * MT; j++) {
+            const product_part &part = p.part[MT == 2 ? j / S::groups : at.part];
             bulk_load(smem + s * S::stage + j * group,
-                      p.part[at.part].tiles +
-                          ((size_t)(at.block * (S::rows / 64) + j) * KB + u % KB) * group,
+                      part.tiles +
+                          ((size_t)(at.block * S::groups + j % S::groups) * KB + u % KB) * group,
                       group, full + s * 8, first);
+        }
     };
     auto load_x = [&](int u, int s) {
         bulk_load(smem + s * S::stage + S::w_bytes,
@@ -183,50 +223,55 @@ DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t e
     }
 }
 
-template <int FORMAT, int NT, int NW>
+template <int FORMAT, int NT, int NW, int MT>
 DEV void consume(const product_args &p, const cut &c, uint32_t smem, uint32_t full, uint32_t empty,
                  int begin, int end, int warp, int lane)
 {
-    using S = shape<FORMAT, NT, NW>;
+    using S = shape<FORMAT, NT, NW, MT>;
     const int KB = p.n_blocks, tid = warp * 32 + lane;
-    float acc[NT * 4];
+    float acc[MT][NT * 4];
     int s = 0, parity = 0;
 
     for (int u = begin; u < end;) {
         const int block = u / KB, kb0 = u % KB, kb1 = min(KB, kb0 + end - u);
         #pragma unroll
-        for (int j = 0; j < NT * 4; j++) acc[j] = 0.0f;
+        for (int i = 0; i < MT; i++)
+            #pragma unroll
+            for (int j = 0; j < NT * 4; j++) acc[i][j] = 0.0f;
         for (int kb = kb0; kb < kb1; kb++) {
             const uint32_t wb = smem + s * S::stage, xb = wb + S::w_bytes;
             bar_wait(full + s * 8, parity);
-            tile_reader<FORMAT> reader;
-            reader.open(wb + warp * tile_bytes(FORMAT), lane);
-            multiply<FORMAT, NT>(acc, reader, xb);
+            tile_reader<FORMAT> reader[MT];
+            #pragma unroll
+            for (int i = 0; i < MT; i++)
+                reader[i].open(wb + (i * NW + warp) * tile_bytes(FORMAT), lane);
+            multiply<FORMAT, NT, MT>(acc, reader, xb);
             __syncwarp();
             if (lane == 0) bar_arrive(empty + s * 8);
             if (++s == S::stages) s = 0, parity ^= 1;
         }
         if (kb0 > 0) {
-            hand_over<NT, NW>(acc, p, c.worker, tid);
+            hand_over<MT * NT, NW>(acc[0], p, c.worker, tid);
         } else {
-            if (kb1 < KB) gather<NT, NW>(acc, p, c, (block + 1) * KB, tid);
-            store<NT>(acc, p, block_place(p, block), S::rows, warp, lane);
+            if (kb1 < KB) gather<MT * NT, NW>(acc[0], p, c, (block + 1) * KB, tid);
+            if constexpr (MT == 2) store_gated<NT>(acc, p, block, S::rows, warp, lane);
+            else store<NT>(acc[0], p, block_place(p, block), S::rows, warp, lane);
         }
         u += kb1 - kb0;
     }
 }
 
-template <int FORMAT, int NT, int NW>
-__global__ void __launch_bounds__(NW * 32 + producer_warps(NW) * 32, 1)
+template <int FORMAT, int NT, int NW, int MT>
+__global__ void __launch_bounds__(block_threads(NW, MT), 1)
 product_kernel(const __grid_constant__ product_args p)
 {
-    using S = shape<FORMAT, NT, NW>;
+    using S = shape<FORMAT, NT, NW, MT>;
     extern __shared__ uint8_t smem_raw[];
     const uint32_t smem = (smem_addr(smem_raw) + 1023) & ~1023u;
     const uint32_t full = smem + S::stages * S::stage, empty = full + S::stages * 8;
     const int tid = threadIdx.x, warp = tid >> 5, lane = tid & 31;
     int n_row_blocks = 0;
-    for (uint32_t i = 0; i < p.n_parts; i++) n_row_blocks += p.part[i].n_row_blocks;
+    for (uint32_t i = 0; i < (MT == 2 ? 1 : p.n_parts); i++) n_row_blocks += p.part[i].n_row_blocks;
     const cut c(n_row_blocks * (int)p.n_blocks);
     const int begin = c.at(c.worker), end = c.at(c.worker + 1);
 
@@ -241,41 +286,45 @@ product_kernel(const __grid_constant__ product_args p)
     pdl_release();
 
     if (warp >= NW) {
-        if constexpr (NW == 16) asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-        if (warp == NW && lane == 0) produce<FORMAT, NT, NW>(p, smem, full, empty, begin, end);
+        if constexpr (has_producer_group(NW, MT))
+            asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+        if (warp == NW && lane == 0) produce<FORMAT, NT, NW, MT>(p, smem, full, empty, begin, end);
     } else {
-        if constexpr (NW == 16) asm volatile("setmaxnreg.inc.sync.aligned.u32 112;");
-        consume<FORMAT, NT, NW>(p, c, smem, full, empty, begin, end, warp, lane);
+        if constexpr (has_producer_group(NW, MT))
+            asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(NW == 16 ? 112 : 240));
+        consume<FORMAT, NT, NW, MT>(p, c, smem, full, empty, begin, end, warp, lane);
     }
 }
 
-template <int FORMAT, int NT, int NW>
+template <int FORMAT, int NT, int NW, int MT>
 static void launch_instance(cuda_device *d, const product_args *a)
 {
-    using S = shape<FORMAT, NT, NW>;
+    using S = shape<FORMAT, NT, NW, MT>;
     static bool is_allowed;
-    const auto kernel = product_kernel<FORMAT, NT, NW>;
+    const auto kernel = product_kernel<FORMAT, NT, NW, MT>;
     if (!is_allowed) allow_shared(d, kernel, S::shared);
     is_allowed = true;
-    launch(d, kernel, dim3(PRODUCT_WORKERS), NW * 32 + producer_warps(NW) * 32, S::shared, *a);
+    launch(d, kernel, dim3(PRODUCT_WORKERS), block_threads(NW, MT), S::shared, *a);
 }
 
-template <int FORMAT, int NW> static void launch_columns(cuda_device *d, const product_args *a)
+template <int FORMAT, int NW, int MT>
+static void launch_columns(cuda_device *d, const product_args *a)
 {
     switch (block_eights(a->n_cols)) {
-    case 1: launch_instance<FORMAT, 1, NW>(d, a); break;
-    case 2: launch_instance<FORMAT, 2, NW>(d, a); break;
-    case 3: launch_instance<FORMAT, 3, NW>(d, a); break;
-    case 4: launch_instance<FORMAT, 4, NW>(d, a); break;
-    default: launch_instance<FORMAT, 8, NW>(d, a); break;
+    case 1: launch_instance<FORMAT, 1, NW, MT>(d, a); break;
+    case 2: launch_instance<FORMAT, 2, NW, MT>(d, a); break;
+    case 3: launch_instance<FORMAT, 3, NW, MT>(d, a); break;
+    case 4: launch_instance<FORMAT, 4, NW, MT>(d, a); break;
+    default: launch_instance<FORMAT, 8, NW, MT>(d, a); break;
     }
 }
 
 /* By warps a block of rows needs. */
 template <int FORMAT> static void launch_format(cuda_device *d, const product_args *a)
 {
-    if (a->block_rows == 256) launch_columns<FORMAT, 16>(d, a);
-    else launch_columns<FORMAT, 8>(d, a);
+    if (a->act) launch_columns<FORMAT, 8, 2>(d, a);
+    else if (a->block_rows == 256) launch_columns<FORMAT, 16, 1>(d, a);
+    else launch_columns<FORMAT, 8, 1>(d, a);
 }
 
 #endif

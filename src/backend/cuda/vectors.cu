@@ -1,17 +1,11 @@
 /* Operations on whole columns and on heads: the embedding, norms, residuals, activations, RoPE. A
  * column's sums are taken in an order that its length alone gives. */
-#include <cuda_fp16.h>
-
 #include "backend/cuda/device.cuh"
 #include "backend/cuda/ptx.cuh"
 #include "backend/cuda/tile_weight.h"
+#include "backend/cuda/values.cuh"
 
 static constexpr int NORM_THREADS = 1024, ROW_THREADS = 256, HEADS_A_BLOCK = 4, WARP = 32;
-static constexpr float HALF_MAX = 65504.0f;
-
-/* NaN stays what it is. */
-DEV float bounded(float x) { return x > HALF_MAX ? HALF_MAX : x < -HALF_MAX ? -HALF_MAX : x; }
-DEV uint16_t half_bits(float x) { return __half_as_ushort(__float2half_rn(bounded(x))); }
 
 /* Of what goes to pages: NaN is 0. */
 DEV uint16_t kept_bits(float x) { return half_bits(x != x ? 0.0f : x); }
@@ -205,21 +199,6 @@ void launch_join(cuda_device *d, const join_args *a)
 {
     const dim3 grid((a->n + ROW_THREADS - 1) / ROW_THREADS, a->n_cols);
     launch(d, join_kernel, grid, ROW_THREADS, 0, *a);
-}
-
-/* As the seam's enum activation. */
-DEV float activated(uint32_t activation, float x, float up)
-{
-    const float gelu = 0.7978845608f, alpha = 1.702f, limit = 7.0f;
-    switch (activation) {
-    case 1: return 0.5f * x * (1.0f + tanhf(gelu * (x + 0.044715f * x * x * x))) * up;
-    case 2:
-        x = fminf(x, limit);
-        up = fminf(fmaxf(up, -limit), limit);
-        return x / (1.0f + expf(-alpha * x)) * (up + 1.0f);
-    case 3: return x > 0.0f ? x * up : 0.0f;
-    default: return x / (1.0f + expf(-x)) * up;
-    }
 }
 
 static __global__ void activate_kernel(const activate_args a)
