@@ -190,6 +190,7 @@ static void close_backend(struct backend *base)
     if (!b) return;
     cuda_forget_loaded(b);
     cuda_sampling_close(b);
+    cuda_recorder_close(b);
     if (b->device) b->api->close(b->device);
     thread_pool_close(b->pool);
     free(b);
@@ -218,6 +219,7 @@ static pl_status open_backend(struct backend **out, const struct backend_params 
     st = open_device(b, err);
     if (!st) st = thread_pool_open(&b->pool, b->params.n_threads, err);
     if (!st) st = take_memory(b, err);
+    if (!st) st = cuda_recorder_open(b, err);
     if (st) close_backend(&b->base);
     else *out = &b->base;
     return st;

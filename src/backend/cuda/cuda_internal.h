@@ -95,6 +95,7 @@ struct cuda_backend {
     const struct head_params *head; /* logits, as recorded; run at the step's end, in turns */
     const struct matrix *head_weight;
     struct op_timings timings;
+    struct cuda_recorder *recorder; /* recorder.c */
     uint32_t n_marks;               /* of the operations since the last wait, where timed */
     const char *mark_name[CUDA_MARKS];
 };
@@ -113,6 +114,15 @@ enum {
 #define LOG2_E 1.44269504089f       /* softmax runs in base 2 */
 
 /* ---- recording (recorder.c) ----------------------------------------------------------------- */
+
+/* What is launched waits in a queue until it is flushed, for a queue that is known runs at once, as
+ * a graph. args: the kernel's, by CUDA_KERNELS. */
+void cuda_launch(struct cuda_backend *b, enum cuda_kernel kernel, const void *args,
+                 size_t n_bytes);
+void cuda_flush(struct cuda_backend *b);
+
+pl_status cuda_recorder_open(struct cuda_backend *b, pl_err *err);
+void cuda_recorder_close(struct cuda_backend *b);
 
 /* What was launched since the last call was an operation of this name. */
 void cuda_end_operation(struct cuda_backend *b, const char *name);

@@ -50,20 +50,10 @@ static inline void allow_shared(cuda_device *d, void (*kernel)(Args), size_t sha
                                        (int)shared_bytes));
 }
 
-/* What plugin.cu's table points to, by file. */
-void launch_embed(cuda_device *d, const embed_args *a);
-void launch_norm(cuda_device *d, const norm_args *a);
-void launch_norm_rows(cuda_device *d, const norm_args *a);
-void launch_join(cuda_device *d, const join_args *a);
-void launch_activate(cuda_device *d, const activate_args *a);
-void launch_finish_heads(cuda_device *d, const heads_args *a);
-void launch_finish_logits(cuda_device *d, const logits_args *a);
-void launch_measure_probs(cuda_device *d, const sampling_args *a);
-void launch_touch(cuda_device *d, const sampling_args *a);
-void launch_pick(cuda_device *d, const sampling_args *a);
-void launch_finish_probs(cuda_device *d, const sampling_args *a);
-void launch_attend(cuda_device *d, const attend_args *a);
-void launch_product(cuda_device *d, const product_args *a);
+/* What can be launched, by file. */
+#define X(name, args) void launch_##name(cuda_device *d, const args *a);
+CUDA_KERNELS(X)
+#undef X
 cuda_status launch_measure(cuda_device *d, double *macs_per_s, double *read_bytes_per_s,
                          char text[CUDA_TEXT_BYTES]);
 

@@ -1,5 +1,7 @@
 /* What the kernels are told, and numbers that both sides count with. Read by C and by CUDA. All
- * pointers are the device's. Rows of columns are dense: ld elements from one column to the next. */
+ * pointers are the device's. Rows of columns are dense: ld elements from one column to the next.
+ *
+ * The structs have no gaps: steps are recognised by their bytes (recorder.c). */
 #ifndef BACKEND_CUDA_OP_ARGS_H
 #define BACKEND_CUDA_OP_ARGS_H
 
@@ -24,13 +26,14 @@ enum {
 /* X = scale * rows of the embedding. */
 struct embed_args {
     const uint8_t *tiles;
-    enum tile_format format;
-    uint32_t n_blocks;          /* of 256 k, a row of tiles */
-    uint32_t d_model, n_cols;
     const int32_t *token;       /* (n_cols); below 0: -1 - r, row r of picked */
     const int32_t *picked;
-    float scale;
     float *x;                   /* (n_cols, d_model) */
+    uint32_t format;            /* enum tile_format */
+    uint32_t n_blocks;          /* of 256 k, a row of tiles */
+    uint32_t d_model, n_cols;
+    float scale;
+    uint32_t unused;
 };
 
 /* of a column: y = x / sqrt(mean(x^2) + eps) * weight; centred, x's mean is taken off before. */
@@ -40,8 +43,9 @@ struct norm_args {
     const float *weight;        /* NULL: x as it is */
     const uint32_t *col;        /* (n_cols) which column of x; NULL: in order */
     uint32_t n, n_cols, ld_h;
-    float eps;
     uint32_t is_centred;
+    float eps;
+    uint32_t unused;
 };
 
 /* x += scale * y, then *= x_scale (0: not), for n_cols columns of n. */
@@ -59,6 +63,7 @@ struct activate_args {
     uint32_t n, n_cols, ld_act;
     uint32_t activation;        /* enum activation */
     float scale;
+    uint32_t unused;
 };
 
 /* One matrix of a product. */
@@ -72,19 +77,18 @@ struct product_part {
 
 /* out = scale * (w x + bias); bias times out_scale, sums times scale. */
 struct product_args {
-    enum tile_format format;    /* of all parts, as is block_rows */
+    struct product_part part[MAX_PARTS];
+    const uint16_t *x;          /* columns of f16, ld = 256 n_blocks */
+    uint16_t *act;              /* not NULL: parts 0 and 1 are gates and ups, whose rows meet in
+                                 * what is columns of f16, ld_act: activation(gate) * up */
+    float *partial;             /* (PRODUCT_WORKERS, MAX_BLOCK_ROWS * BLOCK_COLS) */
+    uint32_t *flag;             /* (PRODUCT_WORKERS) zero between launches */
+    uint32_t format;            /* enum tile_format, of all parts, as is block_rows */
     uint32_t block_rows;        /* 128 or 256: rows that a block of threads computes at a time */
     uint32_t n_blocks;          /* of 256 k */
     uint32_t n_parts, n_cols;
-    struct product_part part[MAX_PARTS];
-    const uint16_t *x;          /* columns of f16, ld = 256 n_blocks */
-    float scale, bias_scale;
-    uint16_t *act;              /* not NULL: parts 0 and 1 are gates and ups, whose rows meet in
-                                 * what is columns of f16, ld_act: activation(gate) * up */
     uint32_t ld_act, activation;        /* activation: enum activation */
-    float act_scale;
-    float *partial;             /* (PRODUCT_WORKERS, MAX_BLOCK_ROWS * BLOCK_COLS) */
-    uint32_t *flag;             /* (PRODUCT_WORKERS) zero between launches */
+    float scale, bias_scale, act_scale;
 };
 
 /* Where K and V lie: page p of the layer begins at kv + p * page_bytes; there, of each KV head,
@@ -106,6 +110,7 @@ struct heads_args {
     const float *q_scales;      /* (n_positions); NULL: 1 */
     uint32_t n_heads, n_cols, n_rot, is_interleaved, is_centred;
     float q_scale, eps_q, eps_k, eps_v;
+    uint32_t unused;
 };
 
 /* Attention of groups first_group .. first_group + n_groups - 1 of the step's columns. */
@@ -133,6 +138,7 @@ struct logits_args {
     float *largest;             /* (n_rows, n_blocks) */
     uint32_t n_rows, ld, n_tokens, n_blocks;
     float cap;                  /* 0: none */
+    uint32_t unused;
 };
 
 #endif

@@ -63,9 +63,9 @@ static void run_head(const struct turn *t)
         .n_tokens = backend_n_tokens(&b->params), .n_blocks = b->n_logit_blocks,
         .cap = head->cap,
     };
-    b->api->norm(b->device, &norm);
+    cuda_launch(b, CUDA_norm, &norm, sizeof norm);
     cuda_product_of(b, b->head_weight, b->head_in, n, head->scale, b->logit_rows);
-    b->api->finish_logits(b->device, &logits);
+    cuda_launch(b, CUDA_finish_logits, &logits, sizeof logits);
     cuda_end_operation(b, "output head");
 }
 
@@ -74,6 +74,7 @@ static void download(const struct turn *t)
 {
     struct cuda_backend *b = t->b;
     const uint64_t n = batch_n_rows(&t->step->batch, t->first, t->end);
+    cuda_flush(b);
     if (n && wants_host(t->step, OUTPUT_LOGITS)) {
         b->api->download(b->device, b->host_logits, b->logit_rows,
                          n * b->head_weight->n_rows * sizeof *b->logit_rows);
@@ -159,10 +160,11 @@ pl_status cuda_start(struct backend *base, pl_err *err)
     if (step->sample && batch->n_outputs) {
         const struct turn all = { b, step, 0, batch->n_outputs };
         run_head(&all);
-        download(&all);
         if (batch->pick && batch->n_rows)
             cuda_sampling_record(b, batch->pick, batch->n_rows, b->at);
+        download(&all);
     }
+    cuda_flush(b);
     b->api->mark(b->device, STEP_MARK + b->at);
     b->n_started++;
     return b->timings.is_on ? cuda_wait(b, err) : PL_OK;

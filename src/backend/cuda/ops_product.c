@@ -33,7 +33,7 @@ void cuda_product_of(struct cuda_backend *b, const struct matrix *m, const uint1
     struct product_args p = product_args_of(b, m, in, n_cols);
     add_part(&p, &(struct linear){ m, NULL }, out);
     p.scale = scale;
-    b->api->product(b->device, &p);
+    cuda_launch(b, CUDA_product, &p, sizeof p);
 }
 
 /* Products of the same columns by matrices of any kinds: those of one kind together. */
@@ -59,7 +59,7 @@ static void run_several(struct cuda_backend *b, const struct several *s, const u
             add_part(&p, s->w[i], s->out[i]);
             is_done[i] = true;
         }
-        b->api->product(b->device, &p);
+        cuda_launch(b, CUDA_product, &p, sizeof p);
     }
 }
 
@@ -71,7 +71,7 @@ static void norm_rows(struct cuda_backend *b, const struct norm *norm, float *ro
         .x = rows, .weight = norm->weight->values, .n = norm->weight->n,
         .n_cols = b->batch.n_cols, .eps = norm->eps, .is_centred = norm->is_centred,
     };
-    b->api->norm_rows(b->device, &args);
+    cuda_launch(b, CUDA_norm_rows, &args, sizeof args);
     cuda_end_operation(b, "norm");
 }
 
@@ -85,13 +85,13 @@ static void add_product(struct cuda_backend *b, const struct linear *w, const ui
     p.part[0].adds = is_sum;
     p.bias_scale = is_sum ? r->scale : 1;
     p.scale = p.bias_scale * in_scale;
-    b->api->product(b->device, &p);
+    cuda_launch(b, CUDA_product, &p, sizeof p);
     cuda_end_operation(b, name);
     if (is_sum) return;
     if (r->norm.weight) norm_rows(b, &r->norm, b->y);
     const struct join_args join = { b->x, b->y, b->params.dims.d_model, b->batch.n_cols, r->scale,
                                     r->x_scale };
-    b->api->join(b->device, &join);
+    cuda_launch(b, CUDA_join, &join, sizeof join);
     cuda_end_operation(b, "residual");
 }
 
@@ -126,7 +126,7 @@ static void gate_up_together(struct cuda_backend *b, const struct linear *gate,
     p.ld_act = whole(gate->weight->n_rows, TILE_K);
     p.activation = activation;
     p.act_scale = ACT_SCALE;
-    b->api->product(b->device, &p);
+    cuda_launch(b, CUDA_product, &p, sizeof p);
     cuda_end_operation(b, "gate_up");
 }
 
@@ -146,7 +146,7 @@ void cuda_gate_up(struct backend *base, const struct linear *gate, const struct 
         .n_cols = b->batch.n_cols, .ld_act = whole(gate->weight->n_rows, TILE_K),
         .activation = params->activation, .scale = ACT_SCALE,
     };
-    b->api->activate(b->device, &args);
+    cuda_launch(b, CUDA_activate, &args, sizeof args);
     cuda_end_operation(b, "activation");
 }
 
@@ -187,7 +187,7 @@ static void finish_heads(struct cuda_backend *b, const struct qkv_weights *w,
         .is_centred = w->norm_q.is_centred, .q_scale = a->q_scale * LOG2_E,
         .eps_q = w->norm_q.eps, .eps_k = w->norm_k.eps, .eps_v = w->norm_v.eps,
     };
-    b->api->finish_heads(b->device, &args);
+    cuda_launch(b, CUDA_finish_heads, &args, sizeof args);
     cuda_end_operation(b, "rope");
 }
 
@@ -242,10 +242,11 @@ void cuda_attend(struct backend *base, const struct qkv_weights *w,
     const struct cuda_step *step = &b->step[b->at];
     for (uint32_t first = 0, end; first < step->n_groups; first = end) {
         end = pass_end(b, first, a->window, &args.n_splits);
+        args.n_splits = whole(args.n_splits, 4);    /* so that more steps are alike */
         args.first_group = first;
         args.n_groups = end - first;
         args.first_partial = step->host_lists.partial_at[step->host_lists.group[first] / GROUP_UNIT];
-        b->api->attend(b->device, &args);
+        cuda_launch(b, CUDA_attend, &args, sizeof args);
     }
     cuda_end_operation(b, "attend");
 }

@@ -85,7 +85,7 @@ void cuda_embed(struct backend *base, const struct matrix *embedding, float scal
         .d_model = b->params.dims.d_model, .n_cols = b->batch.n_cols, .token = b->step[b->at].lists.token,
         .picked = cuda_sampling_tokens(b, (b->at + 1) % CUDA_STEPS), .scale = scale, .x = b->x,
     };
-    b->api->embed(b->device, &args);
+    cuda_launch(b, CUDA_embed, &args, sizeof args);
     cuda_end_operation(b, "embed");
 }
 
@@ -106,6 +106,7 @@ void cuda_take_x(struct backend *base, float *rows)
 {
     struct cuda_backend *b = (struct cuda_backend *)base;
     pl_err err;
+    cuda_flush(b);
     b->api->download(b->device, b->host_x, b->x, x_bytes(b));
     if (!cuda_wait(b, &err)) memcpy(rows, b->host_x, x_bytes(b));
 }
@@ -118,7 +119,7 @@ void cuda_norm(struct backend *base, const struct norm *norm)
         .n = b->params.dims.d_model, .n_cols = b->batch.n_cols, .ld_h = b->ld_model,
         .eps = norm->eps, .is_centred = norm->is_centred,
     };
-    b->api->norm(b->device, &args);
+    cuda_launch(b, CUDA_norm, &args, sizeof args);
     cuda_end_operation(b, "norm");
 }
 

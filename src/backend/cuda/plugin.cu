@@ -186,16 +186,66 @@ static float ms_between(cuda_device *d, uint32_t first, uint32_t second)
     return ms;
 }
 
+/* ---- launching ------------------------------------------------------------------------------ */
+
+static void launch_one(cuda_device *d, cuda_kernel kernel, const void *args)
+{
+    switch (kernel) {
+#define X(name, type)                                                                              \
+    case CUDA_##name: launch_##name(d, (const type *)args); break;
+        CUDA_KERNELS(X)
+#undef X
+    default: break;
+    }
+}
+
+struct cuda_graph {
+    cudaGraphExec_t run;
+};
+
+static void graph_begin(cuda_device *d)
+{
+    keep_error(d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal));
+}
+
+static cuda_status graph_end(cuda_device *d, cuda_graph **out, char text[CUDA_TEXT_BYTES])
+{
+    cudaGraph_t recorded = NULL;
+    cuda_graph *g = (cuda_graph *)calloc(1, sizeof *g);
+    cudaError_t e = cudaStreamEndCapture(d->stream, &recorded);
+    if (e == cudaSuccess) e = d->failed;
+    d->failed = cudaSuccess;
+    if (e == cudaSuccess && !g) e = cudaErrorMemoryAllocation;
+    if (e == cudaSuccess) e = cudaGraphInstantiate(&g->run, recorded, 0);
+    if (recorded) cudaGraphDestroy(recorded);
+    *out = g;
+    if (e == cudaSuccess) return 0;
+    cudaGetLastError();
+    free(g);
+    *out = NULL;
+    return say(text, e, "a graph");
+}
+
+static void graph_run(cuda_device *d, cuda_graph *g)
+{
+    keep_error(d, cudaGraphLaunch(g->run, d->stream));
+}
+
+static void graph_free(cuda_device *d, cuda_graph *g)
+{
+    if (!g) return;
+    keep_error(d, cudaGraphExecDestroy(g->run));
+    free(g);
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 extern "C" __attribute__((visibility("default"))) const cuda_plugin *paceline_cuda_plugin(void)
 {
     static const cuda_plugin plugin = {
         CUDA_PLUGIN_VERSION, reach, open_device, close_device, take, take_host, upload, download,
-        copy, upload_now, wait, mark, wait_mark, ms_between, launch_embed, launch_norm,
-        launch_norm_rows, launch_join, launch_activate, launch_product, launch_finish_heads,
-        launch_attend, launch_finish_logits, launch_measure_probs, launch_touch, launch_pick,
-        launch_finish_probs, launch_measure,
+        copy, upload_now, wait, mark, wait_mark, ms_between, launch_one, graph_begin, graph_end,
+        graph_run, graph_free, launch_measure,
     };
     return &plugin;
 }

@@ -19,6 +19,31 @@ enum { CUDA_PLUGIN_VERSION = 1, CUDA_TEXT_BYTES = 200 };
 #define CUDA_PLUGIN_SYMBOL "paceline_cuda_plugin"
 
 struct cuda_device;
+struct cuda_graph;
+
+/* X(name, type of its args): what can be launched. Of sampling those of rows whose pick wants it, in
+ * this order: measure_probs, touch, (finish_logits of touched rows), pick, finish_probs. */
+#define CUDA_KERNELS(X)                                                                            \
+    X(embed, embed_args)                                                                           \
+    X(norm, norm_args)                                                                             \
+    X(norm_rows, norm_args)                                                                        \
+    X(join, join_args)                                                                             \
+    X(activate, activate_args)                                                                     \
+    X(product, product_args)                                                                       \
+    X(finish_heads, heads_args)                                                                    \
+    X(attend, attend_args)                                                                         \
+    X(finish_logits, logits_args)                                                                  \
+    X(measure_probs, sampling_args)                                                                \
+    X(touch, sampling_args)                                                                        \
+    X(pick, sampling_args)                                                                         \
+    X(finish_probs, sampling_args)
+
+enum cuda_kernel {
+#define X(name, args) CUDA_##name,
+    CUDA_KERNELS(X)
+#undef X
+    N_CUDA_KERNELS
+};
 
 struct cuda_facts {
     char name[96];              /* "NVIDIA H200" */
@@ -56,21 +81,17 @@ struct cuda_plugin {
     cuda_status (*wait_mark)(struct cuda_device *d, uint32_t mark, char text[CUDA_TEXT_BYTES]);
     float (*ms_between)(struct cuda_device *d, uint32_t first, uint32_t second);
 
-    /* Kernels. */
-    void (*embed)(struct cuda_device *d, const struct embed_args *a);
-    void (*norm)(struct cuda_device *d, const struct norm_args *a);
-    void (*norm_rows)(struct cuda_device *d, const struct norm_args *a);
-    void (*join)(struct cuda_device *d, const struct join_args *a);
-    void (*activate)(struct cuda_device *d, const struct activate_args *a);
-    void (*product)(struct cuda_device *d, const struct product_args *a);
-    void (*finish_heads)(struct cuda_device *d, const struct heads_args *a);
-    void (*attend)(struct cuda_device *d, const struct attend_args *a);
-    void (*finish_logits)(struct cuda_device *d, const struct logits_args *a);
-    /* Of rows whose pick wants it: measure, touch, (finish_logits of touched rows), pick, finish. */
-    void (*measure_probs)(struct cuda_device *d, const struct sampling_args *a);
-    void (*touch)(struct cuda_device *d, const struct sampling_args *a);
-    void (*pick)(struct cuda_device *d, const struct sampling_args *a);
-    void (*finish_probs)(struct cuda_device *d, const struct sampling_args *a);
+    /* args: the kernel's, by CUDA_KERNELS. */
+    void (*launch)(struct cuda_device *d, enum cuda_kernel kernel, const void *args);
+
+    /* What is launched between the two is not run, but becomes a graph, which runs it at once. On
+     * failure there is none, and nothing was launched. */
+    void (*graph_begin)(struct cuda_device *d);
+    cuda_status (*graph_end)(struct cuda_device *d, struct cuda_graph **out,
+                             char text[CUDA_TEXT_BYTES]);
+    void (*graph_run)(struct cuda_device *d, struct cuda_graph *g);
+    void (*graph_free)(struct cuda_device *d, struct cuda_graph *g);     /* none of it may run */
+
     /* Multiply-adds of halves and plain reads a second. */
     cuda_status (*measure)(struct cuda_device *d, double *macs_per_s, double *read_bytes_per_s,
                            char text[CUDA_TEXT_BYTES]);

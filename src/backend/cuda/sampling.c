@@ -161,7 +161,7 @@ static void find_largest(struct cuda_backend *b, const struct row_pick *pick, ui
             .largest = b->largest + (size_t)i * b->n_logit_blocks, .n_rows = 1, .ld = ld,
             .n_tokens = backend_n_tokens(&b->params), .n_blocks = b->n_logit_blocks,
         };
-        if (pick[i].flags & PICK_TOUCHES) b->api->finish_logits(b->device, &args);
+        if (pick[i].flags & PICK_TOUCHES) cuda_launch(b, CUDA_finish_logits, &args, sizeof args);
     }
 }
 
@@ -180,13 +180,13 @@ void cuda_sampling_record(struct cuda_backend *b, const struct pick *pick, uint3
     bool is_any;
     const uint32_t flags = write_picks(b, pick, n, t, &is_any);
     if (!is_any) return;
-    if (flags & PICK_WANTS_PROBS) b->api->measure_probs(b->device, &args);
+    if (flags & PICK_WANTS_PROBS) cuda_launch(b, CUDA_measure_probs, &args, sizeof args);
     if (flags & PICK_TOUCHES) {
-        b->api->touch(b->device, &args);
+        cuda_launch(b, CUDA_touch, &args, sizeof args);
         find_largest(b, t->pick, n);
     }
-    b->api->pick(b->device, &args);
-    if (flags & PICK_WANTS_PROBS) b->api->finish_probs(b->device, &args);
+    cuda_launch(b, CUDA_pick, &args, sizeof args);
+    if (flags & PICK_WANTS_PROBS) cuda_launch(b, CUDA_finish_probs, &args, sizeof args);
     cuda_end_operation(b, "sample");
 }
 

@@ -55,7 +55,7 @@ struct sampling_args {
     int32_t *token;                     /* (n_rows) what is picked */
     const int32_t *picked;              /* by the step before */
     float *block_sum;                   /* (n_rows, n_blocks) the kernel's own */
-    uint32_t n_rows, n_vocab, ld_vocab, n_blocks, max_touched;
+    uint32_t n_rows, n_vocab, ld_vocab, n_blocks, max_touched, unused;
 };
 
 #endif
