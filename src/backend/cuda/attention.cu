@@ -6,13 +6,13 @@
  *
  * The tensor cores take keys as rows and query heads as the narrow side of 8:
  *     S (positions, heads) = K Q^T,    O (dimensions, heads) = V^T P^T
- * A warp has 16 positions of S and every eighth 16 dimensions of O. Softmax runs in base 2. */
+ * A warp has 16 positions of S and every fourth 16 dimensions of O. Softmax runs in base 2. */
 #include <cuda_fp16.h>
 
 #include "backend/cuda/device.cuh"
 #include "backend/cuda/ptx.cuh"
 
-static constexpr int THREADS = 256, WARPS = THREADS / 32, HEADS = MAX_HEADS_A_PASS;
+static constexpr int THREADS = 128, WARPS = THREADS / 32, HEADS = MAX_HEADS_A_PASS;
 static constexpr int PAGES = SPLIT / CUDA_PAGE;
 static_assert(WARPS * 16 == SPLIT, "a warp has a tile of positions");
 
@@ -211,12 +211,13 @@ struct column {
     uint32_t col, pos, first_pos, first_split, n_splits;
     float *places;
 
-    DEV column(const attend_args &a, uint32_t at, uint32_t kv_head, int d)
-        : col(at), pos(a.pos[at]), first_pos(window_begin(pos, a.window)),
+    DEV column(const attend_args &a, const col_group &g, uint32_t i, uint32_t kv_head, int d)
+        : col(g.first_col + i), pos(g.first_pos + i), first_pos(window_begin(pos, a.window)),
           first_split(first_pos / SPLIT), n_splits(pos / SPLIT - first_split + 1)
     {
-        places = a.partial + ((size_t)(a.partial_at[at] - a.first_partial) * a.n_heads +
-                              kv_head * a.n_shared) * (2 + d);
+        uint32_t place = g.place - a.first_place;
+        for (uint32_t k = 0; k < i; k++) place += (g.first_pos + k) / SPLIT + 1;
+        places = a.partial + ((size_t)place * a.n_heads + kv_head * a.n_shared) * (2 + d);
     }
     DEV bool looks_at(uint32_t split) const { return split - first_split < n_splits; }
 };
@@ -260,30 +261,29 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     pdl_release();
     pdl_wait();
-    const uint32_t group = a.group[a.first_group + blockIdx.z];
-    const uint32_t first = group / GROUP_UNIT, end = first + group % GROUP_UNIT;
-    const column front(a, first, kv_head, D), back(a, end - 1, kv_head, D);
-    const uint32_t split = front.first_split + blockIdx.x, from = split * SPLIT;
-    if (from > back.pos) return;
+    const col_group g = a.group[a.first_group + blockIdx.z];
+    const uint32_t last_pos = g.first_pos + g.n_cols - 1;
+    const uint32_t split = window_begin(g.first_pos, a.window) / SPLIT + blockIdx.x;
+    const uint32_t from = split * SPLIT, n_there = last_pos + 1 - from;
+    if (from > last_pos) return;
     uint32_t *page = (uint32_t *)(shared + R::pages);
-    const uint32_t n_there = back.pos + 1 - from;
 
     if (threadIdx.x < PAGES)
         page[threadIdx.x] = threadIdx.x * CUDA_PAGE < n_there
-            ? a.pages[a.page_at[first] + from / CUDA_PAGE + threadIdx.x] : 0;
+            ? a.pages[g.page_at + from / CUDA_PAGE + threadIdx.x] : 0;
     __syncthreads();
     load_part<D>(a, smem + R::keys, page, kv_head, n_there, false);
     load_part<D>(a, smem + R::values, page, kv_head, n_there, true);
-    for (uint32_t col = first; col < end; col++) {
-        const column c(a, col, kv_head, D);
+    for (uint32_t i = 0; i < g.n_cols; i++) {
+        const column c(a, g, i, kv_head, D);
         if (c.looks_at(split)) attend_part<D>(a, shared, c, kv_head, split, warp, lane);
     }
     async_wait<0>();
 
     __threadfence();
     __syncthreads();
-    if (threadIdx.x < end - first) {
-        const column c(a, first + threadIdx.x, kv_head, D);
+    if (threadIdx.x < g.n_cols) {
+        const column c(a, g, threadIdx.x, kv_head, D);
         uint32_t *n_done = a.n_done + (size_t)c.col * a.kv.n_kv_heads + kv_head;
         is_last[threadIdx.x] =
             c.looks_at(split) && atomicAdd(n_done, 1) == c.n_splits - 1;
@@ -291,18 +291,17 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
     }
     __syncthreads();
     __threadfence();
-    for (uint32_t i = warp; i < (end - first) * a.n_shared; i += WARPS) {
+    for (uint32_t i = warp; i < g.n_cols * a.n_shared; i += WARPS) {
         const uint32_t head = i % a.n_shared;
         if (!is_last[i / a.n_shared]) continue;
-        const column c(a, first + i / a.n_shared, kv_head, D);
+        const column c(a, g, i / a.n_shared, kv_head, D);
         combine_head<D>(a, c.col, kv_head * a.n_shared + head, c.places + head * (2 + D),
                         (size_t)a.n_heads * (2 + D), c.n_splits, lane);
     }
     if (kv_head + 1 < a.kv.n_kv_heads) return;
-    for (uint32_t col = first; col < end; col++)
-        for (uint32_t k = a.n_heads * D + threadIdx.x; k < a.ld_att && is_last[col - first];
-             k += THREADS)
-            a.att[column_place(a.ld_att, a.all_cols, col, k)] = 0;
+    for (uint32_t i = 0; i < g.n_cols; i++)
+        for (uint32_t k = a.n_heads * D + threadIdx.x; k < a.ld_att && is_last[i]; k += THREADS)
+            a.att[column_place(a.ld_att, a.all_cols, g.first_col + i, k)] = 0;
 }
 
 template <int D> static void launch_attention(cuda_device *d, const attend_args *a)

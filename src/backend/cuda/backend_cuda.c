@@ -39,9 +39,7 @@ static void want_lists(struct workspace *w, const struct backend_params *p, stru
     workspace_want(w, what, n_bytes, &l->token);
     workspace_want(w, what, n_bytes, &l->pos);
     workspace_want(w, what, n_bytes, &l->row_col);
-    workspace_want(w, what, n_bytes, &l->page_at);
-    workspace_want(w, what, n_bytes, &l->partial_at);
-    workspace_want(w, what, n_bytes, &l->group);
+    workspace_want(w, what, p->max_cols * sizeof *l->group, &l->group);
     for (uint32_t g = 0; g < p->kv.n; g++) workspace_want(w, what, n_bytes, &l->col_page[g]);
     for (uint32_t g = 0; g < p->kv.n; g++)
         workspace_want(w, what, n_bytes * p->kv.group[0].n_pages, &l->pages[g]);

@@ -38,7 +38,7 @@ struct rope {
 struct cuda_lists {
     int32_t *token;
     uint32_t *pos, *row_col;    /* row_col: columns of the outputs' rows */
-    uint32_t *page_at, *partial_at, *group;     /* as attend_args has them */
+    struct col_group *group;
     uint32_t *col_page[MAX_KV_GROUPS];  /* page that the column's token goes to */
     uint32_t *pages[MAX_KV_GROUPS];     /* page tables of the step's spans, in a row */
 };
@@ -51,7 +51,7 @@ _Static_assert(CUDA_STEPS == 2, "the one that is not `at` is the step before it"
 /* A step from begin to finish. While the GPU computes one, the host records the other. */
 struct cuda_step {
     struct cuda_lists lists, host_lists;
-    uint32_t n_groups;              /* of neighbouring columns */
+    uint32_t n_groups;              /* of lists.group */
     struct batch batch;             /* of the caller's arrays: outputs and picks alone */
     sample_fn *sample;              /* NULL: no outputs are wanted */
     void *sample_arg;
@@ -102,7 +102,7 @@ struct cuda_backend {
 
 enum {
     STAGING_BYTES = 32 << 20,
-    ATTEND_PLACES = 8192,           /* parts of a sum that one pass of attention has room for */
+    ATTEND_PLACES = 16384,           /* parts of a sum that one pass of attention has room for */
     CUDA_TIMED_MARKS = CUDA_MARKS - 4,  /* behind them: */
     STAGING_MARK = CUDA_TIMED_MARKS,    /* one of each half of the staging */
     STEP_MARK = STAGING_MARK + 2,       /* one of each step */

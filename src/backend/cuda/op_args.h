@@ -11,9 +11,9 @@
 
 enum {
     CUDA_PAGE = 16,             /* tokens of a KV page */
-    SPLIT = 128,                /* positions of a part of attention's sum */
+    SPLIT = 64,                 /* positions of a part of attention's sum */
     MAX_HEADS_A_PASS = 8,       /* query heads of a KV head that are computed together */
-    COLS_A_GROUP = 8, GROUP_UNIT = 16,  /* neighbouring columns that share attention's loads */
+    COLS_A_GROUP = 8,           /* neighbouring columns that share attention's loads */
     CUDA_MAX_D_HEAD = 256,
     LOGITS_A_BLOCK = 256,
     MAX_PARTS = 3,              /* matrices of one product */
@@ -113,21 +113,27 @@ struct heads_args {
     uint32_t unused;
 };
 
+/* Neighbouring columns of a stream, at neighbouring positions. */
+struct col_group {
+    uint32_t first_col, n_cols, first_pos;
+    uint32_t page_at;           /* where the stream's pages begin in the list of pages */
+    uint32_t place;             /* first of its partial results: for each column as many places as
+                                 * there are parts up to its position, whatever the window */
+    uint32_t unused[3];
+};
+
 /* Attention of groups first_group .. first_group + n_groups - 1 of the step's columns. */
 struct attend_args {
     struct kv_args kv;
     const uint16_t *q_half;     /* (., n_heads * d_head), scaled by log2(e) too */
-    const uint32_t *pos;        /* (.) */
-    const uint32_t *page_at;    /* (.) where the column's pages begin in pages */
-    const uint32_t *partial_at; /* (.) first place of the column's partial results, of all columns */
-    const uint32_t *group;      /* (.) of each its first column * GROUP_UNIT + how many */
+    const struct col_group *group;
     const uint32_t *pages;
     const float *sinks;         /* (n_heads); NULL: none */
     float *partial;             /* (places, n_heads, 2 + d_head): max, sum, O */
     uint32_t *n_done;           /* (max_cols, n_kv_heads) zero between launches */
     uint16_t *att;              /* columns of f16, ld_att, of all_cols */
     uint32_t first_group, n_groups, all_cols, n_splits; /* n_splits: of the group that has most */
-    uint32_t first_partial;     /* of the first column */
+    uint32_t first_place;       /* of the first group */
     uint32_t n_heads, n_shared, ld_att, window;     /* n_shared: query heads of a KV head */
     float score_cap;            /* in units of log 2, as scores are; 0: none */
 };

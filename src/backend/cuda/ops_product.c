@@ -210,14 +210,13 @@ static uint32_t pass_end(const struct cuda_backend *b, uint32_t first, uint32_t 
                          uint32_t *n_splits)
 {
     const struct cuda_step *step = &b->step[b->at];
-    const uint32_t *group = step->host_lists.group;
     uint32_t end = first, n = 0;
     *n_splits = 0;
     for (; end < step->n_groups; end++) {
-        const uint32_t col = group[end] / GROUP_UNIT, n_cols = group[end] % GROUP_UNIT;
-        const uint32_t first_pos = b->batch.pos[col], last_pos = first_pos + n_cols - 1;
-        const uint32_t of_group = last_pos / SPLIT - window_start(first_pos, window) / SPLIT + 1;
-        const uint32_t n_places = (last_pos / SPLIT + 1) * n_cols;
+        const struct col_group *g = &step->host_lists.group[end];
+        const uint32_t last_pos = g->first_pos + g->n_cols - 1;
+        const uint32_t of_group = last_pos / SPLIT - window_start(g->first_pos, window) / SPLIT + 1;
+        const uint32_t n_places = (last_pos / SPLIT + 1) * g->n_cols;
         if (end > first && n + n_places > ATTEND_PLACES) break;
         n += n_places;
         if (of_group > *n_splits) *n_splits = of_group;
@@ -232,8 +231,7 @@ void cuda_attend(struct backend *base, const struct qkv_weights *w,
     const struct dims *d = &b->params.dims;
     const struct cuda_lists *lists = &b->step[b->at].lists;
     struct attend_args args = {
-        .kv = kv_args_of(b, a), .q_half = b->q_half, .pos = lists->pos,
-        .page_at = lists->page_at, .partial_at = lists->partial_at, .group = lists->group,
+        .kv = kv_args_of(b, a), .q_half = b->q_half, .group = lists->group,
         .pages = lists->pages[a->kv_group], .sinks = w->sinks ? w->sinks->values : NULL,
         .partial = b->attend_partial, .n_done = b->attend_done, .att = b->att,
         .all_cols = b->batch.n_cols, .n_heads = d->n_heads, .n_shared = d->n_heads / d->n_kv_heads,
@@ -245,7 +243,7 @@ void cuda_attend(struct backend *base, const struct qkv_weights *w,
         args.n_splits = whole(args.n_splits, 4);    /* so that more steps are alike */
         args.first_group = first;
         args.n_groups = end - first;
-        args.first_partial = step->host_lists.partial_at[step->host_lists.group[first] / GROUP_UNIT];
+        args.first_place = step->host_lists.group[first].place;
         cuda_launch(b, CUDA_attend, &args, sizeof args);
     }
     cuda_end_operation(b, "attend");

@@ -10,7 +10,6 @@ static uint32_t list_span(const struct cuda_backend *b, const struct cuda_lists 
                           const struct span *s, uint32_t n_listed)
 {
     const uint32_t n_pages = (s->first_pos + s->n_cols - 1) / PAGE_TOKENS + 1;
-    for (uint32_t i = 0; i < s->n_cols; i++) l->page_at[s->first_col + i] = n_listed;
     for (uint32_t g = 0; g < b->params.kv.n; g++) {
         memcpy(l->pages[g] + n_listed, s->page[g], n_pages * sizeof **s->page);
         for (uint32_t i = 0; i < s->n_cols; i++)
@@ -19,18 +18,18 @@ static uint32_t list_span(const struct cuda_backend *b, const struct cuda_lists 
     return n_pages;
 }
 
-/* Columns of a span in groups, and where their partial results go; returns how many places there
- * are now. */
-static uint32_t list_groups(struct cuda_step *step, const struct span *s, uint32_t n_places)
+/* Columns of a span, whose pages are listed from page_at on, in groups; returns how many places of
+ * partial results there are now. */
+static uint32_t list_groups(struct cuda_step *step, const struct span *s, uint32_t page_at,
+                            uint32_t n_places)
 {
-    const struct cuda_lists *l = &step->host_lists;
     for (uint32_t i = 0; i < s->n_cols; i += COLS_A_GROUP) {
         const uint32_t n_left = s->n_cols - i, n = n_left < COLS_A_GROUP ? n_left : COLS_A_GROUP;
-        l->group[step->n_groups++] = (s->first_col + i) * GROUP_UNIT + n;
-    }
-    for (uint32_t i = 0; i < s->n_cols; i++) {
-        l->partial_at[s->first_col + i] = n_places;
-        n_places += (s->first_pos + i) / SPLIT + 1;
+        step->host_lists.group[step->n_groups++] = (struct col_group){
+            .first_col = s->first_col + i, .n_cols = n, .first_pos = s->first_pos + i,
+            .page_at = page_at, .place = n_places,
+        };
+        for (uint32_t k = 0; k < n; k++) n_places += (s->first_pos + i + k) / SPLIT + 1;
     }
     return n_places;
 }
@@ -45,11 +44,11 @@ static uint32_t list_batch(const struct cuda_backend *b, struct cuda_step *step)
     for (const struct output *o = batch->output; o < batch->output + batch->n_outputs; o++)
         for (uint32_t i = 0; i < output_n_rows(o); i++)
             l->row_col[o->first_row + i] = o->first_col + i;
-    for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
-        n_listed += list_span(b, l, s, n_listed);
     step->n_groups = 0;
-    for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++)
-        n_places = list_groups(step, s, n_places);
+    for (const struct span *s = batch->span; s < batch->span + batch->n_spans; s++) {
+        n_places = list_groups(step, s, n_listed, n_places);
+        n_listed += list_span(b, l, s, n_listed);
+    }
     return n_listed;
 }
 

@@ -138,25 +138,31 @@ DEV void multiply(float acc[MT][NT * 4], tile_reader<FORMAT> reader[MT], uint32_
     }
 }
 
-/* Every rounding is written out: instances of the kernel must not differ. */
+/* Every rounding is written out: instances of the kernel must not differ. All loads come before the
+ * first store, or each would be waited for. */
 template <int NT>
 DEV void store(const float acc[NT * 4], const product_args &p, const block_place &at, int rows,
                int warp, int lane)
 {
     const product_part &part = p.part[at.part];
+    const uint32_t first = at.block * rows + warp * 16 + lane / 4;
+    float old[NT * 4], bias[2] = { 0, 0 };
     #pragma unroll
-    for (int e = 0; e < 2; e++) {
-        const uint32_t row = at.block * rows + warp * 16 + lane / 4 + 8 * e;
-        if (row >= part.n_rows) continue;
-        const float bias = part.bias ? __fmul_rn(part.bias[row], p.bias_scale) : 0.0f;
-        #pragma unroll
-        for (int j = 0; j < NT * 2; j++) {
-            const uint32_t col = j / 2 * 8 + lane % 4 * 2 + j % 2;
-            if (col >= p.n_cols) continue;
-            float *out = part.out + (size_t)col * part.ld_out + row;
-            const float y = __fadd_rn(__fmul_rn(acc[j / 2 * 4 + e * 2 + j % 2], p.scale), bias);
-            *out = part.adds ? __fadd_rn(*out, y) : y;
-        }
+    for (int e = 0; e < 2; e++)
+        if (part.bias && first + 8 * e < part.n_rows)
+            bias[e] = __fmul_rn(part.bias[first + 8 * e], p.bias_scale);
+    #pragma unroll
+    for (int i = 0; i < NT * 4; i++) {
+        const uint32_t row = first + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
+        const bool is_there = row < part.n_rows && col < p.n_cols;
+        old[i] = part.adds && is_there ? part.out[(size_t)col * part.ld_out + row] : 0.0f;
+    }
+    #pragma unroll
+    for (int i = 0; i < NT * 4; i++) {
+        const uint32_t row = first + i / 2 % 2 * 8, col = i / 4 * 8 + lane % 4 * 2 + i % 2;
+        const float y = __fadd_rn(__fmul_rn(acc[i], p.scale), bias[i / 2 % 2]);
+        if (row < part.n_rows && col < p.n_cols)
+            part.out[(size_t)col * part.ld_out + row] = part.adds ? __fadd_rn(old[i], y) : y;
     }
 }
 

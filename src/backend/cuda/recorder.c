@@ -43,7 +43,7 @@ GAPLESS(product_part, 3, 4);
 GAPLESS(product_args, 4 + MAX_PARTS * 5, 10);
 GAPLESS(kv_args, 2, 2);
 GAPLESS(heads_args, 4 + 3 + 7, 10);
-GAPLESS(attend_args, 3 + 10, 10);
+GAPLESS(attend_args, 3 + 7, 10);
 GAPLESS(logits_args, 2, 6);
 GAPLESS(sampling_args, 8, 6);
 
