@@ -5,7 +5,7 @@
 #   scripts/setup.sh [--tests] [--cuda]
 #       --tests: also what scripts/test.sh needs, Python packages included (in a virtual environment
 #                under ~/.cache/paceline)
-#       --cuda:  also NVIDIA's compiler, from pip (300 MB, into another one there): for GPUs' kernels
+#       --cuda:  also NVIDIA's compiler for GPUs' kernels, from pip (300 MB, into another one there)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -90,9 +90,9 @@ static void columns_have_places_of_their_own(void **state)
             }
         free(is_taken);
     }
-    /* slots of a step are the k that tiles have there */
+    /* spots of a step are the k that tiles have there */
     for (uint32_t p = 0; p < 16; p++)
-        assert_int_equal(column_place(LD, 8, 3, tile_slot_k(1, 2, p)),
+        assert_int_equal(column_place(LD, 8, 3, tile_spot_k(1, 2, p)),
                          (1 * 4 + 2) * 128 + p / 8 * 64 + 3 * 8 + p % 8);
 }
 
@@ -116,8 +116,8 @@ static void a_missing_gpu_is_told(void **state)
     const struct backend_params params = {
         .dims = { .d_model = 64, .d_head = 32, .d_ff = 64, .n_heads = 2, .n_kv_heads = 2,
                   .n_layers = 1, .n_vocab = 10 },
-        .max_cols = 1, .max_outs = 1, .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 1 } } },
-        .n_threads = 1,
+        .max_cols = 1, .max_outs = 1, .n_threads = 1,
+        .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 1 } } },
     };
     struct backend_params of_experts = params;
     struct backend *b;

@@ -152,7 +152,10 @@ template <> struct tile_reader<TILE_Q8> {
         const __half2 x = as_h2(__byte_perm(w, 0x64646464, sel));
         return as_u32(__hmul2(__hsub2(x, __float2half2_rn(1152.0f)), s[row]));
     }
-    DEV uint32_t word(const uint4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+    DEV uint32_t word(const uint4 &v, int i)
+    {
+        return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+    }
     DEV void step(int st, uint32_t a[4])
     {
         const uint32_t w0 = word(q[0], st), w1 = word(q[1], st);

@@ -75,7 +75,7 @@ struct product_part {
     uint32_t adds;              /* out += instead of = */
 };
 
-/* out = scale * (w x + bias); bias times out_scale, sums times scale. */
+/* out = scale * (w x) + bias_scale * bias. */
 struct product_args {
     struct product_part part[MAX_PARTS];
     const uint16_t *x;          /* columns of f16, ld = 256 n_blocks */

@@ -53,7 +53,8 @@ static uint32_t list_batch(const struct cuda_backend *b, struct cuda_step *step)
 }
 
 /* The lists lie in one block up to the page tables. */
-static void upload_lists(struct cuda_backend *b, const struct cuda_step *step, uint32_t n_listed)
+static void upload_lists(struct cuda_backend *b, const struct cuda_step *step,
+                         uint32_t n_listed)
 {
     const struct cuda_lists *from = &step->host_lists, *to = &step->lists;
     const uint64_t n_bytes = (uint64_t)((uint8_t *)from->pages[0] - (uint8_t *)from->token);
@@ -81,7 +82,8 @@ void cuda_embed(struct backend *base, const struct matrix *embedding, float scal
     struct cuda_backend *b = (struct cuda_backend *)base;
     const struct embed_args args = {
         .tiles = embedding->tiles, .format = embedding->format, .n_blocks = embedding->n_blocks,
-        .d_model = b->params.dims.d_model, .n_cols = b->batch.n_cols, .token = b->step[b->at].lists.token,
+        .d_model = b->params.dims.d_model, .n_cols = b->batch.n_cols,
+        .token = b->step[b->at].lists.token,
         .picked = cuda_sampling_tokens(b, (b->at + 1) % CUDA_STEPS), .scale = scale, .x = b->x,
     };
     cuda_launch(b, CUDA_embed, &args, sizeof args);

@@ -45,9 +45,12 @@ static cuda_status find(int *device, cuda_facts *facts, char *text)
         facts->memory_bytes = found.totalGlobalMem;
         return 0;
     }
-    snprintf(text, CUDA_TEXT_BYTES, "found %.60s, compute capability %d.%d; the kernels are made for "
-             "%d.%d (H100, H200): use --backend cpu", n ? found.name : "no GPU", n ? found.major : 0,
-             n ? found.minor : 0, WANTED_MAJOR, WANTED_MINOR);
+    if (n)
+        snprintf(text, CUDA_TEXT_BYTES, "found %.60s, compute capability %d.%d; the kernels are made "
+                 "for %d.%d (H100, H200): use --backend cpu", found.name, found.major, found.minor,
+                 WANTED_MAJOR, WANTED_MINOR);
+    else
+        snprintf(text, CUDA_TEXT_BYTES, "the driver knows of no GPU: use --backend cpu");
     return 1;
 }
 
@@ -172,7 +175,10 @@ static cuda_status upload_now(cuda_device *d, void *to, const void *from, uint64
     return wait(d, text);
 }
 
-static void mark(cuda_device *d, uint32_t i) { keep_error(d, cudaEventRecord(d->mark[i], d->stream)); }
+static void mark(cuda_device *d, uint32_t i)
+{
+    keep_error(d, cudaEventRecord(d->mark[i], d->stream));
+}
 
 static cuda_status wait_mark(cuda_device *d, uint32_t i, char text[CUDA_TEXT_BYTES])
 {

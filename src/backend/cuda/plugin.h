@@ -21,8 +21,8 @@ enum { CUDA_PLUGIN_VERSION = 1, CUDA_TEXT_BYTES = 200 };
 struct cuda_device;
 struct cuda_graph;
 
-/* X(name, type of its args): what can be launched. Of sampling those of rows whose pick wants it, in
- * this order: measure_probs, touch, (finish_logits of touched rows), pick, finish_probs. */
+/* X(name, type of its args): what can be launched. Of sampling those that rows' picks want, in this
+ * order: measure_probs, touch, (finish_logits of touched rows), pick, finish_probs. */
 #define CUDA_KERNELS(X)                                                                            \
     X(embed, embed_args)                                                                           \
     X(norm, norm_args)                                                                             \
@@ -63,7 +63,7 @@ struct cuda_plugin {
                         char text[CUDA_TEXT_BYTES]);
     void (*close)(struct cuda_device *d);       /* and all memory that was taken; NULL: nothing */
 
-    /* Memory: the device's, zeroed, or the host's that the device reads and writes at full speed. */
+    /* Memory: the device's, zeroed, or the host's that the device reads and writes itself. */
     cuda_status (*take)(struct cuda_device *d, uint64_t n_bytes, void **out,
                         char text[CUDA_TEXT_BYTES]);
     cuda_status (*take_host)(struct cuda_device *d, uint64_t n_bytes, void **out,

@@ -23,8 +23,14 @@
 /* 16 consumer warps and a 17th would leave 96 registers a thread (5 warps on one scheduler), 8 and
  * a ninth 168. A producer group of four warps can give its registers away: 24 are left to it, 112
  * or 240 go to the consumers. */
-__host__ __device__ static constexpr bool has_producer_group(int nw, int mt) { return nw == 16 || mt == 2; }
-__host__ __device__ static constexpr int producer_warps(int nw, int mt) { return has_producer_group(nw, mt) ? 4 : 1; }
+__host__ __device__ static constexpr bool has_producer_group(int nw, int mt)
+{
+    return nw == 16 || mt == 2;
+}
+__host__ __device__ static constexpr int producer_warps(int nw, int mt)
+{
+    return has_producer_group(nw, mt) ? 4 : 1;
+}
 __host__ __device__ static constexpr int block_threads(int nw, int mt)
 {
     return (nw + producer_warps(nw, mt)) * 32;
@@ -71,9 +77,9 @@ struct block_place {
 template <int N, int NW>
 DEV void hand_over(const float *acc, const product_args &p, int worker, int tid)
 {
-    float4 *slot = (float4 *)p.partial + (size_t)worker * (N * NW * 32) + tid;
+    float4 *spot = (float4 *)p.partial + (size_t)worker * (N * NW * 32) + tid;
     #pragma unroll
-    for (int j = 0; j < N; j++) __stcg(slot + j * NW * 32, *(const float4 *)&acc[4 * j]);
+    for (int j = 0; j < N; j++) __stcg(spot + j * NW * 32, *(const float4 *)&acc[4 * j]);
     asm volatile("bar.sync 1, %0;" ::"n"(NW * 32) : "memory");
     if (tid == 0) flag_set(p.flag + worker);    /* its release covers what the barrier ordered */
 }
@@ -89,14 +95,14 @@ DEV void gather(float *acc, const product_args &p, const cut &c, int block_end, 
     while (first + n < c.n && c.at(first + n) < block_end) n++;
     for (int i = tid; i < n; i += NW * 32) flag_wait(p.flag + first + i);
     asm volatile("bar.sync 1, %0;" ::"n"(NW * 32) : "memory");
-    const float4 *slot = (const float4 *)p.partial + (size_t)first * (N * NW * 32) + tid;
+    const float4 *spot = (const float4 *)p.partial + (size_t)first * (N * NW * 32) + tid;
     for (int o = 0; o < n; o += BATCH) {
         float4 v[BATCH][N];
         #pragma unroll
         for (int q = 0; q < BATCH; q++)
             #pragma unroll
             for (int j = 0; j < N; j++)
-                v[q][j] = o + q < n ? __ldcg(slot + ((o + q) * N + j) * NW * 32)
+                v[q][j] = o + q < n ? __ldcg(spot + ((o + q) * N + j) * NW * 32)
                                     : make_float4(0, 0, 0, 0);
         #pragma unroll
         for (int q = 0; q < BATCH; q++)

@@ -102,8 +102,8 @@ template <int N> DEV void wgmma_wait(void)
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 }
 
-/* Operand in shared memory without swizzle, K-major: 128-byte matrices of 8 x 8, neighbours in k 128
- * bytes apart, neighbours in n 256. */
+/* Operand in shared memory without swizzle, K-major: 128-byte matrices of 8 x 8, neighbours in k
+ * 128 bytes apart, neighbours in n 256. */
 DEV uint32_t wgmma_desc_low(uint32_t addr) { return addr >> 4 | (128 >> 4) << 16; }
 DEV uint64_t wgmma_desc(uint32_t low)
 {

@@ -1,8 +1,8 @@
 /* What a step launches, run at once; time by operation; waiting.
  *
- * Hundreds of launches a step would cost the host more than it has. A step of decoding launches what
- * the one before did, byte for byte: what differs lies in lists that kernels read. So launches wait
- * in a queue, and a queue that came before is run as a graph, made when it comes the third time. */
+ * Hundreds of launches a step cost the host more than it has. A step of decoding launches what the
+ * one before did, byte for byte: what differs lies in lists that kernels read. So launches wait in
+ * a queue, and a queue that came before is run as a graph, made when it comes the third time. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

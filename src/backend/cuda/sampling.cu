@@ -441,7 +441,7 @@ DEV logit_row row_of(const sampling_args &a, uint32_t row)
              a.n_blocks };
 }
 
-/* Grid: rows. token: -1 where a row has no finite value; left alone where the pick is the host's. */
+/* Grid: rows. token: -1 where a row has no finite value; left alone where the host picks. */
 static __global__ void __launch_bounds__(SAMPLING_THREADS) pick_kernel(const sampling_args a)
 {
     __shared__ sampling_shared s;

@@ -1,5 +1,5 @@
-/* Tokens picked on the GPU, where the pick is the backend's: what sampling.cu computes, for the host
- * to read once a step is done, and for the next step's columns to begin with. */
+/* Tokens picked on the GPU, where the pick is the backend's: what sampling.cu computes, for the
+ * host to read once a step is done, and for the next step's columns to begin with. */
 #ifndef BACKEND_CUDA_SAMPLING_H
 #define BACKEND_CUDA_SAMPLING_H
 

@@ -1,5 +1,5 @@
-/* How tokens are picked on the GPU: what the host says and what it gets back. Read by C and by CUDA;
- * memory of the host that the GPU reads and writes. */
+/* How tokens are picked on the GPU: what the host says and what it gets back. Read by C and by
+ * CUDA; memory of the host that the GPU reads and writes. */
 #ifndef BACKEND_CUDA_SAMPLING_ARGS_H
 #define BACKEND_CUDA_SAMPLING_ARGS_H
 

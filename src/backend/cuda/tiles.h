@@ -27,8 +27,8 @@
  *                         r 1}, h = 0, 1
  *
  * Columns, as products read them: f16, blocks of 64 columns, each
- *     [k / 256][16 steps][n / 8][2 r][8 n][8 slots]
- * where slot 2 t + h of step 4 c + s is the k index above, and n is the block's columns in whole
+ *     [k / 256][16 steps][n / 8][2 r][8 n][8 spots]
+ * where spot 2 t + h of step 4 c + s is the k index above, and n is the block's columns in whole
  * eights (above 32: 64). Each 128 bytes are a matrix of 8 x 8 as wgmma reads them. */
 #ifndef BACKEND_CUDA_TILES_H
 #define BACKEND_CUDA_TILES_H
@@ -38,9 +38,11 @@
 enum tile_format { TILE_Q4_K, TILE_Q6_K, TILE_Q8, TILE_F16, N_TILE_FORMATS };
 
 enum {
-    TILE_ROWS = 16, TILE_K = 256, TILE_GROUP = 4,   /* tiles of neighbouring rows that lie together */
+    TILE_ROWS = 16, TILE_K = 256,
+    TILE_GROUP = 4,                 /* tiles of neighbouring rows that lie together */
     BLOCK_COLS = 64,                /* columns that one pass over the weights serves */
-    Q6_HIGH_AT = 2048, Q6_SCALES_AT = 3072, Q6_D_AT = 3328, Q4_SCALES_AT = 2048, Q8_SCALES_AT = 4096,
+    Q4_SCALES_AT = 2048, Q6_HIGH_AT = 2048, Q6_SCALES_AT = 3072, Q6_D_AT = 3328,
+    Q8_SCALES_AT = 4096,
     Q4_BYTES = 2304, Q6_BYTES = 3360, Q8_BYTES = 4352, F16_BYTES = 8192,
 };
 
@@ -56,8 +58,8 @@ TILES_INLINE uint32_t tile_bytes(int format)
          : format == TILE_Q8   ? Q8_BYTES : F16_BYTES;
 }
 
-/* Place among the 256 weights of a tile's row that slot p of step s of chunk c has. */
-TILES_INLINE uint32_t tile_slot_k(uint32_t c, uint32_t s, uint32_t p)
+/* Place among the 256 weights of a tile's row that spot p of step s of chunk c has. */
+TILES_INLINE uint32_t tile_spot_k(uint32_t c, uint32_t s, uint32_t p)
 {
     return 64 * c + 32 * (p & 1) + 8 * s + (p >> 1);
 }

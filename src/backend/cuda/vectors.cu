@@ -61,18 +61,18 @@ struct column_norm {
     float mean, scale;
 };
 
-/* Eight slots of a step, those of one r, are 4 neighbours in k and the 4 that lie 32 behind. */
-DEV uint32_t slots_k(uint32_t unit) { return unit / 8 * 64 + unit % 8 * 4; }
+/* Eight spots of a step, those of one r, are 4 neighbours in k and the 4 that lie 32 behind. */
+DEV uint32_t spots_k(uint32_t unit) { return unit / 8 * 64 + unit % 8 * 4; }
 
-/* The elements of a unit of slots; zeros behind the column's end. Lengths are multiples of 32. */
-struct slots {
+/* The elements of a unit of spots; zeros behind the column's end. Lengths are multiples of 32. */
+struct spots {
     float v[8];
 
     DEV void load(const float *x, uint32_t n, uint32_t unit)
     {
         #pragma unroll
         for (int h = 0; h < 2; h++) {
-            const uint32_t k = slots_k(unit) + 32 * h;
+            const uint32_t k = spots_k(unit) + 32 * h;
             const float4 f = k < n ? *(const float4 *)(x + k) : make_float4(0, 0, 0, 0);
             v[4 * h] = f.x, v[4 * h + 1] = f.y, v[4 * h + 2] = f.z, v[4 * h + 3] = f.w;
         }
@@ -83,7 +83,7 @@ struct slots {
         #pragma unroll
         for (int i = 0; i < 4; i++)
             w[i] = half_bits(v[i]) | (uint32_t)half_bits(v[4 + i]) << 16;
-        *(uint4 *)(h + column_place(ld, n_cols, col, slots_k(unit))) =
+        *(uint4 *)(h + column_place(ld, n_cols, col, spots_k(unit))) =
             make_uint4(w[0], w[1], w[2], w[3]);
     }
 };
@@ -112,7 +112,7 @@ static __global__ void __launch_bounds__(NORM_THREADS) norm_kernel(const norm_ar
 {
     __shared__ float shared[NORM_THREADS / WARP];
     const uint32_t unit = threadIdx.x, col = blockIdx.x;
-    slots x, w;
+    spots x, w;
     float mean = 0, squares = 0;
     pdl_release();
     if (a.weight) w.load(a.weight, a.n, unit);      /* not another kernel's work */
@@ -127,7 +127,7 @@ static __global__ void __launch_bounds__(NORM_THREADS) norm_kernel(const norm_ar
         }
         #pragma unroll
         for (int i = 0; i < 8; i++) {
-            const bool is_there = slots_k(unit) + i / 4 * 32 < a.n;
+            const bool is_there = spots_k(unit) + i / 4 * 32 < a.n;
             x.v[i] = is_there ? x.v[i] - mean : 0.0f;
             squares = __fmaf_rn(x.v[i], x.v[i], squares);
         }
@@ -149,7 +149,7 @@ static __global__ void __launch_bounds__(NORM_THREADS) long_norm_kernel(const no
     column_norm by = { 0, 1 };
     if (a.weight) by = measure_column(x, a.n, a.eps, a.is_centred, shared);
     for (uint32_t unit = threadIdx.x; unit < n_units; unit += NORM_THREADS) {
-        slots v, w;
+        spots v, w;
         v.load(x, a.n, unit);
         if (a.weight) w.load(a.weight, a.n, unit);
         #pragma unroll
@@ -208,7 +208,7 @@ static __global__ void activate_kernel(const activate_args a)
     const uint32_t unit = blockIdx.x * ROW_THREADS + threadIdx.x, col = blockIdx.y;
     if (unit >= a.ld_act / 8) return;
     const float *gate = a.gate + (size_t)col * a.n, *up = a.up + (size_t)col * a.n;
-    slots g, u;
+    spots g, u;
     g.load(gate, a.n, unit);
     u.load(up, a.n, unit);
     #pragma unroll
