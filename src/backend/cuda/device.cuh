@@ -62,5 +62,6 @@ void product_q4_k(cuda_device *d, const product_args *a);
 void product_q6_k(cuda_device *d, const product_args *a);
 void product_q8(cuda_device *d, const product_args *a);
 void product_f16(cuda_device *d, const product_args *a);
+void product_mixed(cuda_device *d, const product_args *a);      /* q4_k, the others q6_k */
 
 #endif

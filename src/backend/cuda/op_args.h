@@ -83,12 +83,15 @@ struct product_args {
                                  * what is columns of f16, ld_act: activation(gate) * up */
     float *partial;             /* (PRODUCT_WORKERS, MAX_BLOCK_ROWS * BLOCK_COLS) */
     uint32_t *flag;             /* (PRODUCT_WORKERS) zero between launches */
-    uint32_t format;            /* enum tile_format, of all parts, as is block_rows */
+    uint32_t format, other_format;      /* enum tile_format: of the parts before the last n_other,
+                                         * of those */
+    uint32_t n_other, n_other_workers;  /* workers that compute the last parts, by their bytes */
     uint32_t block_rows;        /* 128 or 256: rows that a block of threads computes at a time */
     uint32_t n_blocks;          /* of 256 k */
     uint32_t n_parts, n_cols;
     uint32_t ld_act, activation;        /* activation: enum activation */
     float scale, bias_scale, act_scale;
+    uint32_t unused;
 };
 
 /* Where K and V lie: page p of the layer begins at kv + p * page_bytes; there, of each KV head,

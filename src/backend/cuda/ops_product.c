@@ -48,16 +48,60 @@ static bool is_one_kind(const struct matrix *a, const struct matrix *b)
     return a->format == b->format && a->block_rows == b->block_rows && a->n_blocks == b->n_blocks;
 }
 
+/* Whether q4_k and q6_k can share a launch. */
+static bool can_mix(const struct matrix *a, const struct matrix *b)
+{
+    return a->format == TILE_Q4_K && b->format == TILE_Q6_K && a->n_blocks == b->n_blocks &&
+           a->block_rows == 128 && b->block_rows == 128;
+}
+
+static uint64_t part_bytes(const struct product_part *part, enum tile_format format)
+{
+    return (uint64_t)part->n_row_blocks * tile_bytes(format);
+}
+
+/* Workers of the last n_other parts: by bytes, none left out. */
+static uint32_t n_workers_of_other(const struct product_args *p)
+{
+    const uint32_t n_first = p->n_parts - p->n_other;
+    uint64_t n_bytes = 0, other = 0;
+    for (uint32_t i = 0; i < p->n_parts; i++) {
+        const bool is_other = i >= n_first;
+        const uint64_t n = part_bytes(&p->part[i], is_other ? p->other_format : p->format);
+        n_bytes += n;
+        other += is_other ? n : 0;
+    }
+    const uint32_t n = (uint32_t)((PRODUCT_WORKERS * other + n_bytes / 2) / n_bytes);
+    return n < 1 ? 1 : n < PRODUCT_WORKERS ? n : PRODUCT_WORKERS - 1;
+}
+
+/* Adds those that are yet to do and of this kind; returns how many. */
+static uint32_t take_kind(struct product_args *p, const struct several *s, bool *is_done,
+                          const struct matrix *kind)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (is_done[i] || !is_one_kind(kind, s->w[i]->weight)) continue;
+        add_part(p, s->w[i], s->out[i]);
+        is_done[i] = true;
+        n++;
+    }
+    return n;
+}
+
 static void run_several(struct cuda_backend *b, const struct several *s, const uint16_t *in)
 {
     bool is_done[MAX_PARTS] = { false };
     for (uint32_t first = 0; first < s->n; first++) {
         if (is_done[first]) continue;
-        struct product_args p = product_args_of(b, s->w[first]->weight, in, b->batch.n_cols);
-        for (uint32_t i = first; i < s->n; i++) {
-            if (is_done[i] || !is_one_kind(s->w[first]->weight, s->w[i]->weight)) continue;
-            add_part(&p, s->w[i], s->out[i]);
-            is_done[i] = true;
+        const struct matrix *kind = s->w[first]->weight;
+        struct product_args p = product_args_of(b, kind, in, b->batch.n_cols);
+        take_kind(&p, s, is_done, kind);
+        for (uint32_t i = first; i < s->n && !p.n_other; i++) {
+            if (is_done[i] || !can_mix(kind, s->w[i]->weight)) continue;
+            p.other_format = s->w[i]->weight->format;
+            p.n_other = take_kind(&p, s, is_done, s->w[i]->weight);
+            p.n_other_workers = n_workers_of_other(&p);
         }
         cuda_launch(b, CUDA_product, &p, sizeof p);
     }

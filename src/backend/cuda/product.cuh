@@ -10,7 +10,7 @@
  * in `partial`. The worker that holds k = 0 of a block of rows adds the places of the workers after
  * it, in order. Where runs are cut follows from the weights' shape alone, hence so does every
  * column's order of additions, whatever the columns. Workers count down with blockIdx, so that who
- * waits was started after those it waits for.
+ * waits was started after those it waits for. Parts of two formats share the workers by bytes.
  *
  * The wait for the kernel before comes after the first weights were asked for. */
 #ifndef BACKEND_CUDA_PRODUCT_CUH
@@ -50,12 +50,18 @@ template <int FORMAT, int NT, int NW, int MT> struct shape {
     static_assert(stages >= 2, "ring too short");
 };
 
-/* How the units of a product are shared out. */
+/* What a block of threads has a share in: some parts, of one format, and who else has. */
+struct job {
+    int first_part, n_parts, first_worker, n_workers;
+};
+
+/* How the units of a job are shared out. */
 struct cut {
-    int total, n, worker;
-    DEV cut(int n_units) : total(n_units), n(min(n_units, (int)gridDim.x))
+    int total, n, worker, first_worker;
+    DEV cut(const job &j, int n_units)
+        : total(n_units), n(min(n_units, j.n_workers)), first_worker(j.first_worker)
     {
-        worker = min((int)(gridDim.x - 1 - blockIdx.x), n);
+        worker = min((int)(gridDim.x - 1 - blockIdx.x) - first_worker, n);
     }
     DEV int at(int w) const
     {
@@ -66,9 +72,9 @@ struct cut {
 /* The part that a block of rows is of, and which of its blocks it is. */
 struct block_place {
     int part, block;
-    DEV block_place(const product_args &p, int at) : part(0), block(at)
+    DEV block_place(const product_args &p, const job &j, int at) : part(j.first_part), block(at)
     {
-        while (part + 1 < (int)p.n_parts && block >= (int)p.part[part].n_row_blocks)
+        while (part + 1 < j.first_part + j.n_parts && block >= (int)p.part[part].n_row_blocks)
             block -= p.part[part++].n_row_blocks;
     }
 };
@@ -90,9 +96,9 @@ template <int N, int NW>
 DEV void gather(float *acc, const product_args &p, const cut &c, int block_end, int tid)
 {
     constexpr int BATCH = N > 12 ? 1 : 12 / N;
-    const int first = c.worker + 1;
+    const int first = c.first_worker + c.worker + 1;
     int n = 0;
-    while (first + n < c.n && c.at(first + n) < block_end) n++;
+    while (c.worker + 1 + n < c.n && c.at(c.worker + 1 + n) < block_end) n++;
     for (int i = tid; i < n; i += NW * 32) flag_wait(p.flag + first + i);
     asm volatile("bar.sync 1, %0;" ::"n"(NW * 32) : "memory");
     const float4 *spot = (const float4 *)p.partial + (size_t)first * (N * NW * 32) + tid;
@@ -198,7 +204,7 @@ DEV void store_gated(const float acc[2][NT * 4], const product_args &p, int bloc
 }
 
 template <int FORMAT, int NT, int NW, int MT>
-DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t empty, int begin,
+DEV void produce(const product_args &p, const job &j, uint32_t smem, uint32_t full, uint32_t empty, int begin,
                  int end)
 {
     using S = shape<FORMAT, NT, NW, MT>;
@@ -206,14 +212,14 @@ DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t e
     const int KB = p.n_blocks;
     const uint64_t first = policy_evict_first(), last = policy_evict_last();
     auto load_w = [&](int u, int s) {
-        const block_place at(p, u / KB);
+        const block_place at(p, j, u / KB);
         bar_expect(full + s * 8, S::stage);
         #pragma unroll
-        for (int j = 0; j < S::groups * MT; j++) {
-            const product_part &part = p.part[MT == 2 ? j / S::groups : at.part];
-            bulk_load(smem + s * S::stage + j * group,
+        for (int i = 0; i < S::groups * MT; i++) {
+            const product_part &part = p.part[MT == 2 ? i / S::groups : at.part];
+            bulk_load(smem + s * S::stage + i * group,
                       part.tiles +
-                          ((size_t)(at.block * S::groups + j % S::groups) * KB + u % KB) * group,
+                          ((size_t)(at.block * S::groups + i % S::groups) * KB + u % KB) * group,
                       group, full + s * 8, first);
         }
     };
@@ -236,8 +242,8 @@ DEV void produce(const product_args &p, uint32_t smem, uint32_t full, uint32_t e
 }
 
 template <int FORMAT, int NT, int NW, int MT>
-DEV void consume(const product_args &p, const cut &c, uint32_t smem, uint32_t full, uint32_t empty,
-                 int begin, int end, int warp, int lane)
+DEV void consume(const product_args &p, const job &j, const cut &c, uint32_t smem, uint32_t full,
+                 uint32_t empty, int begin, int end, int warp, int lane)
 {
     using S = shape<FORMAT, NT, NW, MT>;
     const int KB = p.n_blocks, tid = warp * 32 + lane;
@@ -249,7 +255,7 @@ DEV void consume(const product_args &p, const cut &c, uint32_t smem, uint32_t fu
         #pragma unroll
         for (int i = 0; i < MT; i++)
             #pragma unroll
-            for (int j = 0; j < NT * 4; j++) acc[i][j] = 0.0f;
+            for (int k = 0; k < NT * 4; k++) acc[i][k] = 0.0f;
         for (int kb = kb0; kb < kb1; kb++) {
             const uint32_t wb = smem + s * S::stage, xb = wb + S::w_bytes;
             bar_wait(full + s * 8, parity);
@@ -263,28 +269,26 @@ DEV void consume(const product_args &p, const cut &c, uint32_t smem, uint32_t fu
             if (++s == S::stages) s = 0, parity ^= 1;
         }
         if (kb0 > 0) {
-            hand_over<MT * NT, NW>(acc[0], p, c.worker, tid);
+            hand_over<MT * NT, NW>(acc[0], p, c.first_worker + c.worker, tid);
         } else {
             if (kb1 < KB) gather<MT * NT, NW>(acc[0], p, c, (block + 1) * KB, tid);
             if constexpr (MT == 2) store_gated<NT>(acc, p, block, S::rows, warp, lane);
-            else store<NT>(acc[0], p, block_place(p, block), S::rows, warp, lane);
+            else store<NT>(acc[0], p, block_place(p, j, block), S::rows, warp, lane);
         }
         u += kb1 - kb0;
     }
 }
 
 template <int FORMAT, int NT, int NW, int MT>
-__global__ void __launch_bounds__(block_threads(NW, MT), 1)
-product_kernel(const __grid_constant__ product_args p)
+DEV void run_job(const product_args &p, const job &j, uint32_t smem)
 {
     using S = shape<FORMAT, NT, NW, MT>;
-    extern __shared__ uint8_t smem_raw[];
-    const uint32_t smem = (smem_addr(smem_raw) + 1023) & ~1023u;
     const uint32_t full = smem + S::stages * S::stage, empty = full + S::stages * 8;
     const int tid = threadIdx.x, warp = tid >> 5, lane = tid & 31;
     int n_row_blocks = 0;
-    for (uint32_t i = 0; i < (MT == 2 ? 1 : p.n_parts); i++) n_row_blocks += p.part[i].n_row_blocks;
-    const cut c(n_row_blocks * (int)p.n_blocks);
+    for (int i = 0; i < (MT == 2 ? 1 : j.n_parts); i++)
+        n_row_blocks += p.part[j.first_part + i].n_row_blocks;
+    const cut c(j, n_row_blocks * (int)p.n_blocks);
     const int begin = c.at(c.worker), end = c.at(c.worker + 1);
 
     if (tid == 0) {
@@ -300,43 +304,64 @@ product_kernel(const __grid_constant__ product_args p)
     if (warp >= NW) {
         if constexpr (has_producer_group(NW, MT))
             asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-        if (warp == NW && lane == 0) produce<FORMAT, NT, NW, MT>(p, smem, full, empty, begin, end);
+        if (warp == NW && lane == 0)
+            produce<FORMAT, NT, NW, MT>(p, j, smem, full, empty, begin, end);
     } else {
         if constexpr (has_producer_group(NW, MT))
             asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(NW == 16 ? 112 : 240));
-        consume<FORMAT, NT, NW, MT>(p, c, smem, full, empty, begin, end, warp, lane);
+        consume<FORMAT, NT, NW, MT>(p, j, c, smem, full, empty, begin, end, warp, lane);
     }
 }
 
-template <int FORMAT, int NT, int NW, int MT>
-static void launch_instance(cuda_device *d, const product_args *a)
+/* OTHER: the format of the last n_other parts; FORMAT: there are none. */
+template <int FORMAT, int OTHER, int NT, int NW, int MT>
+__global__ void __launch_bounds__(block_threads(NW, MT), 1)
+product_kernel(const __grid_constant__ product_args p)
 {
-    using S = shape<FORMAT, NT, NW, MT>;
-    static bool is_allowed;
-    const auto kernel = product_kernel<FORMAT, NT, NW, MT>;
-    if (!is_allowed) allow_shared(d, kernel, S::shared);
-    is_allowed = true;
-    launch(d, kernel, dim3(PRODUCT_WORKERS), block_threads(NW, MT), S::shared, *a);
+    extern __shared__ uint8_t smem_raw[];
+    const uint32_t smem = (smem_addr(smem_raw) + 1023) & ~1023u;
+    if constexpr (FORMAT == OTHER) {
+        run_job<FORMAT, NT, NW, MT>(p, job{ 0, (int)p.n_parts, 0, PRODUCT_WORKERS }, smem);
+    } else {
+        const int n_first = p.n_parts - p.n_other, n_workers = PRODUCT_WORKERS - p.n_other_workers;
+        if ((int)(gridDim.x - 1 - blockIdx.x) < n_workers)
+            run_job<FORMAT, NT, NW, MT>(p, job{ 0, n_first, 0, n_workers }, smem);
+        else
+            run_job<OTHER, NT, NW, MT>(p, job{ n_first, (int)p.n_other, n_workers,
+                                               (int)p.n_other_workers }, smem);
+    }
 }
 
-template <int FORMAT, int NW, int MT>
+template <int FORMAT, int OTHER, int NT, int NW, int MT>
+static void launch_instance(cuda_device *d, const product_args *a)
+{
+    constexpr int one = shape<FORMAT, NT, NW, MT>::shared, other = shape<OTHER, NT, NW, MT>::shared;
+    constexpr int shared = one > other ? one : other;
+    static bool is_allowed;
+    const auto kernel = product_kernel<FORMAT, OTHER, NT, NW, MT>;
+    if (!is_allowed) allow_shared(d, kernel, shared);
+    is_allowed = true;
+    launch(d, kernel, dim3(PRODUCT_WORKERS), block_threads(NW, MT), shared, *a);
+}
+
+template <int FORMAT, int OTHER, int NW, int MT>
 static void launch_columns(cuda_device *d, const product_args *a)
 {
     switch (block_eights(a->n_cols)) {
-    case 1: launch_instance<FORMAT, 1, NW, MT>(d, a); break;
-    case 2: launch_instance<FORMAT, 2, NW, MT>(d, a); break;
-    case 3: launch_instance<FORMAT, 3, NW, MT>(d, a); break;
-    case 4: launch_instance<FORMAT, 4, NW, MT>(d, a); break;
-    default: launch_instance<FORMAT, 8, NW, MT>(d, a); break;
+    case 1: launch_instance<FORMAT, OTHER, 1, NW, MT>(d, a); break;
+    case 2: launch_instance<FORMAT, OTHER, 2, NW, MT>(d, a); break;
+    case 3: launch_instance<FORMAT, OTHER, 3, NW, MT>(d, a); break;
+    case 4: launch_instance<FORMAT, OTHER, 4, NW, MT>(d, a); break;
+    default: launch_instance<FORMAT, OTHER, 8, NW, MT>(d, a); break;
     }
 }
 
 /* By warps a block of rows needs. */
 template <int FORMAT> static void launch_format(cuda_device *d, const product_args *a)
 {
-    if (a->act) launch_columns<FORMAT, 8, 2>(d, a);
-    else if (a->block_rows == 256) launch_columns<FORMAT, 16, 1>(d, a);
-    else launch_columns<FORMAT, 8, 1>(d, a);
+    if (a->act) launch_columns<FORMAT, FORMAT, 8, 2>(d, a);
+    else if (a->block_rows == 256) launch_columns<FORMAT, FORMAT, 16, 1>(d, a);
+    else launch_columns<FORMAT, FORMAT, 8, 1>(d, a);
 }
 
 #endif

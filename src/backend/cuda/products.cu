@@ -10,6 +10,10 @@ void launch_product(cuda_device *d, const product_args *a)
         if (p.act) p.act += (size_t)col * p.ld_act;
         for (uint32_t i = 0; i < p.n_parts && !p.act; i++)
             p.part[i].out += (size_t)col * p.part[i].ld_out;
+        if (p.n_other) {
+            product_mixed(d, &p);
+            continue;
+        }
         switch (a->format) {
         case TILE_Q4_K: product_q4_k(d, &p); break;
         case TILE_Q6_K: product_q6_k(d, &p); break;

@@ -40,7 +40,7 @@ GAPLESS(norm_args, 4, 6);
 GAPLESS(join_args, 2, 4);
 GAPLESS(activate_args, 3, 6);
 GAPLESS(product_part, 3, 4);
-GAPLESS(product_args, 4 + MAX_PARTS * 5, 10);
+GAPLESS(product_args, 4 + MAX_PARTS * 5, 13 + 1);
 GAPLESS(kv_args, 2, 2);
 GAPLESS(heads_args, 4 + 3 + 7, 10);
 GAPLESS(attend_args, 3 + 7, 10);

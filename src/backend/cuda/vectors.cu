@@ -37,22 +37,26 @@ DEV float block_sum(float x, float *shared)
 
 /* ---- X = scale * rows of the embedding ------------------------------------------------------ */
 
-static __global__ void embed_kernel(const embed_args a)
+/* A block a column: what the step before picked may lie in the host's memory, and is read once. */
+static __global__ void __launch_bounds__(NORM_THREADS) embed_kernel(const embed_args a)
 {
+    __shared__ uint32_t row;
+    const uint32_t col = blockIdx.x;
     pdl_release();
     pdl_wait();
-    const uint32_t col = blockIdx.y, k = blockIdx.x * ROW_THREADS + threadIdx.x;
-    if (k >= a.d_model) return;
-    const int32_t known = a.token[col];
-    const uint32_t row = (uint32_t)(known < 0 ? a.picked[-1 - known] : known);
-    const float w = tile_weight(a.format, a.tiles, a.n_blocks, row, k);
-    a.x[(size_t)col * a.d_model + k] = a.scale * w;
+    if (threadIdx.x == 0) {
+        const int32_t known = a.token[col];
+        row = (uint32_t)(known < 0 ? a.picked[-1 - known] : known);
+    }
+    __syncthreads();
+    for (uint32_t k = threadIdx.x; k < a.d_model; k += NORM_THREADS)
+        a.x[(size_t)col * a.d_model + k] =
+            a.scale * tile_weight(a.format, a.tiles, a.n_blocks, row, k);
 }
 
 void launch_embed(cuda_device *d, const embed_args *a)
 {
-    const dim3 grid((a->d_model + ROW_THREADS - 1) / ROW_THREADS, a->n_cols);
-    launch(d, embed_kernel, grid, ROW_THREADS, 0, *a);
+    launch(d, embed_kernel, dim3(a->n_cols), NORM_THREADS, 0, *a);
 }
 
 /* ---- norms ---------------------------------------------------------------------------------- */
