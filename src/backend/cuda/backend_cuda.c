@@ -77,7 +77,7 @@ static struct workspace device_workspace(struct cuda_backend *b)
                    &b->head_in);
     workspace_want(&w, "logits", outs * d->n_vocab * 4, &b->logit_rows);
     workspace_want(&w, "logits", outs * b->n_logit_blocks * 4, &b->largest);
-    workspace_want(&w, "partial sums", (uint64_t)PRODUCT_WORKERS * MAX_BLOCK_ROWS * BLOCK_COLS * 4,
+    workspace_want(&w, "partial sums", (uint64_t)PRODUCT_WORKERS * MAX_BLOCK_ROWS * PASS_COLS * 4,
                    &b->product_partial);
     workspace_want(&w, "partial sums", PRODUCT_WORKERS * 4, &b->product_flag);
     workspace_want(&w, "partial sums",

@@ -20,7 +20,7 @@ enum {
     PRODUCT_WORKERS = 132,      /* blocks that share a product, whatever the GPU: where sums are cut
                                  * follows from the weight's shape alone */
     MAX_BLOCK_ROWS = 256,       /* rows of a block of a product */
-    MANY_EIGHTS = BLOCK_COLS / 8,
+    PASS_COLS = 2 * BLOCK_COLS, /* columns that one pass over the weights serves at most */
 };
 
 /* X = scale * rows of the embedding. */
@@ -81,7 +81,7 @@ struct product_args {
     const uint16_t *x;          /* columns of f16, ld = 256 n_blocks */
     uint16_t *act;              /* not NULL: parts 0 and 1 are gates and ups, whose rows meet in
                                  * what is columns of f16, ld_act: activation(gate) * up */
-    float *partial;             /* (PRODUCT_WORKERS, MAX_BLOCK_ROWS * BLOCK_COLS) */
+    float *partial;             /* (PRODUCT_WORKERS, MAX_BLOCK_ROWS * PASS_COLS) */
     uint32_t *flag;             /* (PRODUCT_WORKERS) zero between launches */
     uint32_t format, other_format;      /* enum tile_format: of the parts before the last n_other,
                                          * of those */

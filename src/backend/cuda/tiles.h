@@ -40,7 +40,7 @@ enum tile_format { TILE_Q4_K, TILE_Q6_K, TILE_Q8, TILE_F16, N_TILE_FORMATS };
 enum {
     TILE_ROWS = 16, TILE_K = 256,
     TILE_GROUP = 4,                 /* tiles of neighbouring rows that lie together */
-    BLOCK_COLS = 64,                /* columns that one pass over the weights serves */
+    BLOCK_COLS = 64,                /* columns that are laid out together */
     Q4_SCALES_AT = 2048, Q6_HIGH_AT = 2048, Q6_SCALES_AT = 3072, Q6_D_AT = 3328,
     Q8_SCALES_AT = 4096,
     Q4_BYTES = 2304, Q6_BYTES = 3360, Q8_BYTES = 4352, F16_BYTES = 8192,

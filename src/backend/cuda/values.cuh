@@ -28,7 +28,7 @@ DEV float activated(uint32_t activation, float x, float up)
         return __fmul_rn(__fdiv_rn(x, __fadd_rn(1.0f, expf(__fmul_rn(-alpha, x)))),
                          __fadd_rn(up, 1.0f));
     case 3: return x > 0.0f ? __fmul_rn(x, up) : 0.0f;
-    default: return __fmul_rn(__fdiv_rn(x, __fadd_rn(1.0f, expf(-x))), up);
+    default: return __fmul_rn(__fdividef(x, __fadd_rn(1.0f, __expf(-x))), up);
     }
 }
 
