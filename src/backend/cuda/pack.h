@@ -8,7 +8,7 @@
 
 /* The tiles that weights of a type go to: those of Q4_K, Q6_K and Q8_0 are kept as they are, and so
  * are those of Q3_K, Q4_0, Q5_0 and IQ4_NL, whose codes and scales fit wider ones. All others
- * become halves: within 2^-11 of a weight. -1: rows of n_k weights of that type cannot be packed. */
+ * become halves: within 2^-11 of a weight. -1: rows of n_k weights of the type cannot be packed. */
 int tile_format_of(uint32_t type, uint32_t n_k);
 
 /* Bytes of a matrix in tiles of a block of block_rows rows. */

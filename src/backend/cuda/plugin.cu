@@ -46,8 +46,8 @@ static cuda_status find(int *device, cuda_facts *facts, char *text)
         return 0;
     }
     if (n)
-        snprintf(text, CUDA_TEXT_BYTES, "found %.60s, compute capability %d.%d; the kernels are made "
-                 "for %d.%d (H100, H200): use --backend cpu", found.name, found.major, found.minor,
+        snprintf(text, CUDA_TEXT_BYTES, "found %.60s, compute capability %d.%d; the kernels are "
+                 "made for %d.%d (H100, H200): use --backend cpu", found.name, found.major, found.minor,
                  WANTED_MAJOR, WANTED_MINOR);
     else
         snprintf(text, CUDA_TEXT_BYTES, "the driver knows of no GPU: use --backend cpu");

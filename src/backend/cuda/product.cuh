@@ -124,7 +124,8 @@ DEV void gather(float *acc, const product_args &p, const cut &c, int block_end, 
 /* A stage: the 256 k of this warp's rows. Chunk c + 1 is unpacked while the tensor cores work on
  * chunk c. */
 template <int FORMAT, class P>
-DEV void multiply(float acc[P::MC][P::MT][P::NT * 4], tile_reader<FORMAT> reader[P::MT], uint32_t xb)
+DEV void multiply(float acc[P::MC][P::MT][P::NT * 4], tile_reader<FORMAT> reader[P::MT],
+                  uint32_t xb)
 {
     const uint32_t desc = wgmma_desc_low(__shfl_sync(~0u, xb, 0));
     uint32_t a[2][P::MT][4][4];
@@ -381,8 +382,8 @@ static void launch_columns(cuda_device *d, const product_args *a)
     }
 }
 
-/* By rows of a block; more than 64 columns are two blocks of columns, of formats that leave room for
- * a ring beside them. */
+/* By rows of a block; more than 64 columns are two blocks of columns, of formats that leave room
+ * for a ring beside them. */
 template <int FORMAT> static void launch_format(cuda_device *d, const product_args *a)
 {
     if (a->n_cols > BLOCK_COLS && a->block_rows == 128 && !a->act) {

@@ -1,5 +1,5 @@
-/* A product of any number of columns: blocks of 64, two at a time where the second is wide enough to
- * be laid out as a whole one, one pass over the weights after the other. */
+/* A product of any number of columns: blocks of 64, two at a time where the second is wide enough
+ * to be laid out as a whole one, one pass over the weights after the other. */
 #include "backend/cuda/device.cuh"
 
 static uint32_t pass_cols(const product_args *a, uint32_t col)
