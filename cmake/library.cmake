@@ -16,7 +16,7 @@ set(exported ${PROJECT_BINARY_DIR}/exported_symbols.txt)
 file(CONFIGURE OUTPUT ${exported} CONTENT "@symbols@\n" @ONLY)
 
 set(objects "")
-foreach(part base quant gguf tokenizer text pack cpu exact metal backend model engine)
+foreach(part base quant gguf tokenizer text pack cpu exact metal cuda backend model engine)
     if(TARGET pl_${part})
         list(APPEND objects $<TARGET_OBJECTS:pl_${part}>)
     endif()

@@ -2,19 +2,24 @@
 # Installs what building and running paceline needs and is not there yet, with apt-get (Debian,
 # Ubuntu) or brew (macOS), and says what and why before it does. A second run finds all there.
 #
-#   scripts/setup.sh [--tests]     --tests: also what scripts/test.sh needs, Python packages
-#                                  included (in a virtual environment under ~/.cache/paceline)
+#   scripts/setup.sh [--tests] [--cuda]
+#       --tests: also what scripts/test.sh needs, Python packages included (in a virtual environment
+#                under ~/.cache/paceline)
+#       --cuda:  also NVIDIA's compiler for GPUs' kernels, from pip (300 MB, into another one there)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { echo "setup: $*" >&2; exit 1; }
 
 tests=false
-case ${1:-} in
-    "") ;;
-    --tests) tests=true ;;
-    *) fail "unknown option $1; usage: scripts/setup.sh [--tests]" ;;
-esac
+cuda=false
+for option; do
+    case $option in
+        --tests) tests=true ;;
+        --cuda) cuda=true ;;
+        *) fail "unknown option $option; usage: scripts/setup.sh [--tests] [--cuda]" ;;
+    esac
+done
 
 MIN_RUST=87                     # 1.87: what the crates of rust/Cargo.lock ask for
 wanted=()                       # packages to install
@@ -245,6 +250,28 @@ setup_venv() {
     cp tests/requirements.txt "$venv/requirements.txt"
 }
 
+# ---- NVIDIA's compiler -----------------------------------------------------------------------
+
+# CUDA's own nvcc will do; without one, the packages that hold it, of one version.
+setup_cuda() {
+    command -v nvcc > /dev/null && return
+    [ -x /usr/local/cuda/bin/nvcc ] && return
+    local venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/cuda part bin
+    local packages=()
+    for part in cuda-nvcc cuda-runtime cuda-cccl cuda-crt nvvm; do
+        packages+=("nvidia-$part==13.0.*")
+    done
+    [ -e "$venv/is_complete" ] && return
+    echo "setup: pip installs nvcc and what it needs into $venv: it compiles the CUDA kernels"
+    python3 -m venv "$venv" || fail "cannot make a virtual environment at $venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}" ||
+        fail "pip could not install ${packages[*]}"
+    for bin in "$venv"/lib/python3*/site-packages/nvidia/cu13/{bin,nvvm/bin}; do
+        chmod +x "$bin"/* || fail "cannot make the programs of $bin runnable"
+    done
+    touch "$venv/is_complete"
+}
+
 if command -v apt-get > /dev/null; then
     setup_apt
     if $tests; then setup_prometheus; fi
@@ -256,3 +283,4 @@ else
         "yourself"
 fi
 if $tests; then setup_venv; fi
+if $cuda; then setup_cuda; fi

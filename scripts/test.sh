@@ -16,7 +16,7 @@ scripts/setup.sh --tests
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/venv
 
 step "release build"
-cmake --preset release -DPACELINE_TESTS=ON -DPACELINE_WERROR=ON > /dev/null
+cmake --preset release -DPACELINE_TESTS=ON -DPACELINE_WERROR=ON -DPACELINE_CUDA=OFF > /dev/null
 cmake --build --preset release
 ctest --test-dir build/release --output-on-failure -j2
 if $quick; then exit; fi
@@ -47,6 +47,14 @@ if [ "$(uname -sm)" = "Linux x86_64" ]; then
 
     step "the program for arm64 macOS"
     "$venv/bin/python" tests/metal/macho/link.py build/release
+fi
+
+if [ "$(uname -sm)" = "Linux x86_64" ]; then
+    step "CUDA kernels, and the program for a machine without the server's libraries"
+    scripts/setup.sh --cuda
+    cmake --preset gpu -DPACELINE_WERROR=ON > /dev/null
+    cmake --build --preset gpu
+    "$venv/bin/python" -m pytest -q tests/cuda
 fi
 
 step "fuzzing, a bounded time each"

@@ -239,7 +239,7 @@ def test_a_name_is_completed_behind_its_colon(paceline, pulled, tmp_path):
 
 def test_zsh_offers_values(paceline):
     script = paceline("completion", "zsh").stdout.decode()
-    assert ":NAME:( auto cpu exact metal metal-tensors)" in script
+    assert ":NAME:( auto cpu exact cuda metal metal-tensors)" in script
     assert "install start stop" in script
     assert script.count("paceline completion models") > 10
     # {-m,--model}'[help]:FILE:...'

@@ -688,11 +688,11 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-/* "cpu", "exact", "metal", "metal-tensors", or "auto" (NULL too): the first choice of this
+/* "cpu", "exact", "cuda", "metal", "metal-tensors", or "auto" (NULL too): the first choice of this
  * build. NULL: this build has none of this name. */
 const struct backend_ops *backend_find(const char *name);
 
-/* Names of this build's backends: "cpu, exact, metal, metal-tensors". */
+/* Names of this build's backends: "cpu, exact, cuda". */
 const char *backend_names(void);
 
 #endif

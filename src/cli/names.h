@@ -8,7 +8,7 @@
 
 /* Of every build: one that has no such backend says so. */
 #define BACKEND_NAMES(between)                                                                     \
-    "auto" between "cpu" between "exact" between "metal" between "metal-tensors"
+    "auto" between "cpu" between "exact" between "cuda" between "metal" between "metal-tensors"
 
 /* Of both processors, ascending. */
 #define ISA_NAMES(between)                                                                         \

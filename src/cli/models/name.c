@@ -1,10 +1,12 @@
 #include "cli/models/name.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#ifdef PACELINE_HAS_SERVER
+#include <curl/curl.h>
+#endif
 
 enum { MAX_COMPONENT = 200, MAX_OWNER = 96 };
 
@@ -141,6 +143,7 @@ static pl_status parse_hub_name(struct pull_name *name, const char *text, const 
 
 /* ---- files of any server -------------------------------------------------------------------- */
 
+#ifdef PACELINE_HAS_SERVER
 static void add_folder(struct pull_name *name, const char *host, const char *port)
 {
     snprintf(name->folder, sizeof name->folder, "@%.100s%s%.8s", host, port ? "_" : "",
@@ -206,6 +209,13 @@ static pl_status parse_url(struct pull_name *name, const char *text, pl_err *err
     if (at && scheme_end) snprintf(shown, sizeof shown, "%.*s", (int)(scheme_end + 2 - text), text);
     return refuse(shown, why, err);
 }
+#else
+static pl_status parse_url(struct pull_name *name, const char *text, pl_err *err)
+{
+    (void)name;
+    return refuse(text, "this build fetches nothing: give a file", err);
+}
+#endif
 
 /* What follows the endpoint and a '/', or NULL. */
 static const char *below(const char *text, const char *endpoint)
