@@ -12,6 +12,11 @@ double columns_of_unpacking(uint32_t type)
     return quant_traits(type)->block_weights == 256 ? 1.4 : 5.0;
 }
 
+double macs_of_column(uint32_t type)
+{
+    return quant_traits(type)->block_weights == 1 ? 3.3 : 1;
+}
+
 /* ---- Metal ---------------------------------------------------------------------------------- */
 
 static uint32_t whole_fragments(uint32_t n)
@@ -83,7 +88,10 @@ struct column_cost column_cost(enum estimate_backend backend, uint32_t type, uin
 {
     if (!n_columns) return (struct column_cost){ 0, 0 };
     switch (backend) {
-    case ESTIMATE_CPU: return (struct column_cost){ n_columns + columns_of_unpacking(type), 0 };
+    case ESTIMATE_CPU:
+        return (struct column_cost){
+            macs_of_column(type) * n_columns + columns_of_unpacking(type), 0
+        };
     case ESTIMATE_METAL: return blocks_cost(metal_cost_of(type), n_columns, METAL_MOST_FRAGMENTS);
     case ESTIMATE_METAL_TENSORS: return tensors_cost(metal_cost_of(type), n_columns);
     default: return (struct column_cost){ n_columns, 0 };

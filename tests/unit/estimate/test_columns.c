@@ -55,6 +55,7 @@ static void test_costs_of_others(void **state)
     (void)state;
     assert_near(column_cost(ESTIMATE_CPU, QUANT_Q4_K, 20).macs, 21.4, 1e-12);
     assert_near(column_cost(ESTIMATE_CPU, QUANT_Q4_1, 20).macs, 25, 1e-12);
+    assert_near(column_cost(ESTIMATE_CPU, QUANT_BF16, 20).macs, 71, 1e-12);
     assert_near(column_cost(ESTIMATE_CUDA, QUANT_Q4_K, 20).macs, 20, 0);
     assert_near(column_cost(ESTIMATE_CUDA, QUANT_Q4_K, 20).lanes, 0, 0);
 }
