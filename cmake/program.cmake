@@ -1,7 +1,7 @@
 # The program paceline: with the server, its pages and all commands, or what needs none of it.
 if(PACELINE_SERVER)
-    # What browsers are shown, bundled by esbuild and embedded: the report page's script and style, and
-    # the chat page.
+    # What browsers are shown, bundled by esbuild and embedded: the report page's script and style,
+    # and the chat page.
     set(WEB ${PROJECT_SOURCE_DIR}/web)
     set(PAGE ${PROJECT_BINARY_DIR}/page)
     file(GLOB page_sources CONFIGURE_DEPENDS ${WEB}/page/*)

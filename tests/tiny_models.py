@@ -52,12 +52,12 @@ STATE_BYTES = N_MIXERS * 4 * ((N_TAPS - 1) * N_CHANNELS +
 
 def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_experts=N_EXPERTS,
           n_experts_used=N_EXPERTS_USED, d_expert=D_EXPERT, mixture=None, name=None, keys=(),
-          biases=(), tensors=None, n_dense=1):
+          biases=(), tensors=None, n_dense=1, kind=GGMLQuantizationType.Q8_0):
     """scaling: None, ("linear", factor) or ("yarn", factor, original context). What is said of the
     experts need not be true of the tensors. mixture: whether there are any; None: as the
     architecture's name says. keys: as TinyWriter has them. biases: of which products, such as
     "ffn_up". tensors: changes (name, array) before it is written. n_dense: of glm4moe, layers
-    before those with experts."""
+    before those with experts. kind: of weights, where an architecture is written here."""
     if arch.split()[0] in tiny_hybrids.LAYERS:
         return tiny_hybrids.write(path, arch, seed, keys, add_vocabulary)
     if arch.startswith("deepseek2"):
@@ -70,7 +70,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         else mixture
     is_hybrid = arch in DELTA_NETS
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
-    w = TinyWriter(path, arch, seed, keys)
+    w = TinyWriter(path, arch, seed, keys, kind)
     add_tensor = w.add_tensor
     if tensors:
         w.add_tensor = lambda n, x, **more: add_tensor(n, tensors(n, x), **more)
@@ -148,15 +148,15 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     matrix, vector = w.matrix, w.vector
 
     def experts(p):
-        kind = GGMLQuantizationType.MXFP4 if arch == "gpt-oss" else GGMLQuantizationType.Q8_0
+        of_experts = GGMLQuantizationType.MXFP4 if arch == "gpt-oss" else kind
         vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
         for name, rows, k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
                               ("down", D_MODEL, D_EXPERT)):
             x = w.rng.standard_normal((N_EXPERTS, rows, k), dtype=np.float32) / np.sqrt(k)
             if arch == "gpt-oss" and name == "down":    # a clamped gate and up + 1 give more
                 x /= 3
-            w.add_tensor(p + f"ffn_{name}_exps.weight", quantize(x.astype(np.float32), kind),
-                         raw_dtype=kind)
+            w.add_tensor(p + f"ffn_{name}_exps.weight", quantize(x.astype(np.float32), of_experts),
+                         raw_dtype=of_experts)
             if arch == "gpt-oss":
                 vector(p + f"ffn_{name}_exps.bias", (N_EXPERTS, rows), 0.0, 0.5)
         if arch == "gpt-oss":

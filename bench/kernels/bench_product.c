@@ -29,8 +29,8 @@ static const struct subject subjects[] = {
     { NULL, "pack Q2_K", QUANT_Q2_K, { 80, 82 } },
     { NULL, "pack Q3_K", QUANT_Q3_K, { 108, 108 } },
     { NULL, "pack IQ4_XS", QUANT_IQ4_XS, { 0, 0 } },
-    { NULL, "pack F16", QUANT_F16, { 0, 0 } },
-    { NULL, "pack BF16", QUANT_BF16, { 0, 0 } },
+    { "product F16", "pack F16", QUANT_F16, { 0, 0 } },
+    { "product BF16", "pack BF16", QUANT_BF16, { 0, 0 } },
 };
 
 /* One matrix and its columns. Each thread has panels of its own. */
@@ -49,7 +49,8 @@ static size_t act_block_bytes(enum act_format format)
 {
     return format == ACT_X256    ? sizeof(struct act_x256)
            : format == ACT_X256U ? sizeof(struct act_x256u)
-                                 : sizeof(struct act_x32);
+           : format == ACT_X32   ? sizeof(struct act_x32)
+                                 : sizeof(struct act_f32);
 }
 
 /* Panels outside, groups of columns inside; the first group fetches the next panel. */
@@ -108,6 +109,9 @@ static void fill_rows(struct product_job *j, const struct subject *s, struct rng
     const uint32_t block_bytes = quant_traits(s->quant_type)->block_bytes;
 
     for (size_t i = 0; i < j->file_bytes; i++) j->rows[i] = (uint8_t)rng_u64(r);
+    for (size_t i = 1; i < j->file_bytes && panel_act(j->format) == ACT_F32; i += 2)
+        j->rows[i] = 0x1c | (j->rows[i] & 0x83);    /* numbers, none of them tiny */
+    if (panel_act(j->format) == ACT_F32) return;
     for (size_t at = 0; at < j->file_bytes; at += block_bytes) {
         if (s->quant_type == QUANT_MXFP4) j->rows[at] = 120;    /* 2^-7 */
         for (int i = 0; i < 2 && s->quant_type != QUANT_MXFP4; i++) {
@@ -132,6 +136,11 @@ static bool fill_columns(struct product_job *j, struct rng *r)
             break;
         case ACT_X256U:
             j->kernels->quantise_x256(x, j->n_k, NULL, (struct act_x256u *)j->act + c, ld);
+            break;
+        case ACT_F32:
+            for (uint32_t k = 0; k < j->n_k; k += 32)
+                memcpy(((struct act_f32 *)j->act + k / 32 * ld + c)->v, x + k,
+                       32 * sizeof *x);
             break;
         default: j->kernels->quantise_x32(x, j->n_k, (struct act_x32 *)j->act + c, ld);
         }

@@ -158,6 +158,7 @@ struct backend_params {
                                  * of whole outputs */
     struct kv_groups kv;
     enum kv_type k_type, v_type;
+    bool has_float_weights;     /* some matrix is f32, f16 or bf16 */
     uint32_t n_threads;         /* 0: one per performance core */
     bool lock_memory;
     uint32_t keep_resident_s;   /* how long after the last step a GPU's memory is kept resident */

@@ -256,6 +256,7 @@ pl_status self_model_open(struct self_model **out, const struct backend_ops *ops
                 .group = { { .n_layers = params->window ? SELF_LAYERS - 1 : SELF_LAYERS,
                              .n_pages = N_PAGES },
                            { .window = params->window, .n_layers = 1, .n_pages = N_PAGES } } },
+        .has_float_weights = true,
         .k_type = params->k_type, .v_type = params->v_type, .isa = params->isa,
     };
     pl_status st = ops->open(&m->b, &b, err);

@@ -172,7 +172,8 @@ static pl_status set_kv_types(struct plan *out, const pl_params *p, pl_err *err)
     return st;
 }
 
-static void set_parts(struct plan *out, const pl_params *p, const struct hparams *h)
+static void set_parts(struct plan *out, const pl_params *p, const struct hparams *h,
+                      bool has_float_weights)
 {
     const pl_plan *u = &out->public;
     out->scheduler = (struct scheduler_params){
@@ -181,7 +182,7 @@ static void set_parts(struct plan *out, const pl_params *p, const struct hparams
         .score_tokens = SCORE_TOKENS, .prefill_first = p->prefill_first,
         .no_prefix_cache = p->no_prefix_cache,
     };
-    plan_homes_fill(out, p, h);
+    plan_homes_fill(out, p, h, has_float_weights);
 }
 
 static uint64_t books_bytes(const struct kv_groups *kv)
@@ -215,7 +216,7 @@ pl_status plan_compute(struct plan *out, const pl_params *params, const struct g
     if (st) return st;
 
     describe(u, params, g, h, tokenizer_n_vocab(t), out->ops);
-    set_parts(out, params, h);
+    set_parts(out, params, h, model.has_float_weights);
     st = set_kv_types(out, params, err);
     if (st) return st;
     stream_layout(&out->streams, u->n_streams, u->queue_requests, u->ctx_tokens,

@@ -58,7 +58,8 @@ static uint32_t keep_resident_s(const pl_params *p)
     return p->keep_resident_s ? p->keep_resident_s : USUAL_S;
 }
 
-static void set_params(struct plan *out, const pl_params *p, const struct hparams *h)
+static void set_params(struct plan *out, const pl_params *p, const struct hparams *h,
+                       bool has_float_weights)
 {
     const pl_plan *u = &out->public;
     for (uint32_t i = 0, first = 0; i < out->homes.n; i++) {
@@ -68,6 +69,7 @@ static void set_params(struct plan *out, const pl_params *p, const struct hparam
             .dims = h->dims, .n_tokens = u->n_vocab, .max_cols = u->step_tokens,
             .max_outs = is_last ? u->n_streams + SCORE_TOKENS : 1,
             .kv = kv_groups_part(&out->scheduler.kv, h, first, first + home->n_layers),
+            .has_float_weights = has_float_weights,
             .n_threads = u->n_threads, .lock_memory = p->lock_memory,
             .keep_resident_s = keep_resident_s(p),
             .isa = is_cpu || out->homes.n == 1 ? p->isa : NULL
@@ -86,14 +88,15 @@ pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err
     return PL_OK;
 }
 
-void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h)
+void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h,
+                     bool has_float_weights)
 {
     for (uint32_t i = 0; i < out->homes.n; i++) {       /* powers of 2 */
         const uint32_t pages = out->homes.home[i].ops->chunk_pages;
         if (pages > out->scheduler.chunk_pages) out->scheduler.chunk_pages = pages;
     }
     out->scheduler.kv = kv_groups(out, h);
-    set_params(out, p, h);
+    set_params(out, p, h, has_float_weights);
 }
 
 /* All layers' KV in one group that keeps every position. */

@@ -15,7 +15,8 @@ pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err
 
 /* out->scheduler's chunks and KV groups, and out->backend but for the types of K and V. The limits
  * and the rest of out->scheduler are there. */
-void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h);
+void plan_homes_fill(struct plan *out, const pl_params *p, const struct hparams *h,
+                     bool has_float_weights);
 
 /* What the backends of all homes take; in out->public, what of KV is of windows and of a token.
  * PL_E_MEMORY: more than can be counted. */

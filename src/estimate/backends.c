@@ -55,6 +55,9 @@ static double panel_bytes(uint32_t type)
     case QUANT_Q4_1: return 20 / 32.0;
     case QUANT_Q5_0: return 22 / 32.0;
     case QUANT_Q5_1: return 24 / 32.0;
+    case QUANT_F16:
+    case QUANT_BF16: return 2;
+    case QUANT_F32: return 4;
     default: return 34 / 32.0;
     }
 }

@@ -12,6 +12,11 @@ double columns_of_unpacking(uint32_t type)
     return quant_traits(type)->block_weights == 256 ? 1.4 : 5.0;
 }
 
+double macs_of_column(uint32_t type)
+{
+    return quant_traits(type)->block_weights == 1 ? 3.3 : 1;
+}
+
 /* ---- Metal ---------------------------------------------------------------------------------- */
 
 static uint32_t whole_fragments(uint32_t n)
@@ -83,13 +88,18 @@ struct column_cost attend_cost(const struct attend_shape *s)
     };
 }
 
-/* ---- a CPU with a matrix unit ---------------------------------------------------------------- */
+/* ---- CPUs, with and without a matrix unit ---------------------------------------------------- */
+
+static double cpu_macs(uint32_t type, uint32_t n)
+{
+    return macs_of_column(type) * n + columns_of_unpacking(type);
+}
 
 static double cpu_matrix_macs(uint32_t type, uint32_t n)
 {
     const bool is_kquant = quant_traits(type)->block_weights == 256;
     if (is_kquant && n >= CPU_MATRIX_FROM) return n + CPU_MATRIX_UNPACKING;
-    return CPU_MATRIX_TIMES * (n + columns_of_unpacking(type));
+    return CPU_MATRIX_TIMES * cpu_macs(type, n);
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */
@@ -98,7 +108,7 @@ struct column_cost column_cost(enum estimate_backend backend, uint32_t type, uin
 {
     if (!n_columns) return (struct column_cost){ 0, 0 };
     switch (backend) {
-    case ESTIMATE_CPU: return (struct column_cost){ n_columns + columns_of_unpacking(type), 0 };
+    case ESTIMATE_CPU: return (struct column_cost){ cpu_macs(type, n_columns), 0 };
     case ESTIMATE_CPU_MATRIX: return (struct column_cost){ cpu_matrix_macs(type, n_columns), 0 };
     case ESTIMATE_METAL: return blocks_cost(metal_cost_of(type), n_columns, METAL_MOST_FRAGMENTS);
     case ESTIMATE_METAL_TENSORS: return tensors_cost(metal_cost_of(type), n_columns);

@@ -40,8 +40,10 @@ struct column_cost expert_cost(enum estimate_backend backend, uint32_t type, uin
 /* The columns that a product computes where a step has n_columns. */
 uint32_t columns_computed(enum estimate_backend backend, uint32_t n_columns);
 
-/* Columns that unpacking a type takes as long as, on a CPU. */
+/* On a CPU: columns that unpacking a type takes as long as; and multiply-adds of bytes that one of
+ * the type takes as long as, above 1 where it is floats. */
 double columns_of_unpacking(uint32_t type);
+double macs_of_column(uint32_t type);
 
 /* Of attention of one KV head with one token of context that n_rows query heads look at together
  * (a stream's, or those of a chunk of a prompt): Metal alone. */

@@ -52,6 +52,7 @@ pl_status load_rows(struct binder *k, const struct gguf_tensor *t, const char *n
                        "%s: tensor %s: rows of %" PRIu32 " weights of type %s cannot be packed",
                        k->g->part[0].path, name, n_k, quant_traits(t->type)->name);
     k->plan.weights_bytes += *n_bytes;
+    k->plan.has_float_weights |= quant_traits(t->type)->block_weights == 1;
     if (!k->b) return PL_OK;
 
     const struct weight_view view = {

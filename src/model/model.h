@@ -75,6 +75,7 @@ struct model_plan {
     uint64_t step_weight_bytes;     /* of these, read by every step */
     uint64_t expert_weight_bytes;   /* of these, read where a column chose the expert */
     uint64_t macs_per_token;        /* multiply-adds of the products, output head included */
+    bool has_float_weights;         /* some matrix is f32, f16 or bf16 */
 };
 
 struct model;

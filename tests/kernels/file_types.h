@@ -42,9 +42,9 @@ static const struct file_type file_types[] = {
     { "MXFP4", QUANT_MXFP4, 32, 17, { -1, -1 }, true },
     { "IQ4_XS", QUANT_IQ4_XS, 256, 136, { 0, -1 }, false },
     { "Q2_K", QUANT_Q2_K, 256, 84, { 80, 82 }, false },
-    { "F32", QUANT_F32, 32, 128, { -1, -1 }, false },
-    { "F16", QUANT_F16, 32, 64, { -1, -1 }, false },
-    { "BF16", QUANT_BF16, 32, 64, { -1, -1 }, false },
+    { "F32", QUANT_F32, 32, 128, { -1, -1 }, true },
+    { "F16", QUANT_F16, 32, 64, { -1, -1 }, true },
+    { "BF16", QUANT_BF16, 32, 64, { -1, -1 }, true },
 };
 
 /* How the bytes of a block are chosen. FILL_LIMITS: two bytes from a list of extremes, each over a
@@ -81,19 +81,23 @@ static inline float random_normal(struct rng *r)
     return (float)(sum - 6);
 }
 
+/* Weight i of a block of F32, F16 or BF16. */
+static inline void put_float(uint32_t type, uint8_t *block, size_t i, float w)
+{
+    uint32_t bits;
+    memcpy(&bits, &w, sizeof bits);
+    if (type == QUANT_F32) memcpy(block + 4 * i, &w, sizeof w);
+    else put_half(block + 2 * i, type == QUANT_F16 ? f16_of_f32(w) : (uint16_t)(bits >> 16));
+}
+
 /* 32 weights of F32, F16 or BF16. */
 static inline void fill_floats(struct rng *r, uint32_t type, uint8_t *block, enum fill fill)
 {
     static const float limits[] = { 0, 1e-8f, -3e-5f, 1, -65504, 65504, 1e-3f };
     const float scale = fill == FILL_LIMITS ? limits[rng_below(r, COUNT(limits))] : 0.02f;
 
-    for (int k = 0; k < 32; k++) {
-        const float w = fill == FILL_LIMITS ? scale : scale * random_normal(r);
-        uint32_t bits;
-        memcpy(&bits, &w, sizeof bits);
-        if (type == QUANT_F32) memcpy(block + 4 * k, &w, sizeof w);
-        else put_half(block + 2 * k, type == QUANT_F16 ? f16_of_f32(w) : (uint16_t)(bits >> 16));
-    }
+    for (size_t k = 0; k < 32; k++)
+        put_float(type, block, k, fill == FILL_LIMITS ? scale : scale * random_normal(r));
 }
 
 static inline void fill_block(struct rng *r, const struct file_type *t, uint8_t *block,

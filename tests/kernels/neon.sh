@@ -33,10 +33,10 @@ mkdir -p $build/include
 # xxhash is used as a header alone, which is the same for every processor
 cp "$(pkg-config --variable=includedir libxxhash)/xxhash.h" $build/include/
 flags=(-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -ffp-contract=off
-       -fno-math-errno -D_GNU_SOURCE -DTINY_N_SHAPES=5 -DTINY_MOST_THREADS=2 -Iinclude -Isrc -Itests
+       -fno-math-errno -D_GNU_SOURCE -DTINY_N_SHAPES=6 -DTINY_MOST_THREADS=2 -Iinclude -Isrc -Itests
        -Itests/kernels/cmocka_min -I$build/include)
 
-# Five shapes of the tiny models have every format, a mixture, caps and RoPE of a part of a head.
+# Six shapes of the tiny models have every format, a mixture, caps and RoPE of a part of a head.
 # One line of arguments a source file: what CMakeLists.txt says of the same suffixes.
 folders=({base,quant,estimate,backend,backend/{pack,exact,cpu}}
          backend/cpu/{panels,kernels,kernels/arm})

@@ -29,18 +29,22 @@ static inline size_t act_block_bytes(enum act_format format)
 {
     return format == ACT_X256    ? sizeof(struct act_x256)
            : format == ACT_X256U ? sizeof(struct act_x256u)
-                                 : sizeof(struct act_x32);
+           : format == ACT_X32   ? sizeof(struct act_x32)
+                                 : sizeof(struct act_f32);
 }
 
 static inline uint32_t act_block_values(enum act_format format)
 {
-    return format == ACT_X32 ? 32 : 256;
+    return format == ACT_X32 || format == ACT_F32 ? 32 : 256;
 }
 
 /* Quantises column c of an act buffer with distance ld. */
 static inline void quantise_column(const struct cpu_kernels *k, enum act_format format,
                                    const float *x, uint32_t n_k, void *act, uint32_t c, uint32_t ld)
 {
+    for (uint32_t i = 0; i < n_k && format == ACT_F32; i += 32)
+        memcpy(((struct act_f32 *)act + i / 32 * ld + c)->v, x + i, 32 * sizeof *x);
+    if (format == ACT_F32) return;
     if (format == ACT_X32) k->quantise_x32(x, n_k, (struct act_x32 *)act + c, ld);
     else if (format == ACT_X256) k->quantise_x256(x, n_k, (struct act_x256 *)act + c, NULL, ld);
     else k->quantise_x256(x, n_k, NULL, (struct act_x256u *)act + c, ld);
@@ -54,6 +58,8 @@ static inline double act_value(enum act_format format, const void *act, uint32_t
         const struct act_x32 *x = (const struct act_x32 *)act + (size_t)(k / 32) * ld + c;
         return (double)x->d * x->q[k % 32];
     }
+    if (format == ACT_F32)
+        return (double)((const struct act_f32 *)act + (size_t)(k / 32) * ld + c)->v[k % 32];
     if (format == ACT_X256) {
         const struct act_x256 *x = (const struct act_x256 *)act + (size_t)(k / 256) * ld + c;
         return (double)x->d * x->q[k % 256];
@@ -67,6 +73,7 @@ static inline struct cpu_kernels scalar_kernels(void)
     struct cpu_kernels k = { .isa = "scalar" };
 
     cpu_product_scalar(&k);
+    cpu_product_floats_scalar(&k);
     return k;
 }
 

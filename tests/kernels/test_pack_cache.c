@@ -56,7 +56,7 @@ static void load(struct loaded *l, const char *dir, uint64_t model, const char *
                   .n_layers = 1, .n_vocab = 64 },
         .max_cols = 1, .max_outs = 1,
         .kv = { .n = 1, .group = { { .n_layers = 1, .n_pages = 1 } } },
-        .n_threads = 2, .isa = isa,
+        .has_float_weights = true, .n_threads = 2, .isa = isa,
         .pack_dir = dir,
         .model_hash = { model, 77 },
     };

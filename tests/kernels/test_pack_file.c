@@ -200,7 +200,8 @@ static uint64_t layout_fingerprint(void)
 static void a_changed_layout_has_a_new_version(void **state)
 {
     (void)state;
-    static const uint64_t fingerprints[] = { [1] = 0x880b68b8d7f58e5b };
+    static const uint64_t fingerprints[] = { [1] = 0x880b68b8d7f58e5b,
+                                             [2] = 0x0a5dbff09fce8e99 };
     const uint64_t found = layout_fingerprint();
 
     if (PANEL_LAYOUT_VERSION >= COUNT(fingerprints) || fingerprints[PANEL_LAYOUT_VERSION] != found)

@@ -2,6 +2,8 @@
  * rows that do not exist; weights no format can hold. */
 #include "product_fixture.h"
 
+#include <float.h>
+
 static void formats_and_sizes(void **state)
 {
     (void)state;
@@ -10,7 +12,10 @@ static void formats_and_sizes(void **state)
     assert_int_equal(panel_format_of(QUANT_IQ4_NL, 96), PANEL_IQ4_NL);
     assert_int_equal(panel_format_of(QUANT_IQ4_XS, 256), PANEL_IQ4_NL);
     assert_int_equal(panel_format_of(QUANT_MXFP4, 96), PANEL_MXFP4);
-    assert_int_equal(panel_format_of(QUANT_F16, 32), PANEL_Q8_0);
+    assert_int_equal(panel_format_of(QUANT_F16, 32), PANEL_F16);
+    assert_int_equal(panel_format_of(QUANT_BF16, 96), PANEL_BF16);
+    assert_int_equal(panel_format_of(QUANT_F32, 64), PANEL_F32);
+    assert_int_equal(panel_format_of(QUANT_Q2_K, 256), PANEL_Q8_0);
     assert_int_equal(panel_format_of(QUANT_Q5_1, 64), PANEL_Q5_1);
 
     assert_int_equal(panel_format_of(QUANT_Q4_K, 288), -1);     /* not whole blocks */
@@ -29,6 +34,8 @@ static void formats_and_sizes(void **state)
     assert_int_equal(panel_bytes(PANEL_Q5_1, 96), 16 * 3 * 24);
     assert_int_equal(panel_bytes(PANEL_MXFP4, 64), 16 * 2 * 17 + 32);
     assert_int_equal(panel_bytes(PANEL_MXFP4, 2880), 16 * 90 * 17 + 32);
+    assert_int_equal(panel_bytes(PANEL_BF16, 96), 16 * 96 * 2);
+    assert_int_equal(panel_bytes(PANEL_F32, 96), 16 * 96 * 4);
     for (int format = 0; format < N_PANEL_FORMATS; format++)
         assert_int_equal(panel_bytes((enum panel_format)format, 768) % 64, 0);
 }
@@ -124,26 +131,49 @@ static void packing_writes_its_panel_and_nothing_else(void **state)
         }
 }
 
-/* Weights that no scale can hold saturate; NaN becomes 0; none spoils its neighbours' blocks. */
-static void unusable_weights_are_tamed(void **state)
+/* NaN becomes 0 and infinities the largest number; all others are kept, the smallest too. */
+static void unusable_floats_are_tamed(void **state)
 {
-    const float max = 127.0f * 65504.0f;
-    float w[96] = { 0 }, got[96];
-    uint8_t panel[16 * 3 * 34 + 32] __attribute__((aligned(64)));
+    float w[32] = { NAN, INFINITY, -INFINITY, 1e-45f, -3e38f, 1, -0.0f }, got[32];
+    const uint16_t f16[32] = { 0x7e01, 0x7c00, 0xfc00, 0x0001, 0xfbff, 0x3c00, 0xfe00 };
+    const uint16_t bf16[32] = { 0x7fc1, 0x7f80, 0xff80, 0x0001, 0xff7f, 0x3f80, 0xffc0 };
+    uint8_t panel[16 * 32 * 4] __attribute__((aligned(64)));
 
     (void)state;
-    w[0] = NAN;
-    w[1] = 1;
-    w[32] = INFINITY;
-    w[33] = -1e30f;
-    w[34] = -max;
-    w[64] = 1e-30f;
-    w[65] = 2;
-    panel_pack(PANEL_Q8_0, panel, QUANT_F32, w, 1, 96);
-    panel_unpack_row(PANEL_Q8_0, panel, 0, 96, got);
-    assert_true(got[0] == 0 && fabsf(got[1] - 1) < 1e-3f);
-    assert_true(got[32] == max && got[33] == -max && got[34] == -max);
-    assert_true(got[64] == 0 && fabsf(got[65] - 2) < 2e-3f);
+    panel_pack(PANEL_F32, panel, QUANT_F32, w, 1, 32);
+    panel_unpack_row(PANEL_F32, panel, 0, 32, got);
+    assert_true(got[0] == 0 && got[1] == FLT_MAX && got[2] == -FLT_MAX);
+    assert_memory_equal(got + 3, w + 3, sizeof w - 3 * sizeof *w);
+    panel_pack(PANEL_F16, panel, QUANT_F16, f16, 1, 32);
+    panel_unpack_row(PANEL_F16, panel, 0, 32, got);
+    assert_true(got[0] == 0 && got[1] == 65504 && got[2] == -65504);
+    assert_true(got[3] == 0x1p-24f && got[4] == -65504 && got[5] == 1 && got[6] == 0);
+    panel_pack(PANEL_BF16, panel, QUANT_BF16, bf16, 1, 32);
+    panel_unpack_row(PANEL_BF16, panel, 0, 32, got);
+    assert_true(got[0] == 0 && got[1] == 0x1.fep127f && got[2] == -0x1.fep127f);
+    assert_true(got[3] == 0x1p-133f && got[4] == -0x1.fep127f && got[5] == 1 && got[6] == 0);
+}
+
+/* Of Q2_K: magnitudes that no scale can hold saturate, NaN becomes 0. */
+static void unusable_scales_are_tamed(void **state)
+{
+    static const struct {
+        uint16_t d;
+        float w;
+    } cases[] = { { 0x7e00, 0 }, { 0x7c00, 127 * 65504.0f }, { 0xfc00, -127 * 65504.0f } };
+    uint8_t block[84], panel[16 * 8 * 34] __attribute__((aligned(64)));
+    float got[256];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        memset(block, 0, sizeof block);
+        memset(block, 1, 16);           /* scales of 1 and minima of 0 */
+        memset(block + 16, 0x55, 64);   /* quanta of 1 */
+        put_half(block + 80, cases[i].d);
+        panel_pack(PANEL_Q8_0, panel, QUANT_Q2_K, block, 1, 256);
+        panel_unpack_row(PANEL_Q8_0, panel, 0, 256, got);
+        for (int k = 0; k < 256; k++) assert_true(got[k] == cases[i].w);
+    }
 }
 
 /* Scales below the smallest normal float are 0, all others are kept. */
@@ -169,7 +199,8 @@ int main(void)
         cmocka_unit_test(formats_and_sizes),
         cmocka_unit_test(unpacking_gives_the_files_weights),
         cmocka_unit_test(packing_writes_its_panel_and_nothing_else),
-        cmocka_unit_test(unusable_weights_are_tamed),
+        cmocka_unit_test(unusable_floats_are_tamed),
+        cmocka_unit_test(unusable_scales_are_tamed),
         cmocka_unit_test(the_smallest_exponents_are_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,9 @@ static const struct tiny_shape tiny_shapes[] = {
     { "experts alone", 256, 32, 0, 4, 2, 100, { 0, 0 }, false, true, false, false,
       ACTIVATION_SILU, 16, { "Q8_0", "Q8_0", "Q8_0", "Q8_0", NULL, NULL, NULL, "Q6_K", "Q5_K",
       "Q4_K" }, "Q8_0", "Q6_K", 17, 4, 256, .is_normalised = true },
+    { "floats", 96, 32, 160, 6, 2, 70, { 20, 0 }, false, false, true, false, ACTIVATION_SILU,
+      9.797959f, { "F16", "BF16", "F32", "BF16", "F16", "BF16", "F32", "BF16", "F16", "BF16" },
+      "BF16", "F16", 9, 3, 96, .is_normalised = true },
     { "scaled, capped, partly turned", 256, 96, 320, 4, 2, 100, { 0, 20 }, false, false, true,
       false, ACTIVATION_SILU, 16, { "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_K", "Q6_K", "Q5_0" },
       "Q8_0", "Q6_K", 0, 0, 0, false, .n_rot = 32, .is_unturned = { false, true }, .score_cap =
@@ -262,10 +265,8 @@ static inline struct tiny_matrix tiny_random_matrix(struct rng *r, const char *t
         }
         return m;
     }
-    for (size_t i = 0; i < (size_t)n_rows * n_k; i++) {     /* F32 */
-        const float w = random_normal(r) / sqrtf((float)n_k);
-        memcpy(m.rows + 4 * i, &w, sizeof w);
-    }
+    for (size_t i = 0; i < (size_t)n_rows * n_k; i++)
+        put_float(m.type->type, m.rows, i, random_normal(r) / sqrtf((float)n_k));
     return m;
 }
 
@@ -457,7 +458,8 @@ static inline struct tiny *tiny_make(const struct tiny_shape *s, const struct ba
                   .has_ff_widths = s->d_input != 0, .has_both_ffs = s->has_both_ffs,
                   .d_input = s->d_input, .n_tracks = s->n_tracks, .d_low = s->d_low,
                   .latent = s->latent },
-        .max_cols = 128, .max_outs = 30, .n_threads = 1, .kv = tiny_kv_groups(s, TINY_POOL),
+        .max_cols = 128, .max_outs = 30, .has_float_weights = true, .n_threads = 1,
+        .kv = tiny_kv_groups(s, TINY_POOL),
     };
     return t;
 }

@@ -51,8 +51,8 @@ static void set_shape(struct cpu_backend *b)
 }
 
 /* For rows of two lengths. */
-static void want_act_of(struct workspace *w, struct act *act, const char *what, uint64_t n_k,
-                        uint64_t other_n_k, uint64_t n_cols)
+static void want_act_of(struct workspace *w, const struct backend_params *p, struct act *act,
+                        const char *what, uint64_t n_k, uint64_t other_n_k, uint64_t n_cols)
 {
     /* x256 forms are possible only where rows are whole blocks of 256 */
     const uint64_t n_256 = n_k % 256 ? 0 : n_k / 256, other = other_n_k % 256 ? 0 : other_n_k / 256;
@@ -61,19 +61,20 @@ static void want_act_of(struct workspace *w, struct act *act, const char *what, 
     workspace_want(w, what, n_blocks * sizeof *act->x256, &act->x256);
     workspace_want(w, what, n_blocks * sizeof *act->x256u, &act->x256u);
     workspace_want(w, what, n_32 * sizeof *act->x32, &act->x32);
+    workspace_want(w, what, p->has_float_weights ? n_32 * sizeof *act->f32 : 0, &act->f32);
 }
 
-static void want_act(struct workspace *w, struct act *act, const char *what, uint64_t n_k,
-                     uint64_t n_cols)
+static void want_act(struct workspace *w, const struct backend_params *p, struct act *act,
+                     const char *what, uint64_t n_k, uint64_t n_cols)
 {
-    want_act_of(w, act, what, n_k, n_k, n_cols);
+    want_act_of(w, p, act, what, n_k, n_k, n_cols);
 }
 
 /* For rows of any length up to n_k, of which some may be whole blocks of 256. */
-static void want_act_up_to(struct workspace *w, struct act *act, const char *what, uint64_t n_k,
-                           uint64_t n_cols)
+static void want_act_up_to(struct workspace *w, const struct backend_params *p, struct act *act,
+                           const char *what, uint64_t n_k, uint64_t n_cols)
 {
-    want_act_of(w, act, what, n_k, n_k / 256 * 256, n_cols);
+    want_act_of(w, p, act, what, n_k, n_k / 256 * 256, n_cols);
 }
 
 static void want_latents(struct workspace *w, struct cpu_backend *b)
@@ -82,7 +83,8 @@ static void want_latents(struct workspace *w, struct cpu_backend *b)
     const uint64_t n_cols = b->params.max_cols, n_slices = n_cols * d->n_heads;
     workspace_want(w, "latents", n_cols * b->ld_raw * sizeof(float), &b->q_raw);
     workspace_want(w, "latents", n_slices * b->ld_head * sizeof(float), &b->head_rows);
-    want_act_of(w, &b->heads, "latents", d->latent.d_plain, d->latent.d_latent, n_slices);
+    want_act_of(w, &b->params, &b->heads, "latents", d->latent.d_plain, d->latent.d_latent,
+                n_slices);
 }
 
 static void want_experts(struct workspace *w, struct cpu_backend *b)
@@ -102,8 +104,8 @@ static void want_experts(struct workspace *w, struct cpu_backend *b)
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         workspace_want(w, "experts", words[i].n * 4, words[i].to);
-    want_act(w, &b->moe.h, "experts", d->d_model, n_pairs);
-    want_act(w, &b->moe.ff, "experts", d->d_expert, n_pairs);
+    want_act(w, &b->params, &b->moe.h, "experts", d->d_model, n_pairs);
+    want_act(w, &b->params, &b->moe.ff, "experts", d->d_expert, n_pairs);
 }
 
 static void want_mixers(struct workspace *w, struct cpu_backend *b)
@@ -148,16 +150,17 @@ static struct workspace scratch_of(struct cpu_backend *b)
     workspace_want(&w, "logits", n_outs * b->ld_vocab * row, &b->logit_rows);
     workspace_want(&w, "logits", n_outs * b->n_logit_blocks * row, &b->logit_largest);
     workspace_want(&w, what, n_threads * b->ld_model * row, &b->norm_row);
-    want_act(&w, &b->h, what, d->d_model, 2 * n_cols);
+    want_act(&w, &b->params, &b->h, what, d->d_model, 2 * n_cols);
     if (d->latent.d_latent)
-        want_act_up_to(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
+        want_act_up_to(&w, &b->params, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_cols);
     else
-        want_act_of(&w, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_other_att, n_cols);
-    if (d->has_ff_widths) want_act_up_to(&w, &b->ff, what, dims_widest_ff(d), n_cols);
-    else want_act_of(&w, &b->ff, what, d->d_ff, d->d_shared, n_cols);
-    want_act(&w, &b->head, what, d->d_model, n_outs);
+        want_act_of(&w, &b->params, &b->att, what, (uint64_t)d->n_heads * d->d_head, n_other_att,
+                    n_cols);
+    if (d->has_ff_widths) want_act_up_to(&w, &b->params, &b->ff, what, dims_widest_ff(d), n_cols);
+    else want_act_of(&w, &b->params, &b->ff, what, d->d_ff, d->d_shared, n_cols);
+    want_act(&w, &b->params, &b->head, what, d->d_model, n_outs);
     if (d->d_low + d->latent.d_query)
-        want_act(&w, &b->narrow, what, d->d_low + d->latent.d_query, n_cols);
+        want_act(&w, &b->params, &b->narrow, what, d->d_low + d->latent.d_query, n_cols);
     if (d->latent.d_latent) want_latents(&w, b);
     workspace_want(&w, "attention", n_threads * MAX_JOB_ROWS * sizeof *b->attend_state,
                    &b->attend_state);

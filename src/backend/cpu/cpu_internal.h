@@ -37,6 +37,7 @@ enum {
     ACT_FORM_X256 = 1 << ACT_X256,
     ACT_FORM_X256U = 1 << ACT_X256U,
     ACT_FORM_X32 = 1 << ACT_X32,
+    ACT_FORM_F32 = 1 << ACT_F32,
 };
 
 struct cpu_backend;

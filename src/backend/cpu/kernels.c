@@ -8,6 +8,7 @@
 static void fill_scalar(struct cpu_kernels *k)
 {
     cpu_product_scalar(k);
+    cpu_product_floats_scalar(k);
     cpu_vector_scalar(k);
     cpu_attention_scalar(k);
     k->rate_dot = rate_dot_scalar;
@@ -35,6 +36,7 @@ static void fill_avx512vnni(struct cpu_kernels *k)
 {
     cpu_product_kquant_avx512(k);
     cpu_product_32_avx512(k);
+    cpu_product_floats_avx512(k);
     cpu_vector_avx512(k);
     cpu_attention_avx512(k);
     k->rate_dot = rate_dot_avx512;

@@ -64,6 +64,7 @@ pl_status cpu_load_matrix(struct backend *base, const struct weight_view *view, 
     if (format < 0)
         return pl_fail(err, PL_E_UNSUPPORTED, "%s: rows of %u weights of type %u cannot be packed",
                        view->name, view->n_k, view->type);
+    assert(panel_act((enum panel_format)format) != ACT_F32 || b->params.has_float_weights);
     struct matrix *m = take_record(b, sizeof *m, err);
     if (!m) return PL_E_MEMORY;
     *m = (struct matrix){

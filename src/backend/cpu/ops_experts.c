@@ -166,6 +166,8 @@ static void run_gather(struct cpu_backend *b, const struct phase *p, struct part
             to->x256u[(size_t)k * n_pairs + s] = from->x256u[(size_t)k * n_cols + c];
         for (uint32_t k = 0; k < d_model / 32 && p->forms & ACT_FORM_X32; k++)
             to->x32[(size_t)k * n_pairs + s] = from->x32[(size_t)k * n_cols + c];
+        for (uint32_t k = 0; k < d_model / 32 && p->forms & ACT_FORM_F32; k++)
+            to->f32[(size_t)k * n_pairs + s] = from->f32[(size_t)k * n_cols + c];
     }
 }
 

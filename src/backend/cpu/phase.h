@@ -7,6 +7,7 @@
 /* What work takes of one core, roughly: only how finely a phase is cut depends on it. */
 #define READ_NS (1 / 20.0)          /* a byte of weights */
 #define PRODUCT_NS (1 / 300.0)      /* a multiply-add */
+#define FLOAT_PRODUCT_NS (1 / 75.0) /* one of floats */
 #define ATTEND_NS (2 / 60.0)        /* a value of a head and position: K and V */
 #define NORM_NS 0.3                 /* a float, quantising included */
 #define ACTIVATION_NS 0.5

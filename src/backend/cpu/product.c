@@ -6,7 +6,9 @@
  * counts are split evenly into groups of at most MAX_PRODUCT_COLS, never padded. */
 #include "backend/cpu/product.h"
 
+#include "backend/cpu/kernels/quantise.h"
 #include "backend/cpu/phase.h"
+#include "backend/cpu/product_slices.h"
 
 /* Of activations: about half of a 1 MB second-level cache. A matrix unit reads them once for several
  * panels, so from further away, too. */
@@ -63,6 +65,10 @@ static inline void walk_panels(const struct cpu_backend *b, const struct matrix 
                                const struct act *act, struct range cols, uint32_t ld,
                                struct range panels, float *out, size_t ld_out, const bool adds)
 {
+    if (panel_act(m->format) == ACT_F32) {
+        product_slices(b, m, act->f32, cols, ld, panels, out, ld_out, adds);
+        return;
+    }
     const uint32_t n_cols = cols.last - cols.first;
     const struct wide_kernel *wide = &b->k.wide[m->format];
     if (wide->run && n_cols >= wide->from_cols) {
@@ -124,6 +130,9 @@ void act_quantise(const struct cpu_backend *b, const struct act *act, uint32_t f
     }
     if (forms & ACT_FORM_X32)
         b->k.quantise_x32(x, n, act->x32 + (size_t)(first / 32) * ld + col, ld);
+    if (forms & ACT_FORM_F32)
+        for (uint32_t i = 0; i < n; i += 32)
+            quantise_clean(x + i, 32, act->f32[(size_t)((first + i) / 32) * ld + col].v);
 }
 
 void product_add_bias(const struct cpu_backend *b, const struct vector *bias, uint32_t first,
@@ -155,7 +164,8 @@ static void run_product(struct cpu_backend *b, const struct phase *p, struct par
 double product_cost(const struct matrix *m, uint32_t n_cols)
 {
     const double read_ns = READ_NS * (double)m->panel_bytes;
-    const double compute_ns = PRODUCT_NS * PANEL_ROWS * m->n_k * n_cols;
+    const double mac_ns = panel_act(m->format) == ACT_F32 ? FLOAT_PRODUCT_NS : PRODUCT_NS;
+    const double compute_ns = mac_ns * PANEL_ROWS * m->n_k * n_cols;
     return m->n_panels * (read_ns > compute_ns ? read_ns : compute_ns);
 }
 

@@ -96,13 +96,17 @@ static double seconds(struct column_cost c, double macs_per_s, double lanes_per_
     return c.macs / macs_per_s + (lanes_per_s > 0 ? c.lanes / lanes_per_s : 0);
 }
 
-static const char *columns_in_words(enum estimate_backend backend)
+static const char *columns_in_words(enum estimate_backend backend, uint32_t type)
 {
     switch (backend) {
-    case ESTIMATE_CPU: return "(streams + columns that unpacking takes as long as) / rate";
+    case ESTIMATE_CPU:
+        if (macs_of_column(type) > 1)
+            return "(3.3 x streams, floats and not bytes + columns that unpacking takes as long "
+                   "as) / rate";
+        return "(streams + columns that unpacking takes as long as) / rate";
     case ESTIMATE_CPU_MATRIX:
         return "(streams + columns that unpacking takes as long as, at the matrix unit's rate; few "
-               "streams are the vectors', which are slower) / rate";
+               "streams, and weights that are floats, are the vectors', which are slower) / rate";
     case ESTIMATE_METAL:
         return "(columns in eights / matrix rate + other lane instructions of a weight / their "
                "rate)";
@@ -125,8 +129,8 @@ static void explain_products(json_t *lines, const struct plan_subject *s, const 
         write_cost(cost, sizeof cost, c, r->macs_per_s, r->lanes_per_s);
         if (dense > 0)
             line(lines, "products of %s = weights x %s = %.8g G x %s = %.4f ms",
-                 quant_traits(p->type)->name, columns_in_words(r->backend), dense * 1e-9, cost,
-                 1e3 * dense * seconds(c, r->macs_per_s, r->lanes_per_s));
+                 quant_traits(p->type)->name, columns_in_words(r->backend, p->type), dense * 1e-9,
+                 cost, 1e3 * dense * seconds(c, r->macs_per_s, r->lanes_per_s));
         if (!w->n_experts || !p->experts) continue;
         const struct column_cost x =
             expert_cost(r->backend, p->type, w->n_experts, w->n_experts_used, n);

@@ -58,6 +58,8 @@ static void test_costs_of_others(void **state)
     assert_near(column_cost(ESTIMATE_CPU_MATRIX, QUANT_Q4_K, 20).macs, 27, 1e-12);
     assert_near(column_cost(ESTIMATE_CPU_MATRIX, QUANT_Q6_K, 9).macs, 2.1 * 10.4, 1e-12);
     assert_near(column_cost(ESTIMATE_CPU_MATRIX, QUANT_Q4_1, 20).macs, 2.1 * 25, 1e-12);
+    assert_near(column_cost(ESTIMATE_CPU, QUANT_BF16, 20).macs, 71, 1e-12);
+    assert_near(column_cost(ESTIMATE_CPU_MATRIX, QUANT_BF16, 20).macs, 2.1 * 71, 1e-12);
     assert_near(column_cost(ESTIMATE_CUDA, QUANT_Q4_K, 20).macs, 20, 0);
     assert_near(column_cost(ESTIMATE_CUDA, QUANT_Q4_K, 20).lanes, 0, 0);
 }

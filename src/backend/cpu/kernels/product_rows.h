@@ -7,7 +7,7 @@
  * exceeds what 16-bit pair sums hold, and a shift of the integer sum afterwards gives the very sum
  * of the wider kernels.
  *
- *   ROWS, PRODUCT_GROUP     rows of a register, columns of a pass
+ *   ROWS, PRODUCT_GROUP     rows of a register, columns of a pass; FLOAT_GROUP: of floats
  *   vi, vf                  ROWS int32 (or 4 * ROWS bytes), ROWS floats
  *   zero set1 add mul shl   on int32 lanes;   load_lines: 4 * ROWS bytes
  *   codebook(v, table, add) bytes below 16 become those of the table + add
@@ -19,7 +19,8 @@
  *   widen_u8 widen_s8(p)    ROWS bytes to int32
  *   dot_pairs(acc, p, sums) += ROWS pairs of u8 times a pair of int16
  *   float_of_bits           lanes of int32 taken as floats
- *   to_float mul_f fma_f fnma_f set1_f load_f16 store_f */
+ *   high_halves             the upper 16 bits of each lane
+ *   to_float mul_f fma_f fnma_f add_f set1_f load_f load_f16 store_f */
 
 /* Eight k of ROWS rows (`low`: the first four) times the eight bytes at x of each column, whose
  * columns lie `stride` bytes apart. Sums are complete after finish_dots; an instruction set with
@@ -226,6 +227,8 @@ DEFINE_PRODUCT(product_q5_1, rows_32, PANEL_Q5_1)
 DEFINE_PRODUCT(product_iq4_nl, rows_32, PANEL_IQ4_NL)
 DEFINE_PRODUCT(product_mxfp4, rows_32, PANEL_MXFP4)
 
+#include "backend/cpu/kernels/product_floats.h"
+
 static void set_products(struct cpu_kernels *k)
 {
     k->product[PANEL_Q4_K] = product_q4_k;
@@ -238,4 +241,5 @@ static void set_products(struct cpu_kernels *k)
     k->product[PANEL_Q5_1] = product_q5_1;
     k->product[PANEL_IQ4_NL] = product_iq4_nl;
     k->product[PANEL_MXFP4] = product_mxfp4;
+    set_float_products(k);
 }

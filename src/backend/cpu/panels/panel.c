@@ -21,10 +21,10 @@ int panel_format_of(uint32_t quant_type, uint32_t n_k)
     case QUANT_IQ4_XS: format = PANEL_IQ4_NL; break;
     case QUANT_MXFP4: format = PANEL_MXFP4; break;
     case QUANT_Q8_0:
-    case QUANT_Q2_K:
-    case QUANT_F32:
-    case QUANT_F16:
-    case QUANT_BF16: format = PANEL_Q8_0; break;
+    case QUANT_Q2_K: format = PANEL_Q8_0; break;
+    case QUANT_F16: format = PANEL_F16; break;
+    case QUANT_BF16: format = PANEL_BF16; break;
+    case QUANT_F32: format = PANEL_F32; break;
     default: return -1;
     }
 
@@ -38,6 +38,9 @@ enum act_format panel_act(enum panel_format format)
     case PANEL_Q4_K:
     case PANEL_Q5_K: return ACT_X256;
     case PANEL_Q6_K: return ACT_X256U;
+    case PANEL_F16:
+    case PANEL_BF16:
+    case PANEL_F32: return ACT_F32;
     default: return ACT_X32;
     }
 }
@@ -48,6 +51,9 @@ size_t panel_bytes(enum panel_format format, uint32_t n_k)
     case PANEL_Q4_K: return n_k / 256 * sizeof(struct panel_q4_k);
     case PANEL_Q5_K: return n_k / 256 * sizeof(struct panel_q5_k);
     case PANEL_Q6_K: return n_k / 256 * sizeof(struct panel_q6_k);
+    case PANEL_F16:
+    case PANEL_BF16:
+    case PANEL_F32: return (size_t)n_k * PANEL_ROWS * panel_float_bytes(format);
     default:
         return panel32_scales_bytes(format, n_k) +
                n_k / 32 * panel32_n_lines(format) * PANEL_LINE;
@@ -65,6 +71,9 @@ void panel_pack(enum panel_format format, uint8_t *panel, uint32_t quant_type, c
     case PANEL_Q4_K: panel_pack_q4_k(panel, rows, row_bytes, n_rows, n_k); break;
     case PANEL_Q5_K: panel_pack_q5_k(panel, rows, row_bytes, n_rows, n_k); break;
     case PANEL_Q6_K: panel_pack_q6_k(panel, quant_type, rows, row_bytes, n_rows, n_k); break;
+    case PANEL_F16:
+    case PANEL_BF16:
+    case PANEL_F32: panel_pack_floats(format, panel, rows, row_bytes, n_rows, n_k); break;
     default: panel_pack_32(format, panel, quant_type, rows, row_bytes, n_rows, n_k);
     }
 }

@@ -8,8 +8,8 @@
  *
  * File types without a panel of their own are packed as another format: exactly where the format
  * can hold them (Q3_K as Q6_K), IQ4_XS as IQ4_NL with its scales rounded to f16 (each weight within
- * 2^-11 of itself), else with each weight rounded to 8 bits per block of 32
- * (F32, F16, BF16, Q2_K as Q8_0: within max|w| / 254 of the block). Bounds: panel_pack_32.c. */
+ * 2^-11 of itself), Q2_K with each weight rounded to 8 bits per block of 32 (as Q8_0: within
+ * max|w| / 254 of the block). Bounds: panel_pack_32.c. */
 #ifndef BACKEND_CPU_PANELS_PANEL_H
 #define BACKEND_CPU_PANELS_PANEL_H
 
@@ -21,17 +21,17 @@ enum { PANEL_ROWS = 16 };
 /* Raise this with every change of what panel_pack writes for the same input: layouts, rounding, the
  * numbers of panel_format, the format a type is packed as. Packed weights that are kept on disk
  * (pack_file.h) are known by it; tests/kernels/test_pack_file.c notices when it was forgotten. */
-enum { PANEL_LAYOUT_VERSION = 1 };
+enum { PANEL_LAYOUT_VERSION = 2 };
 
 enum panel_format {
     PANEL_Q4_K, PANEL_Q5_K, PANEL_Q6_K,
     PANEL_Q8_0, PANEL_Q4_0, PANEL_Q4_1, PANEL_Q5_0, PANEL_Q5_1, PANEL_IQ4_NL,
-    PANEL_MXFP4,
+    PANEL_MXFP4, PANEL_F16, PANEL_BF16, PANEL_F32,
     N_PANEL_FORMATS
 };
 
-/* How a column's values are quantised for a product. */
-enum act_format { ACT_X256, ACT_X256U, ACT_X32, N_ACT_FORMATS };
+/* How a column's values are quantised for a product; ACT_F32: they stay floats. */
+enum act_format { ACT_X256, ACT_X256U, ACT_X32, ACT_F32, N_ACT_FORMATS };
 
 struct matrix {
     enum panel_format format;

@@ -10,6 +10,9 @@
  *             (filled up with zeros to a multiple of 64 bytes)
  *     lines   [n_k / 32][n_lines][64]
  *
+ * Floats are lines alone, k after k: F16 two k a line, [2 k][16 rows]; BF16 two k a line,
+ * [16 rows][2 k]; F32 one.
+ *
  * Every product follows the one chain of floats written below, column by column and in block order,
  * so that all instruction sets and column counts give the same bytes. fma() rounds once; other
  * operations round each; integer sums are exact and stay below 2^31. d, dmin and m are the f16
@@ -24,7 +27,12 @@
  *                dot = x.start + sum of v * x.q
  *                sum = fma((float)dot, (d * 2^-shift) * x.d, sum)
  *     Q4_1 Q5_1  dot = sum of q * x.q
- *                sum = fma((float)dot, d * x.d, sum);  sum = fma(m, x.d_sum, sum) */
+ *                sum = fma((float)dot, d * x.d, sum);  sum = fma(m, x.d_sum, sum)
+ *     F16 BF16 F32   of 32 k, ascending: part = w * x.v, then part = fma(w, x.v, part)
+ *                sum = sum + part
+ *
+ * Of floats, what is called a product is the sum of those of slices of PANEL_SLICE k, in order
+ * (product_slices.c). */
 #ifndef BACKEND_CPU_PANELS_PANEL_LAYOUT_H
 #define BACKEND_CPU_PANELS_PANEL_LAYOUT_H
 
@@ -35,6 +43,7 @@
 #include "backend/cpu/panels/panel.h"
 
 enum { PANEL_LINE = 64 };       /* bytes */
+enum { PANEL_SLICE = 1024 };
 
 /* 16 rows x 256, 2,368 bytes. */
 struct panel_q4_k {
@@ -93,6 +102,12 @@ static inline bool panel32_has_min(enum panel_format format)
     return format == PANEL_Q4_1 || format == PANEL_Q5_1;
 }
 
+/* Bytes of a weight of a format of floats. */
+static inline size_t panel_float_bytes(enum panel_format format)
+{
+    return format == PANEL_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 /* How far the signed quantum is shifted up, so that its sign bit is the top bit of the byte. */
 static inline int panel32_shift(enum panel_format format)
 {
@@ -124,6 +139,10 @@ struct panel32_scale {
 };
 struct panel32_scale panel32_scale_of(enum panel_format format, const uint8_t *scales,
                                       uint32_t row);
+
+/* The 32 weights of a row from k on, of a format of floats. */
+void panel_floats_32(enum panel_format format, const uint8_t *panel, uint32_t row, uint32_t k,
+                     float w[32]);
 
 /* Of the lines of 32 k: signed, or unsigned where the format has a minimum. */
 void panel_quanta_32(enum panel_format format, const uint8_t *lines, uint32_t row, int8_t q[32]);

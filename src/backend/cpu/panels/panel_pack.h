@@ -16,9 +16,12 @@ void panel_pack_q5_k(uint8_t *panel, const uint8_t *rows, size_t row_bytes, uint
 /* From Q6_K or Q3_K. */
 void panel_pack_q6_k(uint8_t *panel, uint32_t quant_type, const uint8_t *rows, size_t row_bytes,
                      uint32_t n_rows, uint32_t n_k);
-/* From any type the format stands for. */
+/* From any type that a 32-block format stands for. */
 void panel_pack_32(enum panel_format format, uint8_t *panel, uint32_t quant_type,
                    const uint8_t *rows, size_t row_bytes, uint32_t n_rows, uint32_t n_k);
+/* F16, BF16 and F32, from the type of the same name. */
+void panel_pack_floats(enum panel_format format, uint8_t *panel, const uint8_t *rows,
+                       size_t row_bytes, uint32_t n_rows, uint32_t n_k);
 
 static inline uint32_t four_of(const uint8_t *q)
 {

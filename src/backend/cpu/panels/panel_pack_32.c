@@ -1,15 +1,14 @@
 /* Packing the 32-blocks: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4 as they are, and of the types
- * without a panel of their own IQ4_XS as IQ4_NL, the others as Q8_0.
+ * without a panel of their own IQ4_XS as IQ4_NL, Q2_K as Q8_0.
  *
  *   MXFP4         scales below 2^-126 become 0: every such weight is off by less than 2^-123.
  *   IQ4_XS        the same quanta as IQ4_NL; its scale, f16 times an integer of -32 .. 31, is
  *                 rounded to f16: every weight is off by at most 2^-11 of itself (saturates where
  *                 d > 2047).
- *   F32 F16 BF16  rounded to 8 bits per 32. The scale is the smallest f16 not below
- *   Q2_K          max|w| / 127, so nothing is clipped and every weight is off by at most half a
- *                 step, that is by max|w| / 254 * (1 + 2^-10) + 2^-25. Q2_K holds 2-bit steps, so
- *                 this is small beside its own rounding; an exact layout would need activation
- *                 sums of 16.
+ *   Q2_K          rounded to 8 bits per 32. The scale is the smallest f16 not below max|w| / 127,
+ *                 so nothing is clipped and every weight is off by at most half a step, that is by
+ *                 max|w| / 254 * (1 + 2^-10) + 2^-25. This is small beside the rounding to 2-bit
+ *                 steps; an exact layout would need activation sums of 16.
  *
  * NaN weights become 0; magnitudes beyond 127 * 65504 saturate. */
 #include "backend/cpu/panels/panel_pack.h"
@@ -150,30 +149,6 @@ static void round_32(const float *w, struct block_32 *to)
     }
 }
 
-static void load_f32(const void *block, struct block_32 *to)
-{
-    float w[32];
-
-    quant_dequantise(QUANT_F32, block, w, 32);
-    round_32(w, to);
-}
-
-static void load_f16(const void *block, struct block_32 *to)
-{
-    float w[32];
-
-    quant_dequantise(QUANT_F16, block, w, 32);
-    round_32(w, to);
-}
-
-static void load_bf16(const void *block, struct block_32 *to)
-{
-    float w[32];
-
-    quant_dequantise(QUANT_BF16, block, w, 32);
-    round_32(w, to);
-}
-
 /* As quant_dequantise, but each scale is computed once for its 16 weights. */
 static void load_q2_k(const void *block, struct block_32 *to)
 {
@@ -207,10 +182,7 @@ static struct source source_of(uint32_t quant_type)
     case QUANT_IQ4_NL: return (struct source){ sizeof(struct iq4_nl), 1, load_iq4_nl };
     case QUANT_MXFP4: return (struct source){ sizeof(struct mxfp4), 1, load_mxfp4 };
     case QUANT_IQ4_XS: return (struct source){ sizeof(struct iq4_xs), 8, load_iq4_xs };
-    case QUANT_Q2_K: return (struct source){ sizeof(struct q2_k), 8, load_q2_k };
-    case QUANT_F16: return (struct source){ 64, 1, load_f16 };
-    case QUANT_BF16: return (struct source){ 64, 1, load_bf16 };
-    default: return (struct source){ 128, 1, load_f32 };
+    default: return (struct source){ sizeof(struct q2_k), 8, load_q2_k };
     }
 }
 

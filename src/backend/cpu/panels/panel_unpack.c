@@ -140,9 +140,26 @@ static void unpack_row_kquant(enum panel_format format, const uint8_t *panel, ui
     }
 }
 
+void panel_floats_32(enum panel_format format, const uint8_t *panel, uint32_t row, uint32_t k,
+                     float w[32])
+{
+    const float *whole = (const float *)panel + (size_t)k * PANEL_ROWS + row;
+    const uint16_t *half = (const uint16_t *)panel + (size_t)k * PANEL_ROWS;
+
+    for (uint32_t i = 0; i < 32; i++) {
+        if (format == PANEL_F32) w[i] = whole[i * PANEL_ROWS];
+        else if (format == PANEL_F16) w[i] = f32_of_f16(half[i * PANEL_ROWS + row]);
+        else w[i] = f32_of_bf16(half[i / 2 * 2 * PANEL_ROWS + 2 * row + i % 2]);
+    }
+}
+
 void panel_unpack_row(enum panel_format format, const uint8_t *panel, uint32_t row, uint32_t n_k,
                       float *out)
 {
+    if (panel_act(format) == ACT_F32) {
+        for (uint32_t k = 0; k < n_k; k += 32) panel_floats_32(format, panel, row, k, out + k);
+        return;
+    }
     if (panel_act(format) != ACT_X32) {
         unpack_row_kquant(format, panel, row, n_k, out);
         return;

@@ -9,7 +9,7 @@
 #include "backend/cpu/panels/panel_layout.h"
 #include "quant/blocks.h"
 
-enum { ROWS = 4 };
+enum { ROWS = 4, FLOAT_GROUP = 12 };
 typedef int32x4_t vi;
 
 INLINE int8x16_t bytes(vi v) { return vreinterpretq_s8_s32(v); }
@@ -90,5 +90,6 @@ INLINE vi dot_pairs(vi acc, const uint8_t *pairs, const int16_t *sums)
     return vaddq_s32(acc, vpaddq_s32(first, second));
 }
 
+INLINE vi high_halves(vi a) { return vandq_s32(a, set1((int32_t)0xffff0000)); }
 INLINE vf to_float(vi a) { return vcvtq_f32_s32(a); }
 INLINE vf float_of_bits(vi a) { return vreinterpretq_f32_s32(a); }

@@ -9,6 +9,7 @@
 #include "quant/blocks.h"
 
 enum { ROWS = 8, PRODUCT_GROUP = 4 };   /* 4 columns: three sets of accumulators in 16 registers */
+enum { FLOAT_GROUP = 6 };               /* two sets */
 typedef __m256i vi;
 
 INLINE vi zero(void) { return _mm256_setzero_si256(); }
@@ -69,5 +70,6 @@ INLINE vi dot_pairs(vi acc, const uint8_t *pairs, const int16_t *sums)
     return add(acc, _mm256_madd_epi16(wide, set1(four_bytes(sums))));
 }
 
+INLINE vi high_halves(vi a) { return _mm256_and_si256(a, set1((int32_t)0xffff0000)); }
 INLINE vf to_float(vi a) { return _mm256_cvtepi32_ps(a); }
 INLINE vf float_of_bits(vi a) { return _mm256_castsi256_ps(a); }
