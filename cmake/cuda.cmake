@@ -10,6 +10,10 @@ else()
     set(caches $ENV{HOME}/.cache)
 endif()
 file(GLOB pip_nvcc ${caches}/paceline/cuda/lib/python3*/site-packages/nvidia/cu13/bin)
+if(PACELINE_CUDA STREQUAL "AUTO" AND
+   (PACELINE_SANITIZE OR PACELINE_METAL_EMULATED OR PACELINE_FUZZ))
+    set(PACELINE_CUDA OFF)      # builds that look at the host's code: the kernels take minutes
+endif()
 find_program(NVCC nvcc HINTS /usr/local/cuda/bin ${pip_nvcc})
 if(PACELINE_CUDA STREQUAL "ON" AND NOT NVCC)
     message(FATAL_ERROR "PACELINE_CUDA is ON and there is no nvcc: install CUDA 13, or run "
