@@ -11,7 +11,8 @@
  * I4  What was committed and not waited for may be running: the host neither reads what it writes
  *     nor writes what it reads.
  *
- * Threads: one thread opens, records and waits. A thread of the device's own keeps its memory. */
+ * Threads: one thread opens, records and waits. A thread of the device's own keeps its memory; those
+ * of a pool make kernels. */
 #ifndef BACKEND_METAL_DEVICE_H
 #define BACKEND_METAL_DEVICE_H
 
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/thread_pool.h"
 
 struct metal_device;
 struct metal_pipeline;          /* a compiled kernel, owned by its device */
@@ -83,6 +85,12 @@ pl_status metal_device_keep(struct metal_device *d, uint32_t keep_s, pl_err *err
  * once and kept: asking again gives the same. */
 pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int32_t *constant,
                              uint32_t n_constants, struct metal_pipeline **out, pl_err *err);
+
+/* Makes kernels without constants on the pool's threads, which the caller may run, so that
+ * metal_pipeline_get finds them. What cannot be made is left for that to say. */
+enum { METAL_MAX_MADE = 32, METAL_MAX_NAME = 40 };
+void metal_pipelines_make(struct metal_device *d, struct thread_pool *pool,
+                          const char name[][METAL_MAX_NAME], uint32_t n);
 uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p);
 
 /* ---- recording ------------------------------------------------------------------------------ */

@@ -177,6 +177,7 @@ pl_status metal_device_open(struct metal_device **out, const char *source, const
     if (log) *log = NULL;
     struct metal_device *d = calloc(1, sizeof *d);
     if (!d) return pl_fail(err, PL_E_MEMORY, "no memory for a device");
+    pthread_mutex_init(&d->archive_lock, NULL);
     pl_status st = PL_OK;
     @autoreleasepool {
         d->device = new_gpu(err);
@@ -244,6 +245,7 @@ void metal_device_close(struct metal_device *d)
         [d->buffers release];
         [d->device release];
     }
+    pthread_mutex_destroy(&d->archive_lock);
     free(d);
 }
 
@@ -403,29 +405,47 @@ static id<MTLFunction> new_function(struct metal_device *d, const char *name,
 /* From the archive or not at all: what is not in it yet is compiled and added. */
 static const MTLPipelineOption fail_on_miss = MTLPipelineOptionFailOnBinaryArchiveMiss;
 
+static id<MTLComputePipelineState> kept_state(struct metal_device *d,
+                                              MTLComputePipelineDescriptor *descriptor)
+{
+    NSError *unkept = nil;
+    if (!d->archive) return nil;
+    [descriptor setBinaryArchives:[NSArray arrayWithObject:d->archive]];
+    pthread_mutex_lock(&d->archive_lock);
+    id<MTLComputePipelineState> state =
+        [d->device newComputePipelineStateWithDescriptor:descriptor
+                                                 options:fail_on_miss
+                                              reflection:NULL
+                                                   error:&unkept];
+    pthread_mutex_unlock(&d->archive_lock);
+    return state;
+}
+
+static void keep_state(struct metal_device *d, MTLComputePipelineDescriptor *descriptor)
+{
+    NSError *unkept = nil;
+    if (!d->archive) return;
+    pthread_mutex_lock(&d->archive_lock);
+    d->is_archive_changed |=
+        [d->archive addComputePipelineFunctionsWithDescriptor:descriptor error:&unkept];
+    pthread_mutex_unlock(&d->archive_lock);
+}
+
+/* Any thread: what takes long is not under the lock. */
 static id<MTLComputePipelineState> new_state(struct metal_device *d, id<MTLFunction> function,
                                              NSError **error)
 {
     MTLComputePipelineDescriptor *descriptor = [[MTLComputePipelineDescriptor alloc] init];
-    NSError *unkept = nil;
     [descriptor setComputeFunction:function];
     [descriptor setThreadGroupSizeIsMultipleOfThreadExecutionWidth:YES];
-    id<MTLComputePipelineState> state = nil;
-    if (d->archive) {
-        [descriptor setBinaryArchives:[NSArray arrayWithObject:d->archive]];
-        state = [d->device newComputePipelineStateWithDescriptor:descriptor
-                                                         options:fail_on_miss
-                                                      reflection:NULL
-                                                           error:&unkept];
-        if (!state)
-            d->is_archive_changed |=
-                [d->archive addComputePipelineFunctionsWithDescriptor:descriptor error:&unkept];
-    }
-    if (!state)
+    id<MTLComputePipelineState> state = kept_state(d, descriptor);
+    if (!state) {
         state = [d->device newComputePipelineStateWithDescriptor:descriptor
                                                          options:MTLPipelineOptionNone
                                                       reflection:NULL
                                                            error:error];
+        if (state) keep_state(d, descriptor);
+    }
     [descriptor release];
     return state;
 }
@@ -437,13 +457,29 @@ static void write_key(char key[MAX_KEY], const char *name, const int32_t *consta
         at += snprintf(key + at, (size_t)(MAX_KEY - at), " %d", (int)constant[i]);
 }
 
+static struct metal_pipeline *find_pipeline(const struct metal_device *d, const char *key)
+{
+    for (struct metal_pipeline *p = d->pipeline; p; p = p->next)
+        if (!strcmp(p->key, key)) return p;
+    return NULL;
+}
+
+static void keep_pipeline(struct metal_device *d, struct metal_pipeline *p)
+{
+    PL_LOG(DEBUG, "metal", "kernel %s threads=%u width=%u static_bytes=%u", p->key,
+           metal_pipeline_max_threads(p), (uint32_t)[p->state threadExecutionWidth],
+           (uint32_t)[p->state staticThreadgroupMemoryLength]);
+    p->next = d->pipeline;
+    d->pipeline = p;
+}
+
 pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int32_t *constant,
                              uint32_t n_constants, struct metal_pipeline **out, pl_err *err)
 {
     char key[MAX_KEY];
     write_key(key, name, constant, n_constants);
-    for (*out = d->pipeline; *out; *out = (*out)->next)
-        if (!strcmp((*out)->key, key)) return PL_OK;
+    *out = find_pipeline(d, key);
+    if (*out) return PL_OK;
 
     struct metal_pipeline *p = calloc(1, sizeof *p);
     if (!p) return pl_fail(err, PL_E_MEMORY, "no memory for a kernel");
@@ -460,12 +496,45 @@ pl_status metal_pipeline_get(struct metal_device *d, const char *name, const int
         return st;
     }
     memcpy(p->key, key, sizeof key);
-    PL_LOG(DEBUG, "metal", "kernel %s threads=%u width=%u static_bytes=%u", key,
-           metal_pipeline_max_threads(p), (uint32_t)[p->state threadExecutionWidth],
-           (uint32_t)[p->state staticThreadgroupMemoryLength]);
-    p->next = d->pipeline;
-    d->pipeline = *out = p;
+    keep_pipeline(d, p);
+    *out = p;
     return PL_OK;
+}
+
+struct making {
+    struct metal_device *device;
+    struct metal_pipeline *made[METAL_MAX_MADE];
+    uint32_t n;
+};
+
+static void make_share(void *arg, uint32_t member, uint32_t n_threads)
+{
+    const struct making *m = arg;
+    @autoreleasepool {
+        for (uint32_t i = member; i < m->n; i += n_threads) {
+            NSError *error = nil;
+            id<MTLFunction> function = new_function(m->device, m->made[i]->key, NULL, 0, &error);
+            if (function) m->made[i]->state = new_state(m->device, function, &error);
+            [function release];
+        }
+    }
+}
+
+void metal_pipelines_make(struct metal_device *d, struct thread_pool *pool,
+                          const char name[][METAL_MAX_NAME], uint32_t n)
+{
+    struct making m = { .device = d };
+    for (uint32_t i = 0; i < n && m.n < METAL_MAX_MADE; i++) {
+        struct metal_pipeline *p = find_pipeline(d, name[i]) ? NULL : calloc(1, sizeof *p);
+        if (!p) continue;
+        snprintf(p->key, sizeof p->key, "%s", name[i]);
+        m.made[m.n++] = p;
+    }
+    if (m.n) thread_pool_run(pool, make_share, &m);
+    for (uint32_t i = 0; i < m.n; i++) {
+        if (m.made[i]->state) keep_pipeline(d, m.made[i]);
+        else free(m.made[i]);       /* metal_pipeline_get says why */
+    }
 }
 
 uint32_t metal_pipeline_max_threads(const struct metal_pipeline *p)

@@ -8,6 +8,7 @@
 
 #import <Foundation/Foundation.h>
 #import <Metal/Metal.h>
+#include <pthread.h>
 
 #include "backend/metal/device.h"
 #include "backend/metal/keep_alive.h"
@@ -69,6 +70,7 @@ struct metal_device {
     id<MTLBinaryArchive> archive;   /* nil: compiled kernels are not kept */
     NSString *archive_path;
     bool is_archive_changed;
+    pthread_mutex_t archive_lock;   /* of the three above, while kernels are made */
     NSMutableArray *buffers;
     uint64_t n_bytes;               /* of them */
     struct metal_pipeline *pipeline;

@@ -67,12 +67,27 @@ static void pack_share(void *arg, uint32_t id, uint32_t n_threads)
     }
 }
 
+/* All of a format, beside each other: the compiler takes its time over each. */
+static void make_kernels(struct metal_backend *b, const char *format)
+{
+    char name[METAL_MAX_MADE][METAL_MAX_NAME];
+    uint32_t n = 0;
+    for (int i = 1; i <= MAX_FRAGMENTS; i++)
+        snprintf(name[n++], sizeof *name, "product_%s_%d", format, i);
+    for (int i = 1; i <= FEW_COLUMNS; i++)
+        snprintf(name[n++], sizeof *name, "product_few_%s_%d", format, i);
+    snprintf(name[n++], sizeof *name, "embed_%s", format);
+    if (b->has_tensors) snprintf(name[n++], sizeof *name, "product_tensor_%s", format);
+    metal_pipelines_make(b->device, b->pool, name, n);
+}
+
 /* The kernels of a format, when the first matrix of it comes. */
 static pl_status get_kernels(struct metal_backend *b, enum fragment_format format, pl_err *err)
 {
     const char *name = fragment_format_name(format);
     char text[32];
     if (b->kernel.embed[format]) return PL_OK;
+    make_kernels(b, name);
     if (b->has_tensors) {
         snprintf(text, sizeof text, "product_tensor_%s", name);
         const pl_status st =

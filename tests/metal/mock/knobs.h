@@ -20,7 +20,8 @@ struct mock_knobs {
     uint32_t n_waited;
     uint64_t ns_per_thread, most_ns, now_ns;        /* now: the GPU's clock */
     struct rng schedule;            /* which command buffer runs next */
-    uint32_t n_objects, n_queues, n_commands, most_in_flight;
+    _Atomic uint32_t n_objects;     /* also made by threads of a pool */
+    uint32_t n_queues, n_commands, most_in_flight;
 };
 
 extern struct mock_knobs knobs;

@@ -608,6 +608,32 @@ static void warnings_and_limits_are_logged(void **state)
     assert_int_equal(mock_n_objects(), 0);
 }
 
+/* Beside each other: those that are there once, those that are not left to metal_pipeline_get. */
+static void kernels_are_made_on_threads(void **state)
+{
+    (void)state;
+    static const char names[][METAL_MAX_NAME] = { "add", "no_such_kernel", "add", "twice" };
+    struct thread_pool *pool;
+    struct metal_pipeline *first, *again;
+    struct said said = { "" };
+    pl_err err;
+    if (thread_pool_open(&pool, 3, &err)) fail_msg("%s", err.text);
+    struct metal_device *d = open_device(NULL);
+    assert_int_equal(metal_pipeline_get(d, "add", NULL, 0, &first, &err), PL_OK);
+    pl_set_log(hear, &said, PL_LOG_DEBUG);
+    metal_pipelines_make(d, pool, names, 4);
+    assert_int_equal(metal_pipeline_get(d, "add", NULL, 0, &again, &err), PL_OK);
+    assert_ptr_equal(again, first);
+    assert_int_equal(metal_pipeline_get(d, "no_such_kernel", NULL, 0, &again, &err),
+                     PL_E_UNSUPPORTED);
+    pl_set_log(NULL, NULL, PL_LOG_ERROR);
+    assert_null(strstr(said.text, "kernel add"));
+    assert_non_null(strstr(said.text, "kernel twice threads="));
+    metal_device_close(d);
+    thread_pool_close(pool);
+    assert_int_equal(mock_n_objects(), 0);
+}
+
 static void compiled_kernels_are_kept_and_damage_is_survived(void **state)
 {
     (void)state;
@@ -736,6 +762,7 @@ int main(void)
         cmocka_unit_test(a_gpu_that_is_not_there_is_told),
         cmocka_unit_test(what_does_not_compile_is_told_in_full),
         cmocka_unit_test(warnings_and_limits_are_logged),
+        cmocka_unit_test(kernels_are_made_on_threads),
         cmocka_unit_test(compiled_kernels_are_kept_and_damage_is_survived),
         cmocka_unit_test(only_kernels_that_were_missing_are_written),
         cmocka_unit_test(misuse_is_found),
