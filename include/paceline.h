@@ -472,6 +472,10 @@ typedef struct pl_event {
 PL_API pl_status pl_submit(pl_engine *engine, const pl_request *request, pl_stream **out,
                            pl_err *err);
 
+/* Whether the queue has a place now, so that a full one is told before a prompt is made. Fails as
+ * pl_submit would, and is counted so. Any thread. */
+PL_API pl_status pl_queue_check(pl_engine *engine, pl_err *err);
+
 /* Takes the next event; false: none yet. One consumer thread per stream. */
 PL_API bool pl_stream_next(pl_stream *stream, pl_event *out);
 
@@ -597,6 +601,8 @@ typedef struct pl_stats {
     uint64_t n_queued_tokens;
     uint32_t n_pages_used, n_pages_cached, n_pages_total; /* cached: reusable, free on demand */
     double reply_tokens_per_s;  /* over the last seconds */
+    double queue_gap_s;         /* between two that leave the queue for a slot, lately, while more
+                                 * wait; 0: none has waited */
     pl_histogram ttft, inter_token, queue, prefill, decode, end_to_end;
     pl_operation operation[PL_OPERATIONS_MAX]; /* pl_params.time_operations; else none */
     uint32_t n_operations;      /* in the order they were first seen: later ones come last */

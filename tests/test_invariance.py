@@ -24,7 +24,7 @@ def test_nor_where_streams_have_states(build_dir, tmp_path, arch):
 
 @pytest.mark.parametrize("arch", ["llama", "gemma3", "qwen35", "deepseek2"])
 def test_nor_on_pages_that_run_short(build_dir, tmp_path, arch):
-    """Pages of all positions, of windows, of latents, and states: streams are paused and resumed."""
+    """Pages of all positions, of windows, of latents; and states. Streams are paused."""
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch)
     program = build_dir / "tests" / "test_engine_pause"
     done = subprocess.run([program, path], capture_output=True, text=True)

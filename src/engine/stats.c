@@ -107,6 +107,15 @@ static double reply_rate(struct stats *s, uint64_t now_ns)
     return (double)window_tokens(s) / (seconds > 0.5 ? seconds : 0.5);
 }
 
+/* The mean of about the last ten. */
+void stats_left_queue(struct stats *s, uint64_t now_ns, uint32_t n, bool has_more)
+{
+    const double gap_s = (double)(now_ns - s->left_queue_ns) * 1e-9 / (n ? n : 1);
+    double *mean = &s->now.queue_gap_s;
+    if (n && s->left_queue_ns) *mean = *mean > 0 ? 0.9 * *mean + 0.1 * gap_s : gap_s;
+    if (n || !has_more) s->left_queue_ns = has_more ? now_ns : 0;
+}
+
 static void accumulate(pl_histogram *h)
 {
     for (uint32_t i = 1; i < h->n_bounds; i++) h->count[i] += h->count[i - 1];

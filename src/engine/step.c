@@ -138,6 +138,9 @@ static void admit(struct pl_engine *e, const struct step *step)
     if (step->n_paused) count_paused(e, step->n_paused);
     if (!step->n_admitted) return;
     const uint64_t now_ns = clock_ns();
+    stats_lock(&e->stats);
+    stats_left_queue(&e->stats, now_ns, step->n_admitted, scheduler_n_waiting(e->scheduler) > 0);
+    stats_unlock(&e->stats);
     for (uint32_t i = 0; i < step->n_admitted; i++) {
         struct pl_stream *s = stream_of(step->admitted[i]);
         s->admitted_ns = now_ns;
@@ -239,6 +242,7 @@ static void post_stats(struct pl_engine *e)
     pl_stats *now = &e->stats.now;
     now->n_running = scheduler_n_running(e->scheduler);
     now->n_paused = scheduler_n_paused(e->scheduler);
+    if (!scheduler_n_waiting(e->scheduler)) e->stats.left_queue_ns = 0;
     now->n_pages_total = kv.n_pages;
     now->n_pages_used = kv.n_held;
     now->n_pages_cached = kv.n_cached;

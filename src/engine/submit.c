@@ -300,6 +300,15 @@ PL_API pl_status pl_submit(pl_engine *e, const pl_request *r, pl_stream **out, p
     return engine_submit(e, r, &(struct prompt_job){ .has_reply = true }, out, err);
 }
 
+PL_API pl_status pl_queue_check(pl_engine *e, pl_err *err)
+{
+    pthread_mutex_lock(&e->lock);
+    const pl_status st = find_place(e, 0, err);
+    pthread_mutex_unlock(&e->lock);
+    if (st) count(e, PLACE_NEW, st);
+    return st;
+}
+
 PL_API const pl_token_prob *pl_stream_prompt_logprob(const pl_stream *s, size_t position,
                                                      float *logprob)
 {

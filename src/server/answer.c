@@ -8,7 +8,7 @@
 
 #include "server/answer_error.h"
 
-/* One request leaves a slot about this often, at the mean pace so far. */
+/* One request leaves the queue about this often, lately; or a slot, at the mean pace so far. */
 static unsigned retry_after_s(struct exchange *x)
 {
     pl_engine *engine = server_engine(x);
@@ -18,7 +18,8 @@ static unsigned retry_after_s(struct exchange *x)
     const pl_histogram *all = &stats.end_to_end, *waiting = &stats.queue;
     double in_slot_s = all->n ? all->sum_s / (double)all->n : 1;
     if (waiting->n) in_slot_s -= waiting->sum_s / (double)waiting->n;
-    const double s = in_slot_s / pl_engine_plan(engine)->n_streams;
+    const double s = stats.queue_gap_s > 0 ? stats.queue_gap_s
+                                           : in_slot_s / pl_engine_plan(engine)->n_streams;
     return !(s > 1) ? 1 : s > 300 ? 300 : (unsigned)(s + 0.5);
 }
 

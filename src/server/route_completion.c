@@ -206,7 +206,8 @@ static bool begin(struct exchange *x, struct completion *c, const json_t *body,
     c->request.tools = NULL;
     c->stops = stops_of(&c->request);
     choose_seed(c);
-    pl_status st = prompts_read(c, &err);
+    pl_status st = pl_queue_check(c->engine, &err);
+    if (!st) st = prompts_read(c, &err);
     if (!st) st = submit_all(c, &err);
     if (!st && c->dialect->keep) c->dialect->keep(c, body);
     if (!st) let_go_of_body(c);

@@ -135,7 +135,7 @@ static void test_replies_are_those_of_streams_alone(void **state)
     uint64_t n_pauses = 0, n_recomputed = 0;
     for (uint32_t variant = 0; variant < 8; variant++) {
         const pl_params params = {
-            .backend = variant & 1 ? "ahead" : "cpu", .n_threads = 1 + (variant == 6),
+            .backend = variant & 1 ? "ahead" : "cpu", .n_threads = 1,
             .kv_tokens = POOL, .ctx_tokens = POOL, .n_streams = variant & 4 ? 5 : 14,
             .step_tokens = 48, .prefill_tokens = variant & 4 ? 16 : 32,
             .no_prefix_cache = variant & 2

@@ -80,11 +80,13 @@ static void test_a_place_is_given_back_at_once(void **state)
         waiting = submit(e, &request);
         assert_int_equal(n_queued(e), 1);
         assert_busy(e, &request, "1 requests wait for a slot; at most 1 may");
+        assert_int_equal(pl_queue_check(e, NULL), PL_E_BUSY);
         if (i % 2) pl_stream_cancel(waiting);
         if (i % 4) pl_stream_cancel(waiting);   /* twice: one place */
         if (i % 2) assert_int_equal(n_queued(e), 0);
         pl_stream_close(waiting);
         assert_int_equal(n_queued(e), 0);
+        assert_int_equal(pl_queue_check(e, NULL), PL_OK);
     }
     waiting = submit(e, &request);
     open_gate(&gate);
@@ -95,6 +97,7 @@ static void test_a_place_is_given_back_at_once(void **state)
     assert_int_equal(r.usage.n_cached, 16);
     pl_stats_read(e, &stats);
     assert_int_equal(stats.n_finished[PL_FINISH_CANCELLED], 40);
+    assert_int_equal(stats.n_rejected_busy, 80);
     assert_int_equal(stats.n_prompt_tokens, 40);    /* of the two that ran */
     assert_int_equal(stats.n_cached_tokens, 16);
     assert_int_equal(stats.n_prefill_step_tokens, 24);

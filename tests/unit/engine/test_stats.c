@@ -88,12 +88,32 @@ static void test_rate(void **state)
     stats_close(&s);
 }
 
+/* One every two seconds, then one a second; what passed while nobody waited is no gap. */
+static void test_the_gap_between_those_who_leave_the_queue(void **state)
+{
+    (void)state;
+    struct stats s;
+    uint64_t now = 1000 * second_ns;
+    assert_int_equal(stats_open(&s, NULL), PL_OK);
+    stats_left_queue(&s, now, 1, true);
+    assert_true(s.now.queue_gap_s == 0);
+    for (int i = 0; i < 5; i++) stats_left_queue(&s, now += 2 * second_ns, 1, true);
+    assert_true(fabs(s.now.queue_gap_s - 2) < 1e-9);
+    for (int i = 0; i < 60; i++) stats_left_queue(&s, now += 2 * second_ns, 2, true);
+    assert_true(fabs(s.now.queue_gap_s - 1) < 0.01);
+    stats_left_queue(&s, now += second_ns, 1, false);
+    stats_left_queue(&s, now += 100 * second_ns, 1, true);
+    assert_true(fabs(s.now.queue_gap_s - 1) < 0.01);
+    stats_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histogram_is_cumulative),
         cmocka_unit_test(test_operations),
         cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_the_gap_between_those_who_leave_the_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
