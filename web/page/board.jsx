@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { Plot } from "./plot.jsx";
 import { samples, watchSamples } from "./samples.js";
 import { useSource } from "./source.js";
+import { theme } from "./theme.js";
 
 const share = (a, b) => (b ? (100 * a) / b : null);
 
@@ -28,16 +29,18 @@ const PLOTS = [
 const number = (v, digits = 0) =>
   (v === null || v === undefined ? "–" : v.toLocaleString("en", { maximumFractionDigits: digits }));
 
+const withUnit = (text, unit) => (text === "–" ? text : `${text} ${unit}`);
+
 const TILES = [
   ["Reply tokens a second", (p) => number(p.reply, 1)],
   ["Prompt tokens a second", (p) => number(p.prompt, 1)],
   ["Running", (p) => `${number(p.running)} of ${number(p.slots)}`],
   ["Queued", (p) => number(p.queued)],
-  ["KV used", (p) => `${number(share(p.used, p.pages))} %`],
-  ["To the first token", (p) => `${number(p.first50)} ms`],
+  ["KV used", (p) => withUnit(number(share(p.used, p.pages)), "%")],
+  ["To the first token", (p) => withUnit(number(p.first50), "ms")],
   ["Finished", (p) => number(p.finished)],
   ["Refused", (p) => number(p.rejected)],
-  ["Memory", (p) => `${number(p.memory / 2 ** 30, 2)} GiB`],
+  ["Memory", (p) => withUnit(number(p.memory && p.memory / 2 ** 30, 2), "GiB")],
 ];
 
 const progressOf = (s) => (s.state === "prefill" ? s.n_prompt_tokens_processed / s.n_prompt_tokens
@@ -62,6 +65,7 @@ function Slots({ slots }) {
 
 export function Board() {
   useSource(samples);
+  useSource(theme);
   useEffect(watchSamples, []);
   const { points, slots, problem } = samples;
   const last = points.at(-1) ?? {};
@@ -69,7 +73,8 @@ export function Board() {
     {problem && <p class="error" role="alert">{problem}</p>}
     <dl class="tiles">{TILES.map(([name, of]) => <div key={name}>
       <dt>{name}</dt><dd>{points.length ? of(last) : "–"}</dd></div>)}</dl>
-    <div class="plots">{PLOTS.map((plot) => <Plot key={plot.title} {...plot} points={points} />)}
+    <div class="plots">{PLOTS.map((plot) => <Plot key={`${plot.title} ${theme.version}`} {...plot}
+      points={points} />)}
     </div>
     {slots.length > 0 && <Slots slots={slots} />}
   </main>;

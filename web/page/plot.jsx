@@ -1,8 +1,8 @@
-// A plot of points over time. What it shows is also said in words, for who does not see it.
+// A plot of points over time, in the colours of when it was made. What it shows is also said in words, for who does not see it.
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { colour, theme } from "./theme.js";
+import { colour } from "./theme.js";
 
 const HEIGHT = 190;
 
@@ -17,7 +17,7 @@ function optionsOf(series, unit) {
   return {
     width: 300, height: HEIGHT, legend: { live: false }, cursor: { y: false },
     scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-    axes: [axis({ values: (_, at) => at.map(timeOf), space: 80 }), axis({ size: 56, values: (_, at) => at.map((v) => `${v}${unit}`) })],
+    axes: [axis({ values: (_, at) => at.map(timeOf), space: 80, size: 30 }), axis({ size: 56, values: (_, at) => at.map((v) => `${v}${unit}`) })],
     series: [{}, ...series.map(({ label, hue }) => ({ label, width: 2, points: { show: false },
       stroke: () => colour(hue) }))],
   };
@@ -31,10 +31,8 @@ export function Plot({ title, unit = "", series, points }) {
       width: Math.max(200, figure.current.clientWidth) });
     const observer = new ResizeObserver(() => requestAnimationFrame(fit));
     observer.observe(figure.current);
-    const stop = theme.subscribe(() => made.redraw(false));
     chart.current = made;
     return () => {
-      stop();
       observer.disconnect();
       made.destroy();
     };

@@ -121,7 +121,10 @@ function endReply(session, pane, error) {
 }
 
 function takeChunk(session, panes, run, chunk) {
-  run.id = chunk.id;
+  if (!run.id) {
+    run.id = chunk.id;      // from now on those can be cancelled that were stopped before
+    panes.forEach((pane, i) => runs.get(pane) !== run && cancelChoice(run, i));
+  }
   for (const choice of chunk.choices) {
     const pane = panes[choice.index];
     const reply = pane.messages.at(-1);
@@ -211,6 +214,10 @@ export function sendResults(pane, results) {
   return run(open.session, [pane]);
 }
 
+function cancelChoice({ id }, choice) {
+  request(`v1/chat/completions/${id}/cancel`, { body: { choice } }).catch(() => {});
+}
+
 // One of several replies to a request is ended by the server; the last of them with the connection.
 export function stop(pane) {
   const one = runs.get(pane);
@@ -218,9 +225,8 @@ export function stop(pane) {
   const isLast = one.panes.every((p) => p === pane || runs.get(p) !== one);
   endReply(one.session, pane, null);
   open.tell();
-  if (isLast || !one.id) one.abort.abort();
-  else request(`v1/chat/completions/${one.id}/cancel`, {
-    body: { choice: one.panes.indexOf(pane) } }).catch(() => {});
+  if (isLast) one.abort.abort();
+  else if (one.id && !one.abort.signal.aborted) cancelChoice(one, one.panes.indexOf(pane));
 }
 
 export function stopAll(session = open.session) {
