@@ -98,6 +98,15 @@ apt_want_tests() {
     apt_need clang "fuzzing"
     apt_need man-db "manual pages are read as man(1) reads them"
     apt_need python3-dev "the Python package of the library is compiled"
+    # HAProxy itself is unpacked: installing it would start a service
+    local library haproxy=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/haproxy/usr/sbin/haproxy
+    if ! command -v haproxy > /dev/null && ! "$haproxy" -v > /dev/null 2>&1; then
+        apt_refresh
+        for library in $(apt-cache depends haproxy |
+            sed -n 's/.*Depends: \(lib[a-z]*\(lua\|opentracing\)[^ ]*\)$/\1/p'); do
+            apt_need "$library" "of HAProxy, which a test puts before three servers"
+        done
+    fi
     apt_need lintian "Debian packages are checked"
     apt_need dpkg-dev "likewise: what they depend on"
     apt_need patchelf "the tree that runs anywhere is made with it"
@@ -200,7 +209,7 @@ setup_brew() {
     brew install --quiet "${wanted[@]}" || fail "brew could not install: ${wanted[*]}"
 }
 
-# ---- Prometheus for the tests ----------------------------------------------------------------
+# ---- Prometheus and HAProxy for the tests ----------------------------------------------------
 
 # unpack PACKAGE WHY PROGRAM...: Debian's package is unpacked, not installed: installing it would
 # start a service.
@@ -209,7 +218,8 @@ unpack() {
     local folder=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/$package
     shift 2
     for program; do
-        command -v "$program" > /dev/null || [ -x "$folder/usr/bin/$program" ] || is_there=false
+        command -v "$program" > /dev/null || [ -x "$folder/usr/bin/$program" ] ||
+            [ -x "$folder/usr/sbin/$program" ] || is_there=false
     done
     $is_there && return
     apt_refresh
@@ -274,7 +284,10 @@ setup_cuda() {
 
 if command -v apt-get > /dev/null; then
     setup_apt
-    if $tests; then setup_prometheus; fi
+    if $tests; then
+        setup_prometheus
+        unpack haproxy "three servers are tested behind it" haproxy
+    fi
 elif [ "$(uname -s)" = Darwin ]; then
     setup_brew
 else

@@ -429,6 +429,58 @@ static void a_port_in_use_is_said(void **state)
     close_fixture(&f);
 }
 
+/* ---- what balancers are told ---------------------------------------------------------------- */
+
+/* A port that was free a moment ago. */
+static uint16_t some_port(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof address;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void assert_agent_says(uint16_t port, const char *want)
+{
+    char line[128] = "";
+    size_t n = 0;
+    const int fd = http_connect(port);
+    for (ssize_t got; n < sizeof line - 1 && (got = read(fd, line + n, sizeof line - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(fd);
+    assert_string_equal(line, want);
+}
+
+static void balancers_are_told(void **state)
+{
+    struct server_params params = params_of_test();
+    struct server *loading = NULL;
+    pl_err err = { 0 };
+    (void)state;
+    params.agent_port = some_port();
+    if (server_open(&loading, &params, &err)) fail_msg("%s", err.text);
+    assert_agent_says(params.agent_port, "down #loading\n");
+    const int idle = http_connect(params.agent_port);   /* is told, and holds nothing up */
+    server_close(loading);
+    close(idle);
+
+    params.agent_port = some_port();
+    struct fixture f = open_with(&params, 4, 16);
+    for (int i = 0; i < 50; i++) assert_agent_says(params.agent_port, "up ready 100% maxconn:6\n");
+    server_drain(f.server);
+    assert_agent_says(params.agent_port, "drain\n");
+    close_fixture(&f);
+
+    params.agent_host = "no.such.host.invalid";
+    assert_int_equal(server_open(&loading, &params, &err), PL_E_PARAM);
+    assert_null(loading);
+    assert_non_null(strstr(err.text, "--agent-host no.such.host.invalid"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +499,7 @@ int main(void)
         cmocka_unit_test(a_dead_engine_is_cut_off),
         cmocka_unit_test(closing_waits_for_what_is_prepared),
         cmocka_unit_test(a_port_in_use_is_said),
+        cmocka_unit_test(balancers_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
