@@ -8,17 +8,11 @@
 #include "backend/cpu/kernels/x86/product_avx512.h"
 #include "backend/cpu/kernels/x86/tiles_amx.h"
 
-#ifndef AMX_PASS
-#define AMX_PASS 64
-#endif
-#ifndef AMX_PANELS
-#define AMX_PANELS 4
-#endif
 enum {
     TILE_COLS = 16,
-    MAX_PASS = AMX_PASS,              /* columns that go through the panels together */
+    MAX_PASS = 64,              /* columns that go through the panels together */
     MAX_TILES = MAX_PASS / TILE_COLS,
-    PANELS_TOGETHER = AMX_PANELS,
+    PANELS_TOGETHER = 4,
 };
 
 struct pass {

@@ -2,15 +2,15 @@
  * for many columns. Layouts and the chain of floats: panel_layout.h.
  *
  * A scale belongs to 32 k and a column's own to as many, so sums leave the unit every 32 k: a tile
- * of 16 columns' is stored for every 8192 multiply-adds, which the float chain then reads. A step is
- * a strip of up to eight blocks of one panel; while the unit multiplies a tile of columns, the next
- * strip's weights are unpacked and the sums that were stored for the last tile get their floats: a
- * column's chain runs through the strip in a register. Up to four neighbouring panels go strip by
- * strip together, so that activations are read from the first-level cache.
+ * of 16 columns' is stored for every 8192 multiply-adds, which the float chain then reads. A step
+ * is a strip of up to eight blocks of one panel; while the unit multiplies a tile of columns, the
+ * next strip's weights are unpacked and the sums that were stored for the last tile get their
+ * floats: a column's chain runs through the strip in a register. Up to four neighbouring panels go
+ * strip by strip together, so that activations are read from the first-level cache.
  *
  * Operations of the vector unit per 16 rows x 32 x column: 3, with a minimum 4, where VNNI has 10
  * and 11, for signed quanta are multiplied as they are (VNNI's are + 128, and the column's `start`
- * takes that back: the same sum). What a strip costs to unpack is shared by all columns of the pass. */
+ * takes that back: the same sum). What a strip costs to unpack all columns of the pass share. */
 #include "backend/cpu/panels/panel_layout.h"
 #include "backend/cpu/kernels/x86/passes_amx.h"
 #include "backend/cpu/kernels/x86/unpack_32_avx512.h"

@@ -43,8 +43,8 @@ struct wide_scratch {
 
 /* ---- weights -------------------------------------------------------------------------------- */
 
-/* Where bytes of a lane come from: row `r` in both 16-bit halves, as their low bytes or as their high
- * ones, the others zero. */
+/* Where bytes of a lane come from: row `r` in both 16-bit halves, as their low bytes or as their
+ * high ones, the others zero. */
 #define IN_LOW(r) (int)(0x80008000u | (unsigned)(r) << 16 | (r))
 #define IN_HIGH(r) (int)(0x00800080u | (unsigned)(r) << 24 | (unsigned)(r) << 8)
 #define OF_ROWS(place)                                                                             \
