@@ -212,8 +212,8 @@ PL_API void pl_close(pl_engine *engine);
 
 PL_API const pl_plan *pl_engine_plan(const pl_engine *engine);
 
-/* What this machine can do at most, measured in about a second: multiply-adds a second, of int8 by a
- * CPU's best vector instructions or of halves by a GPU's matrix unit; of int8 by the CPU's own
+/* What this machine can do at most, measured in about a second: multiply-adds a second, of int8 by
+ * a CPU's best vector instructions or of halves by a GPU's matrix unit; of int8 by the CPU's own
  * matrix unit (0: none that this engine uses); and bytes read from memory. */
 typedef struct pl_machine {
     char cpu_name[96];

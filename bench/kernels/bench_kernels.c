@@ -89,7 +89,7 @@ static int usage(void)
             "  --isa      most capable instruction set to use: scalar, avx2, ...\n"
             "  --only     kernels whose name contains this, as \"Q4_K\"\n"
             "  --k        row length of the products, a multiple of 256 up to 65536 (1536)\n"
-            "  --mib      panels that are to come from memory, up to 16384 (128): more than caches\n"
+            "  --mib      panels that are to come from memory, up to 16384 (128)\n"
             "  --ms       least time a figure, up to 10000 (50)\n"
             "  --json     one JSON object a line\n");
     return 2;

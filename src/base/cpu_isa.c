@@ -44,8 +44,8 @@ static uint64_t saved_state(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* Linux gives a process the room that tiles take only if it asks: ARCH_REQ_XCOMP_PERM, of
- * XFEATURE_XTILEDATA. What it has been given it keeps, and its threads have it, too. */
+/* Linux gives a process the room that tiles take only if it asks (0x1023, of state 18). What it has
+ * been given it keeps, and its threads have it, too. */
 static bool may_use_tiles(void)
 {
 #if defined(__linux__)

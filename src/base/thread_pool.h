@@ -3,7 +3,8 @@
  * The caller of thread_pool_run is member 0 and works too. Between runs the others spin for a
  * moment and then park: an idle pool uses no processor time. Where the OS allows, members are
  * pinned to a core each, if there is one for every core that the process may use: a smaller team
- * would meet other processes on the cores it chose. The caller is pinned only if it asks to be. One thread at a time may run a pool.
+ * would meet other processes on the cores it chose. The caller is pinned only if it asks to be.
+ * One thread at a time may run a pool.
  *
  * On an oversubscribed machine a spinning member yields after a bounded number of rounds. */
 #ifndef BASE_THREAD_POOL_H

@@ -115,8 +115,8 @@ static json_t *row_json(const struct bench *b, const struct bench_row *r)
     json_t *row = json_pack(
         "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:s s:f s:f s:f}", "streams",
         (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->run.n_prompt, "gen_tokens",
-        (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s",
-        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
+        (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s", r->prefill_tok_s,
+        "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
         s.gmac_s, "mac_share", s.mac_share, "mac_limit", s.is_of_matrix ? "matrix" : "vector",
         "read_share", s.read_share, "limit_tok_s", s.limit_tok_s, "share_of_limit", s.share);
     if (r->n_operations) json_object_set_new(row, "operation_ms", operations_json(r));
@@ -127,7 +127,8 @@ static json_t *machine_json(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->run.engine);
     return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f s:f}", "cpu",
-                     p->cpu_name, "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
+                     p->cpu_name, "backend", p->backend, "isa", p->isa, "threads",
+                     (json_int_t)p->n_threads,
                      "model", p->model_name, "quantisation", p->quantisation, "cache_type_k",
                      p->cache_type_k, "cache_type_v", p->cache_type_v, "step_weight_bytes",
                      (json_int_t)p->step_weight_bytes, "kv_bytes_per_token",
@@ -153,8 +154,7 @@ static void print_head(const struct bench *b)
            p->model_name, p->quantisation, p->cpu_name, p->isa, p->n_threads, p->cache_type_k,
            p->cache_type_v, b->machine.macs_per_s * 1e-9, matrix,
            b->machine.read_bytes_per_s * 1e-9, (double)p->step_macs_per_token * 1e-9,
-           step_weight_bytes(p, 1) * 1e-9, b->run.n_prompt,
-           b->run.n_gen);
+           step_weight_bytes(p, 1) * 1e-9, b->run.n_prompt, b->run.n_gen);
 }
 
 static void print_row(const struct bench *b, const struct bench_row *r)

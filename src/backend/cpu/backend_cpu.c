@@ -169,7 +169,7 @@ static struct workspace scratch_of(struct cpu_backend *b)
         workspace_want(&w, "attention", n_cols * sizeof *g->group, &g->group);
     }
     workspace_want(&w, phases, b->max_phases * sizeof *b->phase, &b->phase);
-    workspace_want(&w, phases, n_threads * sizeof *b->shares, &b->shares);
+    workspace_want(&w, phases, n_threads * sizeof *b->lots, &b->lots);
     if (d->n_experts) want_experts(&w, b);
     if (d->mixer.n_taps) want_mixers(&w, b);
     return w;

@@ -18,7 +18,7 @@
 #include "backend/op_timing.h"
 #include "backend/pack/pack_cache.h"
 #include "base/memory.h"
-#include "base/shares.h"
+#include "base/lots.h"
 #include "base/thread_pool.h"
 
 struct vector {
@@ -145,7 +145,7 @@ struct cpu_backend {
 
     struct batch batch;
     struct phase *phase;            /* (max_phases) */
-    struct share *shares;           /* (n_threads) of the phase that runs */
+    struct lot *lots;           /* (n_threads) of the phase that runs */
     uint32_t n_phases, max_phases;
     struct {
         uint32_t h, att, ff;        /* phases that quantise these: readers say in which forms */

@@ -46,7 +46,6 @@ static void fill_avx512vnni(struct cpu_kernels *k)
 static void fill_amx(struct cpu_kernels *k)
 {
     cpu_product_kquant_amx(k);
-    cpu_product_32_amx(k);
     k->rate_matrix = rate_tiles_amx;
 }
 

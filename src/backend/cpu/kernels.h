@@ -201,7 +201,6 @@ void cpu_product_floats_avx512(struct cpu_kernels *k);
 void cpu_vector_avx512(struct cpu_kernels *k);
 void cpu_attention_avx512(struct cpu_kernels *k);
 void cpu_product_kquant_amx(struct cpu_kernels *k);
-void cpu_product_32_amx(struct cpu_kernels *k);
 void cpu_product_neon(struct cpu_kernels *k);
 void cpu_product_i8mm(struct cpu_kernels *k);
 void cpu_product_kquant_sme(struct cpu_kernels *k);

@@ -26,12 +26,12 @@ static void run_parts(struct cpu_backend *b, uint32_t phase, uint32_t id)
 {
     const struct phase *p = &b->phase[phase];
     const uint32_t n_threads = b->params.n_threads, n_parts = n_threads * p->parts_a_thread;
-    struct share_walk walk = share_walk_begin(b->shares, n_threads, p->parts_a_thread, phase, id);
+    struct lot_walk walk = lot_walk_begin(b->lots, n_threads, p->parts_a_thread, phase, id);
     if (p->parts_a_thread == 1) {
         p->run(b, p, (struct part){ id, n_parts, id });
         return;
     }
-    for (uint32_t i; share_walk_next(&walk, &i);) p->run(b, p, (struct part){ i, n_parts, id });
+    for (uint32_t i; lot_walk_next(&walk, &i);) p->run(b, p, (struct part){ i, n_parts, id });
 }
 
 static void run_phases(void *arg, uint32_t id, uint32_t n_threads)
@@ -54,7 +54,7 @@ pl_status cpu_submit(struct backend *base, pl_err *err)
 {
     struct cpu_backend *b = (struct cpu_backend *)base;
     (void)err;
-    shares_clear(b->shares, b->params.n_threads);
+    lots_clear(b->lots, b->params.n_threads);
     thread_pool_run(b->pool, run_phases, b);
     return PL_OK;
 }

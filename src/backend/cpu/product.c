@@ -10,8 +10,8 @@
 #include "backend/cpu/phase.h"
 #include "backend/cpu/product_slices.h"
 
-/* Of activations: about half of a 1 MB second-level cache. A matrix unit reads them once for several
- * panels, so from further away, too. */
+/* Of activations: about half of a 1 MB second-level cache. A matrix unit reads them once for
+ * several panels, so from further away, too. */
 enum { TILE_BYTES = 500 << 10, WIDE_TILE_BYTES = 1536 << 10 };
 
 static const void *act_of(const struct act *act, enum act_format format, uint32_t col)

@@ -221,9 +221,9 @@ void plan_subject_limits(struct plan_subject *s, enum estimate_backend backend, 
         .memory_bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE),
         .usable_bytes = (double)memory_available(), .memory_source = "available now",
     };
-    s->rates = estimate_backend_is_metal(backend) ? rates_of_metal(macs_per_s, read_bytes_per_s)
-               : backend == ESTIMATE_CPU_MATRIX   ? rates_of_cpu_matrix(macs_per_s, read_bytes_per_s)
-                                                  : rates_of_cpu(macs_per_s, read_bytes_per_s);
+    s->rates = (estimate_backend_is_metal(backend)  ? rates_of_metal
+                : backend == ESTIMATE_CPU_MATRIX ? rates_of_cpu_matrix
+                                                 : rates_of_cpu)(macs_per_s, read_bytes_per_s);
     s->is_this_machine = true;
 }
 
@@ -264,8 +264,10 @@ void plan_subject_give(struct plan_subject *s, const struct plan_given *given)
         const double times = given->macs_per_s / s->rates.macs_per_s;   /* of all its units */
         s->rates.macs_per_s = given->macs_per_s;
         s->rates.expert_macs_per_s *= times;
-        if (estimate_backend_is_cpu(s->machine.backend)) s->rates.attend_macs_per_s = given->macs_per_s;
-        else s->rates.attend_macs_per_s *= times;
+        if (estimate_backend_is_cpu(s->machine.backend))
+            s->rates.attend_macs_per_s = given->macs_per_s;
+        else
+            s->rates.attend_macs_per_s *= times;
         s->rates.lanes_per_s *= times;
     }
     if (given->read_bytes_per_s > 0 || given->macs_per_s > 0)

@@ -1,4 +1,4 @@
-/* How a wide product is cut into passes, for all formats: a few neighbouring panels times up to
+/* How a wide product is cut into passes: a few neighbouring panels times up to
  * MAX_PASS columns, these in tiles of equally many. Where columns fill no whole tiles, tiles
  * overlap: a column in two of them is computed twice, to the same bytes. Include it only from
  * *_amx.c. */
@@ -8,17 +8,11 @@
 #include "backend/cpu/kernels/x86/product_avx512.h"
 #include "backend/cpu/kernels/x86/tiles_amx.h"
 
-#ifndef AMX_PASS
-#define AMX_PASS 64
-#endif
-#ifndef AMX_PANELS
-#define AMX_PANELS 4
-#endif
 enum {
     TILE_COLS = 16,
-    MAX_PASS = AMX_PASS,              /* columns that go through the panels together */
+    MAX_PASS = 64,              /* columns that go through the panels together */
     MAX_TILES = MAX_PASS / TILE_COLS,
-    PANELS_TOGETHER = AMX_PANELS,
+    PANELS_TOGETHER = 4,
 };
 
 struct pass {
@@ -36,17 +30,10 @@ struct pass {
 
 typedef void pass_fn(const struct pass *p, void *scratch);
 
-/* What the formats of a file have in common. */
-struct wide_form {
-    size_t panel_bytes, col_bytes;  /* col_bytes: a block of a column */
-    uint32_t tile_k;            /* k that one tile product takes */
-    bool has_pairs;             /* tiles come one, or in pairs */
-};
-
-/* Tiles lie evenly, the last one's end being the last column's. */
-static inline void pass_set_tiles(struct pass *p, bool has_pairs)
+/* Tiles come one or in pairs and lie evenly, the last one's end being the last column's. */
+static inline void pass_set_tiles(struct pass *p)
 {
-    const int per = has_pairs && p->n_cols > TILE_COLS ? 2 : 1, width = per * TILE_COLS;
+    const int per = p->n_cols > TILE_COLS ? 2 : 1, width = per * TILE_COLS;
     p->n_tiles = (p->n_cols + width - 1) / width * per;
     p->m = (p->n_cols + p->n_tiles - 1) / p->n_tiles;
     for (int i = 0; i < p->n_tiles; i++)
@@ -67,12 +54,13 @@ static inline void pass_write(const struct pass *p,
             }
 }
 
-/* All panels, a few at a time, with all columns, by the pass for one tile, for two, or for more. */
-static inline void wide_passes(const struct wide_product *w, const struct wide_form *form,
+/* All panels, a few at a time, with all columns, by the pass for one tile, for two, or for more.
+ * col_bytes: of a column's block. */
+static inline void wide_passes(const struct wide_product *w, size_t panel_bytes, size_t col_bytes,
                                pass_fn *const by_tiles[3], void *scratch)
 {
     const uint32_t n_passes = (w->n_cols + MAX_PASS - 1) / MAX_PASS;
-    struct pass p = { .panel_bytes = form->panel_bytes, .ld = w->ld, .n_k = w->n_k,
+    struct pass p = { .panel_bytes = panel_bytes, .ld = w->ld, .n_k = w->n_k,
                       .ld_out = w->ld_out, .adds = w->adds };
     int configured = 0;
 
@@ -84,10 +72,10 @@ static inline void wide_passes(const struct wide_product *w, const struct wide_f
             const uint32_t c = (uint32_t)((uint64_t)w->n_cols * i / n_passes);
             const uint32_t end = (uint32_t)((uint64_t)w->n_cols * (i + 1) / n_passes);
             p.n_cols = (int)(end - c);
-            pass_set_tiles(&p, form->has_pairs);
-            p.x = (const uint8_t *)w->x + c * form->col_bytes;
+            pass_set_tiles(&p);
+            p.x = (const uint8_t *)w->x + c * col_bytes;
             p.out = w->out + c * w->ld_out + (size_t)first * PANEL_ROWS;
-            if (p.m != configured) tiles_begin((uint32_t)p.m, form->tile_k);
+            if (p.m != configured) tiles_begin((uint32_t)p.m, 64);
             configured = p.m;
             by_tiles[p.n_tiles > 2 ? 2 : p.n_tiles - 1](&p, scratch);
         }

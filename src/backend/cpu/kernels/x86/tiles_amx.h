@@ -75,7 +75,6 @@ static inline void tile_dp(int sum, int x, int w, bool x_signed, bool w_signed)
 }
 
 #define tile_dp_su(sum, x, w) tile_dp(sum, x, w, true, false)
-#define tile_dp_ss(sum, x, w) tile_dp(sum, x, w, true, true)
 #define tile_dp_us(sum, x, w) tile_dp(sum, x, w, false, true)
 #define tile_dp_uu(sum, x, w) tile_dp(sum, x, w, false, false)
 
@@ -100,7 +99,6 @@ static inline void tile_release(void)
                      : : "r"(to), "r"((size_t)(stride)) : "memory")
 /* Activations signed and weights unsigned, and so on. */
 #define tile_dp_su(sum, x, w) __asm__ volatile("tdpbsud %%tmm" #w ", %%tmm" #x ", %%tmm" #sum :::)
-#define tile_dp_ss(sum, x, w) __asm__ volatile("tdpbssd %%tmm" #w ", %%tmm" #x ", %%tmm" #sum :::)
 #define tile_dp_us(sum, x, w) __asm__ volatile("tdpbusd %%tmm" #w ", %%tmm" #x ", %%tmm" #sum :::)
 #define tile_dp_uu(sum, x, w) __asm__ volatile("tdpbuud %%tmm" #w ", %%tmm" #x ", %%tmm" #sum :::)
 

@@ -9,34 +9,34 @@
 
 #include <cmocka.h>
 
-#include "base/shares.h"
+#include "base/lots.h"
 #include "base/thread_pool.h"
 
-enum { MAX_MEMBERS = 9, MAX_SHARE = 8, N_PHASES = 41 };
+enum { MAX_MEMBERS = 9, MAX_PARTS = 8, N_PHASES = 41 };
 
-static struct share *take_shares(uint32_t n)
+static struct lot *take_lots(uint32_t n)
 {
-    struct share *share = aligned_alloc(128, n * sizeof *share);
-    assert_non_null(share);
-    memset(share, 0xff, n * sizeof *share);         /* what a walk finds is not what it begins by */
-    shares_clear(share, n);
-    return share;
+    struct lot *lot = aligned_alloc(128, n * sizeof *lot);
+    assert_non_null(lot);
+    memset(lot, 0xff, n * sizeof *lot);         /* what a walk finds is not what it begins by */
+    lots_clear(lot, n);
+    return lot;
 }
 
-static uint32_t next_of(struct share_walk *w)
+static uint32_t next_of(struct lot_walk *w)
 {
     uint32_t part;
-    return share_walk_next(w, &part) ? part : UINT32_MAX;
+    return lot_walk_next(w, &part) ? part : UINT32_MAX;
 }
 
 /* Members 0 .. 2 with three parts each, one step at a time. */
 static void own_parts_come_first_then_what_others_left(void **state)
 {
     (void)state;
-    struct share *share = take_shares(3);
-    struct share_walk walk[3];
+    struct lot *lot = take_lots(3);
+    struct lot_walk walk[3];
 
-    for (uint32_t i = 0; i < 3; i++) walk[i] = share_walk_begin(share, 3, 3, 0, i);
+    for (uint32_t i = 0; i < 3; i++) walk[i] = lot_walk_begin(lot, 3, 3, 0, i);
     assert_int_equal(next_of(&walk[1]), 3);
     assert_int_equal(next_of(&walk[2]), 6);
     assert_int_equal(next_of(&walk[1]), 4);
@@ -48,19 +48,19 @@ static void own_parts_come_first_then_what_others_left(void **state)
     assert_int_equal(next_of(&walk[2]), 2);
     for (uint32_t i = 0; i < 3; i++)
         for (int again = 0; again < 2; again++) assert_int_equal(next_of(&walk[i]), UINT32_MAX);
-    free(share);
+    free(lot);
 }
 
 static uint32_t parts_of(uint32_t phase)
 {
-    return 1 + phase * 5 % MAX_SHARE;
+    return 1 + phase * 5 % MAX_PARTS;
 }
 
 /* Not atomic: the thread sanitizer sees it where a part is taken twice, or before the barrier. */
 struct work {
     struct thread_pool *pool;
-    struct share *share;
-    uint32_t n_done[N_PHASES][MAX_MEMBERS * MAX_SHARE];
+    struct lot *lot;
+    uint32_t n_done[N_PHASES][MAX_MEMBERS * MAX_PARTS];
     uint32_t left_undone;       /* a member that takes nothing, as if it were held up */
 };
 
@@ -68,8 +68,8 @@ static void do_phases(void *arg, uint32_t id, uint32_t n)
 {
     struct work *w = arg;
     for (uint32_t phase = 0; phase < N_PHASES; phase++) {
-        struct share_walk walk = share_walk_begin(w->share, n, parts_of(phase), phase, id);
-        for (uint32_t part; id != w->left_undone && share_walk_next(&walk, &part);)
+        struct lot_walk walk = lot_walk_begin(w->lot, n, parts_of(phase), phase, id);
+        for (uint32_t part; id != w->left_undone && lot_walk_next(&walk, &part);)
             w->n_done[phase][part] += 1 + (phase ? w->n_done[phase - 1][0] - 1 : 0);
         thread_pool_barrier(w->pool, id);
     }
@@ -80,19 +80,19 @@ static void check_phases(uint32_t n, uint32_t left_undone)
     pl_err err;
     struct work *w = calloc(1, sizeof *w);
     assert_non_null(w);
-    w->share = take_shares(n);
+    w->lot = take_lots(n);
     w->left_undone = left_undone;
     assert_int_equal(thread_pool_open(&w->pool, n, &err), PL_OK);
     for (int run = 0; run < 3; run++) {
         memset(w->n_done, 0, sizeof w->n_done);
-        shares_clear(w->share, n);
+        lots_clear(w->lot, n);
         thread_pool_run(w->pool, do_phases, w);
         for (uint32_t phase = 0; phase < N_PHASES; phase++)
-            for (uint32_t i = 0; i < MAX_MEMBERS * MAX_SHARE; i++)
+            for (uint32_t i = 0; i < MAX_MEMBERS * MAX_PARTS; i++)
                 assert_int_equal(w->n_done[phase][i], i < n * parts_of(phase));
     }
     thread_pool_close(w->pool);
-    free(w->share);
+    free(w->lot);
     free(w);
 }
 
