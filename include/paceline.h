@@ -398,6 +398,16 @@ typedef void pl_wake_fn(void *arg);
 
 enum { PL_MAX_PRIORITY = 100 };
 
+/* How long the reply may think before the end mark of its thoughts is written for it. */
+typedef struct pl_thoughts {
+    const int32_t *begin;       /* the reply thinks if it begins with these; none: it begins in
+                                 * the midst of thoughts */
+    size_t n_begin;             /* at most 8, as of end */
+    const int32_t *end;
+    size_t n_end;               /* 0: as long as it likes */
+    uint32_t max_tokens;        /* between begin and end */
+} pl_thoughts;
+
 typedef struct pl_request {
     const int32_t *tokens;      /* the prompt, at least one token */
     size_t n_tokens;
@@ -409,6 +419,7 @@ typedef struct pl_request {
     size_t n_stop_tokens;       /* at most 64 */
     uint32_t min_tokens;        /* of the reply, before a stop token or one of the model's end
                                  * tokens may come; stop strings end it sooner */
+    pl_thoughts thoughts;
     pl_grammar grammar;
     bool control_text;          /* names of control tokens are part of the text, but for ends */
     bool ignore_eos;            /* go on after the model's end tokens (benchmarks) */

@@ -247,17 +247,19 @@ setup_prometheus() {
 
 # ---- Python packages of the tests ------------------------------------------------------------
 
+# setup_venv FOLDER LIST [PIP_OPTION]
 setup_venv() {
-    local venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/venv
+    local venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/$1 list=$2
+    shift 2
     # The list that was installed is kept beside the packages: equal lists need no look at pip.
-    if cmp -s tests/requirements.txt "$venv/requirements.txt" && [ -x "$venv/bin/python" ]; then
+    if cmp -s "$list" "$venv/requirements.txt" && [ -x "$venv/bin/python" ]; then
         return
     fi
-    echo "setup: pip installs the tests' packages (tests/requirements.txt) into $venv"
+    echo "setup: pip installs Python packages for tests ($list) into $venv"
     python3 -m venv "$venv" || fail "cannot make a virtual environment at $venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        -r tests/requirements.txt || fail "pip could not install tests/requirements.txt"
-    cp tests/requirements.txt "$venv/requirements.txt"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" -r "$list" ||
+        fail "pip could not install $list"
+    cp "$list" "$venv/requirements.txt"
 }
 
 # ---- NVIDIA's compiler -----------------------------------------------------------------------
@@ -295,5 +297,12 @@ else
         "pcre2, xxhash, libcurl, ncurses, libedit, npm, python3 with pip and Rust 1.$MIN_RUST" \
         "yourself"
 fi
+<<<<<<< HEAD
 if $tests; then setup_venv; fi
 if $cuda; then setup_cuda; fi
+=======
+if $tests; then
+    setup_venv venv tests/requirements.txt
+    setup_venv clients tests/requirements_clients.txt --no-deps
+fi
+>>>>>>> api16

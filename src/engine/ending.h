@@ -16,7 +16,7 @@ struct ending {
     uint32_t min_tokens;        /* of the reply, before one of them or an end token may come */
 };
 
-_Static_assert(ENDING_MAX_TOKENS + TEXT_MAX_ENDS <= PICK_MORE_TOUCHED, "all find their place");
+_Static_assert(ENDING_MAX_TOKENS + TEXT_MAX_ENDS < PICK_MORE_TOUCHED, "all find their place");
 
 /* PL_E_PARAM names the value, its bounds and what was found. */
 pl_status ending_check(const pl_request *r, uint32_t n_vocab, pl_err *err);

@@ -8,6 +8,7 @@
 #include "engine/reply.h"
 #include "engine/row.h"
 #include "engine/sampler.h"
+#include "engine/thought.h"
 
 /* ---- room ----------------------------------------------------------------------------------- */
 
@@ -46,7 +47,7 @@ static struct pick pick_of(const struct pl_stream *s, uint32_t n_vocab, uint32_t
 }
 
 /* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has, nor
- * by a chain, nor under a grammar: the stream decides, not who is beside it. */
+ * by a chain, nor under a grammar, nor where thoughts have a measure: the stream decides, not who is beside it. */
 static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream *s,
                                     const struct batch *batch, const struct output *o,
                                     uint32_t *seat)
@@ -57,7 +58,7 @@ static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream 
                                batch->token[o->first_col], &room);
     pick.is_by_backend =
         pick.n_touched <= room.max_touched && !(pick.typical_p < 1) && !s->sampling.n_order &&
-        !s->constraint;
+        !s->constraint && !s->thought.n_end;
     return pick;
 }
 
@@ -136,6 +137,8 @@ static void pick_row(struct pl_engine *e, struct pl_stream *s, uint32_t pos, con
     const struct pick_room room = pick_room(&e->rooms, i);
     struct candidate *scratch = e->rooms.scratch + (size_t)i * row->n;
     struct pick pick = pick_of(s, row->n, pos, s->seq.token[pos], &room);
+    thought_force(&s->thought, s->seq.token + s->seq.n_prompt, pos + 1 - s->seq.n_prompt, &pick,
+                  &room);
     pick.mask = mask;
     if (s->sampling.n_order) pick_by_chain(s, pos, row, &pick, &room, scratch, out);
     else sampler_pick(&pick, row, scratch, out);

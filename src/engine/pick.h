@@ -18,7 +18,7 @@ struct pick_room {
 };
 
 /* Room for pick_bias, beside what the request's sampling touches. */
-enum { PICK_MORE_TOUCHED = 96 };
+enum { PICK_MORE_TOUCHED = 97 };
 
 /* So many are enough whatever the request, where prompt and reply have max_tokens at most. */
 uint32_t pick_max_touched(uint32_t n_vocab, uint32_t max_tokens);

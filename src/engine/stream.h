@@ -27,6 +27,7 @@
 #include "engine/constraint.h"
 #include "engine/embed_job.h"
 #include "engine/ending.h"
+#include "engine/thought.h"
 #include "engine/scheduler.h"
 #include "engine/stats.h"
 #include "engine/stop.h"
@@ -58,6 +59,7 @@ struct pl_stream {
     pl_sampling sampling;       /* settled; its arrays are storage of the stream */
     struct stop_strings stop;
     struct ending ending;
+    struct thought thought;
     bool ignore_eos, logprobs, control_text;
     uint32_t n_top;
     pl_wake_fn *on_event;

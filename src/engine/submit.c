@@ -197,6 +197,7 @@ static void fill(struct pl_engine *e, struct pl_stream *s, const pl_request *r,
     copy_sampling(s, r, (pl_logit_bias *)(void *)(storage + l->bias_offset),
                   (const char **)(void *)(storage + l->breaker_offset));
     s->ending = ending_copy(r, (int32_t *)(void *)(storage + l->ending_offset));
+    s->thought = thought_copy(&r->thoughts);
     s->ignore_eos = r->ignore_eos;
     s->logprobs = r->logprobs;
     s->control_text = r->control_text;
@@ -269,6 +270,7 @@ pl_status engine_submit(struct pl_engine *e, const pl_request *r, const struct p
     if (!st) st = sampling_check(&r->sampling, e->plan.public.n_vocab, err);
     if (!st) st = check_stops(r, err);
     if (!st) st = ending_check(r, e->plan.public.n_vocab, err);
+    if (!st) st = thought_check(&r->thoughts, e->plan.public.n_vocab, err);
     if (!st && r->n_top_logprobs > PICK_MAX_TOP)
         st = pl_fail(err, PL_E_PARAM, "n_top_logprobs is %" PRIu32 "; at most %d is allowed",
                      r->n_top_logprobs, PICK_MAX_TOP);

@@ -52,6 +52,8 @@ struct request {
     int32_t stop_tokens[REQUEST_MAX_STOP_TOKENS];
     size_t n_stop_tokens;
     uint32_t min_tokens;            /* before an end token or one of these may come */
+    bool has_thought_limit;         /* of chats: thoughts have max_thought_tokens at most */
+    uint32_t max_thought_tokens;
     bool logprobs, ignore_eos, computes_prompt;
     int32_t priority;
     const char *user;               /* who asks, where no key tells; NULL */

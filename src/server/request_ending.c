@@ -62,8 +62,23 @@ static void read_min_tokens(struct fields *f)
     }
 }
 
+/* llama-server's names, vLLM's and others. -1: no limit. */
+static void read_thought_limit(struct fields *f)
+{
+    static const char *const names[] = { "reasoning_budget", "reasoning_budget_tokens",
+                                         "thinking_budget", "thinking_token_budget",
+                                         "thinking_budget_tokens" };
+    json_int_t x;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!field_int(f, names[i], -1, INT32_MAX, &x)) continue;
+        f->r->has_thought_limit = x >= 0;
+        f->r->max_thought_tokens = x < 0 ? 0 : (uint32_t)x;
+    }
+}
+
 void request_read_ending(struct fields *f)
 {
+    read_thought_limit(f);
     read_stop(f);
     read_stop_tokens(f);
     read_min_tokens(f);

@@ -1,4 +1,5 @@
-/* The members that say where a reply ends: stop, stop_token_ids, min_tokens. */
+/* The members that say where a reply ends: stop, stop_token_ids, min_tokens, and how
+ * long it may think. */
 #ifndef SERVER_REQUEST_ENDING_H
 #define SERVER_REQUEST_ENDING_H
 

@@ -84,6 +84,48 @@ static void set_choice(struct fields *f, const char *param, const json_t *choice
     else set(f, param, PL_GRAMMAR_LARK, lark.failed ? NULL : lark.bytes);
 }
 
+/* vLLM's: tokens of these ids alone, and an end. */
+static void set_tokens(struct fields *f, const char *param, const json_t *ids)
+{
+    struct strbuf lark = { 0 };
+    size_t i;
+    json_t *id;
+    if (!json_is_array(ids))
+        field_fail(f, param, "%s is %s; an array of token ids is wanted", param, field_kind(ids));
+    strbuf_add_str(&lark, "start: <[");
+    json_array_foreach((json_t *)(uintptr_t)ids, i, id) {
+        const json_int_t n = json_integer_value(id);
+        if (!json_is_integer(id) || n < 0 || n > INT32_MAX)
+            field_fail(f, param, "%s[%zu] is no token id", param, i);
+        strbuf_addf(&lark, "%s%" JSON_INTEGER_FORMAT, i ? "," : "", n);
+    }
+    strbuf_add_str(&lark, "]>*");
+    if (f->failed) strbuf_free(&lark);
+    else set(f, param, PL_GRAMMAR_LARK, lark.failed ? NULL : lark.bytes);
+}
+
+/* vLLM's: texts that do not occur, however they are cut into tokens. */
+static void set_unwanted(struct fields *f, const char *param, const json_t *words)
+{
+    struct strbuf lark = { 0 };
+    size_t i;
+    json_t *word;
+    if (!json_is_array(words))
+        field_fail(f, param, "%s is %s; an array of strings is wanted", param, field_kind(words));
+    strbuf_add_str(&lark, "start: TEXT?\nTEXT: /(?s:.)*/ & ~(/(?s:.)*/ (");
+    json_array_foreach((json_t *)(uintptr_t)words, i, word) {
+        char *quoted = json_string_length(word) ? json_dumps(word, JSON_ENCODE_ANY) : NULL;
+        if (!quoted)
+            field_fail(f, param, "%s[%zu] is %s; a string that is not empty is wanted", param, i,
+                       field_kind(word));
+        strbuf_addf(&lark, "%s%s", i ? " | " : "", quoted ? quoted : "");
+        free(quoted);
+    }
+    strbuf_add_str(&lark, ") /(?s:.)*/)");
+    if (f->failed) strbuf_free(&lark);
+    else set(f, param, PL_GRAMMAR_LARK, lark.failed ? NULL : lark.bytes);
+}
+
 /* ---- members -------------------------------------------------------------------------------- */
 
 /* {"type": "json_schema", "json_schema": {"schema": ...}}, or with the schema beside the type. */
@@ -163,6 +205,8 @@ void request_read_grammar(struct fields *f)
     if ((v = get(f, "json_schema"))) set_schema(f, "json_schema", v);
     if ((v = get(f, "guided_json"))) set_schema_or_text(f, "guided_json", v);
     if ((v = get(f, "guided_choice"))) set_choice(f, "guided_choice", v);
+    if ((v = get(f, "allowed_token_ids"))) set_tokens(f, "allowed_token_ids", v);
+    if ((v = get(f, "bad_words"))) set_unwanted(f, "bad_words", v);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if ((v = get(f, texts[i].name))) set_text(f, texts[i].name, texts[i].kind, v);
 }
@@ -171,7 +215,8 @@ bool request_may_have_grammar(const char *body, size_t n)
 {
     static const char *const words[] = { "format", "structured_outputs", "guided_",
                                          "json_schema", "grammar", "regex", "ebnf", "tools",
-                                         "previous_response_id", "item_reference" };
+                                         "previous_response_id", "item_reference",
+                                         "allowed_token_ids", "bad_words" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (n && memmem(body, n, words[i], strlen(words[i]))) return true;
     return false;

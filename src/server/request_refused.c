@@ -51,8 +51,6 @@ static const struct refused table[] = {
     { .name = "use_beam_search", .neutral = FALSE_ },
     { .name = "num_beams", .neutral = ZERO | ONE },
     { .name = "length_penalty", .neutral = ONE },
-    { .name = "allowed_token_ids", .neutral = EMPTY, .instead = "logit_bias forbids tokens" },
-    { .name = "bad_words", .neutral = EMPTY, .instead = "logit_bias forbids tokens" },
     { .name = "logits_processors", .neutral = EMPTY },
     { .name = "custom_logit_processor", .neutral = EMPTY },
     { .name = "watermark", .neutral = FALSE_ },
@@ -67,11 +65,6 @@ static const struct refused table[] = {
     { .name = "no_stop_trim", .neutral = FALSE_ },
     { .name = "n_indent", .neutral = ZERO },
     { .name = "t_max_predict_ms", .neutral = ZERO | NEGATIVE },
-    { .name = "reasoning_budget", .neutral = NEGATIVE },
-    { .name = "reasoning_budget_tokens", .neutral = NEGATIVE },
-    { .name = "thinking_budget_tokens", .neutral = NEGATIVE },
-    { .name = "thinking_token_budget", .neutral = NEGATIVE },
-    { .name = "thinking_budget", .neutral = NEGATIVE },
 
     /* what the prompt is made of */
     { .name = "suffix", .neutral = EMPTY, .where = IN_CHAT },

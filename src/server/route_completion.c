@@ -16,7 +16,7 @@
 #include "server/json_text.h"
 #include "server/request_bias.h"
 
-/* ---- submitting ----------------------------------------------------------------------------- */
+/* ---- what a reply depends on ---------------------------------------------------------------- */
 
 static void on_event(void *arg)
 {
@@ -53,6 +53,44 @@ static bool has_channels(const struct completion *c)
     return c->syntax && c->syntax->family == TOOL_CHANNELS;
 }
 
+/* ---- how long a reply may think ------------------------------------------------------------- */
+
+/* The marks of its thoughts, as tokens. */
+struct marks {
+    pl_tokens begin, end;
+};
+
+static void free_marks(struct marks *m)
+{
+    pl_tokens_free(&m->begin);
+    pl_tokens_free(&m->end);
+}
+
+static pl_status add_mark(const struct completion *c, const char *text, pl_tokens *to, pl_err *err)
+{
+    return pl_tokenize(c->engine, text, strlen(text), PL_TOKENIZE_SPECIAL, to, err);
+}
+
+/* Nothing where there is no limit. */
+static pl_status find_marks(const struct completion *c, struct marks *m, pl_err *err)
+{
+    const bool is_channel = has_channels(c);
+    if (!c->request.is_chat || !c->request.has_thought_limit) return PL_OK;
+    pl_status st = add_mark(c, is_channel ? "<|channel|>analysis<|message|>" : "<think>", &m->begin,
+                            err);
+    return st ? st : add_mark(c, is_channel ? "<|end|>" : "</think>", &m->end, err);
+}
+
+static pl_thoughts thoughts_of(const struct completion *c, uint32_t p, const struct marks *m)
+{
+    const bool has_begun = c->prompt[p].is_thinking;
+    return (pl_thoughts){ .begin = m->begin.ids, .n_begin = has_begun ? 0 : m->begin.n,
+                          .end = m->end.ids, .n_end = m->end.n,
+                          .max_tokens = c->request.max_thought_tokens };
+}
+
+/* ---- submitting ----------------------------------------------------------------------------- */
+
 /* A seed that nobody gave: one that a JSON number holds, so that it can be told and sent again. */
 static void choose_seed(struct completion *c)
 {
@@ -73,7 +111,8 @@ static uint64_t who_asks(const struct completion *c)
 }
 
 /* The i-th reply to a prompt, as the next choice. */
-static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *err)
+static pl_status submit(struct completion *c, uint32_t p, uint32_t i, const struct marks *marks,
+                        pl_err *err)
 {
     const struct request *r = &c->request;
     struct choice *ch = &c->choice[c->n_choices];
@@ -81,7 +120,8 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
         .tokens = c->prompt[p].tokens.ids, .n_tokens = c->prompt[p].n_tokens,
         .max_tokens = r->max_tokens, .sampling = r->sampling, .stop = r->stop,
         .n_stop = r->n_stop, .stop_tokens = r->stop_tokens, .n_stop_tokens = r->n_stop_tokens,
-        .min_tokens = r->min_tokens, .grammar = grammar_of(r, c->prompt[p].is_thinking),
+        .min_tokens = r->min_tokens, .thoughts = thoughts_of(c, p, marks),
+        .grammar = grammar_of(r, c->prompt[p].is_thinking),
         .control_text = r->has_tools || has_channels(c),
         .ignore_eos = r->ignore_eos, .computes_prompt = r->computes_prompt,
         .logprobs = r->logprobs, .n_top_logprobs = r->n_top_logprobs,
@@ -112,9 +152,11 @@ static pl_status submit(struct completion *c, uint32_t p, uint32_t i, pl_err *er
 
 static pl_status submit_all(struct completion *c, pl_err *err)
 {
-    pl_status st = PL_OK;
+    struct marks marks = { 0 };
+    pl_status st = find_marks(c, &marks, err);
     for (uint32_t p = 0; p < c->n_prompts && !st; p++)
-        for (uint32_t i = 0; i < c->request.n && !st; i++) st = submit(c, p, i, err);
+        for (uint32_t i = 0; i < c->request.n && !st; i++) st = submit(c, p, i, &marks, err);
+    free_marks(&marks);
     return st;
 }
 

@@ -13,7 +13,7 @@
  *   answer, request, reply_reader, auth, head, linger, model_names, response_store
  *   tool_*                                              calls of tools, written and read
  *   answer_error, wake, bell, target, json_read, json_text, metrics_text, item_list, call_id,
- *   infill, logprobs, timings, accept
+ *   infill, logprobs, timings, accept, sampler_list
  *
  * An exchange's states:
  *

@@ -142,3 +142,32 @@ def test_stop_strings_and_n(client):
     choices = ask(client, n=3, extra_body={"guided_regex": "[a-z]{5};[a-z]{5}"}, stop=";").choices
     assert all(re.fullmatch("[a-z]{5}", c.message.content) for c in choices)
     assert all(c.finish_reason == "stop" for c in choices)
+
+
+def test_some_tokens_alone(server):
+    ids = server.post("/tokenize", {"content": "yes no"})[2]["tokens"]
+    reply = server.post("/completion", {"prompt": "Hi", "n_predict": 12, "return_tokens": True,
+                                        "seed": 1, "allowed_token_ids": ids})[2]
+    assert reply["tokens"] and set(reply["tokens"]) <= set(ids)
+
+
+def test_unwanted_words_do_not_occur(server):
+    """Whatever the tokens are that spell them; replies without them are as they would have been."""
+    ask = {"prompt": "The capital of France is", "max_tokens": 24, "temperature": 0}
+    free = server.post("/v1/completions", ask)[2]["choices"][0]["text"]
+    word = max(re.findall("[a-z]{3,}", free), key=len)
+    held = server.post("/v1/completions", {**ask, "bad_words": [word[1:], '"']})[2]["choices"][0]
+    assert word[1:] not in held["text"] and '"' not in held["text"] and len(held["text"]) > 10
+    same = server.post("/v1/completions", {**ask, "bad_words": ["\u00e9\u00e9\u00e9"]})[2]
+    assert same["choices"][0]["text"] == free
+
+
+@pytest.mark.parametrize("more, word", [
+    ({"bad_words": [""]}, "bad_words[0]"), ({"bad_words": "x"}, "bad_words"),
+    ({"allowed_token_ids": ["a"]}, "allowed_token_ids[0]"),
+    ({"allowed_token_ids": [10**8]}, "too large"),
+    ({"bad_words": ["x"], "guided_regex": "a"}, "bad_words"),
+])
+def test_of_tokens_and_words_what_is_wrong_is_named(server, more, word):
+    status, _, reply = server.post("/v1/completions", {"prompt": "Hi", **more})
+    assert status == 400 and word in reply["error"]["message"]

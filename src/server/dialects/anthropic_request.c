@@ -285,7 +285,7 @@ static void add_tool_choice(struct translation *t)
 
 /* ---- the rest ------------------------------------------------------------------------------- */
 
-/* {"type": "enabled", "budget_tokens"}; the budget is the model's aim, no limit. */
+/* {"type": "enabled", "budget_tokens"} */
 static void add_thinking(struct translation *t)
 {
     const json_t *thinking = field_get(&t->f, "thinking");
@@ -296,6 +296,9 @@ static void add_thinking(struct translation *t)
                    "\"disabled\" is wanted", type ? type : "");
     else
         json_object_set_new(t->to, "enable_thinking", json_boolean(strcmp(type, "disabled")));
+    json_t *budget = json_object_get(thinking, "budget_tokens");
+    if (budget && type && !strcmp(type, "enabled"))
+        json_object_set(t->to, "thinking_budget_tokens", budget);
 }
 
 /* {"type": "json_schema", "schema"}, by itself or in output_config, which has the effort too. */

@@ -5,6 +5,7 @@
 
 #include "server/json_text.h"
 #include "server/request_fields.h"
+#include "server/sampler_list.h"
 
 /* ---- translating ---------------------------------------------------------------------------- */
 
@@ -87,20 +88,13 @@ static json_t *biases(const struct request *r)
 static json_t *settings(const struct completion *c)
 {
     const struct request *r = &c->request;
-    const pl_sampling *s = &r->sampling;
     const json_int_t n_predict = r->no_reply ? 0 : r->max_tokens ? (json_int_t)r->max_tokens : -1;
-    json_t *all = json_pack(
-        "{s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:f}", "n_predict", n_predict, "max_tokens",
-        n_predict, "seed", (json_int_t)s->seed, "temperature", (double)s->temperature, "top_k",
-        (json_int_t)s->top_k, "top_p", (double)s->top_p, "min_p", (double)s->min_p, "typical_p",
-        (double)s->typical_p);
+    json_t *all = sampler_list(&r->sampling);
     json_t *more = json_pack(
-        "{s:I, s:f, s:f, s:f, s:o, s:O, s:b, s:b, s:I}", "repeat_last_n",
-        (json_int_t)s->penalty_last_n, "repeat_penalty", (double)s->repetition_penalty,
-        "presence_penalty", (double)s->presence_penalty, "frequency_penalty",
-        (double)s->frequency_penalty, "logit_bias", biases(r), "stop", c->stops, "ignore_eos",
-        r->ignore_eos, "stream", r->stream, "n_probs",
-        r->logprobs ? (json_int_t)r->n_top_logprobs : 0);
+        "{s:I, s:I, s:I, s:I, s:o, s:O, s:b, s:b, s:I}", "n_predict", n_predict, "max_tokens",
+        n_predict, "seed", (json_int_t)r->sampling.seed, "min_tokens", (json_int_t)r->min_tokens,
+        "logit_bias", biases(r), "stop", c->stops, "ignore_eos", r->ignore_eos, "stream",
+        r->stream, "n_probs", r->logprobs ? (json_int_t)r->n_top_logprobs : 0);
     json_object_update(all, more);
     json_decref(more);
     return all;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "engine/ending.h"
+#include "engine/thought.h"
 #include "unit/engine/replies.h"
 #include "unit/engine/tiny_model.h"
 
@@ -121,6 +122,55 @@ static void test_what_was_held_back_is_told(void **state)
     pl_close(e);
 }
 
+/* So many tokens are what they would have been; then the mark comes, once; and a reply that does
+ * not begin with the mark of thoughts, or that has ended them itself, is left alone. */
+static void test_thoughts_have_a_measure(void **state)
+{
+    (void)state;
+    static struct reply r;
+    const int32_t end[] = { 'o', 'k' }, *own = s.seeded_reply.token;
+    pl_engine *e = open_engine((pl_params){ .n_streams = 2 });
+    for (uint32_t max = 0; max < 20; max += 4) {
+        pl_request request = s.seeded;
+        request.thoughts = (pl_thoughts){ .end = end, .n_end = 2, .max_tokens = max };
+        run(e, &request, &r);
+        assert_memory_equal(r.token, own, max * sizeof *own);
+        assert_memory_equal(r.token + max, end, sizeof end);
+        assert_int_equal(r.n, N_REPLY);
+
+        request.thoughts.begin = own;       /* it begins with this: 3 more are allowed */
+        request.thoughts.n_begin = 3;
+        run(e, &request, &r);
+        assert_memory_equal(r.token, own, (max + 3) * sizeof *own);
+        assert_memory_equal(r.token + max + 3, end, sizeof end);
+
+        request.thoughts.begin = own + 1;   /* it does not */
+        if (!memcmp(own, own + 1, 3 * sizeof *own)) continue;
+        run(e, &request, &r);
+        assert_memory_equal(r.token, own, N_REPLY * sizeof *own);
+    }
+    pl_request request = s.seeded;          /* it has come by itself */
+    request.thoughts = (pl_thoughts){ .end = own + 2, .n_end = 2, .max_tokens = 10 };
+    run(e, &request, &r);
+    assert_memory_equal(r.token, own, N_REPLY * sizeof *own);
+    pl_close(e);
+}
+
+/* The middle of the mark is gone on with, not begun again. */
+static void test_what_must_come_next(void **state)
+{
+    (void)state;
+    const struct thought t = { .begin = { 1 }, .n_begin = 1, .end = { 7, 8, 9 }, .n_end = 3,
+                               .max_tokens = 2 };
+    const int32_t reply[] = { 1, 5, 7, 8, 9, 4 }, other[] = { 2, 5, 6, 6 }, cut[] = { 1, 5, 6, 7, 6 };
+    const int32_t want[] = { -1, -1, -1, 8, 9, -1, -1 };
+    for (uint32_t n = 0; n <= 6; n++) assert_int_equal(thought_next(&t, reply, n), want[n]);
+    for (uint32_t n = 0; n <= 4; n++) assert_int_equal(thought_next(&t, other, n), -1);
+    assert_int_equal(thought_next(&t, cut, 3), 7);
+    assert_int_equal(thought_next(&t, cut, 4), 8);
+    assert_int_equal(thought_next(&t, cut, 5), 7);
+}
+
 static void refuse(pl_engine *e, const pl_request *r, const char *piece)
 {
     pl_stream *stream;
@@ -148,6 +198,11 @@ static void test_what_is_refused(void **state)
     r.n_stop_tokens = 0;
     r.min_tokens = N_REPLY + 1;
     refuse(e, &r, "min_tokens is 61; at most max_tokens, 60");
+    r = s.greedy;
+    r.thoughts = (pl_thoughts){ .end = many, .n_end = 9 };
+    refuse(e, &r, "thoughts.end has 9 tokens; at most 8");
+    r.thoughts = (pl_thoughts){ .begin = below, .n_begin = 1, .end = many, .n_end = 1 };
+    refuse(e, &r, "thoughts.begin holds token -1; 0 to");
     pl_close(e);
 }
 
@@ -157,6 +212,8 @@ int main(void)
         cmocka_unit_test(test_a_stop_token_ends_the_reply),
         cmocka_unit_test(test_no_end_before_min_tokens),
         cmocka_unit_test(test_what_was_held_back_is_told),
+        cmocka_unit_test(test_thoughts_have_a_measure),
+        cmocka_unit_test(test_what_must_come_next),
         cmocka_unit_test(test_what_is_refused),
     };
     return cmocka_run_group_tests(tests, make, remove_tiny_model);
