@@ -297,12 +297,8 @@ else
         "pcre2, xxhash, libcurl, ncurses, libedit, npm, python3 with pip and Rust 1.$MIN_RUST" \
         "yourself"
 fi
-<<<<<<< HEAD
-if $tests; then setup_venv; fi
-if $cuda; then setup_cuda; fi
-=======
 if $tests; then
     setup_venv venv tests/requirements.txt
     setup_venv clients tests/requirements_clients.txt --no-deps
 fi
->>>>>>> api16
+if $cuda; then setup_cuda; fi
