@@ -1,4 +1,4 @@
-"""paceline self-test --report: one file that tells others of a machine, and nothing of its owner."""
+"""paceline self-test --report: one file that tells of a machine, and nothing of its owner."""
 
 import os
 import re

@@ -56,7 +56,8 @@ static pl_status run_rounds(struct bench *b, uint32_t n_streams, struct bench_ro
 {
     struct bench_row round[MAX_ROUNDS];
     pl_status st = PL_OK;
-    for (uint32_t i = 0; !st && i < b->n_rounds; i++) st = bench_row_run(&b->run, n_streams, &round[i], err);
+    for (uint32_t i = 0; !st && i < b->n_rounds; i++)
+        st = bench_row_run(&b->run, n_streams, &round[i], err);
     qsort(round, b->n_rounds, sizeof *round, by_decode_rate);
     *out = round[b->n_rounds / 2];
     return st;
@@ -116,9 +117,9 @@ static json_t *row_json(const struct bench *b, const struct bench_row *r)
         "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:s s:f s:f s:f}", "streams",
         (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->run.n_prompt, "gen_tokens",
         (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s",
-        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
-        s.gmac_s, "mac_share", s.mac_share, "mac_limit", s.is_of_matrix ? "matrix" : "vector",
-        "read_share", s.read_share, "limit_tok_s", s.limit_tok_s, "share_of_limit", s.share);
+        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s",
+        s.kv_gb_s, "gmac_s", s.gmac_s, "mac_share", s.mac_share, "mac_limit",
+        s.is_of_matrix ? "matrix" : "vector", "read_share", s.read_share, "limit_tok_s", s.limit_tok_s, "share_of_limit", s.share);
     if (r->n_operations) json_object_set_new(row, "operation_ms", operations_json(r));
     return row;
 }
@@ -127,7 +128,8 @@ static json_t *machine_json(const struct bench *b)
 {
     const pl_plan *p = pl_engine_plan(b->run.engine);
     return json_pack("{s:s s:s s:s s:I s:s s:s s:s s:s s:I s:I s:I s:f s:f s:f}", "cpu",
-                     p->cpu_name, "backend", p->backend, "isa", p->isa, "threads", (json_int_t)p->n_threads,
+                     p->cpu_name, "backend", p->backend, "isa", p->isa, "threads",
+                     (json_int_t)p->n_threads,
                      "model", p->model_name, "quantisation", p->quantisation, "cache_type_k",
                      p->cache_type_k, "cache_type_v", p->cache_type_v, "step_weight_bytes",
                      (json_int_t)p->step_weight_bytes, "kv_bytes_per_token",
@@ -212,7 +214,8 @@ int cmd_bench(int argc, char **argv)
         MODELS_DIR_ARG(&dir),
         { "--streams", NULL, ARG_STRING, &streams, 0, 0, "N,N,...",
           "streams decoded together, one row each (default 1,5,10,20,30)" },
-        { "--prompt-tokens", NULL, ARG_U32, &b.run.n_prompt, 1, 1 << 20, "N", "of each stream (128)" },
+        { "--prompt-tokens", NULL, ARG_U32, &b.run.n_prompt, 1, 1 << 20, "N",
+          "of each stream (128)" },
         { "--gen-tokens", NULL, ARG_U32, &b.run.n_gen, 2, 1 << 20, "N", "of each stream (64)" },
         { "--ubatch-size", "-ub", ARG_U32, &b.params.step_tokens, 1, 4096, "N",
           "columns of a prefill step (512)" },

@@ -1,4 +1,5 @@
-/* Last-level caches as Linux names them, in made-up systems: each counted once, whoever shares it. */
+/* Last-level caches as Linux names them, in made-up systems: each counted once, whoever shares it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
