@@ -14,7 +14,8 @@ SUFFIXES = C_LIKE | {".py", ".sh", ".cmake"}
 
 #: what others call things: C11's and POSIX' words, processors' flags, other projects' functions
 FOREIGN = set("""acq_rel seq_cst fetch_or sd_notify sd_watchdog_enabled HWCAP_ASIMDHP HWCAP_ASIMDDP
-HWCAP2_I8MM OPEN_MAX White_Space llama_tensor_get_type norm_topk_prob""".split())
+HWCAP2_I8MM HWCAP2_SME HWCAP2_SME_I8I32 PR_SME_GET_VL OPEN_MAX White_Space
+llama_tensor_get_type norm_topk_prob""".split())
 
 #: a text in quotes is no name
 IDENTIFIER = re.compile(r"(?<![\w./-])[A-Za-z]\w*_\w+")

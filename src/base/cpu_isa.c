@@ -94,7 +94,7 @@ static void brand(char *out, size_t n)
 /* Bytes of a vector in streaming mode, for this process; 0: there is none. */
 static int streaming_bytes(void)
 {
-    enum { GET_LENGTH = 64 /* PR_SME_GET_VL */, LENGTH = 0xffff };
+    enum { GET_LENGTH = 64, LENGTH = 0xffff };      /* PR_SME_GET_VL and its mask */
     const int length = prctl(GET_LENGTH, 0, 0, 0, 0);
     return length < 0 ? 0 : length & LENGTH;
 }

@@ -117,9 +117,10 @@ static json_t *row_json(const struct bench *b, const struct bench_row *r)
         "{s:I s:I s:I s:f s:f s:f s:f s:f s:f s:f s:s s:f s:f s:f}", "streams",
         (json_int_t)r->n_streams, "prompt_tokens", (json_int_t)b->run.n_prompt, "gen_tokens",
         (json_int_t)b->run.n_gen, "decode_tok_s", r->decode_tok_s, "prefill_tok_s",
-        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s", s.kv_gb_s, "gmac_s",
-        s.gmac_s, "mac_share", s.mac_share, "mac_limit", s.is_of_matrix ? "matrix" : "vector",
-        "read_share", s.read_share, "limit_tok_s", s.limit_tok_s, "share_of_limit", s.share);
+        r->prefill_tok_s, "step_ms", r->step_ms, "weights_gb_s", s.weights_gb_s, "kv_gb_s",
+        s.kv_gb_s, "gmac_s", s.gmac_s, "mac_share", s.mac_share, "mac_limit",
+        s.is_of_matrix ? "matrix" : "vector", "read_share", s.read_share, "limit_tok_s",
+        s.limit_tok_s, "share_of_limit", s.share);
     if (r->n_operations) json_object_set_new(row, "operation_ms", operations_json(r));
     return row;
 }

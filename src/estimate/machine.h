@@ -32,8 +32,8 @@ struct machine {
 extern const struct machine machines[];
 extern const size_t n_machines;
 
-/* Multiply-adds of int8 a second of the matrix units (SME) that the CPU's performance clusters have;
- * 0: none are known. */
+/* Multiply-adds of int8 a second of the matrix units (SME) that the CPU's performance clusters
+ * have; 0: none are known. */
 double machine_sme_macs_per_s(const struct machine *machine);
 
 /* NULL: there is none of that name. */

@@ -56,7 +56,7 @@ done > $build/sources
 rm -f $build/*.o $build/*.a $build/test_*
 xargs -P "$jobs" -L 1 $cc "${flags[@]}" < $build/sources
 for name in kquant 32; do     # its outer products in plain C
-    $cc "${flags[@]}" -DSME_EMULATED \
+    $cc "${flags[@]}" -DSME_EMULATED -include tests/kernels/sme_plain.h \
         -Dcpu_product_${name}_sme=emulated_product_${name}_sme \
         -c src/backend/cpu/kernels/arm/product_${name}_sme.c -o $build/emulated_$name.o
 done

@@ -1,7 +1,7 @@
-/* The intrinsics of SME that the kernels use, in plain C, for vectors of 64 bytes: what Arm's language
- * extensions say each does, an element at a time. With it the kernels' own source runs on any
- * machine (qemu-user 7.2 computes outer products of bytes wrongly). Where an element is not in a
- * predicate, loads give zeros and reads the first operand; "_x" functions are asked for whole
+/* The intrinsics of SME that the kernels use, in plain C, for vectors of 64 bytes: what Arm's
+ * language extensions say each does, an element at a time. With it the kernels' own source runs on
+ * any machine (qemu-user 7.2 computes outer products of bytes wrongly). Where an element is not in
+ * a predicate, loads give zeros and reads the first operand; "_x" functions are asked for whole
  * vectors alone. */
 #ifndef TESTS_SME_PLAIN_H
 #define TESTS_SME_PLAIN_H
@@ -203,14 +203,16 @@ static inline void svld1_hor_za32(uint64_t tile, uint32_t slice, svbool_t p, con
     }
 }
 
-static inline svint32_t svread_hor_za32_s32_m(svint32_t r, svbool_t p, uint64_t tile, uint32_t slice)
+static inline svint32_t svread_hor_za32_s32_m(svint32_t r, svbool_t p, uint64_t tile,
+                                              uint32_t slice)
 {
     for (int i = 0; i < 16; i++)
         if (p.on[4 * i]) r.v[i] = sme_plain_tile[tile][slice][i];
     return r;
 }
 
-static inline svint32_t svread_ver_za32_s32_m(svint32_t r, svbool_t p, uint64_t tile, uint32_t slice)
+static inline svint32_t svread_ver_za32_s32_m(svint32_t r, svbool_t p, uint64_t tile,
+                                              uint32_t slice)
 {
     for (int i = 0; i < 16; i++)
         if (p.on[4 * i]) r.v[i] = sme_plain_tile[tile][i][slice];

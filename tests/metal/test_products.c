@@ -170,7 +170,8 @@ static void check_gated(struct bench *t, const struct product *p, enum activatio
         for (uint32_t row = 0; row < N_ROWS; row++) {
             const double want = activated(activation, gate[c * LD_OUT + row]) *
                                 up[c * LD_OUT + row] * ACT_SCALE;
-            const float got = f32_of_f16(((const uint16_t *)t->act.bytes)[fragment_half_at(c, row, LD_OUT)]);
+            const uint16_t *act = t->act.bytes;
+            const float got = f32_of_f16(act[fragment_half_at(c, row, LD_OUT)]);
             if (!(fabs(got - want) <= fabs(want) / 1024 + 1e-7))
                 fail_msg("epilogue %u, activation %d, row %u column %u: %.9g, wanted %.9g",
                          p->epilogue, activation, row, c, (double)got, want);

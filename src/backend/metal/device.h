@@ -1,18 +1,19 @@
 /* The one door to Metal: a device, its memory, its compiled kernels and the recording of work.
  * Behind it is Objective-C (device.m, commands.m); all else of the backend is C.
  *
- * I1  All memory is taken before metal_device_settle and is never given back before close. Settling
+ * I1  All memory is taken before metal_device_settle and is never given back before close.
+ * Settling
  *     again after more was taken is allowed: while a model is being loaded, until
  *     metal_device_keep. It is resident when work begins, and for as long after as that says; on
  *     macOS 14, which knows no residency, it is locked instead.
- * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait.
- * I3  Dispatches between two barriers are unordered; a dispatch sees what was written before the
+ * I2  Nothing is allocated between metal_begin and metal_wait that outlives metal_wait. I3
+ * Dispatches between two barriers are unordered; a dispatch sees what was written before the
  *     last barrier, by the host before metal_commit, or by all work committed before.
  * I4  What was committed and not waited for may be running: the host neither reads what it writes
  *     nor writes what it reads.
  *
- * Threads: one thread opens, records and waits. A thread of the device's own keeps its memory; those
- * of a pool make kernels. */
+ * Threads: one thread opens, records and waits. A thread of the device's own keeps its memory;
+ * those of a pool make kernels. */
 #ifndef BACKEND_METAL_DEVICE_H
 #define BACKEND_METAL_DEVICE_H
 

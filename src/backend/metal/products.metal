@@ -95,9 +95,9 @@ static inline void few_tile(device const uchar *tile, device const uchar *gate_t
 }
 
 /* tiles: the matrix's; gate_tiles: of EPILOGUE_GATED, the same format and shape. out: (columns,
- * ld_out) f32, or act, f16 in half_at's order as x, of the gated epilogues. gate_rows: (columns, ld_gate) f32 of
- * EPILOGUE_TIMES_GATE. lanes: (32) row, k and k of each lane's two elements, then (8) the lanes
- * of each row by rising k. Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
+ * ld_out) f32, or act, f16 in half_at's order as x, of the gated epilogues. gate_rows: (columns,
+ * ld_gate) f32 of EPILOGUE_TIMES_GATE. lanes: (32) row, k and k of each lane's two elements, then
+ * (8) the lanes of each row by rising k. Grid: (tiles, blocks of 8 NB columns). shared: NB KiB. */
 template <typename W, int NB>
 [[max_total_threads_per_threadgroup(PRODUCT_SIMDGROUPS * 32)]]
 kernel void product(device const uchar *tiles [[buffer(0)]],

@@ -10,7 +10,8 @@
 #include "base/clock.h"
 #include "base/cpu_isa.h"
 
-enum { ROUNDS = 5, HAND_OVERS = 21, BARRIERS = 100, READ_THREADS = 256, MULTIPLY_SIMDGROUPS = 4, MACS_A_TURN = 4 * 512 };
+enum { ROUNDS = 5, HAND_OVERS = 21, BARRIERS = 100 };
+enum { READ_THREADS = 256, MULTIPLY_SIMDGROUPS = 4, MACS_A_TURN = 4 * 512 };
 
 /* How much work a dispatch is: enough for a fast GPU, bounded for one that is emulated. */
 struct size {

@@ -45,8 +45,9 @@ static inline void accumulate_tensor(device const uchar *tile, uint n_chunks, de
         TENSOR_COLUMNS, TILE_ROWS, CHUNK, false, true, false,
         mpp::tensor_ops::matmul2d_descriptor::mode::multiply_accumulate);
     mpp::tensor_ops::matmul2d<shape, execution_simdgroup> multiply;
-    auto columns = tensor(&shared.part[simd].of.columns[0], dextents<int, 2>{ CHUNK, TENSOR_COLUMNS },
-                          array<int, 2>{ 1, CHUNK });
+    auto columns =
+        tensor(&shared.part[simd].of.columns[0], dextents<int, 2>{ CHUNK, TENSOR_COLUMNS },
+               array<int, 2>{ 1, CHUNK });
     auto rows = tensor(&shared.part[simd].of.rows[0], dextents<int, 2>{ CHUNK, TILE_ROWS },
                        array<int, 2>{ 1, CHUNK });
     auto sums = multiply.template get_destination_cooperative_tensor<decltype(columns),

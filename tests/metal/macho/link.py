@@ -119,12 +119,15 @@ def assemble_sme(out):
     for system, target in SME_TARGETS.items():
         for source in sorted((ROOT / "src/backend/cpu/kernels/arm").glob("*_sme.c")):
             command = [sys.executable, "-m", "ziglang", "cc", *target, "-std=gnu11", "-O2",
-                       "-fno-builtin", *warnings(), "-Wno-unused-command-line-argument", "-I",
+                       "-g0", "-fno-builtin", *warnings(),
+                       "-Wno-unused-command-line-argument", "-I",
                        ROOT / "src", "-I", ROOT / "include"]
             run([*command, "-c", source, "-o", out / f"{source.stem}_{system}.o"])
             done = subprocess.run([*map(str, command), "-S", str(source), "-o",
                                    str(out / "sme.s")], capture_output=True, text=True)
-            text = (out / "sme.s").read_text() if not done.returncode else sys.exit(done.stderr)
+            if done.returncode:
+                sys.exit(done.stderr)
+            text = (out / "sme.s").read_text(errors="replace")
             if wrong := NOT_IN_SME.search(text):
                 sys.exit(f"{source.name} for {system} has {wrong[0]}")
             found[source.name, system] = len(re.findall(r"\bu?smopa\b", text))

@@ -181,7 +181,8 @@ static void test_rows_split_with_the_cpu(void **state)
                 estimate_decode(&work, &rates, 1, 576).step_s);     /* reads bind one stream */
 }
 
-/* Columns in 16s, K-quants in two planes; two clusters of an M4 Pro, one of an M4, none of an M3. */
+/* Columns in 16s, K-quants in two planes; two clusters of an M4 Pro, one of an M4, none of an M3.
+ */
 static void test_matrix_units_of_the_cpu(void **state)
 {
     const double sme = machine_sme_macs_per_s(machine_find("m4-pro-64"));

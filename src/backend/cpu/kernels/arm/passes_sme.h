@@ -66,8 +66,8 @@ SME_INLINE void sme_clear(struct sme_scratch *t) SME_STREAMING
                 svst1_f32(svptrue_b32(), t->sum[p][j][r], svdup_n_f32(0));
 }
 
-/* n_lines lines (up to 16) of n columns, whose bytes begin at q and lie stride_bytes apart; flip: of
- * each byte, 0x80 where it is unsigned. Uses tile 3. */
+/* n_lines lines (up to 16) of n columns, whose bytes begin at q and lie stride_bytes apart; flip:
+ * of each byte, 0x80 where it is unsigned. Uses tile 3. */
 SME_INLINE void sme_lines(const uint8_t *q, size_t stride_bytes, uint32_t n, uint32_t n_lines,
                           uint8_t flip, int8_t (*to)[PANEL_LINE]) SME_STREAMING
 {

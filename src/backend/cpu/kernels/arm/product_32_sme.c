@@ -2,10 +2,11 @@
  * Layouts and the chain of floats: panel_layout.h; how columns and panels go together:
  * passes_sme.h.
  *
- * A scale belongs to 32 k and a column's own to as many, so sums leave the matrix every 32 k, after
- * eight outer products; four blocks have a tile each, so that one is read while others are summed up.
- * Quanta are signed bytes, or unsigned ones below 32. Not measured: no machine with SME was at hand.
- */
+ * A scale belongs to 32 k and a column's own to as many, so sums leave the matrix every 32 k,
+ * after eight outer products; four blocks have a tile each, so that one is read while others are
+ * summed up. Quanta are signed bytes, or unsigned ones below 32. Not measured: no machine with SME
+ * was at hand.
+ * */
 #include "backend/cpu/kernels/arm/passes_sme.h"
 #include "quant/blocks.h"
 

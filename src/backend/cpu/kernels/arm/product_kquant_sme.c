@@ -1,17 +1,18 @@
 /* Products of the K-quants by SME: Q4_K, Q5_K, Q6_K, for many columns. Layouts and the chain of
  * floats: panel_layout.h; how columns and panels go together: passes_sme.h.
  *
- * Scales go onto the weights while they are unpacked: scale times quantum as two bytes, in two planes
- * that the matrix sums over all 256 k, so that sums leave it once a block.
+ * Scales go onto the weights while they are unpacked: scale times quantum as two bytes, in two
+ * planes that the matrix sums over all 256 k, so that sums leave it once a block.
  *
  *     Q4_K Q5_K  scale = 8 sh + sl; sh q and sl q are at most 7 * 31: unsigned bytes.
- *                scaled = 8 high + low. Minima are outer products too: x.sum32 = 64 h + l, both
- *                of which are signed bytes. mins = 64 (min h) + min l.
- *     Q6_K       scale (q - 32) in 16 bits: a signed high byte, an unsigned low one. Columns are made
- *                signed, so that scaled, which has them + 128 and 4 (q - 32), is 4 (256 high + low).
+ *                scaled = 8 high + low. Minima are outer products too: x.sum32 = 64 h + l,
+ *                both of which are signed bytes. mins = 64 (min h) + min l.
+ *     Q6_K       scale (q - 32) in 16 bits: a signed high byte, an unsigned low one. Columns
+ *                are made signed, so that scaled, which has them + 128 and 4 (q - 32), is
+ *                4 (256 high + low).
  *
- * All sums are exact, so the bytes are those of every other instruction set. Not measured: no machine
- * with SME was at hand. */
+ * All sums are exact, so the bytes are those of every other instruction set. Not measured: no
+ * machine with SME was at hand. */
 #include "backend/cpu/kernels/arm/passes_sme.h"
 
 enum { HIGH, LOW, MINS_HIGH, MINS_LOW };    /* tiles */
@@ -30,8 +31,8 @@ SME_INLINE void put_mins(const struct act_x256 *x, uint32_t n, int8_t mins[2][2]
         }
 }
 
-SME_INLINE void put_columns(const enum panel_format format, const struct sme_pass *p, uint32_t block)
-    SME_STREAMING
+SME_INLINE void put_columns(const enum panel_format format, const struct sme_pass *p,
+                            uint32_t block) SME_STREAMING
 {
     struct sme_scratch *t = p->scratch;
     for (uint32_t j = 0; j < sme_tiles(p); j++) {
@@ -50,8 +51,8 @@ SME_INLINE void put_columns(const enum panel_format format, const struct sme_pas
 
 /* ---- weights -------------------------------------------------------------------------------- */
 
-SME_INLINE void put_q45(svuint8_t q, svuint8_t sh, svuint8_t sl, struct sme_scratch *t, uint32_t line)
-    SME_STREAMING
+SME_INLINE void put_q45(svuint8_t q, svuint8_t sh, svuint8_t sl, struct sme_scratch *t,
+                        uint32_t line) SME_STREAMING
 {
     const svbool_t all = svptrue_b8();
     svst1_u8(all, t->plane[HIGH][line], svmul_u8_x(all, q, sh));
@@ -146,8 +147,8 @@ SME_INLINE void multiply(const enum panel_format format, const struct sme_scratc
 }
 
 /* The chain of floats, a row of 16 columns at a time. */
-SME_INLINE void finish(const enum panel_format format, struct sme_scratch *t, uint32_t panel, uint32_t j)
-    SME_STREAMING
+SME_INLINE void finish(const enum panel_format format, struct sme_scratch *t, uint32_t panel,
+                       uint32_t j) SME_STREAMING
 {
     const svbool_t all = svptrue_b32();
     const svint32_t none = svdup_n_s32(0);
@@ -162,9 +163,10 @@ SME_INLINE void finish(const enum panel_format format, struct sme_scratch *t, ui
             part = svmul_n_f32_x(all, svcvt_f32_s32_x(all, scaled), t->row_d[0][r]);
         } else {
             const svint32_t scaled = svadd_s32_x(all, svlsl_n_s32_x(all, high, 3), low);
+            const svint32_t mins_high = svread_hor_za32_s32_m(none, all, MINS_HIGH, r),
+                            mins_low = svread_hor_za32_s32_m(none, all, MINS_LOW, r);
             const svint32_t mins =
-                svadd_s32_x(all, svlsl_n_s32_x(all, svread_hor_za32_s32_m(none, all, MINS_HIGH, r), 6),
-                            svread_hor_za32_s32_m(none, all, MINS_LOW, r));
+                svadd_s32_x(all, svlsl_n_s32_x(all, mins_high, 6), mins_low);
             part = svmul_n_f32_x(all, svcvt_f32_s32_x(all, scaled), t->row_d[0][r]);
             part = svmls_n_f32_x(all, part, svcvt_f32_s32_x(all, mins), t->row_min[0][r]);
         }
