@@ -209,7 +209,7 @@ static void let_go_of_body(struct completion *c)
     for (uint32_t i = 0; i < c->n_prompts && !tells_prompt; i++)
         pl_tokens_free(&c->prompt[i].tokens);
     request_free(r);
-    r->model = NULL;
+    r->model = r->user = NULL;
     r->prompt = NULL;
     r->n_stop = r->sampling.n_bias = 0;
     r->sampling.bias = NULL;

@@ -18,7 +18,7 @@
 static const struct request_defaults defaults = {
     .sampling = { .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1,
                   .repetition_penalty = 1, .penalty_last_n = 64 },
-    .max_tokens = 100,
+    .max_tokens = 100, .max_priority = 3,
 };
 
 /* The members go beside a message (chat) or a prompt. The result is valid until the next call. */
@@ -102,6 +102,31 @@ static void every_member_arrives(void **state)
 }
 
 /* Settled, an order is the engine's: here it is what was said. */
+static void whose_turn_it_is(void **state)
+{
+    static const char *const names[] = { "safety_identifier", "session_id", "user" };
+    struct request_error error = { 0 };
+    struct request r;
+    char member[64];
+    (void)state;
+    take(true, "", &r);
+    assert_true(r.priority == 0 && !r.user);
+    request_free(&r);
+    take(true, "\"priority\":-100,\"user\":5", &r);
+    assert_true(r.priority == -100 && !r.user);
+    request_free(&r);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(member, sizeof member, "\"priority\":3,\"%s\":\"ann\"", names[i]);
+        take(false, member, &r);
+        assert_int_equal(r.priority, 3);
+        assert_string_equal(r.user, "ann");
+        request_free(&r);
+    }
+    assert_false(parse(true, "\"priority\":4", &r, &error));
+    assert_string_equal(error.param, "priority");
+    assert_string_equal(error.text, "priority is 4; -100 to 3 is wanted");
+}
+
 static void samplers_arrive(void **state)
 {
     struct request r;
@@ -562,6 +587,7 @@ int main(void)
         cmocka_unit_test(what_is_left_out_has_the_servers_defaults),
         cmocka_unit_test(every_member_arrives),
         cmocka_unit_test(samplers_arrive),
+        cmocka_unit_test(whose_turn_it_is),
         cmocka_unit_test(samplers_that_are_refused),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
