@@ -174,7 +174,7 @@ def test_bash_completion(paceline, tmp_path):
 VALUES = [
     ("plan --machine m4-pro-6", ["m4-pro-64"]), ("plan llama-3.1-8",
                                                  ["llama-3.1-8b"]), ("plan --quant Q8", ["Q8_0"]),
-    ("serve --backend c", ["cpu"]), ("serve -ctk q", ["q8_0"]), ("bench --cache-type-v f8",
+    ("serve --backend c", ["cpu", "cuda"]), ("serve -ctk q", ["q8_0"]), ("bench --cache-type-v f8",
                                                                  ["f8_e4m3"]),
     ("service un", ["uninstall"]), ("completion z", ["zsh"]), ("man self",
                                                                ["self-test"]), ("help servi",
