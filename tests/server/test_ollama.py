@@ -257,8 +257,8 @@ def test_strict_names(start_server):
 
 
 @pytest.mark.parametrize("call, status, words", [
-    (lambda c: c.embed(NAME, "a"), 404, "/api/embed"),
-    (lambda c: c.embeddings(NAME, "a"), 404, "/api/embeddings"),
+    (lambda c: c.embed(NAME, ["a", ""]), 400, "text 1 is empty"),
+    (lambda c: c.embeddings(NAME, ""), 400, "text 0 is empty"),
     (lambda c: c.pull(NAME), 404, "/api/pull"),
     (lambda c: c.push(NAME), 404, "/api/push"),
     (lambda c: c.create(NAME, from_="a"), 404, "/api/create"),
