@@ -247,7 +247,7 @@ setup_prometheus() {
 
 # ---- Python packages of the tests ------------------------------------------------------------
 
-# setup_venv FOLDER LIST [PIP_OPTION]
+# Into a folder of the cache, the packages of a list; what else is given is for pip.
 setup_venv() {
     local venv=${XDG_CACHE_HOME:-$HOME/.cache}/paceline/$1 list=$2
     shift 2

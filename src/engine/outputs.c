@@ -46,8 +46,9 @@ static struct pick pick_of(const struct pl_stream *s, uint32_t n_vocab, uint32_t
     return pick;
 }
 
-/* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has, nor
- * by a chain, nor under a grammar, nor where thoughts have a measure: the stream decides, not who is beside it. */
+/* Not of a score, nor where too much is touched, nor of a filter that the sampler alone has, nor by
+ * a chain, nor under a grammar, nor where thoughts have a measure: the stream decides, not who is
+ * beside it. */
 static struct pick pick_for_backend(struct pl_engine *e, const struct pl_stream *s,
                                     const struct batch *batch, const struct output *o,
                                     uint32_t *seat)

@@ -24,7 +24,8 @@ def main(url):
     def model(max_tokens=60, **more):
         return OpenAILike(model="any", api_base=url + "/v1", api_key="none", is_chat_model=True,
                           is_function_calling_model=True, context_window=2048, max_retries=0,
-                          temperature=0, max_tokens=max_tokens, additional_kwargs={"seed": 1, **more})
+                          temperature=0, max_tokens=max_tokens,
+                          additional_kwargs={"seed": 1, **more})
 
     hello = [ChatMessage(role="user", content="Say hello.")]
     text = model(8).chat(hello).message.content

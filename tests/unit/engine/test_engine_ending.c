@@ -162,7 +162,8 @@ static void test_what_must_come_next(void **state)
     (void)state;
     const struct thought t = { .begin = { 1 }, .n_begin = 1, .end = { 7, 8, 9 }, .n_end = 3,
                                .max_tokens = 2 };
-    const int32_t reply[] = { 1, 5, 7, 8, 9, 4 }, other[] = { 2, 5, 6, 6 }, cut[] = { 1, 5, 6, 7, 6 };
+    const int32_t reply[] = { 1, 5, 7, 8, 9, 4 }, other[] = { 2, 5, 6, 6 };
+    const int32_t cut[] = { 1, 5, 6, 7, 6 };
     const int32_t want[] = { -1, -1, -1, 8, 9, -1, -1 };
     for (uint32_t n = 0; n <= 6; n++) assert_int_equal(thought_next(&t, reply, n), want[n]);
     for (uint32_t n = 0; n <= 4; n++) assert_int_equal(thought_next(&t, other, n), -1);
