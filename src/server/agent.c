@@ -20,9 +20,9 @@
  * hears of it; a longer queue is the balancer's, who has other servers. */
 enum { SLOTS_FOR_ONE_WAITING = 4 };
 
-/* Of more requests than it wants, which others sent: what it could do of them, a tenth at a time, so
- * that it does not change with each. Else all: who balances by hash sends a conversation elsewhere
- * when it changes. */
+/* Of more requests than it wants, which others sent: what it could do of them, a tenth at a time,
+ * so that it does not change with each. Else all: who balances by hash sends a conversation
+ * elsewhere when it changes. */
 static unsigned share_percent(uint32_t most, uint64_t n_requests)
 {
     if (n_requests <= most) return 100;

@@ -1,6 +1,6 @@
-/* What a balancer asks beside /health: HAProxy's agent check. Whoever connects is told one line, and
- * the connection is closed: how much of its usual share of requests this server can take, and how
- * many at a time.
+/* What a balancer asks beside /health: HAProxy's agent check. Whoever connects is told one line,
+ * and the connection is closed: how much of its usual share of requests this server can take, and
+ * how many at a time.
  *
  *   up ready 100% maxconn:26      of twenty slots
  *   up ready 50% maxconn:26       it has twice as many requests, from others

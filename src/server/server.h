@@ -1,9 +1,9 @@
 /* The HTTP server: an OpenAI-compatible API over one engine.
  *
  * Threads: libmicrohttpd's own thread runs every handler; two threads prepare long requests; a
- * watcher thread notices clients that went away and when a ping is due; one answers
- * balancers; the engine thread wakes exchanges. The server's own threads take no signals. server_open, server_ready, server_drain and
- * server_close are called by one thread. */
+ * watcher thread notices clients that went away and when a ping is due; one answers balancers; the
+ * engine thread wakes exchanges. The server's own threads take no signals. server_open,
+ * server_ready, server_drain and server_close are called by one thread. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 

@@ -1,26 +1,16 @@
-"""What the tests of the library share: where it is installed, a tiny model, and how programs of
-others are built."""
+"""What the tests of the library share: where it is installed, a tiny model, and what the
+program says of it."""
 
 import os
-import pathlib
-import subprocess
 import sys
 
 import pytest
+from building import ROOT, run
 from gguf import GGUFValueType
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import tiny_models  # noqa: E402
-
-
-def run(*words, **more):
-    """What it printed; where it fails, all it said."""
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True,
-                          timeout=more.pop("timeout", 600), **more)
-    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(scope="session")

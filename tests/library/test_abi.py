@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from abi import broken, describe
-from conftest import ROOT
+from building import ROOT
 from declarations import declarations, header, parts_of
 from test_install import declared, version
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from conftest import ROOT, run
+from building import ROOT, run
 
 STREAMS = ROOT / "examples/c/streams.c"
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT, run
+from building import ROOT, run
 
 HELLO = ROOT / "examples/c/hello.c"
 TEXT = "Riders in a paceline take turns"

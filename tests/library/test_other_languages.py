@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from conftest import ROOT, run
+from building import ROOT, run
 from test_c_example import replies
 
 
@@ -83,6 +83,8 @@ def test_the_node_example(node, tiny, reply):
 
 
 @pytest.mark.skipif(not shutil.which("go"), reason="Go is not installed, nor by scripts/setup.sh")
-def test_the_go_example(environment, tiny, reply, tmp_path):
+def test_the_go_example(environment, libdir, tiny, reply, tmp_path):
+    # Go's cache does not ask pkg-config again: by these flags it sees that the library has moved
+    environment = {**environment, "CGO_LDFLAGS": f"-L{libdir}"}
     run("go", "build", "-o", tmp_path / "streams", ".", cwd=ROOT / "examples/go", env=environment)
     check(run(tmp_path / "streams", tiny, 20, 12, env=environment), reply)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, run
+from building import ROOT, run
 from test_install import HELLO, TEXT, version
 
 sys.path.insert(0, str(ROOT / "tests"))

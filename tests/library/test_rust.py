@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from abi import declarations
-from conftest import ROOT, run
+from building import ROOT, run
 from test_c_example import replies
 
 CRATE = ROOT / "bindings/rust"

@@ -137,7 +137,8 @@ def haproxy(models_dir, tmp_path):
             port, text = free_port(), CONFIG.read_text()
             text, n = re.subn(r"bind 127\.0\.0\.1:8000", f"bind 127.0.0.1:{port}", text)
             assert n == 1
-            text = text.replace("\nglobal\n", f"\nglobal\n    stats socket {tmp_path}/haproxy.sock\n")
+            ours = f"    stats socket {tmp_path}/haproxy.sock\n"
+            text = text.replace("\nglobal\n", "\nglobal\n" + ours)
             for name, server in zip(("one", "two", "three"), servers, strict=True):
                 line = f"server {name} 127.0.0.1:{server.port} agent-port {server.agent_port}"
                 text, n = re.subn(rf"server {name} 127\.0\.0\.1:\d+", line, text)
