@@ -334,6 +334,8 @@ struct qkv_weights {
     struct norm norm_q, norm_k;     /* before heads are turned: of each, (d_head), or of all heads
                                      * of a column together, (n_heads * d_head) and likewise; both
                                      * are of one kind */
+    bool norms_turned;              /* of heads: they are normed after they are turned, and scaled
+                                     * then */
     const struct vector *sinks;     /* (n_heads) scores that join every softmax and stand for no
                                      * value; NULL: none */
     struct norm norm_v;             /* of each head's values, (d_head) */
@@ -612,8 +614,8 @@ struct backend_ops {
     void (*put_x)(struct backend *b, const float *rows);
     /* H = norm of X; without a weight, X */
     void (*norm)(struct backend *b, const struct norm *norm);
-    /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K; Q *= q_scale; K and V
-     * go to the batch's pages */
+    /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K, or the other way round;
+     * Q *= q_scale; K and V go to the batch's pages */
     void (*qkv)(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
     /* Instead, where keys and values are latents: Q = each head's first d_plain of q by way of
      * absorb, then its turned rest, times q_scale; keys, the latent normed and its rest turned, go

@@ -108,7 +108,8 @@ static void plan_layer(const struct hparams *h, uint32_t i, struct layer *l)
                                        .norm_held = no_weight };
     *l = (struct layer){
         .attention_norm = no_weight, .qkv.norm_q = no_weight, .qkv.norm_k = no_weight,
-        .qkv.norm_v = no_weight, .expert_norm = no_weight, .router_norm = no_weight,
+        .qkv.norm_v = no_weight, .qkv.norms_turned = h->arch->norms_turned_heads,
+        .expert_norm = no_weight, .router_norm = no_weight,
         .attention = h->layer[i].attention, .attention_residual = residual,
         .attends = h->layer[i].attends, .feeds_forward = h->layer[i].feeds_forward,
         .mixer = h->layer[i].mixer,

@@ -62,7 +62,8 @@ struct hparams {
     struct layer_plan *layer;   /* (dims.n_layers) */
     uint32_t n_blocks;          /* of the file: behind the layers may lie what predicts more than
                                  * the next token, which nobody here reads */
-    uint32_t n_leading_dense;   /* of a mixture: layers before the first with experts */
+    uint32_t n_leading_dense;   /* of a mixture: layers before the first with experts, */
+    uint32_t experts_period;    /* which every so many-th layer has then; 1: each */
     pl_pooling pooling;         /* of embeddings; DEFAULT: the file does not say */
     uint64_t n_parameters;
     char name[96];

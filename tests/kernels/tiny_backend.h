@@ -46,6 +46,7 @@ struct tiny_shape {
     bool has_no_norms;              /* of what attention and feed-forward read */
     bool has_sinks, has_q_scales;
     bool has_row_norms;             /* norms of Q and K are of all heads together */
+    bool norms_turned;              /* norms of heads come after they are turned */
     bool has_expert_biases;
     struct router_params router;    /* what is not said above of it */
     bool has_choice_bias;
@@ -122,9 +123,9 @@ static const struct tiny_shape tiny_shapes[] = {
       false, false, ACTIVATION_GELU_TANH, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1",
       "Q8_0", "Q4_1", NULL, NULL, NULL, "Q8_0", "Q5_0" }, "Q8_0", "Q5_1", .shares_kv = true,
       .norms_values = true, .d_input = 64, .x_scale = 1.3f },
-    { "heads of 512", 96, 512, 160, 4, 2, 70, { 20, 0 }, false, true, false, false,
-      ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
-      "Q8_0", "Q5_1", .other = { 3, 1, 32 }, .n_rot = 32 },
+    { "heads of 512, normed once turned", 96, 512, 160, 4, 2, 70, { 20, 0 }, false, true, false,
+      false, ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
+      "Q8_0", "Q5_1", .other = { 3, 1, 32 }, .n_rot = 32, .norms_turned = true },
 };
 
 /* How many of them are run: an emulated processor has time for the first few. */
@@ -576,6 +577,7 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     l->qkv = (struct qkv_weights){
         .q = linear[IN_Q], .k = linear[IN_K], .v = linear[IN_V],
         .norm_q = tiny_norm(s, l->norm_q.loaded), .norm_k = tiny_norm(s, l->norm_k.loaded),
+        .norms_turned = s->norms_turned,
         .sinks = l->sinks.loaded, .norm_v = tiny_norm(s, l->side[SIDE_NORM_V].loaded),
     };
     l->attention = (struct attention_params){
