@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from gguf import GGUFValueType
+from gguf import GGMLQuantizationType, GGUFValueType
 
 import tiny_models
 from test_logits_golden import GOLDEN, score
@@ -14,6 +14,7 @@ sys.path.insert(0, str(GOLDEN))
 import forward  # noqa: E402
 
 U32, BOOL = GGUFValueType.UINT32, GGUFValueType.BOOL
+BF16 = GGMLQuantizationType.BF16
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, tiny_models.N_VOCAB - 1, 100)]
 LLAMA3_FACTORS = np.concatenate([np.ones(12), np.linspace(1, 8, 8), np.full(12, 8.0)])
 
@@ -67,6 +68,9 @@ CASES = {
     "hunyuan-dense": dict(arch="hunyuan-dense", tied=True),
     "hunyuan-moe": dict(arch="hunyuan-moe", seed=3),
     "minimax-m2": dict(arch="minimax-m2"),
+    "llama4": dict(arch="llama4", seed=5),
+    "llama4 of whole contexts": dict(arch="llama4", kind=BF16, keys={
+        "attention.sliding_window": (U32, 0)}),
     "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),
@@ -110,7 +114,8 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
      b"3 of 12 experts out of 1 of 6 groups"),
     (dict(keys={"expert_gating_func": (U32, 4)}), b"expert_gating_func is 4; 1 (softmax) and 2"),
     (dict(keys={"leading_dense_block_count": (U32, 1)}), b"1 leading dense layers"),
-    (dict(keys={"interleave_moe_layer_step": (U32, 2)}), b"interleave_moe_layer_step is 2; architecture qwen3moe"),
+    (dict(keys={"interleave_moe_layer_step": (U32, 2)}),
+     b"interleave_moe_layer_step is 2; architecture qwen3moe"),
     (dict(keys={"nextn_predict_layers": (U32, 7)}), b"nextn_predict_layers is 7 of 7 blocks"),
     (dict(keys={"block_count": (U32, 2**31), "nextn_predict_layers": (U32, 2**31 - 7)}),
      b"nextn_predict_layers is 2147483641 of 2147483648 blocks"),

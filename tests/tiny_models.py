@@ -17,7 +17,8 @@ N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
 # delta nets and attention that is gated; of these, heads of states, values and keys of each, heads
 # that have keys
 DELTA_NETS = ("qwen35", "qwen35moe", "qwen3next")
-HYBRIDS = (*DELTA_NETS, "granitehybrid", "granitehybrid moe", "nemotron_h", "falcon-h1", "lfm2", "lfm2moe")
+HYBRIDS = (*DELTA_NETS, "granitehybrid", "granitehybrid moe", "nemotron_h", "falcon-h1",
+           "lfm2", "lfm2moe")
 N_STATE_HEADS, D_STATE_VALUE, D_STATE_KEY, N_STATE_KEY_HEADS, N_TAPS = 6, 64, 48, 2, 4
 
 
@@ -66,7 +67,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         return tiny_gemma3n.write(path, seed)
     if arch.startswith("gemma4"):
         return tiny_gemma4.write(path, arch, seed, keys)
-    is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next", "minimax-m2") \
+    is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next", "minimax-m2", "llama4") \
         if mixture is None else mixture
     is_hybrid = arch in DELTA_NETS
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
@@ -89,7 +90,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     else:
         w.add_layer_norm_rms_eps(1e-6)
     w.add_rope_freq_base(10000.0)
-    if arch in ("gemma2", "gemma3", "gpt-oss", "cohere2"):
+    if arch in ("gemma2", "gemma3", "gpt-oss", "cohere2", "llama4"):
         w.add_sliding_window(16)
     if arch == "gpt-oss":
         scaling = ("yarn", 4.0, 64)
@@ -145,6 +146,9 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if arch == "hunyuan-moe":
             w.add_expert_shared_count(1)
             w.add_expert_shared_feed_forward_length(D_FF)
+        if arch == "llama4":
+            w.add_interleave_moe_layer_step(2)
+            w.add_uint32("llama4.attention.temperature_length", 24)
         if arch == "minimax-m2":
             w.add_expert_gating_func(ExpertGatingFuncType.SIGMOID)
         if arch == "glm4moe":
@@ -172,9 +176,10 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if arch == "gpt-oss":
             vector(p + "ffn_gate_inp.bias", N_EXPERTS, 0.0, 0.5)
             vector(p + "attn_sinks.weight", N_HEADS, 0.0, 1.0)
-        if arch in ("qwen2moe", "granitemoe", "glm4moe", "ernie4_5-moe", "hunyuan-moe") \
-                or is_hybrid:
-            d_shared = 2 * D_EXPERT if arch in ("glm4moe", "ernie4_5-moe") else D_FF
+        if arch in ("qwen2moe", "granitemoe", "glm4moe", "ernie4_5-moe", "hunyuan-moe",
+                    "llama4") or is_hybrid:
+            d_shared = {"glm4moe": 2 * D_EXPERT, "ernie4_5-moe": 2 * D_EXPERT,
+                        "llama4": D_EXPERT}.get(arch, D_FF)
             matrix(p + "ffn_gate_shexp.weight", d_shared, D_MODEL)
             matrix(p + "ffn_up_shexp.weight", d_shared, D_MODEL)
             matrix(p + "ffn_down_shexp.weight", D_MODEL, d_shared)
@@ -238,7 +243,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if attends:
             matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
         is_dense = arch == "glm4moe" and i < n_dense or \
-            arch == "ernie4_5-moe" and (i < n_dense or i % 2 == 0)
+            arch == "ernie4_5-moe" and (i < n_dense or i % 2 == 0) or \
+            arch == "llama4" and i % 2 == 0
         if is_mixture and not is_dense:
             experts(p)
         else:

@@ -60,6 +60,8 @@ struct arch {
     bool may_lead_dense;            /* its first layers may be dense */
     bool may_interleave_dense;      /* experts may come in every so many-th layer alone */
     bool has_both_ffs;              /* layers with experts have a dense part beside them */
+    bool has_narrow_shared;         /* where the file does not say how wide the shared expert is: as
+                                     * wide as the others */
     bool has_wide_experts;          /* where the file does not say how wide they are: as wide as a
                                      * dense layer would be, not that over the number used */
     bool has_multipliers;           /* the file may scale embedding, residual and logits */
@@ -85,6 +87,7 @@ extern const struct arch arch_exaone4;
 extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
 extern const struct arch arch_lfm2moe, arch_ernie4_5, arch_ernie4_5_moe;
 extern const struct arch arch_hunyuan_dense, arch_hunyuan_moe, arch_minimax_m2;
+extern const struct arch arch_llama4;
 
 /* NULL: not a known architecture. */
 const struct arch *arch_find(struct gguf_string name);

@@ -1,6 +1,6 @@
 /* ERNIE 4.5: Llama's layer, dense and as mixtures beside an expert for all columns; the first
- * layers are dense, and others may be. The router is a softmax with a bias that chooses and does not
- * weigh. */
+ * layers are dense, and others may be. The router is a softmax with a bias that chooses and does
+ * not weigh. */
 #include "model/arch.h"
 
 const struct arch arch_ernie4_5 = {

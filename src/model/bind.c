@@ -154,7 +154,11 @@ static pl_status bind_attention_vectors(struct binder *k, uint32_t i, struct lay
           has_kv ? a->head_norms : ABSENT, &l->qkv.norm_k.weight },
         { "attn_sinks.weight", heads.n_heads, a->sinks, &l->qkv.sinks },
     };
-    const pl_status st = bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    pl_status st = bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    if (!st && k->h->layer[i].norms_heads)
+        st = bind_ones(k, heads.d_head, &l->qkv.norm_q.weight, err);
+    if (!st && k->h->layer[i].norms_heads)
+        st = bind_ones(k, heads.d_head, &l->qkv.norm_k.weight, err);
     if (st || !a->norms_values || !has_kv) return st;
     return bind_ones(k, heads.d_head, &l->qkv.norm_v.weight, err);
 }

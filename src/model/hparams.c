@@ -29,6 +29,7 @@ static pl_status read_others_than_experts(struct hparams *h, const struct gguf *
     const struct arch *a = h->arch;
     struct dims *d = &h->dims;
     uint32_t n_shared = 0, d_shared = a->shared_expert == REQUIRED ? d->d_ff : 0;
+    if (a->has_narrow_shared) d_shared = d->d_expert;
     pl_status st = read_u32_or(h, g, "leading_dense_block_count", 0, &h->n_leading_dense, err);
     if (!st && (h->n_leading_dense > d->n_layers || (h->n_leading_dense && !a->may_lead_dense)))
         st = pl_fail(err, PL_E_UNSUPPORTED, "%s: %" PRIu32 " leading dense layers; architecture %s "

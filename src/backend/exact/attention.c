@@ -106,7 +106,7 @@ static void attend_head(struct exact_backend *b, const void *arg, uint32_t item)
     const struct heads d = dims_heads(&b->params.dims, a->has_other_heads);
     const uint32_t c = item / d.n_heads, head = item % d.n_heads, pos = b->batch.pos[c];
     const uint32_t kv_head = head / (d.n_heads / d.n_kv_heads);
-    const uint32_t first = window_start(pos, a->window);
+    const uint32_t first = window_start(pos, attention_window(a));
     const float *q = b->q + (size_t)item * d.d_head;
     const struct vector *sinks = l->w->sinks;
     double largest = sinks ? (double)sinks->values[head] : -INFINITY;
