@@ -37,7 +37,7 @@ static pl_status fail(pl_err *err, int shim_status, struct shim_text *reason)
         [SHIM_MEMORY] = PL_E_MEMORY,
         [SHIM_INTERNAL] = PL_E_INTERNAL,
     };
-    enum { MAX_BYTES = 220 };   /* leaves pl_err room for what stands before */
+    enum { MAX_BYTES = PL_ERR_TEXT_BYTES - 32 };   /* room for what stands before */
     const size_t n = shim_text_cut(reason, MAX_BYTES);
     const char *what = shim_status == SHIM_TEMPLATE ? "chat template: " : "";
     const pl_status st =

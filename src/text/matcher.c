@@ -16,7 +16,7 @@ struct matcher {
 /* Says the shim's reason and frees it. */
 static pl_status fail(pl_err *err, int shim_status, struct shim_text *reason)
 {
-    enum { MAX_BYTES = 200 };   /* leaves pl_err room for what stands before */
+    enum { MAX_BYTES = PL_ERR_TEXT_BYTES - 32 };   /* room for what stands before */
     const size_t n = shim_text_cut(reason, MAX_BYTES);
     const pl_status st = shim_status == SHIM_MEMORY     ? PL_E_MEMORY
                          : shim_status == SHIM_INTERNAL ? PL_E_INTERNAL

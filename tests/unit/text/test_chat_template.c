@@ -215,6 +215,7 @@ static void errors_carry_the_templates_words(void **state)
     assert_int_equal(chat_template_render(t, request, strlen(request), NULL, &out, guard, &err),
                      PL_E_TEMPLATE);
     assert_string_equal(err.text + strlen(err.text) - 3, "\xe2\x82\xac");
+    assert_in_range(strlen(err.text), PL_ERR_TEXT_BYTES - 32, PL_ERR_TEXT_BYTES - 1);
     chat_template_close(t);
 }
 
