@@ -60,14 +60,11 @@ def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
     ("lfm2moe", "a mixer in attention's place, which the metal backend has no kernels for yet"),
     ("llama4", "weighs what experts read, which the metal backend does not do yet"),
 ])
-def test_what_metal_does_not_run_the_cpu_does(tmp_path, arch, piece):
-    """By name it is refused in words; where nobody asked for it, the CPU computes and says why."""
+def test_what_metal_does_not_run_is_refused(tmp_path, arch, piece):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch)
-    words = [PROGRAM, "score", "--model", path, "--tokens", "1,2,3", "--json", "--backend"]
-    asked, left, cpu = (subprocess.run([*words, b], capture_output=True, text=True, timeout=120)
-                        for b in ("metal", "auto", "cpu"))
-    assert asked.returncode == 1 and piece in asked.stderr, asked.stderr
-    assert left.returncode == 0 and left.stdout == cpu.stdout and piece in left.stderr, left.stderr
+    done = subprocess.run([PROGRAM, "score", "--model", path, "--tokens", "1,2,3", "--backend",
+                           "metal"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and piece in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("arch", ["llama", "gemma3", "qwen3moe"])
