@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from gguf import GGUFValueType
+from gguf import GGMLQuantizationType, GGUFValueType
 
 import tiny_models
 from test_logits_golden import GOLDEN, score
@@ -14,6 +14,7 @@ sys.path.insert(0, str(GOLDEN))
 import forward  # noqa: E402
 
 U32, BOOL = GGUFValueType.UINT32, GGUFValueType.BOOL
+BF16 = GGMLQuantizationType.BF16
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, tiny_models.N_VOCAB - 1, 100)]
 LLAMA3_FACTORS = np.concatenate([np.ones(12), np.linspace(1, 8, 8), np.full(12, 8.0)])
 
@@ -61,6 +62,15 @@ CASES = {
     "nemotron_h": dict(arch="nemotron_h"),
     "falcon-h1": dict(arch="falcon-h1"),
     "lfm2": dict(arch="lfm2"),
+    "lfm2moe": dict(arch="lfm2moe", seed=6),
+    "ernie4_5": dict(arch="ernie4_5", tied=True, biases=("attn_q", "ffn_down")),
+    "ernie4_5-moe": dict(arch="ernie4_5-moe"),
+    "hunyuan-dense": dict(arch="hunyuan-dense", tied=True),
+    "hunyuan-moe": dict(arch="hunyuan-moe", seed=3),
+    "minimax-m2": dict(arch="minimax-m2"),
+    "llama4": dict(arch="llama4", seed=5),
+    "llama4 of whole contexts": dict(arch="llama4", kind=BF16, keys={
+        "attention.sliding_window": (U32, 0)}),
     "olmo2 with windows": dict(arch="olmo2", scaling=("yarn", 4.0, 64),
                                keys={"attention.sliding_window": (U32, 16)}),
     "gemma2": dict(arch="gemma2", tied=True),
@@ -88,7 +98,7 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
     print(f"{name}: mean distance {total / n:.4f}, worst {worst:.3f}")
     # 8-bit activations alone; a wrong pass is off by whole units. What a delta net knows was made
     # with them too, column after column, and LFM2 multiplies three results of them
-    is_rough = CASES[name]["arch"] in (*tiny_models.DELTA_NETS, "lfm2")
+    is_rough = CASES[name]["arch"] in (*tiny_models.DELTA_NETS, "lfm2", "lfm2moe")
     assert total / n < (0.13 if is_rough else 0.08)
     assert abs(np.mean(got["nll"]) / nll.mean() - 1) < (0.01 if is_rough else 0.005)
 
@@ -104,6 +114,8 @@ def test_matches_the_exact_forward_pass(build_dir, tmp_path, name):
      b"3 of 12 experts out of 1 of 6 groups"),
     (dict(keys={"expert_gating_func": (U32, 4)}), b"expert_gating_func is 4; 1 (softmax) and 2"),
     (dict(keys={"leading_dense_block_count": (U32, 1)}), b"1 leading dense layers"),
+    (dict(keys={"interleave_moe_layer_step": (U32, 2)}),
+     b"interleave_moe_layer_step is 2; architecture qwen3moe"),
     (dict(keys={"nextn_predict_layers": (U32, 7)}), b"nextn_predict_layers is 7 of 7 blocks"),
     (dict(keys={"block_count": (U32, 2**31), "nextn_predict_layers": (U32, 2**31 - 7)}),
      b"nextn_predict_layers is 2147483641 of 2147483648 blocks"),

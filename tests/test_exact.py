@@ -32,7 +32,8 @@ OTHERS_RUN = ["llama", "llama3", "ministral3", "smollm3", "granite", "granitemoe
 ARCHITECTURES = ["llama", "smollm3", "granitemoe", "qwen2", "qwen3", "qwen2moe", "qwen3moe",
                  "gemma2", "gemma3", "phi3", "exaone4", "olmo2", "gpt-oss", "glm4moe",
                  "cohere2", "gemma3n", "gemma4 dense", "gemma4 moe", "gemma4 small",
-                 "deepseek2", "deepseek2 v2", *tiny_models.HYBRIDS]
+                 "deepseek2", "deepseek2 v2", "ernie4_5-moe", "hunyuan-dense", "minimax-m2",
+                 "llama4", *tiny_models.HYBRIDS]
 
 
 def paceline(build_dir, *words):

@@ -16,7 +16,7 @@ sys.path.insert(0, str(GOLDEN))
 import forward  # noqa: E402
 
 KINDS = [GGMLQuantizationType.F16, GGMLQuantizationType.BF16, GGMLQuantizationType.F32]
-ARCHITECTURES = ["llama", "qwen3moe", "qwen35moe", "gemma3"]
+ARCHITECTURES = ["llama", "qwen3moe", "qwen35moe", "gemma3", "llama4"]
 
 
 def write(tmp_path, arch, kind):

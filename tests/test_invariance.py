@@ -14,8 +14,8 @@ def test_replies_do_not_depend_on_others(build_dir, fetch_model, model):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arch", tiny_models.HYBRIDS)
-def test_nor_where_streams_have_states(build_dir, tmp_path, arch):
+@pytest.mark.parametrize("arch", [*tiny_models.HYBRIDS, "llama4"])
+def test_nor_where_streams_have_states_or_chunks(build_dir, tmp_path, arch):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch)
     program = build_dir / "tests" / "test_engine_invariance"
     done = subprocess.run([program, path], capture_output=True, text=True)

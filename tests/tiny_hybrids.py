@@ -1,9 +1,10 @@
 """Small random models whose layers look back by a state space (Mamba-2) or a short convolution, for
 which tests/golden/forward_hybrids.py computes the exact answer: granitehybrid (dense, and "moe" as
 a mixture), nemotron_h (each layer one thing alone), falcon-h1 (attention beside a state space),
-lfm2."""
+lfm2, lfm2moe."""
 
 import numpy as np
+from gguf import ExpertGatingFuncType
 
 from tiny_writer import TinyWriter
 
@@ -15,7 +16,9 @@ N_LAYERS = 6
 LAYERS = {"granitehybrid": ["mf", "mf", "af", "mf", "mf", "af"],
           "nemotron_h": ["m", "f", "m", "a", "f", "m"],
           "falcon-h1": ["maf"] * 6,
-          "lfm2": ["mf", "mf", "af", "mf", "mf", "af"]}
+          "lfm2": ["mf", "mf", "af", "mf", "mf", "af"],
+          "lfm2moe": ["mf", "mf", "af", "mf", "mf", "af"]}
+N_DENSE = 2     # of lfm2moe, the first
 
 
 def add_keys(w, arch, layers, is_moe):
@@ -31,14 +34,20 @@ def add_keys(w, arch, layers, is_moe):
     w.add_value_length(D_HEAD)
     w.add_layer_norm_rms_eps(1e-6)
     w.add_rope_freq_base(10000.0)
-    if arch == "lfm2":
-        w.add_uint32("lfm2.shortconv.l_cache", 3)
+    if arch.startswith("lfm2"):
+        w.add_uint32(f"{arch}.shortconv.l_cache", 3)
     else:
         w.add_ssm_conv_kernel(N_TAPS)
         w.add_ssm_state_size(D_STATE_KEY)
         w.add_ssm_group_count(N_GROUPS)
         w.add_ssm_time_step_rank(N_STATE_HEADS)
         w.add_ssm_inner_size(N_STATE_HEADS * D_STATE_VALUE)
+    if arch == "lfm2moe":
+        w.add_expert_count(N_EXPERTS)
+        w.add_expert_used_count(N_EXPERTS_USED)
+        w.add_expert_feed_forward_length(D_EXPERT)
+        w.add_leading_dense_block_count(N_DENSE)
+        w.add_expert_gating_func(ExpertGatingFuncType.SIGMOID)
     if arch in ("granitehybrid", "nemotron_h"):
         w.add_bool(f"{arch}.rope.scaling.finetuned", False)
     if arch == "granitehybrid":
@@ -81,12 +90,21 @@ def write(path, arch, seed, keys, add_vocabulary):
         vector(p + "shortconv.conv.weight", (D_MODEL, 3), 0.0, 0.5)
         matrix(p + "shortconv.out_proj.weight", D_MODEL, D_MODEL, scale=0.25)
 
-    def feed_forward(p):
-        if is_moe:
+    def feed_forward(p, i):
+        is_mixture = is_moe or arch == "lfm2moe" and i >= N_DENSE
+        if arch == "lfm2moe":
+            vector(p + "ffn_norm.weight", D_MODEL)
+        if arch == "lfm2moe" and is_mixture:
+            vector(p + "exp_probs_b.bias", N_EXPERTS, 0.0, 0.6)
+        if is_mixture:
             vector(p + "ffn_gate_inp.weight", (N_EXPERTS, D_MODEL), 0.0, 2.0 / np.sqrt(D_MODEL))
             for name, rows, n_k in (("gate", D_EXPERT, D_MODEL), ("up", D_EXPERT, D_MODEL),
                                     ("down", D_MODEL, D_EXPERT)):
-                matrix(p + f"ffn_{name}_exps.weight", N_EXPERTS, rows, n_k)
+                is_small = arch == "lfm2moe" and name == "down"
+                matrix(p + f"ffn_{name}_exps.weight", N_EXPERTS, rows, n_k,
+                       scale=0.2 if is_small else 1.0)
+        if arch == "lfm2moe" and is_mixture:
+            return
         end = "_shexp" if is_moe else ""
         if arch != "nemotron_h":
             matrix(p + f"ffn_gate{end}.weight", D_FF, D_MODEL)
@@ -94,27 +112,27 @@ def write(path, arch, seed, keys, add_vocabulary):
         matrix(p + f"ffn_down{end}.weight", D_MODEL, D_FF, scale=0.5)
         if arch == "falcon-h1":
             vector(p + "ffn_norm", D_MODEL)
-        elif arch != "nemotron_h":
+        elif arch not in ("nemotron_h", "lfm2moe"):
             vector(p + "ffn_norm.weight", D_MODEL)
 
-    is_tied = arch == "lfm2"
+    is_tied = arch.startswith("lfm2")
     matrix("token_embd.weight", N_VOCAB, D_MODEL, scale=3.0 if is_tied else 16.0)
     if not is_tied:
         matrix("output.weight", N_VOCAB, D_MODEL, scale=3.0)
-    vector("token_embd_norm.weight" if arch == "lfm2" else "output_norm.weight", D_MODEL)
+    vector("token_embd_norm.weight" if is_tied else "output_norm.weight", D_MODEL)
     for i, kinds in enumerate(layers):
         p = f"blk.{i}."
         vector(p + "attn_norm.weight", D_MODEL)
         if "m" in kinds:
-            (short_convolution if arch == "lfm2" else state_space)(p)
+            (short_convolution if is_tied else state_space)(p)
         if "a" in kinds:
             for name, rows in (("q", N_HEADS), ("k", N_KV_HEADS), ("v", N_KV_HEADS)):
                 matrix(p + f"attn_{name}.weight", rows * D_HEAD, D_MODEL)
-            if arch == "lfm2":
+            if is_tied:
                 vector(p + "attn_q_norm.weight", D_HEAD)
                 vector(p + "attn_k_norm.weight", D_HEAD)
             matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
         if "f" in kinds:
-            feed_forward(p)
+            feed_forward(p, i)
     w.finish()
     return path

@@ -17,7 +17,8 @@ N_EXPERTS, N_EXPERTS_USED, D_EXPERT = 12, 3, 96
 # delta nets and attention that is gated; of these, heads of states, values and keys of each, heads
 # that have keys
 DELTA_NETS = ("qwen35", "qwen35moe", "qwen3next")
-HYBRIDS = (*DELTA_NETS, "granitehybrid", "granitehybrid moe", "nemotron_h", "falcon-h1", "lfm2")
+HYBRIDS = (*DELTA_NETS, "granitehybrid", "granitehybrid moe", "nemotron_h", "falcon-h1",
+           "lfm2", "lfm2moe")
 N_STATE_HEADS, D_STATE_VALUE, D_STATE_KEY, N_STATE_KEY_HEADS, N_TAPS = 6, 64, 48, 2, 4
 
 
@@ -66,8 +67,8 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         return tiny_gemma3n.write(path, seed)
     if arch.startswith("gemma4"):
         return tiny_gemma4.write(path, arch, seed, keys)
-    is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next") if mixture is None \
-        else mixture
+    is_mixture = arch.endswith("moe") or arch in ("gpt-oss", "qwen3next", "minimax-m2", "llama4") \
+        if mixture is None else mixture
     is_hybrid = arch in DELTA_NETS
     is_wide = is_mixture and arch == "llama"    # Mixtral: as wide as its layers would be
     w = TinyWriter(path, arch, seed, keys, kind)
@@ -89,7 +90,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
     else:
         w.add_layer_norm_rms_eps(1e-6)
     w.add_rope_freq_base(10000.0)
-    if arch in ("gemma2", "gemma3", "gpt-oss", "cohere2"):
+    if arch in ("gemma2", "gemma3", "gpt-oss", "cohere2", "llama4"):
         w.add_sliding_window(16)
     if arch == "gpt-oss":
         scaling = ("yarn", 4.0, 64)
@@ -108,7 +109,7 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         w.add_rope_scaling_orig_ctx_len(64)
         w.add_rope_scaling_attn_factors(1.2)
         w.add_sliding_window(40)
-    if arch in ("glm4", "glm4moe"):
+    if arch in ("glm4", "glm4moe", "minimax-m2"):
         w.add_rope_dimension_count(D_HEAD // 2)
     if is_hybrid:
         w.add_rope_dimension_count(D_HEAD // 4)
@@ -137,6 +138,19 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             w.add_expert_feed_forward_length(d_expert)
         if arch in ("qwen2moe", "granitemoe") or is_hybrid:
             w.add_expert_shared_feed_forward_length(D_FF)
+        if arch == "ernie4_5-moe":
+            w.add_expert_shared_count(2)
+            w.add_expert_shared_feed_forward_length(2 * D_EXPERT)
+            w.add_leading_dense_block_count(n_dense)
+            w.add_interleave_moe_layer_step(2)
+        if arch == "hunyuan-moe":
+            w.add_expert_shared_count(1)
+            w.add_expert_shared_feed_forward_length(D_FF)
+        if arch == "llama4":
+            w.add_interleave_moe_layer_step(2)
+            w.add_uint32("llama4.attention.temperature_length", 24)
+        if arch == "minimax-m2":
+            w.add_expert_gating_func(ExpertGatingFuncType.SIGMOID)
         if arch == "glm4moe":
             w.add_expert_shared_count(2)
             w.add_leading_dense_block_count(n_dense)
@@ -162,13 +176,17 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
         if arch == "gpt-oss":
             vector(p + "ffn_gate_inp.bias", N_EXPERTS, 0.0, 0.5)
             vector(p + "attn_sinks.weight", N_HEADS, 0.0, 1.0)
-        if arch in ("qwen2moe", "granitemoe", "glm4moe") or is_hybrid:
-            d_shared = 2 * D_EXPERT if arch == "glm4moe" else D_FF
+        if arch in ("qwen2moe", "granitemoe", "glm4moe", "ernie4_5-moe", "hunyuan-moe",
+                    "llama4") or is_hybrid:
+            d_shared = {"glm4moe": 2 * D_EXPERT, "ernie4_5-moe": 2 * D_EXPERT,
+                        "llama4": D_EXPERT}.get(arch, D_FF)
             matrix(p + "ffn_gate_shexp.weight", d_shared, D_MODEL)
             matrix(p + "ffn_up_shexp.weight", d_shared, D_MODEL)
             matrix(p + "ffn_down_shexp.weight", D_MODEL, d_shared)
-        if arch == "glm4moe":
+        if arch in ("glm4moe", "minimax-m2"):
             vector(p + "exp_probs_b.bias", N_EXPERTS, 0.0, 0.6)
+        if arch == "ernie4_5-moe":      # shares are those of a softmax
+            vector(p + "exp_probs_b.bias", N_EXPERTS, 0.0, 0.1)
         if arch == "qwen2moe" or is_hybrid:
             vector(p + "ffn_gate_inp_shexp.weight", D_MODEL, 0.0, 1.0 / np.sqrt(D_MODEL))
 
@@ -213,15 +231,21 @@ def write(path, arch, seed=1, scaling=None, rope_factors=None, tied=False, n_exp
             has_bias = arch in ("qwen2", "qwen2moe", "seed_oss", "gpt-oss", "glm4moe")
             if has_bias or f"attn_{name}" in biases:
                 vector(p + f"attn_{name}.bias", rows * D_HEAD, 0.0, 0.3)
-        if arch == "olmo2":
+        if arch in ("olmo2", "minimax-m2"):
             vector(p + "attn_q_norm.weight", N_HEADS * D_HEAD)
             vector(p + "attn_k_norm.weight", N_KV_HEADS * D_HEAD)
         if arch.startswith("qwen3") and attends or arch in ("gemma3", "exaone4"):
             vector(p + "attn_q_norm.weight", D_HEAD)
             vector(p + "attn_k_norm.weight", D_HEAD)
+        if arch.startswith("hunyuan"):      # far from 1: the order of norm and RoPE matters
+            vector(p + "attn_q_norm.weight", D_HEAD, 1.0, 0.5)
+            vector(p + "attn_k_norm.weight", D_HEAD, 1.0, 0.5)
         if attends:
             matrix(p + "attn_output.weight", D_MODEL, N_HEADS * D_HEAD)
-        if is_mixture and not (arch == "glm4moe" and i < n_dense):
+        is_dense = arch == "glm4moe" and i < n_dense or \
+            arch == "ernie4_5-moe" and (i < n_dense or i % 2 == 0) or \
+            arch == "llama4" and i % 2 == 0
+        if is_mixture and not is_dense:
             experts(p)
         else:
             is_fused = arch in ("phi3", "glm4")     # gate's rows first

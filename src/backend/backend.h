@@ -334,6 +334,8 @@ struct qkv_weights {
     struct norm norm_q, norm_k;     /* before heads are turned: of each, (d_head), or of all heads
                                      * of a column together, (n_heads * d_head) and likewise; both
                                      * are of one kind */
+    bool norms_turned;              /* of heads: they are normed after they are turned, and scaled
+                                     * then */
     const struct vector *sinks;     /* (n_heads) scores that join every softmax and stand for no
                                      * value; NULL: none */
     struct norm norm_v;             /* of each head's values, (d_head) */
@@ -359,14 +361,25 @@ struct attention_params {
     const struct vector *q_scales;  /* (n_positions); NULL: 1 */
     float score_cap;                /* scores become cap * tanh(score / cap); 0: they stay */
     uint32_t window;                /* positions that one sees, itself included; 0: all before it */
+    bool window_is_chunk;           /* of positions in chunks of so many, it sees those of its own
+                                     */
     uint32_t kv_group, kv_layer;    /* whose pages K and V are in, and the place in them, among
                                      * the group's layers of the same heads */
     bool has_other_heads;           /* dims.other's */
 };
 
+/* A window as window_start has it: bit 31 says that it is a chunk. */
+#define WINDOW_IS_CHUNK 0x80000000u
+
+static inline uint32_t attention_window(const struct attention_params *a)
+{
+    return a->window | (a->window && a->window_is_chunk ? WINDOW_IS_CHUNK : 0);
+}
+
 /* The first position that one at `pos` sees. */
 static inline uint32_t window_start(uint32_t pos, uint32_t window)
 {
+    if (window & WINDOW_IS_CHUNK) return pos - pos % (window - WINDOW_IS_CHUNK);
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
 
@@ -447,6 +460,7 @@ struct router_params {
     bool is_normalised;             /* weights of a column's experts sum to 1, */
     float scale;                    /* times this */
     bool ranks_by_best;             /* of groups: their highest counts alone, not the two */
+    bool weighs_inputs;             /* weights are of what experts read, not of what they make */
 };
 
 /* How a layer's feed-forward part computes. */
@@ -553,6 +567,7 @@ struct backend_ops {
     uint32_t max_touched;       /* of a pick that is the backend's */
     uint32_t chunk_pages;       /* attention reads pages in chunks of so many, a power of 2, the
                                  * first at 0 */
+    bool weighs_expert_inputs;  /* experts_add does what router_params.weighs_inputs says */
     const char *kv_type;        /* how K and V are stored where params do not choose: "f32". NULL:
                                  * as k_type and v_type say */
 
@@ -617,8 +632,8 @@ struct backend_ops {
     void (*put_x)(struct backend *b, const float *rows);
     /* H = norm of X; without a weight, X */
     void (*norm)(struct backend *b, const struct norm *norm);
-    /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K; Q *= q_scale; K and V
-     * go to the batch's pages */
+    /* Q, K, V = H * weights + biases; then head norms; then RoPE on Q and K, or the other way
+     * round; Q *= q_scale; K and V go to the batch's pages */
     void (*qkv)(struct backend *b, const struct qkv_weights *w, const struct attention_params *a);
     /* Instead, where keys and values are latents: Q = each head's first d_plain of q by way of
      * absorb, then its turned rest, times q_scale; keys, the latent normed and its rest turned, go

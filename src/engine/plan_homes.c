@@ -78,6 +78,13 @@ static void set_params(struct plan *out, const pl_params *p, const struct hparam
     }
 }
 
+static bool weighs_inputs(const struct hparams *h)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < h->dims.n_layers; i++) any |= h->layer[i].ffn.router.weighs_inputs;
+    return any;
+}
+
 pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err *err)
 {
     for (uint32_t i = 0; i < p->homes.n && h->dims.mixer.n_taps; i++)
@@ -85,6 +92,11 @@ pl_status plan_homes_check(const struct plan *p, const struct hparams *h, pl_err
             return pl_fail(err, PL_E_UNSUPPORTED, "layers of architecture %s have a mixer in "
                            "attention's place, which the %s backend has no kernels for yet: "
                            "--backend cpu has", h->arch->name, p->homes.home[i].ops->name);
+    for (uint32_t i = 0; i < p->homes.n; i++)
+        if (!p->homes.home[i].ops->weighs_expert_inputs && weighs_inputs(h))
+            return pl_fail(err, PL_E_UNSUPPORTED, "architecture %s weighs what experts read, which "
+                           "the %s backend does not do yet: --backend cpu does", h->arch->name,
+                           p->homes.home[i].ops->name);
     return PL_OK;
 }
 

@@ -9,7 +9,8 @@ static const struct arch *const archs[] = {
     &arch_gemma2, &arch_gemma3, &arch_gemma3n, &arch_gemma4, &arch_phi3, &arch_glm4,
     &arch_glm4moe, &arch_exaone4, &arch_olmo2, &arch_gpt_oss, &arch_cohere2, &arch_deepseek2,
     &arch_qwen35, &arch_qwen35moe, &arch_qwen3next, &arch_granitehybrid, &arch_nemotron_h,
-    &arch_falcon_h1, &arch_lfm2,
+    &arch_falcon_h1, &arch_lfm2, &arch_lfm2moe, &arch_ernie4_5, &arch_ernie4_5_moe,
+    &arch_hunyuan_dense, &arch_hunyuan_moe, &arch_minimax_m2, &arch_llama4,
 };
 
 const struct arch *arch_find(struct gguf_string name)

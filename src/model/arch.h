@@ -22,6 +22,7 @@ struct arch {
     bool rope_interleaved;          /* pairs are neighbours (2i, 2i + 1), not halves of the head */
     enum presence qkv_bias;         /* other biases are optional everywhere */
     enum presence head_norms;       /* RMS norm of every query and key head before RoPE */
+    bool norms_turned_heads;        /* head norms come after RoPE */
     bool norms_all_heads;           /* of a column together instead */
     bool norms_values;              /* RMS norm of every value head, without weights */
     bool may_lack_values;           /* where there is no attn_v, values are the keys' product */
@@ -57,7 +58,10 @@ struct arch {
     bool normalises_experts;        /* weights of the experts chosen sum to 1 */
     enum router_score router_score; /* where the file does not say */
     bool may_lead_dense;            /* its first layers may be dense */
+    bool may_interleave_dense;      /* experts may come in every so many-th layer alone */
     bool has_both_ffs;              /* layers with experts have a dense part beside them */
+    bool has_narrow_shared;         /* where the file does not say how wide the shared expert is: as
+                                     * wide as the others */
     bool has_wide_experts;          /* where the file does not say how wide they are: as wide as a
                                      * dense layer would be, not that over the number used */
     bool has_multipliers;           /* the file may scale embedding, residual and logits */
@@ -81,6 +85,9 @@ extern const struct arch arch_gemma2, arch_gemma3, arch_gemma3n, arch_gemma4;
 extern const struct arch arch_deepseek2, arch_phi3, arch_glm4, arch_glm4moe;
 extern const struct arch arch_exaone4;
 extern const struct arch arch_olmo2, arch_gpt_oss, arch_cohere2;
+extern const struct arch arch_lfm2moe, arch_ernie4_5, arch_ernie4_5_moe;
+extern const struct arch arch_hunyuan_dense, arch_hunyuan_moe, arch_minimax_m2;
+extern const struct arch arch_llama4;
 
 /* NULL: not a known architecture. */
 const struct arch *arch_find(struct gguf_string name);

@@ -1,5 +1,6 @@
 /* Nemotron-H (each layer one thing alone), Falcon-H1 (attention and a state space side by side) and
- * LFM2 (short convolutions). */
+ * LFM2 (short convolutions), dense and as mixtures behind the first layers, whose router is a
+ * sigmoid with a bias that chooses and does not weigh. */
 #include "model/arch.h"
 
 const struct arch arch_nemotron_h = {
@@ -29,5 +30,18 @@ const struct arch arch_lfm2 = {
     .mixer = MIXER_SHORT_CONVOLUTION,
     .mixer_place = MIXERS_WITHOUT_KV_HEADS,
     .activation = ACTIVATION_SILU,
+    .output_norm = "token_embd_norm.weight",
+};
+
+const struct arch arch_lfm2moe = {
+    .name = "lfm2moe",
+    .head_norms = REQUIRED,
+    .mixer = MIXER_SHORT_CONVOLUTION,
+    .mixer_place = MIXERS_WITHOUT_KV_HEADS,
+    .activation = ACTIVATION_SILU,
+    .experts = REQUIRED,
+    .normalises_experts = true,
+    .router_score = ROUTER_SIGMOID,
+    .may_lead_dense = true,
     .output_norm = "token_embd_norm.weight",
 };

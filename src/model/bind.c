@@ -108,7 +108,8 @@ static void plan_layer(const struct hparams *h, uint32_t i, struct layer *l)
                                        .norm_held = no_weight };
     *l = (struct layer){
         .attention_norm = no_weight, .qkv.norm_q = no_weight, .qkv.norm_k = no_weight,
-        .qkv.norm_v = no_weight, .expert_norm = no_weight, .router_norm = no_weight,
+        .qkv.norm_v = no_weight, .qkv.norms_turned = h->arch->norms_turned_heads,
+        .expert_norm = no_weight, .router_norm = no_weight,
         .attention = h->layer[i].attention, .attention_residual = residual,
         .attends = h->layer[i].attends, .feeds_forward = h->layer[i].feeds_forward,
         .mixer = h->layer[i].mixer,
@@ -153,7 +154,11 @@ static pl_status bind_attention_vectors(struct binder *k, uint32_t i, struct lay
           has_kv ? a->head_norms : ABSENT, &l->qkv.norm_k.weight },
         { "attn_sinks.weight", heads.n_heads, a->sinks, &l->qkv.sinks },
     };
-    const pl_status st = bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    pl_status st = bind_vectors(k, i, vectors, sizeof vectors / sizeof *vectors, err);
+    if (!st && k->h->layer[i].norms_heads)
+        st = bind_ones(k, heads.d_head, &l->qkv.norm_q.weight, err);
+    if (!st && k->h->layer[i].norms_heads)
+        st = bind_ones(k, heads.d_head, &l->qkv.norm_k.weight, err);
     if (st || !a->norms_values || !has_kv) return st;
     return bind_ones(k, heads.d_head, &l->qkv.norm_v.weight, err);
 }

@@ -76,10 +76,13 @@ pl_status bind_temperature(struct binder *k, struct layer *layers, uint32_t firs
     if (h->temperature == 0) return PL_OK;
     k->plan.weights_bytes += memory_rounded((uint64_t)k->ctx_tokens * sizeof(float));
     if (!k->b) return PL_OK;
+    const double ctx = h->temperature_ctx ? h->temperature_ctx : h->rope[0].original_ctx;
     for (uint32_t pos = 0; pos < k->ctx_tokens; pos++)
         k->scratch[pos] =
-            1 + h->temperature * (float)log(1 + floor((double)pos / h->rope[0].original_ctx));
+            1 + h->temperature * (float)log(1 + floor((pos + h->temperature_from) / ctx));
     const pl_status st = k->ops->load_vector(k->b, k->scratch, k->ctx_tokens, &scales, err);
-    for (uint32_t i = first; i < end && !st; i++) layers[i].attention.q_scales = scales;
+    for (uint32_t i = first; i < end && !st; i++)
+        if (!h->cools_unturned || h->layer[i].rope == NO_ROPE)
+            layers[i].attention.q_scales = scales;
     return st;
 }

@@ -29,13 +29,20 @@ static pl_status read_others_than_experts(struct hparams *h, const struct gguf *
     const struct arch *a = h->arch;
     struct dims *d = &h->dims;
     uint32_t n_shared = 0, d_shared = a->shared_expert == REQUIRED ? d->d_ff : 0;
+    if (a->has_narrow_shared) d_shared = d->d_expert;
     pl_status st = read_u32_or(h, g, "leading_dense_block_count", 0, &h->n_leading_dense, err);
     if (!st && (h->n_leading_dense > d->n_layers || (h->n_leading_dense && !a->may_lead_dense)))
         st = pl_fail(err, PL_E_UNSUPPORTED, "%s: %" PRIu32 " leading dense layers; architecture %s "
                      "of %" PRIu32 " layers is run with %s", g->part[0].path, h->n_leading_dense,
                      a->name, d->n_layers, a->may_lead_dense ? "no more than these" : "none");
+    if (!st) st = read_u32_or(h, g, "interleave_moe_layer_step", 1, &h->experts_period, err);
+    if (!st && h->experts_period != 1 && !(a->may_interleave_dense && h->experts_period))
+        st = pl_fail(err, PL_E_UNSUPPORTED, "%s: interleave_moe_layer_step is %" PRIu32 "; "
+                     "architecture %s is run with %s",
+                     g->part[0].path, h->experts_period, a->name,
+                     a->may_interleave_dense ? "1 and more" : "1 alone");
     d->has_both_ffs = a->has_both_ffs;
-    if (!h->n_leading_dense && !a->has_both_ffs) d->d_ff = 0;
+    if (!h->n_leading_dense && h->experts_period == 1 && !a->has_both_ffs) d->d_ff = 0;
     if (st || a->shared_expert == ABSENT) return st;
     st = read_u32_or(h, g, "expert_shared_count", 0, &n_shared, err);
     if (n_shared && n_shared <= UINT32_MAX / (d->d_expert ? d->d_expert : 1))
@@ -265,7 +272,7 @@ static pl_status read_pooling(struct hparams *h, const struct gguf *g, pl_err *e
 
 pl_status hparams_read(struct hparams *h, const struct gguf *g, pl_err *err)
 {
-    *h = (struct hparams){ 0 };
+    *h = (struct hparams){ .experts_period = 1 };
     pl_status st = read_arch(h, g, err);
     if (!st) st = read_dims(h, g, err);
     if (!st)

@@ -98,7 +98,7 @@ pl_status layers_read(struct hparams *h, const struct gguf *g, pl_err *err)
         return pl_fail(err, PL_E_MEMORY, "no memory for %" PRIu32 " layers", h->dims.n_layers);
     for (uint32_t i = 0; i < h->dims.n_layers; i++) {
         h->layer[i] = of_all;
-        h->layer[i].is_mixture &= i >= h->n_leading_dense;
+        h->layer[i].is_mixture &= i >= h->n_leading_dense && (i + 1) % h->experts_period == 0;
         h->layer[i].kv_of = i;
     }
     st = window_read(h, g, err);

@@ -38,6 +38,7 @@ struct layer_plan {
     struct attention_params attention;  /* its rope comes when weights are bound */
     uint32_t rope;              /* which of hparams.rope that is, or NO_ROPE */
     struct mixer_params mixer;  /* its state_layer comes when weights are bound */
+    bool norms_heads;           /* RMS norm of query and key heads, without weights */
     uint32_t kv_of;             /* the layer whose keys and values it reads: itself, or one before
                                  * it with the same heads, window and RoPE */
     bool is_mixture;            /* of experts */
@@ -57,12 +58,16 @@ struct hparams {
     uint32_t n_ropes;
     uint32_t rope_ctx_tokens;   /* decides between factors for short and long contexts; 0: the
                                  * context that is bound for. The caller's to set */
-    float temperature;          /* queries are multiplied by 1 + temperature * ln(1 + position /
-                                 * original_ctx), the quotient a whole number; 0: they are not */
+    float temperature;          /* queries are multiplied by 1 + temperature * ln(1 + (position +
+                                 * temperature_from) / temperature_ctx), the quotient a whole
+                                 * number; 0: they are not */
+    uint32_t temperature_from, temperature_ctx;     /* ctx 0: the original context */
+    bool cools_unturned;        /* of layers without RoPE alone */
     struct layer_plan *layer;   /* (dims.n_layers) */
     uint32_t n_blocks;          /* of the file: behind the layers may lie what predicts more than
                                  * the next token, which nobody here reads */
-    uint32_t n_leading_dense;   /* of a mixture: layers before the first with experts */
+    uint32_t n_leading_dense;   /* of a mixture: layers before the first with experts, */
+    uint32_t experts_period;    /* which every so many-th layer has then; 1: each */
     pl_pooling pooling;         /* of embeddings; DEFAULT: the file does not say */
     uint64_t n_parameters;
     char name[96];

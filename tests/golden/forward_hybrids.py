@@ -1,11 +1,11 @@
 """The forward pass of models whose layers look back by a state space or a short convolution, in
-numpy float32, for forward.py: granitehybrid, nemotron_h, falcon-h1, lfm2."""
+numpy float32, for forward.py: granitehybrid, nemotron_h, falcon-h1, lfm2, lfm2moe."""
 import numpy as np
 
 import forward
 import mixers
 
-ARCHITECTURES = ("granitehybrid", "nemotron_h", "falcon-h1", "lfm2")
+ARCHITECTURES = ("granitehybrid", "nemotron_h", "falcon-h1", "lfm2", "lfm2moe")
 
 
 def feed_forward(m, p, h):
@@ -39,7 +39,7 @@ def logits(m, ids):
             h = forward.normed(m, p + name, x)
         if p + "ffn_down.weight" in m.raw or p + "ffn_gate_inp.weight" in m.raw:
             x = x + residual * feed_forward(m, p, h)
-    last = "token_embd_norm.weight" if m.arch == "lfm2" else "output_norm.weight"
+    last = "token_embd_norm.weight" if m.arch in ("lfm2", "lfm2moe") else "output_norm.weight"
     head = m.w("output.weight", optional=True)
     x = forward.normed(m, last, x) @ (m.w("token_embd.weight") if head is None else head).T
     return x / np.float32(m.logit_scale)

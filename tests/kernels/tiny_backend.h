@@ -46,6 +46,8 @@ struct tiny_shape {
     bool has_no_norms;              /* of what attention and feed-forward read */
     bool has_sinks, has_q_scales;
     bool has_row_norms;             /* norms of Q and K are of all heads together */
+    bool windows_are_chunks;
+    bool norms_turned;              /* norms of heads come after they are turned */
     bool has_expert_biases;
     struct router_params router;    /* what is not said above of it */
     bool has_choice_bias;
@@ -79,7 +81,7 @@ static const struct tiny_shape tiny_shapes[] = {
       "Q4_K" }, "Q8_0", "Q6_K", 17, 4, 256, .is_normalised = true },
     { "floats", 96, 32, 160, 6, 2, 70, { 20, 0 }, false, false, true, false, ACTIVATION_SILU,
       9.797959f, { "F16", "BF16", "F32", "BF16", "F16", "BF16", "F32", "BF16", "F16", "BF16" },
-      "BF16", "F16", 9, 3, 96, .is_normalised = true },
+      "BF16", "F16", 9, 3, 96, .is_normalised = true, .windows_are_chunks = true },
     { "scaled, capped, partly turned", 256, 96, 320, 4, 2, 100, { 0, 20 }, false, false, true,
       false, ACTIVATION_SILU, 16, { "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_K", "Q6_K", "Q5_0" },
       "Q8_0", "Q6_K", 0, 0, 0, false, .n_rot = 32, .is_unturned = { false, true }, .score_cap =
@@ -122,9 +124,9 @@ static const struct tiny_shape tiny_shapes[] = {
       false, false, ACTIVATION_GELU_TANH, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1",
       "Q8_0", "Q4_1", NULL, NULL, NULL, "Q8_0", "Q5_0" }, "Q8_0", "Q5_1", .shares_kv = true,
       .norms_values = true, .d_input = 64, .x_scale = 1.3f },
-    { "heads of 512", 96, 512, 160, 4, 2, 70, { 20, 0 }, false, true, false, false,
-      ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
-      "Q8_0", "Q5_1", .other = { 3, 1, 32 }, .n_rot = 32 },
+    { "heads of 512, normed once turned", 96, 512, 160, 4, 2, 70, { 20, 0 }, false, true, false,
+      false, ACTIVATION_SILU, 9.797959f, { "Q8_0", "Q8_0", "Q8_0", "Q5_0", "Q5_1", "Q8_0", "Q4_1" },
+      "Q8_0", "Q5_1", .other = { 3, 1, 32 }, .n_rot = 32, .norms_turned = true },
 };
 
 /* How many of them are run: an emulated processor has time for the first few. */
@@ -576,11 +578,13 @@ static inline void tiny_set_layer(struct tiny_layer *l, const struct tiny_shape 
     l->qkv = (struct qkv_weights){
         .q = linear[IN_Q], .k = linear[IN_K], .v = linear[IN_V],
         .norm_q = tiny_norm(s, l->norm_q.loaded), .norm_k = tiny_norm(s, l->norm_k.loaded),
+        .norms_turned = s->norms_turned,
         .sinks = l->sinks.loaded, .norm_v = tiny_norm(s, l->side[SIDE_NORM_V].loaded),
     };
     l->attention = (struct attention_params){
         .rope = s->is_unturned[i] ? NULL : rope, .q_scale = 1 / sqrtf((float)s->d_head),
         .q_scales = l->q_scales.loaded, .score_cap = s->score_cap, .window = s->window[i],
+        .window_is_chunk = s->windows_are_chunks,
         .kv_group = s->window[i] != 0, .has_other_heads = i && s->other.n_heads,
     };
     for (uint32_t k = 0; k < i && !s->shares_kv && !s->other.n_heads; k++)

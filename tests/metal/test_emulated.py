@@ -39,7 +39,7 @@ def score(backend, model, *options):
     "llama", "mixtral", "mistral3", "smollm3", "granite", "granitemoe", "qwen2", "qwen3",
     "qwen2moe", "qwen3moe", "gemma2", "gemma3", "phi3", "glm4", "exaone4", "olmo2", "gpt-oss",
     "glm4moe", "cohere2", "gemma3n", "gemma4 dense", "gemma4 moe",
-    "gemma4 small"])
+    "gemma4 small", "ernie4_5-moe", "hunyuan-dense", "minimax-m2"])
 def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
     path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch.replace("mixtral", "llama"),
                              mixture=True if arch == "mixtral" else None,
@@ -54,6 +54,18 @@ def test_scores_are_near_the_exact_ones_and_the_cpus(tmp_path, arch):
     nll = -want[np.arange(len(TOKENS) - 1), TOKENS[1:]].mean()
     for s in got.values():
         assert abs(np.mean(s["nll"]) / nll - 1) < 0.005
+
+
+@pytest.mark.parametrize("arch,piece", [
+    ("qwen35", "a mixer in attention's place, which the metal backend has no kernels for yet"),
+    ("lfm2moe", "a mixer in attention's place, which the metal backend has no kernels for yet"),
+    ("llama4", "weighs what experts read, which the metal backend does not do yet"),
+])
+def test_what_metal_does_not_run_is_refused(tmp_path, arch, piece):
+    path = tiny_models.write(str(tmp_path / "model.gguf"), arch=arch)
+    done = subprocess.run([PROGRAM, "score", "--model", path, "--tokens", "1,2,3", "--backend",
+                           "metal"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and piece in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("arch", ["llama", "gemma3", "qwen3moe"])

@@ -287,6 +287,7 @@ const struct backend_ops backend_cpu = {
     .name = "cpu",
     .column_unit = 1,
     .chunk_pages = CHUNK_PAGES,
+    .weighs_expert_inputs = true,
     .measure = cpu_measure,
     .matrix_bytes = cpu_matrix_bytes,
     .planned_isa = planned_isa,

@@ -110,7 +110,7 @@ static void begin_job(const struct cpu_backend *b, const struct phase *p,
     job->kv = kv_of(b, p->attention, 0, item->kv_head);
     job->page_stride = b->places.page_bytes[p->attention->kv_group];
     job->ld = b->ld_q;
-    job->window = p->attention->window;
+    job->window = attention_window(p->attention);
     job->score_cap = p->attention->score_cap * LOG2_E;
     job->sinks = p->qkv->sinks ? p->qkv->sinks->values + first_head(heads_of(b, p->attention),
                                                                          item) : NULL;

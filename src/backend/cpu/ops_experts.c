@@ -151,15 +151,33 @@ static void run_group(struct cpu_backend *b, const struct phase *p, struct part 
     first[0] = 0;
 }
 
+/* Quantised values times a number are their scales times it. */
+static void scale_pair(const struct cpu_backend *b, uint32_t forms, uint32_t s, float by)
+{
+    const uint32_t d_model = b->params.dims.d_model;
+    const size_t n_pairs = n_pairs_of(b);
+    const struct act *h = &b->moe.h;
+    for (uint32_t k = 0; k < d_model / 256 && forms & ACT_FORM_X256; k++)
+        h->x256[k * n_pairs + s].d *= by;
+    for (uint32_t k = 0; k < d_model / 256 && forms & ACT_FORM_X256U; k++)
+        h->x256u[k * n_pairs + s].d *= by;
+    for (uint32_t k = 0; k < d_model / 32 && forms & ACT_FORM_X32; k++) {
+        h->x32[k * n_pairs + s].d *= by;
+        h->x32[k * n_pairs + s].d_sum *= by;
+    }
+    for (uint32_t k = 0; k < d_model / 32 && forms & ACT_FORM_F32; k++)
+        for (int i = 0; i < 32; i++) h->f32[k * n_pairs + s].v[i] *= by;
+}
+
 /* Copies each pair's column of H, in the forms that the experts read. */
 static void run_gather(struct cpu_backend *b, const struct phase *p, struct part part)
 {
     const uint32_t n_pairs = n_pairs_of(b), n_cols = b->batch.n_cols;
-    const uint32_t d_model = b->params.dims.d_model;
+    const uint32_t d_model = b->params.dims.d_model, n_used = b->params.dims.n_experts_used;
     const struct act *from = &b->h, *to = &b->moe.h;
     const struct range mine = range_of(n_pairs, part);
-    for (uint32_t s = mine.first; s < mine.last; s++) {
-        const uint32_t c = b->moe.col[s];
+    for (uint32_t i = mine.first; i < mine.last; i++) {
+        const uint32_t s = b->moe.pair[i], c = i / n_used;
         for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256; k++)
             to->x256[(size_t)k * n_pairs + s] = from->x256[(size_t)k * n_cols + c];
         for (uint32_t k = 0; k < d_model / 256 && p->forms & ACT_FORM_X256U; k++)
@@ -168,6 +186,9 @@ static void run_gather(struct cpu_backend *b, const struct phase *p, struct part
             to->x32[(size_t)k * n_pairs + s] = from->x32[(size_t)k * n_cols + c];
         for (uint32_t k = 0; k < d_model / 32 && p->forms & ACT_FORM_F32; k++)
             to->f32[(size_t)k * n_pairs + s] = from->f32[(size_t)k * n_cols + c];
+        if (!p->ffn->router.weighs_inputs) continue;
+        scale_pair(b, p->forms, s, b->moe.weight[i]);
+        b->moe.weight[i] = 1;       /* of what the expert makes */
     }
 }
 
@@ -327,7 +348,9 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
     add_expert_phase(b, run_route, "route", w);
     add_expert_phase(b, run_choose, "route", w)->ffn = params;
     add_expert_phase(b, run_group, "route", w);
-    add_expert_phase(b, run_gather, "route", w)->forms = forms;
+    struct phase *p = add_expert_phase(b, run_gather, "route", w);
+    p->forms = forms;
+    p->ffn = params;
     if (w->shared_down.weight) {
         cpu_gate_up(base, &w->shared_gate, &w->shared_up, params);
         phase_want_forms(b, b->writer.ff, act_form(w->shared_down.weight));
@@ -336,7 +359,7 @@ void cpu_experts_add(struct backend *base, const struct norm *norm, const struct
     const double product_ns = PRODUCT_NS * n_pairs_of(b) * b->params.dims.d_expert *
                               b->params.dims.d_model;
     phase_set_cost(b, add_expert_phase(b, run_expert_gate_up, "gate up", w), 2 * product_ns);
-    struct phase *p = add_expert_phase(b, run_expert_activation, "activation", w);
+    p = add_expert_phase(b, run_expert_activation, "activation", w);
     p->ffn = params;
     p->forms = act_form(w->down.weight);
     phase_set_cost(b, p, ACTIVATION_NS * n_pairs_of(b) * b->params.dims.d_expert);

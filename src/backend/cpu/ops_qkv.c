@@ -91,8 +91,13 @@ static void prepare_head(const struct cpu_backend *b, const struct phase *p, flo
                          const float *bias, const struct norm *norm, uint32_t pos, float scale)
 {
     const uint32_t d_head = heads_of(b, p->attention).d_head;
-    if (!has_row_norms(p->qkv, d_head)) complete(b, p, head, ld, bias, norm, d_head);
-    turn_head(b, p->attention->rope, head, d_head, pos, scale);
+    const bool is_later = p->qkv->norms_turned;
+    if (!has_row_norms(p->qkv, d_head))
+        complete(b, p, head, ld, bias, is_later ? NULL : norm, d_head);
+    turn_head(b, p->attention->rope, head, d_head, pos, is_later ? 1 : scale);
+    if (!is_later) return;
+    norm_values(b, norm, head, d_head, head);
+    for (uint32_t i = 0; i < d_head; i++) head[i] *= scale;
 }
 
 const struct span *span_of(const struct batch *batch, uint32_t col)

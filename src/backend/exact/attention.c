@@ -40,14 +40,17 @@ void exact_turn(float *x, uint32_t d_head, const struct rope *rope, uint32_t pos
     for (uint32_t i = n_rot; i < d_head; i++) x[i] *= scale;
 }
 
-static void prepare_heads(const struct rope *rope, const struct norm *norm, uint32_t n_heads,
-                          uint32_t d_head, uint32_t pos, float scale, float *x)
+/* is_later: norms of heads come after they are turned. */
+static void prepare_heads(const struct rope *rope, const struct norm *norm, bool is_later,
+                          uint32_t n_heads, uint32_t d_head, uint32_t pos, float scale, float *x)
 {
     const bool is_of_heads = norm->weight && norm->weight->n == d_head;
     if (norm->weight && !is_of_heads) exact_normed(x, norm, x);
     for (uint32_t head = 0; head < n_heads; head++, x += d_head) {
-        if (is_of_heads) exact_normed(x, norm, x);
-        exact_turn(x, d_head, rope, pos, scale);
+        if (is_of_heads && !is_later) exact_normed(x, norm, x);
+        exact_turn(x, d_head, rope, pos, is_later ? 1 : scale);
+        if (is_of_heads && is_later) exact_normed(x, norm, x);
+        for (uint32_t i = 0; i < d_head && is_later; i++) x[i] *= scale;
     }
 }
 
@@ -66,10 +69,11 @@ static void prepare_column(struct exact_backend *b, const void *arg, uint32_t c)
     float *k = b->k + (size_t)c * d.n_kv_heads * d.d_head;
     float *v = b->v + (size_t)c * d.n_kv_heads * d.d_head;
 
-    prepare_heads(rope, &l->w->norm_q, d.n_heads, d.d_head, pos, exact_q_scale(l->params, pos), q);
+    prepare_heads(rope, &l->w->norm_q, l->w->norms_turned, d.n_heads, d.d_head, pos,
+                  exact_q_scale(l->params, pos), q);
     if (!l->w->k.weight) return;
-    prepare_heads(rope, &l->w->norm_k, d.n_kv_heads, d.d_head, pos, 1, k);
-    prepare_heads(NULL, &l->w->norm_v, d.n_kv_heads, d.d_head, pos, 1, v);
+    prepare_heads(rope, &l->w->norm_k, l->w->norms_turned, d.n_kv_heads, d.d_head, pos, 1, k);
+    prepare_heads(NULL, &l->w->norm_v, false, d.n_kv_heads, d.d_head, pos, 1, v);
     for (uint32_t head = 0; head < d.n_kv_heads; head++) {
         memcpy(exact_kv_at(b, l->params, head, KEYS, c, pos), k + head * d.d_head,
                d.d_head * sizeof *k);
@@ -102,7 +106,7 @@ static void attend_head(struct exact_backend *b, const void *arg, uint32_t item)
     const struct heads d = dims_heads(&b->params.dims, a->has_other_heads);
     const uint32_t c = item / d.n_heads, head = item % d.n_heads, pos = b->batch.pos[c];
     const uint32_t kv_head = head / (d.n_heads / d.n_kv_heads);
-    const uint32_t first = window_start(pos, a->window);
+    const uint32_t first = window_start(pos, attention_window(a));
     const float *q = b->q + (size_t)item * d.d_head;
     const struct vector *sinks = l->w->sinks;
     double largest = sinks ? (double)sinks->values[head] : -INFINITY;

@@ -144,6 +144,7 @@ const struct backend_ops backend_exact = {
     .name = "exact",
     .column_unit = 1,
     .chunk_pages = 1,
+    .weighs_expert_inputs = true,
     .kv_type = "f32",
     .measure = exact_measure,
     .matrix_bytes = exact_matrix_bytes,

@@ -93,6 +93,7 @@ struct expert {
     struct rows gate, up, down;
     const float *weight;            /* of column c: weight[c * weight_stride]; 0: not chosen */
     size_t weight_stride;
+    bool weighs_inputs;             /* as struct router_params has it */
 };
 
 /* to += scale * weight * down(activation(H gate) * (H up)) of the columns that chose it. */
@@ -104,6 +105,8 @@ static void add_expert(struct exact_backend *b, const struct expert *e,
     for (uint32_t c = 0; c < b->batch.n_cols; c++) {
         if (e->weight[c * e->weight_stride] == 0) continue;
         memcpy(b->expert_h + n * d_model, b->h + c * d_model, d_model * sizeof *b->h);
+        for (size_t k = 0; k < d_model && e->weighs_inputs; k++)
+            b->expert_h[n * d_model + k] *= e->weight[c * e->weight_stride];
         b->expert_col[n++] = c;
     }
     if (!n) return;
@@ -111,7 +114,7 @@ static void add_expert(struct exact_backend *b, const struct expert *e,
     exact_product(b, "down", e->down, b->gate, n, b->y);
     for (uint32_t i = 0; i < n; i++) {
         const size_t c = b->expert_col[i];
-        const float weight = scale * e->weight[c * e->weight_stride];
+        const float weight = e->weighs_inputs ? scale : scale * e->weight[c * e->weight_stride];
         for (size_t k = 0; k < d_model; k++)
             to[c * d_model + k] += weight * b->y[i * d_model + k];
     }
@@ -135,13 +138,13 @@ void exact_experts_add(struct backend *base, const struct norm *norm,
             { w->gate.weight, w->gate.bias, first, d->d_expert },
             { w->up.weight, w->up.bias, first, d->d_expert },
             { w->down.weight, w->down.bias, i * d->d_model, d->d_model },
-            b->expert_weight + i, d->n_experts,
+            b->expert_weight + i, d->n_experts, p->router.weighs_inputs,
         };
         add_expert(b, &e, p, scale, to);
     }
     if (w->shared_down.weight) {
         const struct expert shared = { all_rows(&w->shared_gate), all_rows(&w->shared_up),
-                                       all_rows(&w->shared_down), b->shared_weight, 1 };
+                                       all_rows(&w->shared_down), b->shared_weight, 1, false };
         add_expert(b, &shared, p, scale, to);
     }
     if (is_apart) exact_join(b, to, r);

@@ -166,16 +166,16 @@ static struct list *list_for(struct metal_backend *b, const struct attention_par
     const uint32_t group = group_of(heads), n_tiles = max_tiles(heads.d_head);
     for (struct list *l = list; l < list + N_LISTS; l++) {
         const struct attention_list *w = &l->work;
-        if (w->is_built && w->window == p->window && w->kv_group == p->kv_group &&
+        if (w->is_built && w->window == attention_window(p) && w->kv_group == p->kv_group &&
             w->group == group && w->max_tiles == n_tiles)
             return l;
         if (w->is_built) continue;
-        attention_list_build(&l->work, spans, p->window, p->kv_group, group, n_tiles);
+        attention_list_build(&l->work, spans, attention_window(p), p->kv_group, group, n_tiles);
         return l;
     }
     metal_run_so_far(b);
     for (int i = 1; i < N_LISTS; i++) list[i].work.is_built = false;
-    attention_list_build(&list->work, spans, p->window, p->kv_group, group, n_tiles);
+    attention_list_build(&list->work, spans, attention_window(p), p->kv_group, group, n_tiles);
     return list;
 }
 

@@ -103,7 +103,8 @@ enum {
     HEADS_INTERLEAVED = 4,
     HEADS_ARE_VALUES = 8,
     HEADS_SCALES = 16,
-    HEADS_CENTRED = 32
+    HEADS_CENTRED = 32,
+    HEADS_NORMED_LATER = 64     /* after they are turned */
 };
 
 /* Attention: rows that look at the same pages, over some splits of them. */

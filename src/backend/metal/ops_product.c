@@ -265,7 +265,7 @@ static void finish_queries(struct metal_backend *b, const struct qkv_weights *w,
                                              &b->step[b->at].pos,
                                              a->q_scales ? &a->q_scales->values : &b->q };
     f.args.ld = b->ld_q;
-    f.args.flags |= a->q_scales ? HEADS_SCALES : 0;
+    f.args.flags |= (a->q_scales ? HEADS_SCALES : 0) | (w->norms_turned ? HEADS_NORMED_LATER : 0);
     f.args.scale = a->q_scale * LOG2_E;
     metal_record(b, b->kernel.finish_queries, buffers, 7, &f.args, sizeof f.args,
                  heads.n_heads, b->batch.n_cols, METAL_SIMDGROUP);
@@ -316,8 +316,9 @@ void metal_qkv(struct backend *base, const struct qkv_weights *w, const struct a
     if (is_normed) norm_columns(b, w, &of_heads);
     finish_queries(b, &of_heads, a);
     if (w->k.weight) {
-        finish_kv(b, a, &b->k, finish_of(d_head, of_heads.k.bias, &of_heads.norm_k, a->rope, &b->k),
-                  false);
+        struct finish keys = finish_of(d_head, of_heads.k.bias, &of_heads.norm_k, a->rope, &b->k);
+        keys.args.flags |= w->norms_turned ? HEADS_NORMED_LATER : 0;
+        finish_kv(b, a, &b->k, keys, false);
         finish_kv(b, a, &b->v, finish_of(d_head, w->v.bias, &w->norm_v, NULL, &b->v), true);
     }
     metal_end_operation(b, "rope");

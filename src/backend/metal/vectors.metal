@@ -309,15 +309,13 @@ kernel void largest(device float *logits [[buffer(0)]],
 
 enum { MAX_D_HEAD = 512, PAGE_TOKENS = 16, KV_BLOCK = 32 };
 
-/* Adds a bias, applies the head's norm, in threadgroup memory that this simdgroup alone uses. */
-static inline void prepare_head(threadgroup float *values, constant heads_args &a,
-                                device const float *bias, device const float *norm_weight,
-                                uint lane)
+/* Applies the head's norm, in threadgroup memory that this simdgroup alone uses. */
+static inline void norm_head(threadgroup float *values, constant heads_args &a,
+                             device const float *norm_weight, uint lane)
 {
-    const bool has_bias = (a.flags & HEADS_BIAS) != 0, has_norm = (a.flags & HEADS_NORM) != 0;
+    const bool has_norm = (a.flags & HEADS_NORM) != 0;
     const bool is_centred = (a.flags & HEADS_CENTRED) != 0;
     float sum = 0, all = 0;
-    for (uint i = lane; i < a.d_head && has_bias; i += 32) values[i] += bias[i];
     for (uint i = lane; i < a.d_head && is_centred; i += 32) all += values[i];
     const float mean = simd_sum(all) / float(a.d_head);
     for (uint i = lane; i < a.d_head && is_centred; i += 32) values[i] -= mean;
@@ -340,6 +338,20 @@ static inline void turn(threadgroup float *values, constant heads_args &a,
         values[other] = fma(x, s, y * c);
     }
     simdgroup_barrier(mem_flags::mem_threadgroup);
+}
+
+/* Adds a bias, then norms and turns the head, or the other way round. */
+static inline void prepare_head(threadgroup float *values, constant heads_args &a,
+                                device const float *bias, device const float *norm_weight,
+                                device const float *cos_sin, const bool is_turned, uint lane)
+{
+    const bool has_bias = (a.flags & HEADS_BIAS) != 0;
+    const bool is_later = (a.flags & HEADS_NORMED_LATER) != 0;
+    for (uint i = lane; i < a.d_head && has_bias; i += 32) values[i] += bias[i];
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+    if (!is_later) norm_head(values, a, norm_weight, lane);
+    if (is_turned) turn(values, a, cos_sin, lane);
+    if (is_later) norm_head(values, a, norm_weight, lane);
 }
 
 /* To 8 bits, OCP E4M3: a code is the upper bits of the float, rounded to 3 of the mantissa, ties to
@@ -406,8 +418,8 @@ kernel void finish_queries(device const float *rows [[buffer(0)]],
     threadgroup float values[MAX_D_HEAD];
     const ulong first = ulong(group.y) * a.ld + group.x * a.d_head;
     for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
-    prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
-    turn(values, a, cos_sin + ulong(pos[group.y]) * a.n_rot, lane);
+    prepare_head(values, a, bias + group.x * a.d_head, norm_weight,
+                 cos_sin + ulong(pos[group.y]) * a.n_rot, true, lane);
     const float scale = a.flags & HEADS_SCALES ? a.scale * scales[pos[group.y]] : a.scale;
     for (uint i = lane; i < a.d_head; i += 32)
         q_half[first + i] = half(bounded(values[i] * scale));
@@ -430,8 +442,8 @@ kernel void finish_kv(device const float *rows [[buffer(0)]],
     const uint at = pos[group.y] % PAGE_TOKENS;
     const ulong first = ulong(group.y) * a.ld + group.x * a.d_head;
     for (uint i = lane; i < a.d_head; i += 32) values[i] = rows[first + i];
-    prepare_head(values, a, bias + group.x * a.d_head, norm_weight, lane);
-    if (!are_values) turn(values, a, cos_sin + ulong(pos[group.y]) * a.n_rot, lane);
+    prepare_head(values, a, bias + group.x * a.d_head, norm_weight,
+                 cos_sin + ulong(pos[group.y]) * a.n_rot, !are_values, lane);
     device uchar *part = kv + (ulong(page[group.y]) * a.page_units + a.first_unit) * KV_UNIT +
                          ulong(group.x) * a.head_bytes + a.part_at;
     write_kv(values, a.d_head, a.kv_type, part, at, are_values ? 1 : PAGE_TOKENS,
