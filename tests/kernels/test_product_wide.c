@@ -178,7 +178,8 @@ static void outer_products_in_plain_c_give_them_too(void **state)
     k.isa = "emulated sme";
     emulated_product_kquant_sme(&k);
     emulated_product_32_sme(&k);
-    for (int f = 0; f < N_PANEL_FORMATS; f++) assert_non_null(k.wide[f].run);
+    for (int f = 0; f < N_PANEL_FORMATS; f++)   /* floats have no outer products of bytes */
+        assert_int_equal(k.wide[f].run != NULL, panel_act(f) != ACT_F32);
     assert_true(check_table(&k, 1) >= 30);
 }
 

@@ -172,7 +172,10 @@ pub struct pl_machine {
     pub isa: [c_char; 32],
     pub n_threads: u32,
     pub macs_per_s: f64,
+    pub matrix_macs_per_s: f64,
     pub read_bytes_per_s: f64,
+    pub hand_over_s: f64,
+    pub barrier_s: f64,
 }
 
 pub type pl_self_test_fn =
@@ -273,6 +276,18 @@ pub struct pl_grammar {
 
 pub type pl_wake_fn = unsafe extern "C" fn(arg: *mut c_void);
 
+pub const PL_MAX_PRIORITY: usize = 100;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct pl_thoughts {
+    pub begin: *const i32,
+    pub n_begin: usize,
+    pub end: *const i32,
+    pub n_end: usize,
+    pub max_tokens: u32,
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct pl_request {
@@ -285,6 +300,7 @@ pub struct pl_request {
     pub stop_tokens: *const i32,
     pub n_stop_tokens: usize,
     pub min_tokens: u32,
+    pub thoughts: pl_thoughts,
     pub grammar: pl_grammar,
     pub control_text: bool,
     pub ignore_eos: bool,
@@ -292,6 +308,8 @@ pub struct pl_request {
     pub logprobs: bool,
     pub n_top_logprobs: u32,
     pub prompt_logprobs: bool,
+    pub who: u64,
+    pub priority: i32,
     pub fork_of: *mut pl_stream,
     pub on_event: Option<pl_wake_fn>,
     pub arg: *mut c_void,
@@ -416,17 +434,21 @@ pub struct pl_stats {
     pub n_tokens_max: u32,
     pub n_steps: u64,
     pub n_interrupted_steps: u64,
+    pub n_pauses: u64,
+    pub n_recomputed_tokens: u64,
     pub n_prefill_step_tokens: u64,
     pub prefill_step_ns: u64,
     pub n_decode_step_tokens: u64,
     pub decode_step_ns: u64,
     pub n_running: u32,
+    pub n_paused: u32,
     pub n_queued: u32,
     pub n_queued_tokens: u64,
     pub n_pages_used: u32,
     pub n_pages_cached: u32,
     pub n_pages_total: u32,
     pub reply_tokens_per_s: f64,
+    pub queue_gap_s: f64,
     pub ttft: pl_histogram,
     pub inter_token: pl_histogram,
     pub queue: pl_histogram,
@@ -441,6 +463,7 @@ pub type pl_slot_state = c_uint;
 pub const PL_SLOT_IDLE: pl_slot_state = 0;
 pub const PL_SLOT_PREFILL: pl_slot_state = 1;
 pub const PL_SLOT_DECODE: pl_slot_state = 2;
+pub const PL_SLOT_PAUSED: pl_slot_state = 3;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -535,6 +558,7 @@ extern "C" {
         out: *mut *mut pl_stream,
         err: *mut pl_err,
     ) -> pl_status;
+    pub fn pl_queue_check(engine: *mut pl_engine, err: *mut pl_err) -> pl_status;
     pub fn pl_stream_next(stream: *mut pl_stream, out: *mut pl_event) -> bool;
     pub fn pl_stream_wait(stream: *mut pl_stream, timeout_ms: u32) -> bool;
     pub fn pl_stream_prompt_logprob(
@@ -598,13 +622,14 @@ const _: () = {
     assert!(size_of::<pl_rope>() == 48);
     assert!(size_of::<pl_params>() == 216);
     assert!(size_of::<pl_plan>() == 848);
-    assert!(size_of::<pl_machine>() == 152);
+    assert!(size_of::<pl_machine>() == 176);
     assert!(size_of::<pl_tokens>() == 16);
     assert!(size_of::<pl_text>() == 16);
     assert!(size_of::<pl_logit_bias>() == 8);
     assert!(size_of::<pl_sampling>() == 152);
     assert!(size_of::<pl_grammar>() == 48);
-    assert!(size_of::<pl_request>() == 304);
+    assert!(size_of::<pl_thoughts>() == 40);
+    assert!(size_of::<pl_request>() == 360);
     assert!(size_of::<pl_token_prob>() == 8);
     assert!(size_of::<pl_usage>() == 40);
     assert!(size_of::<pl_event>() == 96);
@@ -614,6 +639,6 @@ const _: () = {
     assert!(size_of::<pl_embed_result>() == 24);
     assert!(size_of::<pl_histogram>() == 408);
     assert!(size_of::<pl_operation>() == 24);
-    assert!(size_of::<pl_stats>() == 3224);
+    assert!(size_of::<pl_stats>() == 3256);
     assert!(size_of::<pl_slot>() == 48);
 };

@@ -31,21 +31,20 @@ static void test_columns_in_eights(void **state)
     assert_int_equal(columns_computed(ESTIMATE_CUDA, 20), 20);
 }
 
-/* 24 columns of Q4_K: three fragments; 16 pairs of 9 instructions, 38 of words and scales, 12
- * loads of columns at 3, 8 of the loop: 226 a lane and 1,024 weights of 32 lanes. */
+/* 24 columns of Q4_K: three fragments; four row tiles of 19 instructions, 44 of words and scales, 3
+ * loads of columns at 2, 8 of the loop: 134 a lane and 1,024 weights of 32 lanes. */
 static void test_costs_of_metal(void **state)
 {
     (void)state;
     const struct column_cost many = column_cost(ESTIMATE_METAL, QUANT_Q4_K, 20);
     assert_near(many.macs, 24, 0);
-    assert_near(many.lanes, (16 * 9 + 38 + 12 * 3 + 8) / 32.0, 1e-12);
+    assert_near(many.lanes, (4 * 19 + 44 + 3 * 2 + 8) / 32.0, 1e-12);
     const struct column_cost few = column_cost(ESTIMATE_METAL, QUANT_Q6_K, 3);
     assert_near(few.macs, 0, 0);
-    assert_near(few.lanes, (16 * 13 + 8 + 42 + 3 * 40 + 8) / 32.0, 1e-12);
+    assert_near(few.lanes, (4 * 30 + 58 + 8 + 8 + 3 * 32 + 2 * 9) / 32.0, 1e-12);
     const struct column_cost two = column_cost(ESTIMATE_METAL, QUANT_Q8_0, 66);
     assert_near(two.macs, 64, 0);       /* 2 of them without the matrix unit */
-    assert_near(two.lanes, (16 * 11 + 16 + 32 * 3 + 8 + 16 * 11 + 8 + 16 + 2 * 40 + 8) / 32.0,
-                1e-12);
+    assert_near(two.lanes, (4 * 18 + 16 + 8 + 8 * 2 + 4 * 18 + 16 + 8 + 8 + 2 * 32 + 9) / 32.0, 1e-12);
     assert_near(column_cost(ESTIMATE_METAL_TENSORS, QUANT_F16, 20).macs, 32, 0);
     assert_near(column_cost(ESTIMATE_METAL, QUANT_Q4_K, 0).lanes, 0, 0);
 }
