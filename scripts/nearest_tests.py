@@ -42,7 +42,7 @@ NEAREST = [
     ("src/cli/help", ["unit/cli"], COMPLETIONS),
     ("src/cli/values", ["unit/cli"], COMPLETIONS),
     ("src/cli/client", ["unit/cli"], ["tests/server/test_client_tls.py"]),
-    ("src/cli/cmd_self_test", ["unit/cli"], ["tests/test_exact.py"]),
+    ("src/cli/self_test/", ["unit/cli"], ["tests/test_exact.py", "tests/test_self_test_report.py"]),
     ("src/cli/doctor/", ["unit/cli"], ["tests/test_options.py", *DOCTOR]),
     ("src/cli/foreign", ["unit/cli"], ["tests/test_llama_options.py"]),
     ("src/cli/host/", ["unit/cli"], ["tests/server/test_top.py"]),

@@ -50,7 +50,7 @@ BOUNDS = {
               ("--n-predict", "-1", "2147483647"), ("--sse-ping-interval", "-1", "3600"),
               ("--write-timeout", "0", "86400"), ("--grace", "0", "86400"), ("--max-connections",
               "1", "65536"), ("--seed", "-1", P53), ("--verbosity", "0", "100"),
-              ("--agent-port", "0", "65535")],
+              ("--agent-port", "0", "65535"), ("--max-priority", "0", "100")],
     "service": [("--grace", "0", "86400")],
     "top": [("--interval", "0.1", "3600")],
     "up": [*ROPE, ("--parallel", "1", "4096"), ("--ctx-size", "0", M24), ("--threads", "0", "1024"),

@@ -118,8 +118,8 @@ def test_headline_tables_and_alerts_are_one_figure(plan):
     words = ["llama-3.1-8b", "--machine", "m4-pro-64"]
     got = planned(plan(*words, "--json"))
     tok_s = got["step"]["tok_s"]
-    assert 240 < tok_s < 270            # 276 without attention
-    assert planned(plan(*words, "--depth", 1, "--json"))["step"]["tok_s"] == pytest.approx(276,
+    assert 260 < tok_s < 290            # 298 without attention
+    assert planned(plan(*words, "--depth", 1, "--json"))["step"]["tok_s"] == pytest.approx(298,
                                                                                            abs=1)
     for rows, key, value in (("streams", "streams", 20), ("machines", "machine", "m4-pro-64"),
                              ("quantisations", "quantisation", "Q4_K_M")):

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum { WORKSPACE_MAX_PARTS = 64 };
+enum { WORKSPACE_MAX_PARTS = 128 };
 
 struct workspace_part {
     const char *what;           /* for messages */

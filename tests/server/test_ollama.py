@@ -118,7 +118,7 @@ def test_format(client):
     r = client.chat(NAME, HELLO, format="json", options={"temperature": 0, "num_predict": 12})
     assert r.message.content.startswith("{")
     assert client.chat(NAME, HELLO, format="", options=GREEDY).message.content[0] != "{"
-    with pytest.raises(ollama.ResponseError, match="not"):
+    with pytest.raises(ollama.ResponseError, match="no document is valid"):
         client.chat(NAME, HELLO, format={"type": "object", "not": {}})
 
 

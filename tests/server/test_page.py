@@ -177,6 +177,8 @@ def test_twenty_panes_run_at_once_and_stop_one_by_one(tab, server):
     assert server.wait_until(lambda: server.busy_slots() == 20)
     expect(tab.page.locator(".pane .markdown")).to_have_count(20)
     assert len(tab.bodies) == 1 and len(tab.bodies[0]["messages"]) == 20
+    panes = tab.page.locator(".pane .markdown")     # so much is not the same by chance
+    assert server.wait_until(lambda: min(map(len, panes.all_inner_texts())) > 40)
     third = tab.page.get_by_role("region", name="Pane 3", exact=True)
     third.get_by_role("button", name="Stop 3").click()
     expect(third.locator(".end")).to_have_text("Stopped.")
@@ -185,8 +187,7 @@ def test_twenty_panes_run_at_once_and_stop_one_by_one(tab, server):
     tab.named("button", "Stop").click()
     expect(tab.page.locator(".end")).to_have_count(20)
     assert server.wait_until(lambda: server.busy_slots() == 0)
-    texts = tab.page.locator(".pane .markdown").all_inner_texts()
-    assert len(set(texts)) > 10        # each has a seed of its own
+    assert len(set(panes.all_inner_texts())) > 10        # each has a seed of its own
 
 
 def test_a_pane_that_is_added_goes_on_from_the_last(tab):

@@ -153,6 +153,13 @@ impl<'a> Raw<'a> {
             n_stop_tokens: r.stop_tokens.len(),
             min_tokens: 0,
             grammar: self.grammar(),
+            thoughts: sys::pl_thoughts {
+                begin: ptr::null(),
+                n_begin: 0,
+                end: ptr::null(),
+                n_end: 0,
+                max_tokens: 0,
+            },
             control_text: false,
             ignore_eos: false,
             computes_prompt: false,
@@ -160,6 +167,8 @@ impl<'a> Raw<'a> {
             n_top_logprobs: 0,
             prompt_logprobs: false,
             fork_of: ptr::null_mut(),
+            who: 0,
+            priority: 0,
             on_event: Some(on_event),
             arg,
         })

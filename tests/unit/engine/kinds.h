@@ -4,7 +4,7 @@
 
 #include "unit/engine/replies.h"
 
-enum { N_KINDS = 20, OWN_KIND = 15, GRAMMAR_KIND = 16, MAX_PROMPT = 224 };
+enum { N_KINDS = 21, OWN_KIND = 15, GRAMMAR_KIND = 16, MAX_PROMPT = 224 };
 
 static int32_t prompt[N_KINDS][MAX_PROMPT];
 static struct reply alone[N_KINDS];
@@ -15,6 +15,7 @@ static inline pl_request request_of_kind(uint32_t kind)
 {
     static const char *const stop[] = { "e" };
     static const int32_t stop_token[] = { 'a', 'z', 200 };
+    static const int32_t end_of_thoughts[] = { 'z', 'q' };
     static const pl_logit_bias bias[] =
         { { 'e', -INFINITY }, { 'q', 3 }, { 'z', 1 }, { 'q', 0.5f } };
     pl_request r = request_of(prompt[kind], 1 + kind * 11, 20 + 9 * kind,
@@ -66,6 +67,8 @@ static inline pl_request request_of_kind(uint32_t kind)
         r.sampling.dynatemp_range = 0.5f;
         r.n_top_logprobs = 3;
     }
+    if (kind == 20) r.thoughts = (pl_thoughts){ .end = end_of_thoughts, .n_end = 2,
+                                                .max_tokens = 12 };
     if (kind == GRAMMAR_KIND)
         r.grammar = (pl_grammar){ .kind = PL_GRAMMAR_REGEX, .source = "[a-f]{500}",
                                   .n_bytes = 10 };

@@ -44,7 +44,8 @@ static void test_costs_of_metal(void **state)
     assert_near(few.lanes, (4 * 30 + 58 + 8 + 8 + 3 * 32 + 2 * 9) / 32.0, 1e-12);
     const struct column_cost two = column_cost(ESTIMATE_METAL, QUANT_Q8_0, 66);
     assert_near(two.macs, 64, 0);       /* 2 of them without the matrix unit */
-    assert_near(two.lanes, (4 * 18 + 16 + 8 + 8 * 2 + 4 * 18 + 16 + 8 + 8 + 2 * 32 + 9) / 32.0, 1e-12);
+    assert_near(two.lanes, (4 * 18 + 16 + 8 + 8 * 2 + 4 * 18 + 16 + 8 + 8 + 2 * 32 + 9) / 32.0,
+                1e-12);
     assert_near(column_cost(ESTIMATE_METAL_TENSORS, QUANT_F16, 20).macs, 32, 0);
     assert_near(column_cost(ESTIMATE_METAL, QUANT_Q4_K, 0).lanes, 0, 0);
 }
