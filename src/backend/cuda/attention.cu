@@ -29,22 +29,23 @@ DEV uint32_t window_begin(uint32_t pos, uint32_t window)
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
 
-/* Rows first_row .. end - 1 of K or V of a part, on their way; those from n_there on are zeros, for
- * nobody may have written them. */
+/* K or V of a part, on their way; positions behind the last column's own are zeros, for nobody may
+ * have written them. */
 template <int D>
-DEV void load_part(uint32_t to, const uint8_t *const *page, uint32_t head, int first_row, int end,
-                   int n_there, bool is_v)
+DEV void load_part(uint32_t to, const uint8_t *const *page, uint32_t head, uint32_t n_there,
+                   bool is_v)
 {
     constexpr int pieces = D / 8;
     const size_t in_page = (size_t)(head * 2 + is_v) * CUDA_PAGE * D * 2;
     #pragma unroll
     for (int first = 0; first < SPLIT * pieces; first += THREADS) {
         const int i = first + threadIdx.x, piece = i % pieces, row = i / pieces;
-        if (row < first_row || row >= end) continue;
+        if (SPLIT * pieces % THREADS && i >= SPLIT * pieces) break;
         const uint8_t *at = page[row / CUDA_PAGE] + in_page +
                             (row % CUDA_PAGE * D + piece * 8) * 2;
-        async_load(to + (row * room<D>::ld + piece * 8) * 2, at, row < n_there);
+        async_load(to + (row * room<D>::ld + piece * 8) * 2, at, row < (int)n_there);
     }
+    async_commit();
 }
 
 /* Queries of a pass, as the tensor cores take them. */
@@ -264,29 +265,20 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
     const uint32_t smem = smem_addr(shared), kv_head = blockIdx.y;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     pdl_release();
+    pdl_wait();
     const col_group g = a.group[a.first_group + blockIdx.z];
     const uint32_t last_pos = g.first_pos + g.n_cols - 1;
     const uint32_t split = window_begin(g.first_pos, a.window) / SPLIT + blockIdx.x;
-    const uint32_t from = split * SPLIT;
-    if (from > last_pos) {
-        pdl_wait();
-        return;
-    }
-    const int n_there = min(last_pos + 1 - from, (uint32_t)SPLIT);
-    const int n_settled = g.n_settled > from ? min(g.n_settled - from, (uint32_t)n_there) : 0;
+    const uint32_t from = split * SPLIT, n_there = last_pos + 1 - from;
+    if (from > last_pos) return;
     const uint8_t **page = (const uint8_t **)(shared + R::pages);
 
     if (threadIdx.x < PAGES)
-        page[threadIdx.x] = a.kv.kv + ((int)threadIdx.x * CUDA_PAGE < n_there
+        page[threadIdx.x] = a.kv.kv + (threadIdx.x * CUDA_PAGE < n_there
             ? a.pages[g.page_at + from / CUDA_PAGE + threadIdx.x] * a.kv.page_bytes : 0);
     __syncthreads();
-    load_part<D>(smem + R::keys, page, kv_head, 0, n_settled, n_there, false);
-    load_part<D>(smem + R::values, page, kv_head, 0, n_settled, n_there, true);
-    pdl_wait();                 /* what other steps wrote is there already */
-    load_part<D>(smem + R::keys, page, kv_head, n_settled, SPLIT, n_there, false);
-    async_commit();
-    load_part<D>(smem + R::values, page, kv_head, n_settled, SPLIT, n_there, true);
-    async_commit();
+    load_part<D>(smem + R::keys, page, kv_head, n_there, false);
+    load_part<D>(smem + R::values, page, kv_head, n_there, true);
     for (uint32_t i = 0; i < g.n_cols; i++) {
         const column c(a, g, i, kv_head, D);
         if (c.looks_at(split)) attend_part<D>(a, shared, c, kv_head, split, warp, lane);

@@ -122,8 +122,7 @@ struct col_group {
     uint32_t page_at;           /* where the stream's pages begin in the list of pages */
     uint32_t place;             /* first of its partial results: for each column as many places as
                                  * there are parts up to its position, whatever the window */
-    uint32_t n_settled;         /* positions that steps before this one wrote */
-    uint32_t unused[2];
+    uint32_t unused[3];
 };
 
 /* Attention of groups first_group .. first_group + n_groups - 1 of the step's columns. */

@@ -27,7 +27,7 @@ static uint32_t list_groups(struct cuda_step *step, const struct span *s, uint32
         const uint32_t n_left = s->n_cols - i, n = n_left < COLS_A_GROUP ? n_left : COLS_A_GROUP;
         step->host_lists.group[step->n_groups++] = (struct col_group){
             .first_col = s->first_col + i, .n_cols = n, .first_pos = s->first_pos + i,
-            .page_at = page_at, .place = n_places, .n_settled = s->first_pos,
+            .page_at = page_at, .place = n_places,
         };
         for (uint32_t k = 0; k < n; k++) n_places += (s->first_pos + i + k) / SPLIT + 1;
     }
