@@ -21,7 +21,7 @@ template <int D> struct room {
     static constexpr int ld = D + 8, ld_p = SPLIT + 8;
     static constexpr int keys = 0, values = SPLIT * ld * 2, weights = 2 * values;
     static constexpr int maxima = weights + HEADS * ld_p * 2, sums = maxima + WARPS * HEADS * 4;
-    static constexpr int pages = sums + WARPS * HEADS * 4, bytes = pages + PAGES * 8;
+    static constexpr int pages = sums + WARPS * HEADS * 4, bytes = pages + PAGES * 4;
 };
 
 DEV uint32_t window_begin(uint32_t pos, uint32_t window)
@@ -32,8 +32,8 @@ DEV uint32_t window_begin(uint32_t pos, uint32_t window)
 /* K or V of a part, on their way; positions behind the last column's own are zeros, for nobody may
  * have written them. */
 template <int D>
-DEV void load_part(uint32_t to, const uint8_t *const *page, uint32_t head, uint32_t n_there,
-                   bool is_v)
+DEV void load_part(const attend_args &a, uint32_t to, const uint32_t *page, uint32_t head,
+                   uint32_t n_there, bool is_v)
 {
     constexpr int pieces = D / 8;
     const size_t in_page = (size_t)(head * 2 + is_v) * CUDA_PAGE * D * 2;
@@ -41,7 +41,7 @@ DEV void load_part(uint32_t to, const uint8_t *const *page, uint32_t head, uint3
     for (int first = 0; first < SPLIT * pieces; first += THREADS) {
         const int i = first + threadIdx.x, piece = i % pieces, row = i / pieces;
         if (SPLIT * pieces % THREADS && i >= SPLIT * pieces) break;
-        const uint8_t *at = page[row / CUDA_PAGE] + in_page +
+        const uint8_t *at = a.kv.kv + page[row / CUDA_PAGE] * a.kv.page_bytes + in_page +
                             (row % CUDA_PAGE * D + piece * 8) * 2;
         async_load(to + (row * room<D>::ld + piece * 8) * 2, at, row < (int)n_there);
     }
@@ -159,31 +159,26 @@ DEV void sum_part(uint32_t smem, float *place, uint32_t n_heads, int warp, int l
 }
 
 /* The parts of one head, by one warp: part: its first, ld to the next. Lanes know 32 parts' maxima
- * and sums at once; weighted sums are taken part by part, loaded some at once. */
+ * and sums at once; weighted sums are taken part by part. */
 template <int D>
 DEV void combine_head(const attend_args &a, uint32_t col, uint32_t head, const float *part,
                       size_t ld, uint32_t n_splits, int lane)
 {
-    constexpr int OF_LANE = D / 32, AT_ONCE = D > 128 ? 4 : 8;
-    const bool has_sink = a.sinks != NULL, is_there = lane < n_splits;
+    constexpr int OF_LANE = D / 32, AT_ONCE = 4;
+    const bool has_sink = a.sinks != NULL;
     const float sink = has_sink ? a.sinks[head] * 1.44269504089f : -INFINITY;
-    float of_lane = is_there ? __ldcg(part + lane * ld) : -INFINITY;
-    float sum_of_lane = is_there ? __ldcg(part + lane * ld + 1) : 0.0f;
-    float most = fmaxf(sink, of_lane), total = 0, sum[OF_LANE];
+    float most = sink, total = 0, sum[OF_LANE];
     #pragma unroll
     for (int j = 0; j < OF_LANE; j++) sum[j] = 0;
-    for (uint32_t s = 32 + lane; s < n_splits; s += 32) most = fmaxf(most, __ldcg(part + s * ld));
+    for (uint32_t s = lane; s < n_splits; s += 32) most = fmaxf(most, __ldcg(part + s * ld));
     #pragma unroll
     for (int i = 16; i; i /= 2) most = fmaxf(most, __shfl_xor_sync(~0u, most, i));
     if (most == -INFINITY) most = 0;            /* a broken row */
     for (uint32_t first = 0; first < n_splits; first += 32) {
         const uint32_t s = first + lane, n = n_splits - first < 32 ? n_splits - first : 32;
-        if (first) {
-            of_lane = s < n_splits ? __ldcg(part + s * ld) : -INFINITY;
-            sum_of_lane = s < n_splits ? __ldcg(part + s * ld + 1) : 0.0f;
-        }
-        const float by = exp2f(of_lane - most);
-        float mine = by * sum_of_lane;
+        const bool is_there = s < n_splits;
+        const float by = is_there ? exp2f(__ldcg(part + s * ld) - most) : 0.0f;
+        float mine = is_there ? by * __ldcg(part + s * ld + 1) : 0.0f;
         #pragma unroll
         for (int i = 16; i; i /= 2) mine += __shfl_xor_sync(~0u, mine, i);
         total += mine;
@@ -271,14 +266,14 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
     const uint32_t split = window_begin(g.first_pos, a.window) / SPLIT + blockIdx.x;
     const uint32_t from = split * SPLIT, n_there = last_pos + 1 - from;
     if (from > last_pos) return;
-    const uint8_t **page = (const uint8_t **)(shared + R::pages);
+    uint32_t *page = (uint32_t *)(shared + R::pages);
 
     if (threadIdx.x < PAGES)
-        page[threadIdx.x] = a.kv.kv + (threadIdx.x * CUDA_PAGE < n_there
-            ? a.pages[g.page_at + from / CUDA_PAGE + threadIdx.x] * a.kv.page_bytes : 0);
+        page[threadIdx.x] = threadIdx.x * CUDA_PAGE < n_there
+            ? a.pages[g.page_at + from / CUDA_PAGE + threadIdx.x] : 0;
     __syncthreads();
-    load_part<D>(smem + R::keys, page, kv_head, n_there, false);
-    load_part<D>(smem + R::values, page, kv_head, n_there, true);
+    load_part<D>(a, smem + R::keys, page, kv_head, n_there, false);
+    load_part<D>(a, smem + R::values, page, kv_head, n_there, true);
     for (uint32_t i = 0; i < g.n_cols; i++) {
         const column c(a, g, i, kv_head, D);
         if (c.looks_at(split)) attend_part<D>(a, shared, c, kv_head, split, warp, lane);
@@ -311,6 +306,9 @@ template <int D> __global__ void __launch_bounds__(THREADS) attend_kernel(const 
 
 template <int D> static void launch_attention(cuda_device *d, const attend_args *a)
 {
+    static bool is_allowed;
+    if (!is_allowed) allow_shared(d, attend_kernel<D>, room<D>::bytes);
+    is_allowed = true;
     launch(d, attend_kernel<D>, dim3(a->n_splits, a->kv.n_kv_heads, a->n_groups), THREADS,
            room<D>::bytes, *a);
 }

@@ -12,26 +12,17 @@ struct cuda_memory {
     bool is_host;
 };
 
-enum { MAX_KERNELS = 128 };
-
 struct cuda_device {
     cudaStream_t stream;
     cudaEvent_t mark[CUDA_MARKS];
     cudaError_t failed;         /* the first of what was launched since the last wait */
     cuda_memory *memory;
-    const void *prepared[MAX_KERNELS];  /* kernels that were launched before */
-    int n_prepared;
 };
 
 static inline void keep_error(cuda_device *d, cudaError_t e)
 {
     if (e != cudaSuccess && d->failed == cudaSuccess) d->failed = e;
 }
-
-/* Before a kernel's first launch: how much shared memory it may have, and that all of the
- * multiprocessor's is laid out as such. Kernels of different layouts do not run beside each other:
- * each would wait until the one before has left the multiprocessor. */
-void prepare_kernel(cuda_device *d, const void *kernel, size_t shared_bytes);
 
 /* The kernel may begin before the one before is done: all of ours wait for it themselves. */
 template <typename Args>
@@ -48,8 +39,15 @@ static inline void launch(cuda_device *d, void (*kernel)(Args), dim3 grid, int n
     config.stream = d->stream;
     config.attrs = &attribute;
     config.numAttrs = 1;
-    prepare_kernel(d, (const void *)kernel, shared_bytes);
     keep_error(d, cudaLaunchKernelEx(&config, kernel, args));
+}
+
+/* Kernels that use more than 48 KB say so once. */
+template <typename Args>
+static inline void allow_shared(cuda_device *d, void (*kernel)(Args), size_t shared_bytes)
+{
+    keep_error(d, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       (int)shared_bytes));
 }
 
 /* What can be launched, by file. */

@@ -194,17 +194,6 @@ static float ms_between(cuda_device *d, uint32_t first, uint32_t second)
 
 /* ---- launching ------------------------------------------------------------------------------ */
 
-void prepare_kernel(cuda_device *d, const void *kernel, size_t shared_bytes)
-{
-    for (int i = 0; i < d->n_prepared; i++)
-        if (d->prepared[i] == kernel) return;
-    if (d->n_prepared < MAX_KERNELS) d->prepared[d->n_prepared++] = kernel;
-    keep_error(d, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       (int)shared_bytes));
-    keep_error(d, cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                       cudaSharedmemCarveoutMaxShared));
-}
-
 static void launch_one(cuda_device *d, cuda_kernel kernel, const void *args)
 {
     switch (kernel) {

@@ -362,7 +362,11 @@ static void launch_plan(cuda_device *d, const product_args *a)
 {
     constexpr int one = shape<FORMAT, P>::shared, other = shape<OTHER, P>::shared;
     constexpr int shared = one > other ? one : other;
-    launch(d, product_kernel<FORMAT, OTHER, P>, dim3(PRODUCT_WORKERS), P::threads, shared, *a);
+    static bool is_allowed;
+    const auto kernel = product_kernel<FORMAT, OTHER, P>;
+    if (!is_allowed) allow_shared(d, kernel, shared);
+    is_allowed = true;
+    launch(d, kernel, dim3(PRODUCT_WORKERS), P::threads, shared, *a);
 }
 
 /* Up to 64 columns; a warp of 16 has one tile of rows where one of 8 has two. */
