@@ -33,7 +33,7 @@ if(PACELINE_SERVER)
     embed(pl_cli report_js ${PAGE}/report.js)
     embed(pl_cli report_css ${PAGE}/report.css)
 else()
-    layer(pl_cli "cli;cli/models" pl_engine pl_estimate PkgConfig::JANSSON)
+    layer(pl_cli "cli;cli/models;cli/plan;cli/self_test" pl_engine pl_estimate PkgConfig::JANSSON)
 endif()
 
 # What --version --build-info says of it. A release names its source, other builds cannot know it.

@@ -1,10 +1,12 @@
 #include "cli/build_info.h"
 
+#include <jansson.h>
+#include <string.h>
+#ifdef PACELINE_HAS_SERVER
 #include <curl/curl.h>
 #include <gnutls/gnutls.h>
-#include <jansson.h>
 #include <microhttpd.h>
-#include <string.h>
+#endif
 
 #include "base/cpu_isa.h"
 #include "cli/names.h"
@@ -23,8 +25,9 @@ static void print_kernels(FILE *to)
         const char *name;
         bool is_here;
     } all[] = { { "avx2", isa.avx2 },     { "avxvnni", isa.avxvnni },
-                { "avx512vnni", isa.avx512vnni }, { "neon", isa.neon },
-                { "i8mm", isa.i8mm } };
+                { "avx512vnni", isa.avx512vnni }, { "amx", isa.amx },
+                { "neon", isa.neon },     { "i8mm", isa.i8mm },
+                { "sme", isa.sme } };
     fputs("kernels    scalar", to);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].is_here) fprintf(to, ", %s", all[i].name);
@@ -51,7 +54,10 @@ void build_info_print(FILE *to)
     fprintf(to, "compiler   %s\n", PACELINE_COMPILER);
     print_kernels(to);
     print_backends(to);
-    fprintf(to, "libraries  libmicrohttpd %s, jansson %s, curl %s, GnuTLS %s\n", MHD_get_version(),
-            jansson_version_str(), curl_version_info(CURLVERSION_NOW)->version,
-            gnutls_check_version(NULL));
+    fprintf(to, "libraries  jansson %s", jansson_version_str());
+#ifdef PACELINE_HAS_SERVER
+    fprintf(to, ", libmicrohttpd %s, curl %s, GnuTLS %s", MHD_get_version(),
+            curl_version_info(CURLVERSION_NOW)->version, gnutls_check_version(NULL));
+#endif
+    fputc('\n', to);
 }
