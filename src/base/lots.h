@@ -16,9 +16,10 @@
 #include <stdint.h>
 
 /* How many parts of a member's lot have been taken, in even phases and in odd ones; apart from
- * everybody else's: neighbouring lines are fetched in pairs. */
+ * everybody else's, wherever the first lies: neighbouring lines are fetched in pairs. */
 struct lot {
-    _Alignas(128) atomic_uint n_taken[2];
+    atomic_uint n_taken[2];
+    char apart[128 - 2 * sizeof(atomic_uint)];
 };
 
 /* A member's way through a phase. */
