@@ -29,7 +29,8 @@ if(NVCC AND NOT PACELINE_CUDA STREQUAL "OFF")
                    -Xcompiler -fPIC,-fvisibility=hidden,-Wall)
     file(GLOB cuda_sources CONFIGURE_DEPENDS ${CUDA}/*.cu)
     file(GLOB cuda_headers CONFIGURE_DEPENDS ${CUDA}/*.cuh ${CUDA}/tiles.h ${CUDA}/tile_weight.h
-         ${CUDA}/op_args.h ${CUDA}/sampling_args.h ${CUDA}/plugin.h)
+         ${CUDA}/op_args.h ${CUDA}/sampling_args.h ${CUDA}/plugin.h
+         ${CUDA}/../kernel_words.h ${CUDA}/../row_pick_args.h)
     foreach(source ${cuda_sources})
         get_filename_component(name ${source} NAME_WE)
         set(object ${PROJECT_BINARY_DIR}/cuda/${name}.o)

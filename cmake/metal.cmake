@@ -11,10 +11,12 @@ function(kernels name)
                 -DNAME=${name} -DTEXT=ON -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
         DEPENDS ${sources} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
 endfunction()
-kernels(metal_source op_args.h common.metal products.metal vectors.metal attention.metal
-        experts.metal tracks.metal sampling.metal probs.metal rates.metal)
+kernels(metal_source ../kernel_words.h ../row_pick_args.h op_args.h common.metal products.metal
+        vectors.metal attention.metal experts.metal tracks.metal sampling.metal probs.metal
+        rates.metal)
 # Of Metal 4, compiled by themselves
-kernels(metal_tensor_source tensor_headers.metal op_args.h common.metal tensors.metal)
+kernels(metal_tensor_source tensor_headers.metal ../kernel_words.h ../row_pick_args.h op_args.h
+        common.metal tensors.metal)
 
 layer(pl_metal backend/metal pl_pack pl_quant)
 target_sources(pl_metal PRIVATE ${PROJECT_BINARY_DIR}/metal_source.c

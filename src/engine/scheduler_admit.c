@@ -106,9 +106,9 @@ static bool is_in_turn(const struct scheduler *s, const struct seq *q)
 
 void scheduler_admit(struct scheduler *s, struct step *step)
 {
-    struct look look = { .n_growth = growth_of_running(s) };
     if (!s->may_admit || step->n_paused) return;    /* who was paused just now rests for a step */
     s->may_admit = false;
+    struct look look = { .n_growth = growth_of_running(s) };
     for (struct seq *q = s->line.first, *next; q; q = next) {
         if (!s->n_paused && n_in_slots(s) == s->params.n_slots) return;
         next = q->next;

@@ -85,6 +85,7 @@ static struct workspace device_workspace(struct cuda_backend *b)
                    &b->attend_partial);
     workspace_want(&w, "partial sums", cols * d->n_kv_heads * 4, &b->attend_done);
     for (int i = 0; i < CUDA_STEPS; i++) want_lists(&w, &b->params, &b->step[i].lists);
+    cuda_sampling_want_device(b, &w);
     return w;
 }
 
@@ -98,6 +99,7 @@ static struct workspace host_workspace(struct cuda_backend *b)
     workspace_want(&w, "logits", outs * b->n_logit_blocks * 4, &b->host_largest);
     workspace_want(&w, "activations", (uint64_t)b->params.max_cols * d->d_model * 4, &b->host_x);
     for (int i = 0; i < CUDA_STEPS; i++) want_lists(&w, &b->params, &b->step[i].host_lists);
+    cuda_sampling_want_host(b, &w);
     return w;
 }
 
@@ -118,8 +120,7 @@ static struct backend_bytes plan(const struct backend_params *params)
     struct cuda_backend b = { 0 };
     set_shape(&b, params);
     const struct workspace device = device_workspace(&b), host = host_workspace(&b);
-    return (struct backend_bytes){
-        b.places.n_bytes, bytes_of(&device) + bytes_of(&host) + cuda_sampling_bytes(params) };
+    return (struct backend_bytes){ b.places.n_bytes, bytes_of(&device) + bytes_of(&host) };
 }
 
 /* ---- open ----------------------------------------------------------------------------------- */
@@ -174,7 +175,6 @@ static pl_status take_memory(struct cuda_backend *b, pl_err *err)
     const struct workspace device = device_workspace(b), host = host_workspace(b);
     pl_status st = take_parts(b, &device, false, err);
     if (!st) st = take_parts(b, &host, true, err);
-    if (!st) st = cuda_sampling_open(b, err);
     if (st) return st;
     if (b->api->take(b->device, b->places.n_bytes, &kv, text))
         return pl_fail(err, PL_E_MEMORY, "KV pages: %s: lower --ctx-size or --parallel", text);
@@ -187,7 +187,6 @@ static void close_backend(struct backend *base)
     struct cuda_backend *b = (struct cuda_backend *)base;
     if (!b) return;
     cuda_forget_loaded(b);
-    cuda_sampling_close(b);
     cuda_recorder_close(b);
     if (b->device) b->api->close(b->device);
     thread_pool_close(b->pool);

@@ -43,10 +43,21 @@ struct cuda_lists {
     uint32_t *pages[MAX_KV_GROUPS];     /* page tables of the step's spans, in a row */
 };
 
-struct cuda_sampling;           /* sampling.h */
-
 enum { CUDA_STEPS = MAX_IN_FLIGHT };
 _Static_assert(CUDA_STEPS == 2, "the one that is not `at` is the step before it");
+
+/* Of the host, where the GPU reads and writes them. */
+struct sampling_step {
+    struct row_pick *pick;          /* (max_outs), as all */
+    struct row_touch *touch;        /* (max_touched + 1) each */
+    int32_t *token;
+    struct row_probs *probs;
+};
+
+struct cuda_sampling {              /* sampling.h */
+    struct sampling_step step[CUDA_STEPS];
+    float *block_sum;               /* (max_outs, n_logit_blocks) the device's */
+};
 
 /* A step from begin to finish. While the GPU computes one, the host records the other. */
 struct cuda_step {
@@ -70,7 +81,6 @@ struct cuda_backend {
     uint8_t *staging;               /* (2, STAGING_BYTES) of the host: weights on their way */
 
     struct kv_places places;        /* of a layer of a page: as kv_args has it */
-    uint8_t *workspace, *host_workspace;
     uint8_t *kv;
     uint32_t ld_model, ld_q, ld_ff; /* of columns of f16: whole tiles */
     float *x, *y;                   /* (max_cols, d_model) y: before a post norm */
@@ -87,7 +97,7 @@ struct cuda_backend {
     uint32_t n_logit_blocks;
     float *host_logits, *host_largest, *host_x;     /* the host's; x: (max_cols, d_model) */
 
-    struct cuda_sampling *sampling;
+    struct cuda_sampling sampling;
     struct batch batch;             /* being recorded */
     struct cuda_step step[CUDA_STEPS];
     uint32_t at;                    /* the step being recorded, or the last one that was */

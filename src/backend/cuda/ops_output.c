@@ -1,7 +1,6 @@
 /* The end of a step: its outputs, and how it is run. */
-#include <math.h>
-
 #include "backend/cuda/sampling.h"
+#include "backend/hidden_row.h"
 
 void cuda_logits(struct backend *base, const struct head_params *p, const struct matrix *weight)
 {
@@ -87,25 +86,13 @@ static void download(const struct turn *t)
                          b->params.dims.d_model * sizeof *b->x);
 }
 
-/* By the host, and in double: there are few such rows, and they go no further. */
-static void norm_in_place(float *x, const struct norm *norm, uint32_t n)
-{
-    const float *weight = norm->weight->host;
-    double sum = 0, squares = 0;
-    for (uint32_t i = 0; i < n && norm->is_centred; i++) sum += (double)x[i];
-    const double mean = sum / n;
-    for (uint32_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    const double scale = 1 / sqrt(squares / n + (double)norm->eps);
-    for (uint32_t i = 0; i < n; i++)
-        x[i] = (float)(((double)x[i] - mean) * scale * (double)weight[i]);
-}
-
 static struct logit_rows hidden_rows(const struct cuda_backend *b, const struct output *o)
 {
     const uint32_t d_model = b->params.dims.d_model;
+    const struct norm *norm = &b->head->norm;
     float *x = b->host_x + (size_t)o->first_col * d_model;
     for (uint32_t i = 0; i < o->n_cols; i++)
-        norm_in_place(x + (size_t)i * d_model, &b->head->norm, d_model);
+        hidden_row_norm(x + (size_t)i * d_model, norm, norm->weight->host, d_model);
     return (struct logit_rows){ .hidden = x, .ld_hidden = d_model };
 }
 

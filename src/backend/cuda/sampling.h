@@ -5,11 +5,10 @@
 
 #include "backend/cuda/cuda_internal.h"
 
-/* What open takes, in bytes. */
-uint64_t cuda_sampling_bytes(const struct backend_params *params);
-
-pl_status cuda_sampling_open(struct cuda_backend *b, pl_err *err);
-void cuda_sampling_close(struct cuda_backend *b);       /* not the memory, which is the device's */
+/* What b->sampling is to be given: of the host's memory, which the GPU reads and writes, and of the
+ * device's. */
+void cuda_sampling_want_host(struct cuda_backend *b, struct workspace *w);
+void cuda_sampling_want_device(struct cuda_backend *b, struct workspace *w);
 
 /* Launches the picks of n rows of logits, max_outs at most: row i of b->logit_rows, the largest of
  * its blocks in b->largest, which may be infinite in a broken row. Picks that are the host's are

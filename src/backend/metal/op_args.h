@@ -4,17 +4,8 @@
 #ifndef BACKEND_METAL_OP_ARGS_H
 #define BACKEND_METAL_OP_ARGS_H
 
-#ifdef __METAL_VERSION__
-#include <metal_stdlib>
-#define U32 uint
-#define I32 int
-#define F32 float
-#else
-#include <stdint.h>
-#define U32 uint32_t
-#define I32 int32_t
-#define F32 float
-#endif
+#include "backend/kernel_words.h"
+#include "backend/row_pick_args.h"
 
 enum {
     TILE_ROWS = 32,         /* of a packed weight: four fragments of 8 rows */
@@ -169,51 +160,10 @@ struct pair_args {
 
 enum { ROUTE_COLUMNS = 4, ROUTE_EXPERTS = 4, MAX_EXPERTS = 1024 };
 
-/* How a row's token is picked: struct pick, as the kernel needs it. */
-struct row_pick {
-    U32 kind;               /* PICK_* */
-    F32 unit;               /* the random number, in [0, 1) */
-    F32 scale;              /* 1 / temperature */
-    U32 top_k;              /* 0: off */
-    F32 top_p;              /* 1: off */
-    F32 log_min_p;          /* the lowest number: off */
-    F32 repetition_penalty, frequency_penalty, presence_penalty;
-    I32 last;               /* as struct pick's */
-    U32 n_touched;          /* of the row's row_touch */
-    U32 n_top;
-    U32 flags;              /* PICK_* below */
-};
-
-enum { PICK_BY_HOST, PICK_LARGEST, PICK_FROM_ALL, PICK_FROM_BEST };
-enum { PICK_TOUCHES = 1, PICK_WANTS_PROBS = 2 };
-
-/* As struct touch. Behind those of a row lies one for its last token. */
-struct row_touch {
-    I32 token;              /* -1: none */
-    U32 count;
-    F32 bias, logit;
-};
-
-enum { MAX_TOUCHED = 2048, MAX_TOP = 20 };
-
-/* What a row's log-probabilities are made of, and those that are wanted. */
-struct row_probs {
-    F32 largest, log_sum;   /* log_sum: of exp(logit - largest) */
-    F32 logprob;            /* of the token picked */
-    U32 n_top;
-    I32 token[MAX_TOP];
-    F32 top[MAX_TOP];
-};
-
-enum { NO_LAST_TOKEN = -2147483647 - 1 };
-
 struct sampling_args {
     U32 n_vocab, ld_vocab, n_blocks;
     U32 max_touched;        /* of a row */
 };
-
-/* Up to so many candidates are put in order before one is drawn: as many as on the CPU. */
-enum { SAMPLING_THREADS = 512, MANY_CANDIDATES = 512 };
 
 struct rate_args {
     U32 n;

@@ -1,6 +1,5 @@
 /* The end of a step: its outputs, and how it is handed over and waited for. */
-#include <math.h>
-
+#include "backend/hidden_row.h"
 #include "backend/metal/recorder.h"
 #include "backend/metal/sampling.h"
 
@@ -86,25 +85,14 @@ static bool is_by_backend(const struct metal_step *step, const struct output *o)
            step->batch.pick[o->first_row].is_by_backend;
 }
 
-/* By the host, and in double: there are few such rows, and they go no further. */
-static void norm_in_place(float *x, const struct norm *norm, uint32_t n)
-{
-    const float *weight = norm->weight->values.bytes;
-    double sum = 0, squares = 0;
-    for (uint32_t i = 0; i < n && norm->is_centred; i++) sum += (double)x[i];
-    const double mean = sum / n;
-    for (uint32_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    const double scale = 1 / sqrt(squares / n + (double)norm->eps);
-    for (uint32_t i = 0; i < n; i++)
-        x[i] = (float)(((double)x[i] - mean) * scale * (double)weight[i]);
-}
-
 /* X is the host's memory too. No step is on top of one with such outputs, which would write it. */
 static struct logit_rows hidden_rows(const struct metal_backend *b, const struct output *o)
 {
+    const struct norm *norm = &b->head->norm;
     float *x = (float *)b->x.bytes + (size_t)o->first_col * b->ld_model;
     for (uint32_t i = 0; i < o->n_cols; i++)
-        norm_in_place(x + (size_t)i * b->ld_model, &b->head->norm, b->params.dims.d_model);
+        hidden_row_norm(x + (size_t)i * b->ld_model, norm, norm->weight->values.bytes,
+                        b->params.dims.d_model);
     return (struct logit_rows){ .hidden = x, .ld_hidden = b->ld_model };
 }
 

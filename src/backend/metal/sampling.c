@@ -1,18 +1,10 @@
 #include "backend/metal/sampling.h"
 
-#include <float.h>
 #include <inttypes.h>
-#include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "backend/metal/recorder.h"
-
-_Static_assert(sizeof(struct row_touch) == sizeof(struct touch) &&
-                   offsetof(struct row_touch, logit) == offsetof(struct touch, logit),
-               "copied as they are");
-_Static_assert((int)MAX_TOP == PICK_MAX_TOP && (int)NO_LAST_TOKEN == NO_LAST, "as the seam says");
+#include "backend/row_pick.h"
 
 /* All (max_outs). */
 struct sampling_step {
@@ -28,16 +20,11 @@ struct metal_sampling {
     struct metal_buffer block_sum;  /* (max_outs, n_logit_blocks) f32 */
 };
 
-static uint32_t max_touched(const struct backend_params *p)
-{
-    return p->dims.n_vocab < MAX_TOUCHED ? p->dims.n_vocab : MAX_TOUCHED;
-}
-
 static struct workspace workspace_of(struct metal_sampling *s, const struct backend_params *p)
 {
     const uint64_t outs = p->max_outs;
     const uint64_t n_blocks = (p->dims.n_vocab + LOGIT_BLOCK - 1) / LOGIT_BLOCK;
-    const uint64_t touch_bytes = (max_touched(p) + 1) * sizeof(struct row_touch);
+    const uint64_t touch_bytes = (row_pick_max_touched(p) + 1) * sizeof(struct row_touch);
     const char *what = "sampling";
     struct workspace w = { 0 };
     for (struct sampling_step *t = s->step; t < s->step + METAL_STEPS; t++) {
@@ -96,59 +83,6 @@ void metal_sampling_close(struct metal_backend *b)
     b->sampling = NULL;
 }
 
-/* ---- what is wanted ------------------------------------------------------------------------- */
-
-/* How the token is drawn. The logarithm is the host's, so that min-p has the same border as on the
- * CPU. */
-static void set_draw(struct row_pick *r, const struct pick *p, uint32_t n_vocab)
-{
-    const bool has_top_k = p->top_k && p->top_k < n_vocab;
-    r->kind = PICK_LARGEST;
-    if (p->temperature == 0 || p->top_k == 1 || !isfinite(1 / p->temperature)) return;
-    r->kind = has_top_k || p->top_p < 1 || p->min_p > 0 ? PICK_FROM_BEST : PICK_FROM_ALL;
-    r->unit = fminf((float)p->unit, 0x1.fffffep-1f);
-    r->scale = 1 / p->temperature;
-    if (has_top_k) r->top_k = p->top_k;
-    if (p->top_p < 1) r->top_p = p->top_p;
-    if (p->min_p > 0) r->log_min_p = logf(p->min_p);
-}
-
-static struct row_pick row_pick_of(const struct pick *p, uint32_t n_vocab)
-{
-    struct row_pick r = { .kind = PICK_BY_HOST, .top_p = 1, .log_min_p = -FLT_MAX };
-    if (!p->is_by_backend) return r;
-    set_draw(&r, p, n_vocab);
-    r.repetition_penalty = p->repetition_penalty;
-    r.frequency_penalty = p->frequency_penalty;
-    r.presence_penalty = p->presence_penalty;
-    r.last = p->last;
-    r.n_touched = p->n_touched;
-    r.n_top = p->n_top;
-    if (p->n_touched || p->last != NO_LAST) r.flags |= PICK_TOUCHES;
-    if (p->wants_logprob || p->n_top) r.flags |= PICK_WANTS_PROBS;
-    return r;
-}
-
-/* What the kernels read of n picks; returns the flags of all of them, by *is_any: whether there is
- * one. */
-static uint32_t write_picks(struct metal_backend *b, const struct pick *pick, uint32_t n,
-                            const struct sampling_step *step, bool *is_any)
-{
-    const size_t ld_touch = max_touched(&b->params) + 1;
-    struct row_pick *to = step->pick.bytes;
-    uint32_t flags = 0;
-    *is_any = false;
-    for (uint32_t i = 0; i < n; i++) {
-        to[i] = row_pick_of(&pick[i], backend_n_tokens(&b->params));
-        if (to[i].n_touched)
-            memcpy((struct row_touch *)step->touch.bytes + i * ld_touch, pick[i].touch,
-                   to[i].n_touched * sizeof *pick[i].touch);
-        *is_any |= to[i].kind != PICK_BY_HOST;
-        flags |= to[i].flags;
-    }
-    return flags;
-}
-
 /* ---- recording ------------------------------------------------------------------------------ */
 
 /* Of the rows that were changed. */
@@ -179,7 +113,7 @@ void metal_sampling_record(struct metal_backend *b, const struct pick *pick, uin
     struct metal_sampling *s = b->sampling;
     const struct sampling_step *t = &s->step[at], *before = &s->step[(at + 1) % METAL_STEPS];
     const struct sampling_args args = { backend_n_tokens(&b->params), b->ld_vocab,
-                                        b->n_logit_blocks, max_touched(&b->params) };
+                                        b->n_logit_blocks, row_pick_max_touched(&b->params) };
     const struct metal_buffer *measured[] = { &b->logit_rows, &b->largest, &t->pick, &t->probs };
     const struct metal_buffer *touched[] = { &b->logit_rows, &t->pick, &t->touch, &before->token };
     const struct metal_buffer *picked[] = { &b->logit_rows, &b->largest, &t->pick, &s->block_sum,
@@ -187,7 +121,8 @@ void metal_sampling_record(struct metal_backend *b, const struct pick *pick, uin
     const struct metal_buffer *finished[] = { &b->logit_rows, &t->pick, &t->touch, &t->token,
                                               &t->probs };
     bool is_any;
-    const uint32_t flags = write_picks(b, pick, n, t, &is_any);
+    const uint32_t flags = row_picks_write(t->pick.bytes, t->touch.bytes, &b->params, pick, n,
+                                           &is_any);
     if (!is_any) return;
     if (flags & PICK_WANTS_PROBS) {
         metal_record(b, s->measure_probs, measured, 4, &args, sizeof args, n, 1, SAMPLING_THREADS);
@@ -215,13 +150,7 @@ const struct metal_buffer *metal_sampling_tokens(const struct metal_backend *b, 
 struct picked metal_sampling_picked(const struct metal_backend *b, uint32_t at, uint32_t out)
 {
     const struct sampling_step *t = &b->sampling->step[at];
-    const struct row_pick *pick = (const struct row_pick *)t->pick.bytes + out;
-    const struct row_probs *probs = (const struct row_probs *)t->probs.bytes + out;
-    struct picked p = { .token = ((const int32_t *)t->token.bytes)[out] };
-    if (!(pick->flags & PICK_WANTS_PROBS) || p.token < 0) return p;
-    p.logprob = probs->logprob;
-    p.n_top = probs->n_top;
-    for (uint32_t i = 0; i < p.n_top; i++)
-        p.top[i] = (pl_token_prob){ probs->token[i], probs->top[i] };
-    return p;
+    return row_picked((const struct row_pick *)t->pick.bytes + out,
+                      (const struct row_probs *)t->probs.bytes + out,
+                      ((const int32_t *)t->token.bytes)[out]);
 }
